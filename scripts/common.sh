@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# common.sh - what the scripts share: errors in one line, steps with elapsed
+# time, and the cache's place. Sourced, never run.
+#
+# Sets: PROGRAM, TOP (the checkout), CACHE. Kernels known: KERNELS.
+
+set -e -o pipefail
+export LC_ALL=C
+PROGRAM=${0##*/}
+TOP=$(cd "${BASH_SOURCE[0]%/*}/.." && pwd)
+CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/exit_cycles
+# shellcheck disable=SC2034 # read by the scripts that source this file
+KERNELS="6.1 6.12"
+
+die() {
+	echo "$PROGRAM: $*" >&2
+	exit 1
+}
+
+# step TEXT: one line a step, with the seconds since the script began.
+step() {
+	printf '[%3d s] %s: %s\n' "$SECONDS" "${PROGRAM%.sh}" "$*" >&2
+}
+
+# quietly LOG COMMAND...: run with the output in LOG, which is shown (its end)
+# only when the command fails.
+quietly() {
+	local log=$1
+	shift
+	if ! "$@" >>"$log" 2>&1; then
+		tail -n 20 "$log" >&2
+		die "$* failed (all of it: $log)"
+	fi
+}
+
+# locked FILE COMMAND...: one at a time, however many of us run.
+locked() {
+	local file=$1
+	shift
+	mkdir -p "${file%/*}"
+	(
+		flock 9
+		"$@"
+	) 9>"$file"
+}
