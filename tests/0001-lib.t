@@ -1,0 +1,60 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Promise: the test library cannot pass by accident. A case that fails, a test
+# that dies and one that forgets its end all exit non-zero.
+# shellcheck disable=SC2016 # the inner tests expand their own variables
+. "$(dirname "$0")/lib.sh"
+
+# try LINE...: a test of these lines, run for its status and output.
+try() {
+	{
+		echo ". '$TOP/tests/lib.sh'"
+		printf '%s\n' "$@"
+	} >"$T/test"
+	run bash "$T/test"
+}
+
+try 'ok good true' done_testing
+is 'a passing test exits 0' "$status" 0
+is 'and prints its case and the plan' "$out" $'ok 1 - good\n1..1'
+
+try 'ok bad false' 'ok good true' done_testing
+is 'a failing case makes it exit 1' "$status" 1
+is 'the plan counts all cases' "$out" $'not ok 1 - bad\nok 2 - good\n1..2'
+
+try 'is same a b' done_testing
+is 'is: a difference fails' "$status" 1
+like 'is: and is shown' "$out" 'got: +a.*expected: b'
+
+try 'is same a a' 'like x abc "b." ' 'unlike x abc "c." ' done_testing
+is 'is, like, unlike pass' "$status" 0
+try 'like x abc "c."' done_testing
+is 'like: no match fails' "$status" 1
+try 'unlike x abc "b."' done_testing
+is 'unlike: a match fails' "$status" 1
+
+try 'ok good true'
+is 'no done_testing: exits 1' "$status" 1
+unlike 'and prints no plan' "$out" '1\.\.'
+
+try 'ok good true' 'false' 'done_testing'
+is 'a command that fails outside a case ends the test' "$status" 1
+unlike 'and prints no plan then' "$out" '1\.\.'
+
+try 'ok good true' 'exit 0'
+is 'exit 0 before the plan is a failure' "$status" 1
+
+try 'run bash -c "echo 1; echo 2 >&2; exit 3"' 'echo "$status $out $err"' \
+	done_testing
+like 'run keeps status, out and err' "$out" '^3 1 2'
+
+try 'skip thing "no such machine"' done_testing
+is 'a skipped case is marked' "$out" $'ok 1 - thing # SKIP no such machine\n1..1'
+try 'skip_all no lab' 'ok bad false'
+is 'a skipped file is marked and exits 0' "$status $out" '0 1..0 # SKIP no lab'
+
+
+try 'echo "$T"' 'ok good true' done_testing
+ok 'its folder goes away' test ! -e "${out%%$'\n'*}"
+
+done_testing

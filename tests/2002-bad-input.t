@@ -1,0 +1,102 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Promise: bad input never crashes and never gives a wrong number: one line on
+# standard error that says what is wrong with which file, nothing on standard
+# output, status 1.
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/fixtures/exitdump.sh"
+
+# refused TITLE FILE REGEX: the whole promise, and the reason that is given.
+refused() {
+	exitdump -i "$2"
+	ok "$1: status 1, no output, one line" \
+		test "$status:$out:$(wc -l <"$T/.err")" = 1::1
+	like "$1: says so" "$err" "^exitdump: $2: $3"
+}
+
+HEAD='#~exit_cycles~1 vendor=vmx' COLS='reason name exits cycles'
+
+# bad TITLE REGEX LINE...: a file of these lines is refused.
+bad() {
+	lines "${@:3}" >"$T/bad"
+	refused "$1" "$T/bad" "$2"
+}
+
+refused 'no such file' "$T/none" 'No such file'
+unlike 'a saved copy is not the kernel' "$err" 'patched'
+refused 'a folder' "$T" 'Is a directory'
+refused 'a read error' /proc/self/mem 'Input/output error'
+
+# Root may read everything, so it tries as somebody else.
+: >"$T/secret"
+chmod 0 "$T/secret"
+if [[ $(id -u) == 0 ]]; then
+	chmod 755 "$T"
+	cp "$EXITDUMP" "$T/exitdump"
+	run setpriv --reuid=65534 --regid=65534 --clear-groups \
+		"$T/exitdump" -i "$T/secret"
+else
+	exitdump -i "$T/secret"
+fi
+is 'not permitted: says so and what to try' "$status:$out:$err" \
+	"1::exitdump: $T/secret: Permission denied (try as root)"
+
+: >"$T/empty"
+refused 'empty' "$T/empty" 'empty'
+refused 'endless' /dev/zero 'not an exit_cycles file'
+head -c 3000000 /dev/zero | tr '\0' x >"$T/huge"
+refused 'huge' "$T/huge" 'not an exit_cycles file'
+head -c 100000 "$BASH" >"$T/binary"
+refused 'a program' "$T/binary" 'not an exit_cycles file'
+
+bad 'foreign text' 'not an exit_cycles file' 'root:x:0:0' 'more'
+bad 'a later version' 'a later version' '#~exit_cycles~2' "$COLS" '- TOTAL 0 0'
+bad 'no columns' 'no columns' "$HEAD" 'what ever' '- TOTAL'
+bad 'a column twice' 'a column' "$HEAD" "$COLS exits" '- TOTAL 0 0 0'
+bad 'a key that is no number' 'a number' '#~exit_cycles~1 open=x' "$COLS" '- TOTAL 0 0'
+bad 'no row of sums' 'cut off' "$HEAD" "$COLS" '10 CPUID 23 46000'
+bad 'only the head' 'cut off' "$HEAD" "$COLS"
+bad 'sums that do not match' 'the rows do not add up' \
+	"$HEAD" "$COLS" '10 CPUID 23 46000' '- TOTAL 24 46000'
+bad 'lines behind the sums' 'more lines' "$HEAD" "$COLS" '- TOTAL 0 0' '1 A 0 0'
+bad 'a reason twice' 'reasons that do not rise' \
+	"$HEAD" "$COLS" '10 A 1 1' '10 A 1 1' '- TOTAL 2 2'
+bad 'a short row' 'a row with fewer' "$HEAD" "$COLS" '10 A 1' '- TOTAL 1 0'
+bad 'a long row' 'a row with more' "$HEAD" "$COLS" '10 A 1 0 0' '- TOTAL 1 0'
+bad 'a name with an escape sequence' 'a name' \
+	"$HEAD" "$COLS" $'10 \e[2J 1 0' '- TOTAL 1 0'
+bad 'a reason beyond 32 bits' 'a reason' \
+	"$HEAD" "$COLS" '4294967296 A 1 0' '- TOTAL 1 0'
+for n in 18446744073709551616 99999999999999999999999 -1 +1 0x10 1e3 1.5 ''; do
+	bad "a count of '$n'" 'a number' "$HEAD" "$COLS" "10 A $n 0" "- TOTAL $n 0"
+done
+
+{
+	lines "$HEAD" "$COLS"
+	for ((i = 0; i < 5000; i++)); do
+		printf '%d\tR%d\t1\t1\n' "$i" "$i"
+	done
+	lines '- TOTAL 5000 5000'
+} >"$T/rows"
+refused 'more rows than there are reasons' "$T/rows" 'more rows'
+
+# Every cut of a good file, byte by byte, is refused.
+lines "$HEAD" "$COLS" '10 CPUID 23 46000' '30 IO_INSTRUCTION 17 153000' \
+	'- TOTAL 40 199000' >"$T/good"
+exitdump -i "$T/good"
+is 'the uncut file is good' "$status" 0
+size=$(wc -c <"$T/good")
+wrong=
+for ((i = 0; i < size; i++)); do
+	head -c "$i" "$T/good" >"$T/cut"
+	exitdump -i "$T/cut"
+	[[ $status$out == 1 ]] || wrong+=" $i"
+done
+is 'each of its cuts is refused' "$wrong" ''
+
+exitdump unknown
+is 'an unknown argument is an error' "$status" 1
+exitdump --unknown
+is 'an unknown option is an error' "$status$out" 1
+
+done_testing

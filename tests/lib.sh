@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+# shellcheck disable=SC2034 # the tests read what is set here
+# lib.sh - TAP for the tests, run by prove. A test sources it, calls cases and
+# ends with done_testing. Failure is the default: a test that stops before
+# done_testing prints no plan and exits with 1.
+#
+# Gives: TOP (the checkout), T (a folder that goes away at the end), and after
+# `run` what it saw: status, out, err.
+
+set -e -o pipefail
+export LC_ALL=C
+TOP=$(cd "${BASH_SOURCE[0]%/*}/.." && pwd)
+T=$(mktemp -d)
+TAP_CASES=0 TAP_FAILED=0 TAP_DONE=
+
+tap_end() {
+	local status=$?
+	rm -rf "$T"
+	[[ $TAP_DONE ]] && exit $((TAP_FAILED > 0))
+	echo "# stopped before done_testing"
+	exit $((status ? status : 1))
+}
+trap tap_end EXIT
+trap 'exit 130' INT TERM
+
+# note TEXT...: lines for the reader, none of them a result.
+note() {
+	local line
+	while IFS= read -r line; do
+		echo "# $line"
+	done <<<"$*"
+}
+
+# ok TITLE COMMAND...: passes where the command succeeds.
+ok() {
+	local title=$1 not=''
+	shift
+	"$@" || not='not '
+	((++TAP_CASES))
+	[[ ! $not ]] || ((++TAP_FAILED))
+	echo "${not}ok $TAP_CASES - $title"
+}
+
+# is TITLE GOT EXPECTED: passes where both are the same text.
+is() {
+	ok "$1" test "$2" = "$3"
+	[[ $2 == "$3" ]] || note "got:      $2"$'\n'"expected: $3"
+}
+
+# like TITLE GOT REGEX, unlike TITLE GOT REGEX
+like() {
+	ok "$1" matches "$2" "$3"
+	[[ $2 =~ $3 ]] || note "got:        $2"$'\n'"unlike:     $3"
+}
+
+unlike() {
+	ok "$1" lacks "$2" "$3"
+	[[ ! $2 =~ $3 ]] || note "got:        $2"$'\n'"but not:    $3"
+}
+
+matches() { [[ $1 =~ $2 ]]; }
+lacks() { [[ ! $1 =~ $2 ]]; }
+
+# run COMMAND...: its exit status and what it wrote, for the cases that follow.
+run() {
+	status=0
+	"$@" >"$T/.out" 2>"$T/.err" || status=$?
+	out=$(tr -d '\0' <"$T/.out")
+	err=$(tr -d '\0' <"$T/.err")
+}
+
+# skip TITLE REASON: one case that this machine cannot try.
+skip() {
+	((++TAP_CASES))
+	echo "ok $TAP_CASES - $1 # SKIP $2"
+}
+
+# skip_all REASON: the whole file.
+skip_all() {
+	echo "1..0 # SKIP $*"
+	TAP_DONE=1
+	exit
+}
+
+done_testing() {
+	echo "1..$TAP_CASES"
+	TAP_DONE=1
+	exit
+}
