@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * vmm-guest.S - the guests' assembler: interrupts in long mode, what L2 runs,
+ * and the same small interpreter of steps once in 16 and once in 32 bits.
+ */
+#include "vmm.h"
+
+	.section .note.GNU-stack, "", @progbits
+
+/*
+ * Long mode. GS points to struct guest, and every vector has a stack of its
+ * own (IST1), so a handler may interrupt any code at any privilege level.
+ */
+	.text
+	.code64
+
+	.macro	VECTOR n
+vector\n:
+	.if	\n != 8 && (\n < 10 || \n > 14) && \n != 17 && \n != 21
+	pushq	$0
+	.endif
+	pushq	$\n
+	jmp	fault
+	.endm
+
+	.irp	n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
+	VECTOR	\n
+	.endr
+
+/* #UD and #GP skip the instruction when the step allows; the rest is fatal. */
+fault:
+	pushq	%rax
+	cmpl	$6, 8(%rsp)
+	je	1f
+	cmpl	$13, 8(%rsp)
+	jne	panic
+1:	movl	%gs:G_SKIP, %eax
+	testl	%eax, %eax
+	jz	panic
+	addq	%rax, 24(%rsp)
+	incq	%gs:G_FAULTS
+	popq	%rax
+	addq	$16, %rsp
+	iretq
+panic:
+	movl	24(%rsp), %eax		/* RIP below 16 MiB, vector on top */
+	movl	8(%rsp), %ecx
+	shll	$24, %ecx
+	orl	%ecx, %eax
+	movl	$PORT_PANIC, %edx
+	outl	%eax, %dx
+	hlt
+
+interrupt:
+	pushq	%rax
+	pushq	%rcx
+	pushq	%rdx
+	incq	%gs:G_TICKS
+	movl	$0x80b, %ecx		/* x2APIC EOI */
+	xorl	%eax, %eax
+	xorl	%edx, %edx
+	wrmsr
+	popq	%rdx
+	popq	%rcx
+	popq	%rax
+	iretq
+
+	.section .rodata
+	.balign	8
+	.globl	guest_vectors
+guest_vectors:
+	.irp	n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
+	.quad	vector\n
+	.endr
+	.quad	interrupt
+	.quad	interrupt
+
+/*
+ * L2: R8 times the instruction, then back to L1 by a hypercall, whichever this
+ * machine has (R9 != 0: SVM). Touches RAX RBX RCX RDX R8 only.
+ */
+	.text
+	.globl	l2_cpuid, l2_out, l2_leaf
+l2_cpuid:
+	xorl	%eax, %eax
+	xorl	%ecx, %ecx
+	cpuid
+	decl	%r8d
+	jnz	l2_cpuid
+	jmp	l2_end
+l2_out:
+	movb	$0xff, %al
+	outb	%al, $PORT_KERNEL
+	decl	%r8d
+	jnz	l2_out
+	jmp	l2_end
+l2_leaf:
+	cpuid
+l2_end:
+	testq	%r9, %r9
+	jnz	1f
+	vmcall
+1:	vmmcall
+
+/*
+ * int vmx_enter(struct regs *rdi, bool launch), void svm_enter(struct regs *rdi,
+ * vmcb): run L2 with these registers until its next exit, and store them.
+ * vmx_enter returns 1 when the entry failed. SVM keeps RAX in the VMCB.
+ */
+	.globl	vmx_enter, svm_enter
+	.macro	LOAD_L2
+	movq	8(%rdi), %rbx
+	movq	16(%rdi), %rcx
+	movq	24(%rdi), %rdx
+	movq	32(%rdi), %r8
+	movq	40(%rdi), %r9
+	.endm
+	.macro	STORE_L2
+	movq	%rbx, 8(%rdi)
+	movq	%rcx, 16(%rdi)
+	movq	%rdx, 24(%rdi)
+	movq	%r8, 32(%rdi)
+	.endm
+vmx_enter:
+	pushq	%rbx
+	pushq	%rdi
+	movl	$0x6c14, %eax		/* host RSP, RIP */
+	vmwrite	%rsp, %rax
+	leaq	2f(%rip), %rcx
+	movl	$0x6c16, %eax
+	vmwrite	%rcx, %rax
+	movq	(%rdi), %rax
+	LOAD_L2
+	testl	%esi, %esi
+	jz	1f
+	vmlaunch
+	jmp	3f
+1:	vmresume
+	jmp	3f
+2:	popq	%rdi
+	movq	%rax, (%rdi)
+	STORE_L2
+	popq	%rbx
+	xorl	%eax, %eax
+	ret
+3:	popq	%rdi
+	popq	%rbx
+	movl	$1, %eax
+	ret
+svm_enter:
+	pushq	%rbx
+	pushq	%rdi
+	movq	%rsi, %rax
+	LOAD_L2
+	vmrun	%rax
+	popq	%rdi
+	STORE_L2
+	popq	%rbx
+	ret
+
+/*
+ * The interpreter. DS and SS begin at struct guest, so its offsets are
+ * addresses in both modes. EBP: the step, EDI: its result, ESI: what is left.
+ */
+	.macro	INTERPRETER bits
+	.section .rodata
+	.code\bits
+	.globl	blob\bits, blob\bits\()_end
+blob\bits:
+start\bits:
+	movl	$0, G_NLEAVES
+	movl	$G_STEP, %ebp
+	movl	$G_RESULT, %edi
+step\bits:
+	cmpl	$OP_END, %ds:(%ebp)
+	je	done\bits
+	movl	%ds:4(%ebp), %esi
+	testl	%esi, %esi
+	jz	next\bits
+again\bits:
+	rdtsc
+	movl	%eax, G_T0
+	movl	%edx, G_T0 + 4
+	movl	%ds:(%ebp), %ebx
+	movl	%ds:8(%ebp), %eax
+	movl	%ds:12(%ebp), %ecx
+	cmpl	$OP_CPUID, %ebx
+	je	cpuid\bits
+	cmpl	$OP_LEAF, %ebx
+	je	leaf\bits
+	cmpl	$OP_OUT, %ebx
+	je	out\bits
+	cmpl	$OP_RDMSR, %ebx
+	je	rdmsr\bits
+	cmpl	$OP_WRMSR, %ebx
+	je	wrmsr\bits
+	cmpl	$OP_HYPERCALL, %ebx
+	je	hypercall\bits
+	cmpl	$OP_HLT_USER, %ebx
+	je	hlt\bits
+	movl	$PORT_PANIC, %edx
+	outl	%eax, %dx
+	hlt
+
+cpuid\bits:
+	cpuid
+	jmp	timed\bits
+out\bits:
+	movl	%eax, %edx
+	movl	%ecx, %eax
+	outb	%al, %dx
+	jmp	timed\bits
+rdmsr\bits:
+	movl	%eax, %ecx
+	rdmsr
+	jmp	timed\bits
+wrmsr\bits:
+	xchgl	%eax, %ecx
+	xorl	%edx, %edx
+	wrmsr
+	jmp	timed\bits
+hypercall\bits:
+	movl	$1, %eax		/* KVM_HC_VAPIC_POLL_IRQ: does nothing */
+	cmpl	$0, G_SVM
+	jne	1f
+	vmcall
+	jmp	timed\bits
+1:	vmmcall
+	jmp	timed\bits
+hlt\bits:
+	hlt
+	jmp	timed\bits
+
+leaf\bits:				/* entry NLEAVES++, ECX = b + done */
+	addl	%ds:4(%ebp), %ecx
+	subl	%esi, %ecx
+	imull	$40, G_NLEAVES, %ebx
+	addl	$G_LEAF, %ebx
+	movl	%eax, (%ebx)
+	movl	%ecx, 4(%ebx)
+	pushl	%ebx
+	movl	$0xdeadbeef, %ebx
+	movl	$0xdeadbeef, %edx
+	cpuid
+	xchgl	%ebx, %ss:(%esp)
+	movl	%eax, 8(%ebx)
+	movl	%ecx, 24(%ebx)
+	movl	%edx, 32(%ebx)
+	popl	%eax
+	movl	%eax, 16(%ebx)
+	incl	G_NLEAVES
+
+timed\bits:
+	rdtsc
+	subl	G_T0, %eax
+	sbbl	G_T0 + 4, %edx
+	addl	$1, (%edi)
+	adcl	$0, 4(%edi)
+	addl	%eax, 8(%edi)
+	adcl	%edx, 12(%edi)
+	cmpl	20(%edi), %edx		/* min, 64 bits */
+	ja	2f
+	jb	1f
+	cmpl	16(%edi), %eax
+	jae	2f
+1:	movl	%eax, 16(%edi)
+	movl	%edx, 20(%edi)
+2:	cmpl	28(%edi), %edx		/* max */
+	jb	4f
+	ja	3f
+	cmpl	24(%edi), %eax
+	jbe	4f
+3:	movl	%eax, 24(%edi)
+	movl	%edx, 28(%edi)
+4:	decl	%esi
+	jnz	again\bits
+next\bits:
+	addl	$32, %ebp
+	addl	$32, %edi
+	jmp	step\bits
+done\bits:
+	movl	$PORT_DONE, %edx
+	outl	%eax, %dx
+	jmp	start\bits
+blob\bits\()_end:
+	.endm
+
+	INTERPRETER 16
+	INTERPRETER 32

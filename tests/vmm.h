@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * vmm.h - what the monitor (vmm.c) and its guests (vmm-guest.c in long mode,
+ * vmm-guest.S in real and protected mode) agree on.
+ */
+#ifndef VMM_H
+#define VMM_H
+
+/* Guest-physical addresses. */
+#define PAGE_TABLES	0x1000		/* PML4, PDPT, four PDs: 4 GiB, identity */
+#define IDT		0x7000
+#define BLOB		0x8000		/* 16- or 32-bit code */
+#define FRESH		0x80000000	/* pages nobody has touched */
+#define MMIO		0xd0000000	/* nothing there */
+
+/*
+ * One struct guest a vCPU, at guest-physical (index + 1) << GUEST_SHIFT, which
+ * leaves room for MAX_VCPUS below the program's own image at 0x400000. Real
+ * mode reaches the first MAX_REAL.
+ */
+#define GUEST_SHIFT	16
+#define GUEST_SIZE	(1 << GUEST_SHIFT)
+#define MAX_VCPUS	32
+#define MAX_REAL	8
+
+/* Ports: the first is the slave PIC's mask, which KVM handles by itself. */
+#define PORT_KERNEL	0xa1
+#define PORT_USER	0x500
+#define PORT_SLEEP	0x501
+#define PORT_DONE	0x502		/* the script has ended */
+#define PORT_PANIC	0x503		/* the guest cannot go on: EAX says why */
+
+#define VECTORS		34
+#define VECTOR_TIMER	32
+#define VECTOR_IPI	33
+
+/* Operations of a step. The first seven also exist in 16 and 32 bits. */
+#define OP_END		0
+#define OP_CPUID	1		/* leaf a, ECX b */
+#define OP_LEAF		2		/* leaf a, ECX b, b + 1, ...: kept */
+#define OP_OUT		3		/* port a, value b */
+#define OP_RDMSR	4		/* MSR a */
+#define OP_WRMSR	5		/* MSR a, value b */
+#define OP_HYPERCALL	6
+#define OP_HLT_USER	7
+#define OP_DEADLINE_FAR	8		/* program the timer, never let it fire */
+#define OP_DEADLINE	9		/* program the timer a ticks ahead, spin */
+#define OP_HLT		10		/* the same, halted */
+#define OP_IPI		11
+#define OP_EPT		12		/* FRESH page b and on */
+#define OP_MMIO		13
+#define OP_SPIN		14
+#define OP_RANDOM	15		/* any leaf, any ECX; seed a */
+#define OP_MONOTONIC	16
+#define OP_NESTED	17		/* L2 executes CPUID, all in one entry */
+#define OP_NESTED_OUT	18		/* L2 executes OUT, which L1 lets pass */
+#define OP_NESTED_LEAF	19		/* L2 executes CPUID a, b, ...: kept */
+#define OP_TRIPLE	20
+
+/* Offsets in struct guest, for the assembler. */
+#define G_NLEAVES	0x00
+#define G_SKIP		0x04
+#define G_FAULTS	0x08
+#define G_TICKS		0x10
+#define G_T0		0x18
+#define G_SVM		0x28
+#define G_STEP		0x40
+#define G_RESULT	0x1040
+#define G_LEAF		0x2040
+#define G_STACK		0xf000		/* its top */
+
+#define MAX_STEPS	128
+#define MAX_LEAVES	900
+
+#ifndef __ASSEMBLER__
+#include <stddef.h>
+#include <stdint.h>
+
+struct step {
+	uint32_t op;
+	uint32_t count;
+	uint32_t a;
+	uint32_t b;
+	uint32_t skip;			/* bytes of the instruction, if it may fault */
+	uint32_t pass;			/* OP_NESTED*: L1 does not intercept CPUID */
+	uint32_t unused[2];
+};
+
+/* Timings are TSC ticks around one iteration, as the guest reads it. */
+struct result {
+	uint64_t count;
+	uint64_t sum;
+	uint64_t min;
+	uint64_t max;
+};
+
+struct leaf {
+	uint32_t leaf;
+	uint32_t ecx;
+	uint64_t reg[4];		/* RAX RBX RCX RDX, poisoned before */
+};
+
+struct guest {
+	uint32_t nleaves;
+	uint32_t skip;
+	uint64_t faults;		/* #UD and #GP taken and skipped */
+	uint64_t ticks;			/* interrupts taken */
+	uint64_t t0;
+	uint64_t bad;			/* answers that break the ABI's rules */
+	uint32_t svm;
+	uint32_t apic_id;
+	uint32_t unused[4];
+	struct step step[MAX_STEPS];
+	struct result result[MAX_STEPS];
+	struct leaf leaf[MAX_LEAVES];
+	uint8_t pad0[0xb000 - G_LEAF - MAX_LEAVES * sizeof(struct leaf)];
+	uint8_t vmxon[0x1000];		/* SVM: the host save area */
+	uint8_t vmcs[0x1000];		/* SVM: the VMCB */
+	uint8_t stack[G_STACK - 0xd000];
+	uint8_t tss[0x80];
+	uint64_t gdt[16];
+	uint8_t interrupt_stack[0xf00];
+};
+
+_Static_assert(offsetof(struct guest, t0) == G_T0, "G_T0");
+_Static_assert(offsetof(struct guest, svm) == G_SVM, "G_SVM");
+_Static_assert(offsetof(struct guest, step) == G_STEP, "G_STEP");
+_Static_assert(offsetof(struct guest, result) == G_RESULT, "G_RESULT");
+_Static_assert(offsetof(struct guest, leaf) == G_LEAF, "G_LEAF");
+_Static_assert(offsetof(struct guest, tss) == G_STACK, "G_STACK");
+_Static_assert(sizeof(struct guest) == GUEST_SIZE, "GUEST_SIZE");
+
+#define GDT_CODE(ring)	((1 + 2 * (ring)) * 8 + (ring))
+#define GDT_DATA(ring)	((2 + 2 * (ring)) * 8 + (ring))
+#define GDT_TSS		(9 * 8)
+
+/* vmm-guest.c: where a vCPU in long mode starts. */
+void guest_main(struct guest *g);
+
+/* vmm-guest.S */
+extern const uint64_t guest_vectors[VECTORS];
+extern const uint8_t blob16[], blob16_end[], blob32[], blob32_end[];
+void l2_cpuid(void), l2_out(void), l2_leaf(void);
+/* Both take struct regs of vmm-guest.c. */
+int vmx_enter(void *regs, int launch);
+void svm_enter(void *regs, uint64_t vmcb);
+#endif
+#endif
