@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# Recipes call scripts; what they do stands there.
+
+KERNELS ?= 6.1 6.12
+
+all: tool
+
+tool:
+	@$(MAKE) -s -C tools
+
+# Newcomers' two: each installs what it needs (apt-get) and says what it does.
+demo:
+	@scripts/deps.sh
+	@FIRMWARE='$(FIRMWARE)' scripts/demo.sh
+
+test:
+	@scripts/deps.sh
+	@$(MAKE) -s tool
+	@prove tests/*.t
+
+# What needs no lab, under a minute; and what needs no build.
+check:
+	@scripts/deps.sh
+	@$(MAKE) -s tool
+	@prove tests/[0-2]*.t
+
+lint:
+	@scripts/lint.sh
+
+kernel:
+	@scripts/deps.sh
+	@for k in $(KERNELS); do scripts/kernel.sh -k $$k build || exit; done
+
+install clean:
+	@$(MAKE) -s -C tools $@
+
+help:
+	@echo 'make           build exitdump (needs cc and libsmartcols)'
+	@echo 'make demo      patched kernel, VM, both views, in a lab (minutes)'
+	@echo 'make test      all tests, the lab included (most of an hour, cold)'
+	@echo 'make check     the tests that need no lab (under a minute)'
+	@echo 'make lint      shellcheck, checkpatch, compiler warnings'
+	@echo 'make kernel    the lab kernels and their modules, into the cache'
+	@echo 'make install   exitdump and its manual (PREFIX, DESTDIR)'
+
+.PHONY: all tool demo test check lint kernel install clean help

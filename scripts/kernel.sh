@@ -1,0 +1,260 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only
+# kernel.sh - the lab's kernels: sources, series, builds.
+#
+# Usage: scripts/kernel.sh [-k 6.1|6.12] VERB
+#
+#   build    the lab's bzImage, its stock modules and its patched ones, in
+#            $CACHE/KERNEL/out/{bzImage,stock/,patched/} (the default; quick
+#            when nothing changed)
+#   tree     make the series commits of a git branch, exit_cycles, on Debian's
+#            source, and print where: work there
+#   refresh  regenerate patches/KERNEL/ from that branch
+#   each     build the modules after each patch alone, warnings are errors
+#   applies  apply the series to clean source, regenerate it, compare bytes
+#
+# Needs: linux-source-KERNEL and what scripts/deps.sh installs. Writes only to
+# the cache, and for refresh to patches/. An interrupted build is taken up
+# where it stopped. Nothing here touches the running kernel.
+
+# shellcheck source=scripts/common.sh
+. "${BASH_SOURCE[0]%/*}/common.sh"
+
+MODULES="arch/x86/kvm/kvm.ko arch/x86/kvm/kvm-intel.ko arch/x86/kvm/kvm-amd.ko"
+# What git tracks of the source: all that the series could touch.
+TRACKED="arch/x86/include arch/x86/kvm include/linux include/uapi/linux/kvm.h
+	virt Documentation/virt tools/kvm tools/testing/selftests/kvm"
+
+usage() {
+	sed -n '4,/^$/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+}
+
+use_kernel() {
+	KERNEL=$1
+	[[ " $KERNELS " == *" $KERNEL "* ]] || die "-k $KERNEL: no such kernel (one of: $KERNELS)"
+	TAR=/usr/src/linux-source-$KERNEL.tar.xz
+	DIR=$CACHE/$KERNEL
+	SRC=$DIR/src
+	OUT=$DIR/out
+	LOG=$DIR/build.log
+	PATCHES=$TOP/patches/$KERNEL
+}
+
+git_src() {
+	git -C "$SRC" -c user.name=exit_cycles -c user.email=exit_cycles@localhost \
+		-c advice.detachedHead=false -c commit.gpgsign=false "$@"
+}
+
+# The source a build stands on, and all that goes into the stock build.
+base_key() {
+	{
+		dpkg-query -W -f '${Version}\n' "linux-source-$KERNEL" 2>/dev/null ||
+			stat -c '%s %Y' "$TAR"
+		cat "$TOP/scripts/lab.config"
+		gcc --version | head -n 1
+	} | sha256sum | cut -d' ' -f1
+}
+
+series() {
+	find "$PATCHES" -name '[0-9]*.patch' 2>/dev/null | sort
+}
+
+series_key() {
+	local files
+	files=$(series)
+	[[ -n $files ]] || return 0
+	# shellcheck disable=SC2086 # one name a line, and none has a blank
+	{ base_key; cat $files; } | sha256sum | cut -d' ' -f1
+}
+
+has_key() {
+	[[ -f $1 && $(<"$1") == "$2" ]]
+}
+
+unpack() {
+	local key
+	key=$(dpkg-query -W -f '${Version}' "linux-source-$KERNEL" 2>/dev/null || stat -c '%s %Y' "$TAR")
+	has_key "$SRC/.exit_cycles" "$key" && return
+	[[ -f $TAR ]] || die "$TAR: No such file (scripts/deps.sh installs linux-source-$KERNEL)"
+	[[ ! -d $SRC/.git ]] || refuse_to_lose_work
+	step "Linux $KERNEL: unpacking $TAR"
+	rm -rf "$SRC" "$SRC.new" "$OUT"
+	mkdir -p "$SRC.new"
+	tar -xf "$TAR" -C "$SRC.new" --strip-components=1
+	(
+		cd "$SRC.new"
+		git init -q -b base .
+		git config user.name exit_cycles
+		git config user.email exit_cycles@localhost
+		git config status.showUntrackedFiles no
+		# shellcheck disable=SC2086 # a list of paths
+		git add -f $TRACKED
+		git commit -q -m "Debian's linux-source-$KERNEL $key"
+		git tag base-commit
+	)
+	echo "$key" >"$SRC.new/.exit_cycles"
+	mv "$SRC.new" "$SRC"
+}
+
+# A new point release unpacks anew: not over commits that are nowhere else.
+refuse_to_lose_work() {
+	git_src rev-parse -q --verify exit_cycles >/dev/null || return 0
+	[[ -n $(git_src status --porcelain) || $(tree_key) != "$(cat "$DIR/tree.key" 2>/dev/null)" ]] || return 0
+	die "$SRC: holds work on branch exit_cycles that patches/ has not (scripts/kernel.sh refresh, or remove the directory)"
+}
+
+tree_key() {
+	git_src rev-parse 'exit_cycles^{tree}'
+}
+
+configure() {
+	local line
+	(
+		cd "$SRC"
+		quietly "$LOG" make tinyconfig
+		quietly "$LOG" scripts/kconfig/merge_config.sh -m .config "$TOP/scripts/lab.config"
+		quietly "$LOG" make olddefconfig
+		while read -r line; do
+			[[ $line == CONFIG_*=[ym] ]] || continue
+			grep -qx "$line" .config || die "lab.config: $line: Linux $KERNEL does not take it"
+		done <"$TOP/scripts/lab.config"
+	)
+}
+
+# install WHERE: the modules as they are now, all or none.
+install_modules() {
+	local module
+	rm -rf "$OUT/$1.new"
+	mkdir -p "$OUT/$1.new"
+	for module in $MODULES; do
+		cp "$SRC/$module" "$OUT/$1.new/"
+	done
+	[[ ! -f $SRC/virt/lib/irqbypass.ko ]] || cp "$SRC/virt/lib/irqbypass.ko" "$OUT/$1.new/"
+	rm -rf "${OUT:?}/$1"
+	mv "$OUT/$1.new" "$OUT/$1"
+}
+
+stock() {
+	local key
+	key=$(base_key)
+	has_key "$OUT/stock.key" "$key" && return
+	step "Linux $KERNEL: building the lab's kernel (minutes; log: $LOG)"
+	rm -f "$OUT/stock.key" "$OUT/patched.key"
+	: >"$LOG"
+	git_src checkout -q --detach base
+	configure
+	quietly "$LOG" make -C "$SRC" -j"$(nproc)" bzImage modules
+	mkdir -p "$OUT"
+	cp "$SRC/arch/x86/boot/bzImage" "$OUT/bzImage"
+	cp "$SRC/vmlinux" "$OUT/vmlinux"
+	install_modules stock
+	echo "$key" >"$OUT/stock.key"
+	step "Linux $KERNEL: built"
+}
+
+modules() {
+	# The series has a Kconfig symbol that the stock .config does not know.
+	quietly "$LOG" make -C "$SRC" olddefconfig
+	quietly "$LOG" make -C "$SRC" modules_prepare
+	quietly "$LOG" make -C "$SRC" -j"$(nproc)" M=arch/x86/kvm modules
+}
+
+apply_series() {
+	local files
+	files=$(series)
+	git_src am -q --abort 2>/dev/null || true
+	git_src checkout -q -f --detach base
+	[[ -n $files ]] || die "$PATCHES: no patches there"
+	# shellcheck disable=SC2086 # one name a line, and none has a blank
+	git_src am -q --committer-date-is-author-date $files ||
+		die "$PATCHES: does not apply to Debian's linux-source-$KERNEL"
+}
+
+patched() {
+	local key
+	key=$(series_key)
+	[[ -n $key ]] || return 0
+	has_key "$OUT/patched.key" "$key" && return
+	step "Linux $KERNEL: building the patched modules"
+	rm -f "$OUT/patched.key"
+	apply_series
+	modules
+	install_modules patched
+	echo "$key" >"$OUT/patched.key"
+}
+
+build() {
+	unpack
+	stock
+	patched
+}
+
+tree() {
+	unpack
+	if ! git_src rev-parse -q --verify exit_cycles >/dev/null; then
+		apply_series
+		git_src branch exit_cycles
+		tree_key >"$DIR/tree.key"
+	fi
+	git_src checkout -q exit_cycles
+	echo "$SRC"
+}
+
+format_series() {
+	git_src format-patch -q -N --zero-commit --no-signature --full-index \
+		-o "$1" "base..$2"
+}
+
+refresh() {
+	git_src rev-parse -q --verify exit_cycles >/dev/null ||
+		die "$SRC: no branch exit_cycles (scripts/kernel.sh tree makes it)"
+	rm -rf "$PATCHES.new"
+	format_series "$PATCHES.new" exit_cycles
+	rm -rf "$PATCHES"
+	mv "$PATCHES.new" "$PATCHES"
+	tree_key >"$DIR/tree.key"
+}
+
+# applies: on a branch-less checkout of clean source; the tree is left as the
+# build wants it.
+applies() {
+	local again
+	unpack
+	again=$(mktemp -d)
+	# shellcheck disable=SC2064 # the name of now
+	trap "rm -rf '$again'" EXIT
+	apply_series
+	format_series "$again" HEAD
+	diff -r "$PATCHES" "$again"
+}
+
+each() {
+	local commit
+	unpack
+	stock
+	rm -f "$OUT/patched.key"
+	apply_series
+	for commit in $(git_src rev-list --reverse base..HEAD); do
+		git_src checkout -q --detach "$commit"
+		modules
+		echo "builds: $(git_src show -s --format=%s "$commit")"
+	done
+	install_modules patched
+	series_key >"$OUT/patched.key"
+}
+
+use_kernel 6.1
+while getopts k:h option; do
+	case $option in
+	k) use_kernel "$OPTARG" ;;
+	h) usage; exit 0 ;;
+	*) usage >&2; exit 2 ;;
+	esac
+done
+shift $((OPTIND - 1))
+case ${1:-build} in
+build | tree | refresh | each | applies) ;;
+*) usage >&2; exit 2 ;;
+esac
+mkdir -p "$DIR"
+locked "$DIR/lock" "${1:-build}"

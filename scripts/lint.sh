@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only
+# lint.sh - shellcheck on every script and test, checkpatch --strict on every
+# patch, and the C of tools/ and tests/ with warnings as errors. Status 1 if
+# any has something to say. Builds nothing that stays but checkpatch's copy in
+# the cache.
+
+# shellcheck source=scripts/common.sh
+. "${BASH_SOURCE[0]%/*}/common.sh"
+
+scripts() {
+	git -C "$TOP" ls-files -co --exclude-standard |
+		while read -r file; do
+			[[ $file != *.patch && -f $TOP/$file ]] || continue
+			head -c 32 "$TOP/$file" | head -n 1 | grep -Eq '^#!.*(bash|/sh)$' && echo "$file"
+		done
+}
+
+# Debian's own checkpatch of the kernel in question, unpacked once.
+checkpatch_dir() {
+	local dir=$CACHE/$1/checkpatch tar=/usr/src/linux-source-$1.tar.xz
+	if [[ ! -f $dir/done ]]; then
+		mkdir -p "$dir"
+		tar -xf "$tar" -C "$dir" --strip-components=2 --wildcards \
+			"*/scripts/checkpatch.pl" "*/scripts/spelling.txt" \
+			"*/scripts/const_structs.checkpatch"
+		touch "$dir/done"
+	fi
+	echo "$dir"
+}
+
+lint_scripts() {
+	local files
+	mapfile -t files < <(scripts)
+	step "shellcheck: ${#files[@]} scripts"
+	(cd "$TOP" && shellcheck -x "${files[@]}")
+}
+
+# FILE_PATH_CHANGES asks for MAINTAINERS, which a series outside the tree has
+# no entry in.
+lint_patches() {
+	local kernel dir
+	for kernel in $KERNELS; do
+		[[ -d $TOP/patches/$kernel ]] || continue
+		step "checkpatch --strict: patches/$kernel"
+		dir=$(checkpatch_dir "$kernel")
+		perl "$dir/checkpatch.pl" --strict --no-tree --quiet --terse \
+			--ignore FILE_PATH_CHANGES "$TOP/patches/$kernel"/*.patch
+	done
+}
+
+lint_c() {
+	local file
+	step "compiler warnings: tools/, tests/"
+	tmp=$(mktemp -d)
+	trap 'rm -rf "$tmp"' EXIT
+	make -s -C "$TOP/tools" BUILD="$tmp/tools" PROG="$tmp/exitdump" CFLAGS="-O2 -Werror"
+	for file in "$TOP"/tests/*.c; do
+		cc -std=gnu11 -D_GNU_SOURCE -O2 -Wall -Wextra -Werror -c -o "$tmp/object" "$file"
+	done
+}
+
+"$TOP/scripts/deps.sh" build lint tool
+lint_scripts
+lint_patches
+lint_c
