@@ -40,6 +40,8 @@ use_kernel() {
 	PATCHES=$TOP/patches/$KERNEL
 }
 
+# LOCALVERSION is set, if to nothing, in every make: or a tree under git would call
+# itself 6.1.192+ and refuse its own modules.
 git_src() {
 	git -C "$SRC" -c user.name=exit_cycles -c user.email=exit_cycles@localhost \
 		-c advice.detachedHead=false -c commit.gpgsign=false "$@"
@@ -111,9 +113,9 @@ configure() {
 	local line
 	(
 		cd "$SRC"
-		quietly "$LOG" make tinyconfig
+		quietly "$LOG" make LOCALVERSION= tinyconfig
 		quietly "$LOG" scripts/kconfig/merge_config.sh -m .config "$TOP/scripts/lab.config"
-		quietly "$LOG" make olddefconfig
+		quietly "$LOG" make LOCALVERSION= olddefconfig
 		while read -r line; do
 			[[ $line == CONFIG_*=[ym] ]] || continue
 			grep -qx "$line" .config || die "lab.config: $line: Linux $KERNEL does not take it"
@@ -143,7 +145,7 @@ stock() {
 	: >"$LOG"
 	git_src checkout -q --detach base
 	configure
-	quietly "$LOG" make -C "$SRC" -j"$(nproc)" bzImage modules
+	quietly "$LOG" make LOCALVERSION= -C "$SRC" -j"$(nproc)" bzImage modules
 	mkdir -p "$OUT"
 	cp "$SRC/arch/x86/boot/bzImage" "$OUT/bzImage"
 	cp "$SRC/vmlinux" "$OUT/vmlinux"
@@ -154,9 +156,9 @@ stock() {
 
 modules() {
 	# The series has a Kconfig symbol that the stock .config does not know.
-	quietly "$LOG" make -C "$SRC" olddefconfig
-	quietly "$LOG" make -C "$SRC" modules_prepare
-	quietly "$LOG" make -C "$SRC" -j"$(nproc)" M=arch/x86/kvm modules
+	quietly "$LOG" make LOCALVERSION= -C "$SRC" olddefconfig
+	quietly "$LOG" make LOCALVERSION= -C "$SRC" modules_prepare
+	quietly "$LOG" make LOCALVERSION= -C "$SRC" -j"$(nproc)" M=arch/x86/kvm modules
 }
 
 apply_series() {
