@@ -216,6 +216,7 @@ static void vmx_init(struct guest *g)
 		g->vmxon[i] = g->vmcs[i] = 0;
 	*(uint32_t *)g->vmxon = revision;
 	*(uint32_t *)g->vmcs = revision;
+	g->launched = 0;
 	VMX_INSN("vmxon", vmxon);
 	VMX_INSN("vmclear", vmcs);
 	VMX_INSN("vmptrld", vmcs);
@@ -258,7 +259,7 @@ static void vmx_init(struct guest *g)
 }
 
 /* Run L2 from `rip` (0: where it stopped) to its next exit: 1 a CPUID, 0 the end. */
-static int vmx_run(struct regs *r, uint64_t rip)
+static int vmx_run(struct guest *g, struct regs *r, uint64_t rip)
 {
 	uint32_t reason;
 
@@ -266,8 +267,9 @@ static int vmx_run(struct regs *r, uint64_t rip)
 		vmwrite(0x681e, rip);
 	else
 		vmwrite(0x681e, vmread(0x681e) + 2);
-	if (vmx_enter(r, !!rip))
+	if (vmx_enter(r, !g->launched))
 		panic(vmread(0x4400));
+	g->launched = 1;
 	reason = vmread(0x4402);
 	if (reason != 10 && reason != 18)
 		panic(reason);
@@ -323,7 +325,7 @@ static int svm_run(struct guest *g, struct regs *r, uint64_t rip)
 static int l2_run(struct guest *g, struct regs *r, uint64_t rip)
 {
 	r->r9 = g->svm;
-	return g->svm ? svm_run(g, r, rip) : vmx_run(r, rip);
+	return g->svm ? svm_run(g, r, rip) : vmx_run(g, r, rip);
 }
 
 static void nested(struct guest *g, const struct step *s, struct result *result)

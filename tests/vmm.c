@@ -15,7 +15,8 @@
  *	leaf VM VCPU LEAF ECX EAX EBX ECX EDX	what CPUID answered
  *	made VM VCPU KIND N	intercepted instructions executed, by kind
  *	known VM VCPU REASON N	exits of that reason number: exactly so many,
- *				for kinds that have a row of their own
+ *				for kinds that have a row of their own (in real mode
+ *				only with unrestricted_guest=1)
  *	user VM VCPU KIND N	returns of KVM_RUN, by kind
  *	time VM VCPU run|user CYCLES	first KVM_RUN to last return, and the part
  *				of it between a return and the next KVM_RUN
@@ -755,6 +756,9 @@ static void print_known(const struct vcpu *v, const uint64_t *made)
 	bool msrs = !made[EOI] && !(script.needs & NESTED);
 	int i, reason;
 
+	if (opt.mode == BIGREAL)	/* emulated, in few exits, or not */
+		return;
+
 	for (i = 0; i < KINDS; i++) {
 		reason = svm ? kinds[i].svm : kinds[i].vmx;
 		if (made[i] && reason >= 0)
@@ -976,6 +980,8 @@ static void check(void)
 
 		if (opt.mode != LONG && !(needs & ANY_MODE))
 			misuse("needs --mode long", name);
+		if (opt.mode == BIGREAL && ops[script.op[i]].op == OP_HYPERCALL)
+			misuse("KVM cannot emulate it", name);
 		if (opt.ring && !(needs & ANY_RING))
 			misuse("needs --ring 0", name);
 		if (needs & NO_IRQCHIP)
@@ -1059,7 +1065,8 @@ static void parse(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	const struct sigaction action = { .sa_handler = on_signal };
+	/* a second signal kills */
+	const struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESETHAND };
 	int i, batch;
 
 	parse(argc, argv);

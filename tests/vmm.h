@@ -109,7 +109,8 @@ struct guest {
 	uint64_t bad;			/* answers that break the ABI's rules */
 	uint32_t svm;
 	uint32_t apic_id;
-	uint32_t unused[4];
+	uint32_t launched;		/* L1 has entered L2 since VMCLEAR */
+	uint32_t unused[3];
 	struct step step[MAX_STEPS];
 	struct result result[MAX_STEPS];
 	struct leaf leaf[MAX_LEAVES];
