@@ -1,0 +1,126 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# deps.sh - installs what is missing of the packages that this project needs.
+#
+#	scripts/deps.sh [GROUP]...	(all of: build lab tool test lint)
+#	scripts/deps.sh 6.12		the source of Linux 6.12 as well
+#
+# With apt-get it installs (sudo when not root), without recommended packages;
+# elsewhere it names what is missing, by Debian's names, and exits with 1.
+# Nothing missing: nothing is done or printed.
+# shellcheck source=scripts/common.sh
+. "${BASH_SOURCE[0]%/*}/common.sh"
+
+# What each is needed for, its package, and a program or file that shows it is
+# there where there is no dpkg to ask.
+needs() {
+	cat <<-'EOF'
+	build	gcc			gcc
+	build	make			make
+	build	libc6-dev		/usr/include/stdio.h
+	build	flex			flex
+	build	bison			bison
+	build	bc			bc
+	build	libelf-dev		/usr/include/gelf.h
+	build	libssl-dev		/usr/include/openssl/ssl.h
+	build	perl			perl
+	build	cpio			cpio
+	build	xz-utils		xz
+	build	lz4			lz4
+	build	git			git
+	build	linux-source-6.1	/usr/src/linux-source-6.1.tar.xz
+	6.12	linux-source-6.12	/usr/src/linux-source-6.12.tar.xz
+	lab	gcc			gcc
+	lab	libc6-dev		/usr/include/stdio.h
+	lab	cpio			cpio
+	lab	busybox-static		busybox
+	lab	bochs			bochs
+	lab	bochs-term		bochs
+	lab	bochsbios		/usr/share/bochs/BIOS-bochs-latest
+	lab	vgabios			/usr/share/vgabios/vgabios.bin
+	lab	qemu-system-x86		qemu-system-x86_64
+	lab	seabios			/usr/share/seabios/bios-256k.bin
+	lab	ovmf			/usr/share/OVMF/OVMF_CODE_4M.fd
+	lab	cpuid			cpuid
+	lab	isolinux		/usr/lib/ISOLINUX/isolinux.bin
+	lab	syslinux-common		/usr/lib/syslinux/modules/bios/ldlinux.c32
+	lab	xorriso			xorriso
+	tool	gcc			gcc
+	tool	make			make
+	tool	libc6-dev		/usr/include/stdio.h
+	tool	libsmartcols-dev	/usr/include/libsmartcols/libsmartcols.h
+	test	perl			prove
+	test	git			git
+	test	gcc			gcc
+	lint	shellcheck		shellcheck
+	lint	perl			perl
+	EOF
+}
+
+# missing_packages GROUP...: those of these groups that are not installed.
+missing_packages() {
+	local group package probe
+	declare -A has=()
+	# shellcheck disable=SC2016 # dpkg-query expands what stands in quotes
+	if command -v dpkg-query >/dev/null; then
+		while read -r package group; do
+			[[ $group != "install ok installed" ]] || has[$package]=1
+		done < <(needs | awk '{ print $2 }' | sort -u |
+			xargs dpkg-query -W -f '${Package} ${Status}\n' 2>/dev/null)
+	else
+		while read -r group package probe; do
+			if [[ $probe == /* ]]; then
+				[[ ! -e $probe ]] || has[$package]=1
+			else
+				! command -v "$probe" >/dev/null || has[$package]=1
+			fi
+		done < <(needs)
+	fi
+	while read -r group package probe; do
+		[[ " $* " != *" $group "* || ${has[$package]} ]] || echo "$package"
+	done < <(needs) | sort -u
+}
+
+# as_root COMMAND...
+as_root() {
+	if ((EUID == 0)); then
+		"$@"
+	else
+		sudo "$@"
+	fi
+}
+
+install_packages() {
+	as_root env DEBIAN_FRONTEND=noninteractive apt-get -y -q \
+		-o DPkg::Lock::Timeout=600 install --no-install-recommends "$@"
+}
+
+main() {
+	local groups=("$@") group log missing
+	((${#groups[@]})) || groups=(build lab tool test lint)
+	for group in "${groups[@]}"; do
+		needs | grep -q "^$group	" ||
+			die "$group: no such group (build lab tool test lint 6.12)"
+	done
+
+	missing=$(missing_packages "${groups[@]}")
+	[[ $missing ]] || return 0
+	mapfile -t missing <<<"$missing"
+	command -v apt-get >/dev/null ||
+		die "no apt-get here, please install: ${missing[*]} (Debian's names)"
+	((EUID == 0)) || command -v sudo >/dev/null ||
+		die "not root and no sudo, please run: apt-get install ${missing[*]}"
+
+	log=$CACHE/deps.log
+	mkdir -p "$CACHE"
+	step "installing ${missing[*]}"
+	# The lists of packages may be older than the mirror, or none yet.
+	if ! install_packages "${missing[@]}" >"$log" 2>&1 &&
+		! { as_root apt-get -q update &&
+			install_packages "${missing[@]}"; } >>"$log" 2>&1; then
+		tail -n 20 "$log" >&2
+		die "apt-get could not install ${missing[*]} (all of it: $log)"
+	fi
+}
+
+main "$@"
