@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * account.c - reads the text of an exit_cycles file into a struct account.
+ * account.c - reads the text of exit_cycles and exit_cycles_hist, and counts
+ * with what they hold.
  *
  *	# exit_cycles 1 <TAB> vendor=vmx <TAB> tsc_khz=2904000 ...
  *	reason <TAB> name <TAB> exits <TAB> cycles ...
@@ -12,24 +13,27 @@
  * else that strays from the format is refused: a wrong number is worse than
  * none.
  */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "account.h"
+#include "fail.h"
 
 enum {
-	MAX_COLUMNS = 64,
+	MAX_COLUMNS = 128,
 	MAX_ROWS = 4096,	/* SVM's codes end at 0x403 */
-	COL_REASON = N_COUNTERS, COL_NAME, COL_UNKNOWN,
+	COL_BUCKET = N_COUNTERS,	/* 32 of them */
+	COL_REASON = COL_BUCKET + BUCKETS, COL_NAME, COL_UNKNOWN,
 };
 
-const char *const counter_names[N_COUNTERS] = {
-	"exits", "cycles", "total", "halt", "user", "max"
+static const char *const counter_names[N_COUNTERS] = {
+	[C_EXITS] = "exits", [C_CYCLES] = "cycles", [C_TOTAL] = "total",
+	[C_HALT] = "halt", [C_USER] = "user", [C_MAX] = "max",
 };
 
-const char *const key_names[N_KEYS] = {
-	"tsc_khz", "vms", "vcpus", "open", "guest"
+static const char *const key_names[N_KEYS] = {
+	[K_TSC_KHZ] = "tsc_khz", [K_VMS] = "vms", [K_VCPUS] = "vcpus",
+	[K_OPEN] = "open", [K_GUEST] = "guest",
 };
 
 static const char foreign[] = "not an exit_cycles file";
@@ -98,9 +102,37 @@ static char *next_part(char **rest, char end)
 	return part;
 }
 
+static const char *parse_key(struct account *a, const char *key, const char *value)
+{
+	const struct {
+		const char *key;
+		char *to;
+		size_t size;
+	} words[] = {
+		{ "vendor", a->vendor, sizeof(a->vendor) },
+		{ "tsc", a->tsc, sizeof(a->tsc) },
+		{ "scope", a->scope, sizeof(a->scope) },
+	};
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++) {
+		if (!strcmp(key, words[i].key) &&
+		    !copy_word(words[i].to, words[i].size, value))
+			return "a vendor, tsc or scope that is no word";
+	}
+	for (int k = 0; k < N_KEYS; k++) {
+		if (strcmp(key, key_names[k]))
+			continue;
+		if (!parse_u64(value, &a->key[k]))
+			return bad_number;
+		a->keys |= 1u << k;
+	}
+	return NULL;
+}
+
 static const char *parse_head(struct account *a, char *line)
 {
 	char *field = next_part(&line, '\t'), *value;
+	const char *why = NULL;
 	uint64_t version;
 
 	if (strncmp(field, "# exit_cycles ", 14) ||
@@ -109,145 +141,152 @@ static const char *parse_head(struct account *a, char *line)
 	if (version != 1)
 		return "a later version of the format (a newer exitdump reads it)";
 
-	while ((field = next_part(&line, '\t'))) {
+	while (!why && (field = next_part(&line, '\t'))) {
 		value = strchr(field, '=');
 		if (!value)
 			return "a first line of another kind than key=value";
 		*value++ = '\0';
-		if (!strcmp(field, "vendor")) {
-			if (!copy_word(a->vendor, sizeof(a->vendor), value))
-				return "no name behind vendor=";
-		} else if (!strcmp(field, "tsc")) {
-			if (!copy_word(a->tsc, sizeof(a->tsc), value))
-				return "no word behind tsc=";
-		} else if (!strcmp(field, "scope")) {
-			if (!copy_word(a->scope, sizeof(a->scope), value))
-				return "no word behind scope=";
-		}
-		for (int k = 0; k < N_KEYS; k++) {
-			if (strcmp(field, key_names[k]))
-				continue;
-			if (!parse_u64(value, &a->key[k]))
-				return bad_number;
-			a->keys |= 1u << k;
-		}
+		why = parse_key(a, field, value);
 	}
-	return NULL;
+	return why;
 }
 
+static int column_kind(const char *name)
+{
+	uint64_t bucket;
+
+	if (!strcmp(name, "reason"))
+		return COL_REASON;
+	if (!strcmp(name, "name"))
+		return COL_NAME;
+	for (int c = 0; c < N_COUNTERS; c++) {
+		if (!strcmp(name, counter_names[c]))
+			return c;
+	}
+	if (parse_u64(name, &bucket) && bucket < BUCKETS)
+		return COL_BUCKET + bucket;
+	return COL_UNKNOWN;
+}
+
+/* A table has the column exits, a histogram all of its buckets. */
 static const char *parse_columns(struct account *a, char *line,
 				 unsigned char *columns, int *ncolumns)
 {
-	unsigned int seen = 0;
+	const uint64_t buckets = ((1ULL << BUCKETS) - 1) << COL_BUCKET;
+	const uint64_t labels = 1ULL << COL_REASON | 1ULL << COL_NAME;
+	uint64_t seen = 0;
 	char *field;
 	int n = 0, c;
 
 	while ((field = next_part(&line, '\t'))) {
 		if (n == MAX_COLUMNS)
 			return "more columns than any exit_cycles file has";
-		if (!strcmp(field, "reason"))
-			c = COL_REASON;
-		else if (!strcmp(field, "name"))
-			c = COL_NAME;
-		else
-			for (c = 0; c < N_COUNTERS; c++)
-				if (!strcmp(field, counter_names[c]))
-					break;
-		if (c == N_COUNTERS && strcmp(field, "reason"))
-			c = COL_UNKNOWN;
-		if (c != COL_UNKNOWN && seen & 1u << c)
+		c = column_kind(field);
+		if (c != COL_UNKNOWN && seen & 1ULL << c)
 			return "a column that stands there twice";
-		seen |= 1u << c;
+		if (c != COL_UNKNOWN)
+			seen |= 1ULL << c;
 		columns[n++] = c;
 	}
-	if (!(seen & 1u << COL_REASON) || !(seen & 1u << COL_NAME) ||
-	    !(seen & 1u << C_EXITS))
+	a->has_hist = (seen & buckets) == buckets;
+	if ((seen & labels) != labels || !(seen & 1 || a->has_hist))
 		return "no columns reason, name and exits";
+	if (seen & buckets && !a->has_hist)
+		return "a histogram of fewer than 32 buckets";
 	a->counters = seen & ((1u << N_COUNTERS) - 1);
 	*ncolumns = n;
+	return NULL;
+}
+
+static const char *parse_field(struct row *row, int column, const char *field)
+{
+	if (column == COL_REASON)
+		return parse_reason(field, &row->reason) ? NULL :
+			"a reason that is no 32-bit number";
+	if (column == COL_NAME)
+		return copy_word(row->name, sizeof(row->name), field) ? NULL :
+			"a name that is none";
+	if (column < N_COUNTERS)
+		return parse_u64(field, &row->n[column]) ? NULL : bad_number;
+	if (column < COL_REASON)
+		return parse_u64(field, &row->hist[column - COL_BUCKET]) ? NULL :
+			bad_number;
 	return NULL;
 }
 
 static const char *parse_row(struct row *row, char *line,
 			     const unsigned char *columns, int ncolumns)
 {
+	const char *why = NULL;
 	char *field;
 	int n;
 
-	for (n = 0; (field = next_part(&line, '\t')); n++) {
+	for (n = 0; !why && (field = next_part(&line, '\t')); n++) {
 		if (n == ncolumns)
 			return "a row with more fields than columns";
-		if (columns[n] == COL_REASON) {
-			if (!parse_reason(field, &row->reason))
-				return "a reason that is no 32-bit number";
-		} else if (columns[n] == COL_NAME) {
-			if (!copy_word(row->name, sizeof(row->name), field))
-				return "a name that is none";
-		} else if (columns[n] < N_COUNTERS &&
-			   !parse_u64(field, &row->n[columns[n]])) {
-			return bad_number;
-		}
+		why = parse_field(row, columns[n], field);
 	}
-	if (n < ncolumns)
-		return "a row with fewer fields than columns (copy it again)";
+	if (!why && n < ncolumns)
+		why = "a row with fewer fields than columns (copy it again)";
 	if (row->reason == REASON_OTHER && !strcmp(row->name, "TOTAL"))
 		row->reason = REASON_SUM;
-	return NULL;
+	return why;
 }
 
-static void row_add(struct row *to, const struct row *from)
+static void copy_hist(struct row *to, const uint64_t *from)
 {
-	for (int c = 0; c < C_MAX; c++)
-		to->n[c] += from->n[c];
-	if (from->n[C_MAX] > to->n[C_MAX])
-		to->n[C_MAX] = from->n[C_MAX];
+	to->hist = need(malloc(BUCKETS * sizeof(*to->hist)));
+	memcpy(to->hist, from, BUCKETS * sizeof(*to->hist));
 }
 
-static struct row *new_row(struct account *a)
+/* Room for one more at `at`, zeroed. It doubles when full: 16, 32, ... */
+static struct row *insert_row(struct account *a, size_t at)
 {
-	struct row *rows;
+	size_t n = a->nrows;
 
-	/* Room doubles: 16, 32, ... */
-	if (a->nrows < 16 ? !a->nrows : !(a->nrows & (a->nrows - 1))) {
-		rows = reallocarray(a->rows, a->nrows ? a->nrows * 2 : 16,
-				    sizeof(*rows));
-		if (!rows)
-			return NULL;
-		a->rows = rows;
-	}
-	return memset(&a->rows[a->nrows++], 0, sizeof(struct row));
+	if (!n || (n >= 16 && !(n & (n - 1))))
+		a->rows = need(reallocarray(a->rows, n ? n * 2 : 16,
+					    sizeof(*a->rows)));
+	memmove(&a->rows[at + 1], &a->rows[at], (n - at) * sizeof(*a->rows));
+	a->nrows++;
+	return memset(&a->rows[at], 0, sizeof(*a->rows));
+}
+
+static bool same_numbers(const struct row *a, const struct row *b)
+{
+	return !memcmp(a->n, b->n, sizeof(a->n)) &&
+		(!a->hist || !memcmp(a->hist, b->hist, BUCKETS * sizeof(*a->hist)));
 }
 
 static const char *parse_rows(struct account *a, char *text,
 			      const unsigned char *columns, int ncolumns)
 {
-	struct row row, sum = { 0 }, *to;
+	uint64_t row_hist[BUCKETS], sum_hist[BUCKETS] = { 0 };
+	struct row row, sum = { .hist = a->has_hist ? sum_hist : NULL }, *to;
 	const char *why;
 	char *line;
 
 	while ((line = next_part(&text, '\n'))) {
 		if (!text)
 			return cut_off;		/* its newline is missing */
-		memset(&row, 0, sizeof(row));
+		row = (struct row){ .hist = a->has_hist ? row_hist : NULL };
 		why = parse_row(&row, line, columns, ncolumns);
 		if (why)
-			return text && *text ? why : cut_off;
-		if (row.reason == REASON_SUM) {
-			if (*text)
-				return "more lines behind its TOTAL row";
-			if (memcmp(row.n, sum.n, sizeof(sum.n)))
-				return bad_sums;
-			a->sum = row;
-			return NULL;
-		}
+			return *text ? why : cut_off;
+		if (row.reason == REASON_SUM && *text)
+			return "more lines behind its TOTAL row";
+		if (row.reason == REASON_SUM && !same_numbers(&row, &sum))
+			return bad_sums;
 		if (a->nrows && row.reason <= a->rows[a->nrows - 1].reason)
 			return "reasons that do not rise";
 		if (a->nrows == MAX_ROWS)
 			return "more rows than there are reasons";
-		to = new_row(a);
-		if (!to)
-			return "no memory left for it";
+		to = row.reason == REASON_SUM ? &a->sum : insert_row(a, a->nrows);
 		*to = row;
+		if (row.hist)
+			copy_hist(to, row.hist);
+		if (row.reason == REASON_SUM)
+			return NULL;
 		row_add(&sum, &row);
 	}
 	return cut_off;
@@ -256,7 +295,7 @@ static const char *parse_rows(struct account *a, char *text,
 /*
  * account_parse() - read a file's text (len bytes and a NUL behind them; it
  * is cut up on the way). 0, or -1 and in `why` what the file is, to stand
- * behind its name. What was read so far is freed then.
+ * behind its name; the account is empty then.
  */
 int account_parse(struct account *a, char *text, size_t len, const char **why)
 {
@@ -265,14 +304,9 @@ int account_parse(struct account *a, char *text, size_t len, const char **why)
 	int ncolumns;
 
 	memset(a, 0, sizeof(*a));
-	if (!len) {
-		*why = "empty";
+	*why = !len ? "empty" : strlen(text) != len ? foreign : NULL;
+	if (*why)
 		return -1;
-	}
-	if (strlen(text) != len) {
-		*why = foreign;
-		return -1;
-	}
 	line = next_part(&text, '\n');
 	*why = parse_head(a, line);
 	if (!*why) {
@@ -296,4 +330,221 @@ void account_free(struct account *a)
 	free(a->sum.hist);
 	free(a->rows);
 	memset(a, 0, sizeof(*a));
+}
+
+/* account_copy() - one of its own, to be freed. */
+void account_copy(struct account *a, const struct account *from)
+{
+	struct row *row;
+
+	*a = *from;
+	a->rows = NULL;
+	a->nrows = 0;
+	for (size_t i = 0; i < from->nrows; i++) {
+		row = insert_row(a, i);
+		*row = from->rows[i];
+		if (row->hist)
+			copy_hist(row, row->hist);
+	}
+	if (a->sum.hist)
+		copy_hist(&a->sum, a->sum.hist);
+}
+
+/* account_row() - the row of a reason; with a name, made where it is missing. */
+struct row *account_row(struct account *a, int64_t reason, const char *name)
+{
+	size_t low = 0, high = a->nrows, mid;
+	struct row *row;
+
+	while (low < high) {
+		mid = (low + high) / 2;
+		if (a->rows[mid].reason == reason)
+			return &a->rows[mid];
+		if (a->rows[mid].reason < reason)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	if (!name)
+		return NULL;
+	row = insert_row(a, low);
+	row->reason = reason;
+	strncpy(row->name, name, sizeof(row->name) - 1);
+	return row;
+}
+
+/*
+ * account_take_hist() - move the histograms of a second file to the rows of
+ * the first. A reason that happened between the two readings has none.
+ */
+void account_take_hist(struct account *a, struct account *from)
+{
+	struct row *row;
+
+	for (size_t i = 0; i < from->nrows; i++) {
+		row = account_row(a, from->rows[i].reason, NULL);
+		if (!row || row->hist)
+			continue;
+		row->hist = from->rows[i].hist;
+		from->rows[i].hist = NULL;
+	}
+	if (!a->sum.hist) {
+		a->sum.hist = from->sum.hist;
+		from->sum.hist = NULL;
+	}
+	a->has_hist = true;
+}
+
+/* account_add() - add another account, reason by reason. */
+void account_add(struct account *a, const struct account *from)
+{
+	if (!a->counters) {
+		memcpy(a->vendor, from->vendor, sizeof(a->vendor));
+		memcpy(a->tsc, from->tsc, sizeof(a->tsc));
+		memcpy(a->scope, from->scope, sizeof(a->scope));
+		a->key[K_TSC_KHZ] = from->key[K_TSC_KHZ];
+		a->keys = from->keys;
+		a->counters = from->counters;
+		a->has_hist = from->has_hist;
+		a->sum.reason = REASON_SUM;
+		strcpy(a->sum.name, "TOTAL");
+	}
+	a->keys &= from->keys;
+	a->counters &= from->counters;
+	a->has_hist &= from->has_hist;
+	for (int k = K_VMS; k < N_KEYS; k++)
+		a->key[k] += from->key[k];
+	for (size_t i = 0; i < from->nrows; i++)
+		row_add(account_row(a, from->rows[i].reason, from->rows[i].name),
+			&from->rows[i]);
+	row_add(&a->sum, &from->sum);
+}
+
+/*
+ * n -= before. False where it had grown smaller: cleared meanwhile. Only what
+ * stood in the last quarter of 64 bits can have wrapped instead.
+ */
+static bool subtract(uint64_t *n, uint64_t before)
+{
+	bool grown = *n >= before || *n - before < 1ULL << 62;
+
+	*n -= before;
+	return grown;
+}
+
+static bool row_subtract(struct row *row, const struct row *before)
+{
+	bool grown = true;
+
+	for (int c = 0; c < C_MAX; c++)
+		grown &= subtract(&row->n[c], before->n[c]);
+	grown &= row->n[C_MAX] >= before->n[C_MAX];
+	if (row->n[C_MAX] == before->n[C_MAX])
+		row->n[C_MAX] = 0;	/* it happened earlier */
+	if (!before->hist) {		/* it was not read then */
+		free(row->hist);
+		row->hist = NULL;
+	}
+	for (int i = 0; row->hist && i < BUCKETS; i++)
+		grown &= subtract(&row->hist[i], before->hist[i]);
+	return grown;
+}
+
+static bool row_idle(const struct row *row)
+{
+	for (int c = 0; c < N_COUNTERS; c++) {
+		if (row->n[c])
+			return false;
+	}
+	return true;
+}
+
+/*
+ * account_subtract() - make it the difference to an earlier reading: what
+ * happened in between. A `max` that did not rise is 0, not known. False where
+ * the counters were cleared meanwhile: then nothing is known and no row left.
+ */
+bool account_subtract(struct account *a, const struct account *before)
+{
+	size_t left = 0;
+	bool grown = true;
+	struct row *row;
+
+	for (size_t i = 0; i < before->nrows; i++) {
+		row = account_row(a, before->rows[i].reason, NULL);
+		grown = row && row_subtract(row, &before->rows[i]) && grown;
+	}
+	grown &= row_subtract(&a->sum, &before->sum);
+	if (account_knows(a, K_GUEST) && account_knows(before, K_GUEST))
+		grown &= subtract(&a->key[K_GUEST], before->key[K_GUEST]);
+
+	for (size_t i = 0; i < a->nrows; i++) {
+		if (!grown || row_idle(&a->rows[i]))
+			free(a->rows[i].hist);
+		else
+			a->rows[left++] = a->rows[i];
+	}
+	a->nrows = left;
+	if (!grown) {
+		memset(a->sum.n, 0, sizeof(a->sum.n));
+		free(a->sum.hist);
+		a->sum.hist = NULL;
+		free(a->rows);
+		a->rows = NULL;
+		a->key[K_GUEST] = 0;
+		a->keys &= ~(1u << K_GUEST);
+	}
+	return grown;
+}
+
+/* row_add() - add the counters of one row to another's. */
+void row_add(struct row *to, const struct row *from)
+{
+	for (int c = 0; c < C_MAX; c++)
+		to->n[c] += from->n[c];
+	if (from->n[C_MAX] > to->n[C_MAX])
+		to->n[C_MAX] = from->n[C_MAX];
+	if (!from->hist)
+		return;
+	if (!to->hist) {
+		copy_hist(to, from->hist);
+		return;
+	}
+	for (int i = 0; i < BUCKETS; i++)
+		to->hist[i] += from->hist[i];
+}
+
+/*
+ * row_lost() - cycles that the guest lost to these exits: total without the
+ * time it halted of its own will. Before files had totals, the handler's.
+ */
+uint64_t row_lost(const struct row *row, const struct account *a)
+{
+	if (!account_has(a, C_TOTAL))
+		return row->n[C_CYCLES];
+	if (row->n[C_TOTAL] < row->n[C_HALT])
+		return 0;
+	return row->n[C_TOTAL] - row->n[C_HALT];
+}
+
+/*
+ * row_percentile() - the bucket in which the total of a share (0 to 1) of the
+ * closed exits ends; -1 where there is no histogram or nothing in it.
+ */
+int row_percentile(const struct row *row, double share)
+{
+	long double all = 0, below = 0;
+	int last = -1;
+
+	for (int i = 0; row->hist && i < BUCKETS; i++)
+		all += row->hist[i];
+	for (int i = 0; all > 0 && i < BUCKETS; i++) {
+		if (!row->hist[i])
+			continue;
+		last = i;
+		below += row->hist[i];
+		if (below >= all * share)
+			break;
+	}
+	return last;
 }

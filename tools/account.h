@@ -15,11 +15,9 @@
 #include <stdint.h>
 
 enum counter { C_EXITS, C_CYCLES, C_TOTAL, C_HALT, C_USER, C_MAX, N_COUNTERS };
-extern const char *const counter_names[N_COUNTERS];
 
 /* The numbers of the first line. */
 enum key { K_TSC_KHZ, K_VMS, K_VCPUS, K_OPEN, K_GUEST, N_KEYS };
-extern const char *const key_names[N_KEYS];
 
 #define BUCKETS 32		/* of a histogram; bucket i holds fls64(total) == i */
 #define REASON_OTHER (1LL << 32)	/* prints as "-"; sorts behind all numbers */
@@ -28,7 +26,7 @@ extern const char *const key_names[N_KEYS];
 struct row {
 	int64_t reason;		/* 0 to 2^32 - 1, REASON_OTHER or REASON_SUM */
 	char name[48];
-	uint64_t n[N_COUNTERS];
+	uint64_t n[N_COUNTERS];	/* n[C_MAX] is 0 where it is not known */
 	uint64_t *hist;		/* BUCKETS counts, or NULL; freed with its row */
 };
 
@@ -56,6 +54,26 @@ static inline bool account_knows(const struct account *a, enum key k)
 }
 
 int account_parse(struct account *a, char *text, size_t len, const char **why);
+void account_copy(struct account *a, const struct account *from);
 void account_free(struct account *a);
+struct row *account_row(struct account *a, int64_t reason, const char *name);
+void account_take_hist(struct account *a, struct account *from);
+void account_add(struct account *a, const struct account *from);
+bool account_subtract(struct account *a, const struct account *before);
+
+void row_add(struct row *to, const struct row *from);
+uint64_t row_lost(const struct row *row, const struct account *a);
+int row_percentile(const struct row *row, double share);
+
+/* bucket_low(), bucket_high() - the cycles a bucket holds; the last has no end. */
+static inline uint64_t bucket_low(int bucket)
+{
+	return bucket ? 1ULL << (bucket - 1) : 0;
+}
+
+static inline uint64_t bucket_high(int bucket)
+{
+	return bucket == BUCKETS - 1 ? UINT64_MAX : (1ULL << bucket) - 1;
+}
 
 #endif

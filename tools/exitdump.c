@@ -1,133 +1,275 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * exitdump - shows where a KVM host's, VM's or vCPU's time goes, by exit
- * reason: reads the files that the exit_cycles patches add to debugfs.
+ * exitdump - shows where the time of a KVM host, a VM or a vCPU goes, by exit
+ * reason: reads the accounts that the exit_cycles patches add to KVM.
  */
 #include <err.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
-#include <libsmartcols/libsmartcols.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include "account.h"
+#include "commands.h"
+#include "fail.h"
 
 #define VERSION "0.1"
 
-enum { MAX_FILE = 1 << 20 };	/* bytes; a full SVM table is some 100 KiB */
+static const struct command {
+	const char *name, *arguments, *help;
+	int (*run)(struct options *opt, int argc, char **argv);
+} commands[] = {
+	{ "diff", "A B", "what happened between two captures (files or --sysroot folders)", cmd_diff },
+	{ "hist", "[REASON]", "the histogram of a reason's totals, or of all", cmd_hist },
+	{ "list", "", "the VMs and vCPUs there are", cmd_list },
+	{ "run", "-- COMMAND...", "what happens while a command runs", cmd_run },
+	{ "top", "[INTERVAL]", "a live view; ? shows its keys", cmd_top },
+};
 
-static const char default_path[] = "/sys/kernel/debug/kvm/exit_cycles";
+enum { N_COMMANDS = sizeof(commands) / sizeof(*commands) };
 
-static void hint(const char *path, int error)
+enum {
+	OPT_ALL_VCPUS = 256, OPT_BUCKETS, OPT_CSV, OPT_JSON, OPT_OPENMETRICS,
+	OPT_RAW, OPT_TSC_KHZ,
+};
+
+static const struct option long_options[] = {
+	{ "all-vcpus", no_argument, NULL, OPT_ALL_VCPUS },
+	{ "all-vms", no_argument, NULL, 'a' },
+	{ "buckets", no_argument, NULL, OPT_BUCKETS },
+	{ "csv", no_argument, NULL, OPT_CSV },
+	{ "guest", no_argument, NULL, 'g' },
+	{ "help", no_argument, NULL, 'h' },
+	{ "input", required_argument, NULL, 'i' },
+	{ "json", no_argument, NULL, OPT_JSON },
+	{ "limit", required_argument, NULL, 'n' },
+	{ "openmetrics", no_argument, NULL, OPT_OPENMETRICS },
+	{ "output", required_argument, NULL, 'o' },
+	{ "raw", no_argument, NULL, OPT_RAW },
+	{ "reason", required_argument, NULL, 'r' },
+	{ "sort", required_argument, NULL, 's' },
+	{ "sysroot", required_argument, NULL, 'S' },
+	{ "tsc-khz", required_argument, NULL, OPT_TSC_KHZ },
+	{ "unit", required_argument, NULL, 'u' },
+	{ "vcpu", required_argument, NULL, 'c' },
+	{ "version", no_argument, NULL, 'V' },
+	{ "vm", required_argument, NULL, 'v' },
+	{ }
+};
+
+static void usage(void)
 {
-	errno = error;
-	if (error == ENOENT && !strcmp(path, default_path))
-		errx(1, "%s: No such file (is this kernel patched and kvm loaded? see README)",
-		     path);
-	if (error == EACCES || error == EPERM)
-		errx(1, "%s: %s (try as root)", path, strerror(error));
-	err(1, "%s", path);
+	puts("Usage: exitdump [OPTION...] [INTERVAL [COUNT]]\n"
+	     "       exitdump COMMAND [OPTION...] [ARGUMENT...]\n"
+	     "Shows what a KVM host, VM or vCPU spends its time on, by exit reason.\n"
+	     "With INTERVAL, in seconds, what happens from one to the next.\n\n"
+	     "Commands:");
+	for (int i = 0; i < N_COMMANDS; i++)
+		printf("  %-4s %-14s %s\n", commands[i].name, commands[i].arguments,
+		       commands[i].help);
+	puts("\nOptions:\n"
+	     "  -a, --all-vms         a line per VM\n"
+	     "      --all-vcpus       a line per vCPU\n"
+	     "      --buckets         with --openmetrics: the histograms too\n"
+	     "  -c, --vcpu LIST       these vCPUs: 0,2-3\n"
+	     "      --csv             comma-separated, with a heading\n"
+	     "  -g, --guest           in a guest: its own account, through CPUID\n"
+	     "  -h, --help            this text\n"
+	     "  -i, --input FILE      a saved exit_cycles (FILE_hist beside it is read too)\n"
+	     "      --json            one object a line\n"
+	     "  -n, --limit N         the first N lines\n"
+	     "      --openmetrics     for Prometheus\n"
+	     "  -o, --output [+]LIST  these columns; with + behind the usual ones\n"
+	     "  -r, --reason LIST     these reasons: names, numbers or patterns\n"
+	     "      --raw             tab-separated, without a heading\n"
+	     "  -s, --sort COLUMN     largest first\n"
+	     "  -S, --sysroot DIR     a folder to see as /\n"
+	     "      --tsc-khz KHZ     the TSC's frequency where the file does not tell\n"
+	     "  -u, --unit UNIT       cycles, ns, us or auto; plain cycles are cut to 4 digits\n"
+	     "  -v, --vm VM           this VM: PID, PID-FD, or guest name or pattern\n"
+	     "  -V, --version         the version\n\n"
+	     "Columns:");
+	for (size_t i = 0; i < ncolumns; i++)
+		printf("  %-6s  %s\n", columns[i].name, columns[i].help);
+	puts("\nExamples:\n"
+	     "  exitdump                          what costs this host most\n"
+	     "  exitdump --vm web -u auto 1       the VM \"web\", every second, as times\n"
+	     "  exitdump --all-vms -s user        VMs side by side, the one QEMU holds up first\n"
+	     "  exitdump -r 'EPT_*' -o +p99,max   page faults and their tail\n"
+	     "  exitdump run -- sleep 10          ten seconds of everything");
 }
 
-/* The file's text with a NUL behind it, to be freed; ends the program on errors. */
-static char *read_file(const char *path, size_t *len)
+/* A number from 1 to max and nothing else; ends the program. */
+static uint64_t number(const char *option, const char *arg, uint64_t max)
 {
-	char *text = malloc(MAX_FILE + 2);
-	ssize_t n = 1;
-	int fd;
+	char *end;
+	unsigned long long n;
 
-	if (!text)
-		err(1, "%s", path);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		hint(path, errno);
-	for (*len = 0; n && *len <= MAX_FILE; *len += n > 0 ? n : 0) {
-		n = read(fd, text + *len, MAX_FILE + 1 - *len);
-		if (n < 0 && errno != EINTR)
-			hint(path, errno);
+	errno = 0;
+	n = strtoull(arg, &end, 10);
+	if (*arg < '0' || *arg > '9' || *end || errno || !n || n > max)
+		errx(1, "%s: %s: not a number from 1 to %lu", option, arg, max);
+	return n;
+}
+
+static const struct column *column(const char *option, const char *name)
+{
+	const struct column *col = column_find(name);
+
+	if (!col)
+		errx(1, "%s: %s: no such column (exitdump --help lists them)",
+		     option, name);
+	return col;
+}
+
+static void parse_columns(struct options *opt, char *list)
+{
+	const char *name;
+
+	opt->ncols = 0;
+	opt->more_cols = *list == '+';
+	list += opt->more_cols;
+	while ((name = strsep(&list, ","))) {
+		if (opt->ncols == ncolumns)
+			errx(1, "--output: more columns than there are");
+		opt->cols[opt->ncols++] = column("--output", name);
 	}
-	close(fd);
-	if (*len > MAX_FILE)
-		errx(1, "%s: not an exit_cycles file (more than %d bytes)",
-		     path, MAX_FILE);
-	text[*len] = '\0';
-	return text;
 }
 
-static int by_cycles(const void *a, const void *b)
+static enum unit parse_unit(const char *name)
 {
-	const struct row *x = a, *y = b;
-
-	if (x->n[C_CYCLES] != y->n[C_CYCLES])
-		return x->n[C_CYCLES] < y->n[C_CYCLES] ? 1 : -1;
-	if (x->n[C_EXITS] != y->n[C_EXITS])
-		return x->n[C_EXITS] < y->n[C_EXITS] ? 1 : -1;
-	return x->reason < y->reason ? -1 : 1;
-}
-
-static void add_line(struct libscols_table *table, const struct account *a,
-		     const struct row *row)
-{
-	struct libscols_line *line = scols_table_new_line(table, NULL);
-	uint64_t exits = row->n[C_EXITS], cycles = row->n[C_CYCLES];
-	char cell[5][48];
-
-	if (!line)
-		err(1, "table");
-	snprintf(cell[0], sizeof(cell[0]), "%s", row->name);
-	snprintf(cell[1], sizeof(cell[1]), "%lu", exits);
-	snprintf(cell[2], sizeof(cell[2]), "%lu", cycles);
-	snprintf(cell[3], sizeof(cell[3]), "%.0f",
-		 exits ? (double)cycles / exits : 0);
-	snprintf(cell[4], sizeof(cell[4]), "%.1f%%", a->sum.n[C_CYCLES] ?
-		 100.0 * cycles / a->sum.n[C_CYCLES] : 0);
-	for (int i = 0; i < 5; i++)
-		if (scols_line_set_data(line, i, cell[i]))
-			err(1, "table");
-}
-
-static void print_table(struct account *a)
-{
-	static const char *const heads[] = {
-		"NAME", "EXITS", "CYCLES", "AVG", "SHARE"
+	static const char *const names[] = {
+		[UNIT_SHORT] = "", [UNIT_CYCLES] = "cycles", [UNIT_NS] = "ns",
+		[UNIT_US] = "us", [UNIT_AUTO] = "auto",
 	};
-	struct libscols_table *table = scols_new_table();
 
-	if (!table)
-		err(1, "table");
-	for (size_t i = 0; i < sizeof(heads) / sizeof(*heads); i++)
-		if (!scols_table_new_column(table, heads[i], 0,
-					    i ? SCOLS_FL_RIGHT : 0))
-			err(1, "table");
-	qsort(a->rows, a->nrows, sizeof(*a->rows), by_cycles);
-	for (size_t i = 0; i < a->nrows; i++)
-		add_line(table, a, &a->rows[i]);
-	add_line(table, a, &a->sum);
-	if (scols_print_table(table))
-		err(1, "table");
-	scols_unref_table(table);
+	for (int i = UNIT_CYCLES; i <= UNIT_AUTO; i++) {
+		if (!strcmp(name, names[i]))
+			return i;
+	}
+	errx(1, "--unit: %s: not one of cycles, ns, us, auto", name);
 }
 
-static void usage(FILE *to)
+static void set_format(struct options *opt, enum format format)
 {
-	fputs("Usage: exitdump [-i FILE]\n"
-	      "Where a KVM host's time goes, by exit reason.\n\n"
-	      "  -h, --help          this text\n"
-	      "  -i, --input FILE    a saved copy instead of the running kernel's\n"
-	      "  -V, --version       the version\n\n"
-	      "Examples:\n"
-	      "  exitdump\n"
-	      "  cat /sys/kernel/debug/kvm/exit_cycles >saved; exitdump -i saved\n",
-	      to);
+	if (opt->format != FORMAT_TABLE && opt->format != format)
+		errx(1, "--csv, --json, --openmetrics, --raw: only one of them");
+	opt->format = format;
 }
 
+static void parse_option(struct options *opt, int c, char *arg)
+{
+	struct pick *pick = &opt->pick;
+
+	switch (c) {
+	case 'a':
+		pick->split = SPLIT_VMS;
+		break;
+	case 'c':
+		if (!pick_vcpus_valid(arg))
+			errx(1, "--vcpu: %s: not a list of numbers and ranges like 0,2-3", arg);
+		pick->vcpu = arg;
+		break;
+	case 'g':
+		pick->guest = true;
+		break;
+	case 'h':
+		usage();
+		exit(0);
+	case 'i':
+		pick->input = arg;
+		break;
+	case 'n':
+		opt->limit = number("--limit", arg, SIZE_MAX);
+		break;
+	case 'o':
+		parse_columns(opt, arg);
+		break;
+	case 'r':
+		opt->reasons = arg;
+		break;
+	case 's':
+		opt->sort = column("--sort", arg);
+		break;
+	case 'S':
+		pick->root = arg;
+		break;
+	case 'u':
+		opt->unit = parse_unit(arg);
+		break;
+	case 'v':
+		pick->vm = arg;
+		break;
+	case 'V':
+		puts("exitdump " VERSION);
+		exit(0);
+	case OPT_ALL_VCPUS:
+		pick->split = SPLIT_VCPUS;
+		break;
+	case OPT_BUCKETS:
+		opt->buckets = true;
+		break;
+	case OPT_CSV:
+		set_format(opt, FORMAT_CSV);
+		break;
+	case OPT_JSON:
+		set_format(opt, FORMAT_JSON);
+		break;
+	case OPT_OPENMETRICS:
+		set_format(opt, FORMAT_METRICS);
+		break;
+	case OPT_RAW:
+		set_format(opt, FORMAT_RAW);
+		break;
+	case OPT_TSC_KHZ:
+		opt->tsc_khz = number("--tsc-khz", arg, UINT32_MAX);
+		break;
+	default:
+		fputs("exitdump: see exitdump --help\n", stderr);
+		exit(1);
+	}
+}
+
+/* Up to the first word that is no option, or where they may mix all of them. */
+static void parse_options(struct options *opt, int *argc, char ***argv, bool mix)
+{
+	int c;
+
+	optind = 0;
+	(*argv)[0] = program_invocation_short_name;	/* for getopt's messages */
+	while ((c = getopt_long(*argc, *argv, mix ? "ac:ghi:n:o:r:s:S:u:v:V" :
+				"+ac:ghi:n:o:r:s:S:u:v:V", long_options, NULL)) != -1)
+		parse_option(opt, c, optarg);
+	*argc -= optind;
+	*argv += optind;
+}
+
+static void check_options(struct options *opt)
+{
+	struct pick *pick = &opt->pick;
+	bool vms = pick->vm || pick->vcpu || pick->split != SPLIT_NONE;
+
+	if (!!pick->input + pick->guest + (vms || *pick->root) > 1)
+		errx(1, "--input, --guest: neither goes with the other, nor with --sysroot, --vm, --vcpu, --all-vms, --all-vcpus");
+	if (opt->unit == UNIT_AUTO && opt->format != FORMAT_TABLE)
+		errx(1, "--unit auto: only for tables");
+	if (opt->unit != UNIT_SHORT && opt->format == FORMAT_METRICS)
+		errx(1, "--unit: --openmetrics is in cycles");
+	if (opt->buckets && opt->format != FORMAT_METRICS)
+		errx(1, "--buckets: only with --openmetrics (others: exitdump hist)");
+	pick->hist = opt->format == FORMAT_JSON || opt->buckets ||
+		(opt->sort && opt->sort->flags & COLUMN_HIST);
+	for (size_t i = 0; i < opt->ncols; i++) {
+		pick->hist |= opt->cols[i]->flags & COLUMN_HIST;
+		pick->vcpu_lists |= opt->cols[i]->flags & COLUMN_VCPUS;
+	}
+}
+
+/* Output that did not arrive is an error; reported once. */
 static void close_stdout(void)
 {
-	if (fflush(stdout) || ferror(stdout) || (fclose(stdout) && errno != EBADF)) {
+	if (ferror(stdout) || (fclose(stdout) && errno != EBADF)) {
 		warn("standard output");
 		_exit(1);
 	}
@@ -135,43 +277,23 @@ static void close_stdout(void)
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "help", no_argument, NULL, 'h' },
-		{ "input", required_argument, NULL, 'i' },
-		{ "version", no_argument, NULL, 'V' },
-		{ }
-	};
-	const char *path = default_path, *why;
-	struct account account;
-	size_t len;
-	char *text;
-	int c;
+	struct options opt = { .pick.root = "" };
+	int (*run)(struct options *opt, int argc, char **argv) = cmd_show;
 
 	atexit(close_stdout);
-	while ((c = getopt_long(argc, argv, "hi:V", options, NULL)) != -1) {
-		switch (c) {
-		case 'h':
-			usage(stdout);
-			return 0;
-		case 'i':
-			path = optarg;
-			break;
-		case 'V':
-			puts("exitdump " VERSION);
-			return 0;
-		default:
-			usage(stderr);
-			return 1;
-		}
+	parse_options(&opt, &argc, &argv, false);
+	for (int i = 0; argc && i < N_COMMANDS; i++) {
+		if (!strcmp(argv[0], commands[i].name))
+			run = commands[i].run;
 	}
-	if (optind < argc)
-		errx(1, "%s: not an option (see --help)", argv[optind]);
-
-	text = read_file(path, &len);
-	if (account_parse(&account, text, len, &why))
-		errx(1, "%s: %s", path, why);
-	free(text);
-	print_table(&account);
-	account_free(&account);
+	/* Behind the command or the interval options may stand as well. */
+	if (argc) {
+		if (run == cmd_show)
+			argv--, argc++;
+		parse_options(&opt, &argc, &argv, run != cmd_run);
+	}
+	check_options(&opt);
+	if (run(&opt, argc, argv))
+		errx(1, "%s", failure);
 	return 0;
 }

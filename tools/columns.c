@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <stdio.h>
+#include <string.h>
+
+#include "columns.h"
+
+static const struct cell none = { .kind = CELL_NONE };
+
+static struct cell text(const char *s)
+{
+	return *s ? (struct cell){ .kind = CELL_TEXT, .text = s } : none;
+}
+
+static struct cell cycles(uint64_t n)
+{
+	return (struct cell){ .kind = CELL_CYCLES, .n = n };
+}
+
+static struct cell get_time(const struct line *line, int arg)
+{
+	(void)arg;
+	return (struct cell){ .kind = CELL_TIME, .d = line->sample->when.tv_sec +
+		line->sample->when.tv_nsec / 1e9 };
+}
+
+static struct cell get_vm(const struct line *line, int arg)
+{
+	(void)arg;
+	return text(line->part->vm);
+}
+
+static struct cell get_vmname(const struct line *line, int arg)
+{
+	(void)arg;
+	return text(line->part->vmname);
+}
+
+static struct cell get_vcpu(const struct line *line, int arg)
+{
+	(void)arg;
+	if (line->part->vcpu < 0)
+		return none;
+	return (struct cell){ .kind = CELL_COUNT, .n = line->part->vcpu };
+}
+
+static struct cell get_vcpus(const struct line *line, int arg)
+{
+	(void)arg;
+	return line->part->vcpus ? text(line->part->vcpus) : none;
+}
+
+static struct cell get_reason(const struct line *line, int arg)
+{
+	(void)arg;
+	if (line->row->reason >= REASON_OTHER)
+		return none;
+	return (struct cell){ .kind = CELL_COUNT, .n = line->row->reason };
+}
+
+static struct cell get_name(const struct line *line, int arg)
+{
+	(void)arg;
+	return text(line->row->name);
+}
+
+static struct cell get_counter(const struct line *line, int c)
+{
+	if (!account_has(&line->part->account, c))
+		return none;
+	if (c == C_MAX && !line->row->n[c])
+		return none;
+	return (struct cell){ .kind = c == C_EXITS ? CELL_COUNT : CELL_CYCLES,
+			      .n = line->row->n[c] };
+}
+
+static struct cell get_rate(const struct line *line, int arg)
+{
+	(void)arg;
+	if (line->sample->seconds <= 0)
+		return none;
+	return (struct cell){ .kind = CELL_RATE,
+			      .d = line->row->n[C_EXITS] / line->sample->seconds };
+}
+
+static struct cell get_avg(const struct line *line, int arg)
+{
+	(void)arg;
+	if (!line->row->n[C_EXITS] || !account_has(&line->part->account, C_CYCLES))
+		return none;
+	return (struct cell){ .kind = CELL_AVERAGE,
+			      .d = (double)line->row->n[C_CYCLES] / line->row->n[C_EXITS] };
+}
+
+/* The open exit has cycles already, but no total: never below 0. */
+static struct cell get_other(const struct line *line, int arg)
+{
+	const uint64_t *n = line->row->n;
+	uint64_t known = n[C_CYCLES] + n[C_HALT] + n[C_USER];
+
+	(void)arg;
+	if (!account_has(&line->part->account, C_TOTAL))
+		return none;
+	return cycles(n[C_TOTAL] > known ? n[C_TOTAL] - known : 0);
+}
+
+/* The last bucket has no upper bound but the largest total, where that is known. */
+static struct cell get_percentile(const struct line *line, int per_100000)
+{
+	int bucket = row_percentile(line->row, per_100000 / 1e5);
+	uint64_t bound;
+
+	if (bucket < 0)
+		return none;
+	bound = bucket_high(bucket);
+	if (bucket == BUCKETS - 1) {
+		if (line->row->n[C_MAX] < bucket_low(bucket))
+			return none;
+		bound = line->row->n[C_MAX];
+	}
+	return (struct cell){ .kind = CELL_BOUND, .n = bound };
+}
+
+static struct cell get_share(const struct line *line, int arg)
+{
+	uint64_t lost = row_lost(line->row, &line->part->account);
+
+	(void)arg;
+	return (struct cell){ .kind = CELL_SHARE, .d = line->lost_by_all ?
+		(double)lost / line->lost_by_all : 0 };
+}
+
+static bool whole(const struct line *line)
+{
+	return line->row->reason == REASON_SUM &&
+		account_knows(&line->part->account, K_GUEST);
+}
+
+static struct cell get_guest(const struct line *line, int arg)
+{
+	(void)arg;
+	return whole(line) ? cycles(line->part->account.key[K_GUEST]) : none;
+}
+
+static struct cell get_kept(const struct line *line, int arg)
+{
+	const struct account *a = &line->part->account;
+	double all = (double)a->key[K_GUEST] + a->sum.n[C_TOTAL];
+
+	(void)arg;
+	if (!whole(line) || !account_has(a, C_TOTAL) || all <= 0)
+		return none;
+	return (struct cell){ .kind = CELL_SHARE, .d = a->key[K_GUEST] / all };
+}
+
+const struct column columns[] = {
+	{ "time", "when it was read, seconds since 1970", get_time, 0, COLUMN_WHOLE },
+	{ "vm", "the VM: PID-FD of its process", get_vm, 0, COLUMN_LEFT },
+	{ "vmname", "the VM's guest name, as QEMU's -name gave it", get_vmname, 0, COLUMN_LEFT },
+	{ "vcpu", "the vCPU's number", get_vcpu, 0, 0 },
+	{ "vcpus", "the numbers of the VM's vCPUs", get_vcpus, 0, COLUMN_LEFT | COLUMN_VCPUS | COLUMN_WHOLE },
+	{ "reason", "the exit reason's number", get_reason, 0, COLUMN_REASON },
+	{ "name", "the exit reason's name", get_name, 0, COLUMN_REASON | COLUMN_LEFT },
+	{ "exits", "how many", get_counter, C_EXITS, 0 },
+	{ "rate", "exits a second, over an interval", get_rate, 0, 0 },
+	{ "cycles", "time in KVM's exit handler", get_counter, C_CYCLES, 0 },
+	{ "avg", "cycles / exits", get_avg, 0, 0 },
+	{ "total", "time from exit to the next entry", get_counter, C_TOTAL, COLUMN_TOTAL },
+	{ "halt", "of total: halted or waiting", get_counter, C_HALT, COLUMN_TOTAL },
+	{ "user", "of total: in user space (QEMU)", get_counter, C_USER, COLUMN_TOTAL },
+	{ "other", "of total: the rest (interrupts, scheduling, entry)", get_other, 0, COLUMN_TOTAL },
+	{ "max", "the largest single total; over an interval, where it rose", get_counter, C_MAX, COLUMN_TOTAL },
+	{ "p50", "half of the totals are at most this: a bucket's upper bound", get_percentile, 50000, COLUMN_HIST },
+	{ "p90", "90 % are", get_percentile, 90000, COLUMN_HIST },
+	{ "p99", "99 % are", get_percentile, 99000, COLUMN_HIST },
+	{ "p99.9", "99.9 % are", get_percentile, 99900, COLUMN_HIST },
+	{ "share", "of all time lost to exits: total - halt", get_share, 0, 0 },
+	{ "guest", "time inside the guest", get_guest, 0, COLUMN_WHOLE | COLUMN_GUEST },
+	{ "kept", "share of its time that the guest ran: guest / (guest + total)", get_kept, 0, COLUMN_WHOLE | COLUMN_GUEST },
+};
+
+const size_t ncolumns = sizeof(columns) / sizeof(*columns);
+
+/* column_find() - NULL where there is no such column. */
+const struct column *column_find(const char *name)
+{
+	for (size_t i = 0; i < ncolumns; i++) {
+		if (!strcasecmp(columns[i].name, name))
+			return &columns[i];
+	}
+	return NULL;
+}
+
+/* cell_compare() - for sorting: large numbers first, texts by the alphabet. */
+int cell_compare(const struct cell *a, const struct cell *b)
+{
+	if (a->kind == CELL_NONE || b->kind == CELL_NONE)
+		return (a->kind == CELL_NONE) - (b->kind == CELL_NONE);
+	if (a->kind == CELL_TEXT)
+		return strcasecmp(a->text, b->text);
+	if (a->n != b->n)
+		return a->n < b->n ? 1 : -1;
+	return a->d < b->d ? 1 : a->d > b->d ? -1 : 0;
+}
+
+/* At most six characters: 999999 as it is, then 1.000M to 9999E. */
+static void format_short(char *to, size_t size, uint64_t n)
+{
+	static const char suffixes[] = "kMGTPE";
+	double d = n / 1e3;
+	int i = 0;
+
+	if (n < 1000000) {
+		snprintf(to, size, "%lu", n);
+		return;
+	}
+	/* 999.95 and more would print as 1000.0 */
+	for (; d >= 999.95 && suffixes[i + 1]; i++)
+		d /= 1e3;
+	snprintf(to, size, "%.*f%c", d < 9.9995 ? 3 : d < 99.995 ? 2 : 1, d, suffixes[i]);
+}
+
+/* At most six characters: 0.34ns to 99999s, then days. */
+static void format_auto(char *to, size_t size, double ns)
+{
+	static const char *const units[] = { "ns", "us", "ms", "s" };
+	int i = 0;
+
+	for (; ns >= 999.5 && i < 3; i++)
+		ns /= 1e3;
+	if (ns >= 99999.5)
+		snprintf(to, size, "%.1fd", ns / 86400);
+	else
+		snprintf(to, size, "%.*f%s", !ns || ns >= 99.95 ? 0 : ns < 9.995 ? 2 : 1,
+			 ns, units[i]);
+}
+
+/* A length of time in a unit of time; a bound is rounded up, so that it stays one. */
+static void format_time(char *to, size_t size, const struct cell *cell,
+			enum unit unit, uint64_t tsc_khz)
+{
+	unsigned __int128 ms_khz = (unsigned __int128)cell->n * 1000000;
+	double ns = cell->kind == CELL_AVERAGE ? cell->d * 1e6 / tsc_khz :
+		(double)ms_khz / tsc_khz;
+
+	if (unit == UNIT_AUTO)
+		format_auto(to, size, ns);
+	else if (unit == UNIT_US || cell->kind == CELL_AVERAGE)
+		snprintf(to, size, "%.3f", unit == UNIT_US ? ns / 1e3 : ns);
+	else
+		snprintf(to, size, "%lu", (uint64_t)((ms_khz + (cell->kind == CELL_BOUND ?
+			tsc_khz - 1 : tsc_khz / 2)) / tsc_khz));
+}
+
+static void format_cycles(char *to, size_t size, const struct cell *cell,
+			  enum unit unit, uint64_t tsc_khz, bool table)
+{
+	bool average = cell->kind == CELL_AVERAGE;
+
+	if (unit > UNIT_CYCLES)
+		format_time(to, size, cell, unit, tsc_khz);
+	else if (unit == UNIT_SHORT && table)
+		format_short(to, size, average ? (uint64_t)(cell->d + 0.5) : cell->n);
+	else if (average)
+		snprintf(to, size, table ? "%.0f" : "%.2f", cell->d);
+	else
+		snprintf(to, size, "%lu", cell->n);
+}
+
+/*
+ * cell_format() - a cell as text, for people's tables or for machines: those
+ * get plain numbers, shares of 1, and nothing where nothing is known.
+ */
+void cell_format(char *to, size_t size, const struct cell *cell,
+		 enum unit unit, uint64_t tsc_khz, bool table)
+{
+	switch (cell->kind) {
+	case CELL_NONE:
+		snprintf(to, size, "%s", table ? "-" : "");
+		break;
+	case CELL_TEXT:
+		snprintf(to, size, "%s", cell->text);
+		break;
+	case CELL_COUNT:
+		if (table && unit == UNIT_SHORT)
+			format_short(to, size, cell->n);
+		else
+			snprintf(to, size, "%lu", cell->n);
+		break;
+	case CELL_BOUND:
+		if (table && size > 2) {
+			memcpy(to, "<=", 3);
+			to += 2;
+			size -= 2;
+		}
+		format_cycles(to, size, cell, unit, tsc_khz, table);
+		break;
+	case CELL_CYCLES:
+	case CELL_AVERAGE:
+		format_cycles(to, size, cell, unit, tsc_khz, table);
+		break;
+	case CELL_RATE:
+		if (table && cell->d >= 99.95)
+			format_short(to, size, (uint64_t)(cell->d + 0.5));
+		else
+			snprintf(to, size, table ? "%.1f" : "%.3f", cell->d);
+		break;
+	case CELL_SHARE:
+		snprintf(to, size, table ? "%.1f%%" : "%.6f", table ? cell->d * 100 : cell->d);
+		break;
+	case CELL_TIME:
+		snprintf(to, size, "%.3f", cell->d);
+		break;
+	}
+}

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * guest.c - the leaves 0x4ffffffc to 0x4fffffff. They know reasons by number
+ * only, so the names are those of the kernel's own headers, and which reasons
+ * there are is asked of the leaves themselves.
+ */
+#include <asm/kvm.h>
+#include <asm/svm.h>
+#include <asm/vmx.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "fail.h"
+#include "guest.h"
+
+#define LEAF_CYCLES_OF	0x4ffffffcu
+#define LEAF_EXITS_OF	0x4ffffffdu
+#define NO_REASON	0xfffffffeu	/* named by neither vendor */
+#define VMX_CPUID	10u
+#define SVM_CPUID	0x72u		/* named on SVM alone */
+
+struct range {
+	uint32_t from, to;
+};
+
+struct name {
+	uint32_t reason;
+	const char *name;
+};
+
+static const struct range vmx_ranges[] = { { 0, 127 } };
+static const struct range svm_ranges[] = {
+	{ 0, 0xaf }, { 0x400, 0x40f }, { UINT32_MAX, UINT32_MAX }
+};
+
+static const struct name vmx_names[] = { VMX_EXIT_REASONS };
+static const struct name svm_names[] = { SVM_EXIT_REASONS };
+
+static unsigned long asked;		/* CPUIDs so far: each is an exit */
+unsigned long guest_own_exits;		/* of them in the CPUID row last read */
+
+/* False where the kernel's table does not name the reason. */
+static bool ask(uint32_t leaf, uint32_t reason, uint64_t *value)
+{
+	uint32_t regs[4];
+
+	asked++;
+	cpuid(leaf, reason, regs);
+	*value = (uint64_t)regs[2] << 32 | regs[1];
+	return regs[3] != UINT32_MAX;
+}
+
+static bool leaves_there(void)
+{
+	uint32_t regs[4];
+
+	asked++;
+	cpuid(LEAF_EXITS_OF, NO_REASON, regs);
+	return !regs[0] && !regs[1] && !regs[2] && regs[3] == UINT32_MAX;
+}
+
+static void name_reason(char *to, size_t size, const struct name *names,
+			size_t n, uint32_t reason)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (names[i].reason == reason) {
+			snprintf(to, size, "%s", names[i].name);
+			return;
+		}
+	}
+	snprintf(to, size, "reason %u", reason);
+}
+
+static void read_range(struct account *a, const struct range *range,
+		       const struct name *names, size_t nnames,
+		       uint32_t cpuid_reason)
+{
+	uint32_t reason = range->from;
+	uint64_t exits, cycles;
+	struct row *row;
+	char name[48];
+
+	do {
+		if (reason == cpuid_reason)
+			guest_own_exits = asked;
+		if (!ask(LEAF_EXITS_OF, reason, &exits) || !exits ||
+		    !ask(LEAF_CYCLES_OF, reason, &cycles))
+			continue;
+		name_reason(name, sizeof(name), names, nnames, reason);
+		row = account_row(a, reason, name);
+		row->n[C_EXITS] = exits;
+		row->n[C_CYCLES] = cycles;
+		row_add(&a->sum, row);
+	} while (reason++ != range->to);
+}
+
+/*
+ * guest_read() - the account of the guest that runs this. The sum is that of
+ * the rows, which are read one after the other. 0, or -1 with the failure told.
+ */
+int guest_read(struct account *a)
+{
+	uint64_t exits;
+
+	memset(a, 0, sizeof(*a));
+	if (!leaves_there())
+		return fail("CPUID leaf 0x4ffffffd: not answered (no KVM guest, an unpatched host, or exit_cycles or exit_cycles_guest is off there)");
+
+	a->counters = 1u << C_EXITS | 1u << C_CYCLES;
+	a->sum.reason = REASON_SUM;
+	strcpy(a->sum.name, "TOTAL");
+	if (ask(LEAF_EXITS_OF, SVM_CPUID, &exits)) {
+		strcpy(a->vendor, "svm");
+		for (size_t i = 0; i < sizeof(svm_ranges) / sizeof(*svm_ranges); i++)
+			read_range(a, &svm_ranges[i], svm_names,
+				   sizeof(svm_names) / sizeof(*svm_names), SVM_CPUID);
+	} else {
+		strcpy(a->vendor, "vmx");
+		for (size_t i = 0; i < sizeof(vmx_ranges) / sizeof(*vmx_ranges); i++)
+			read_range(a, &vmx_ranges[i], vmx_names,
+				   sizeof(vmx_names) / sizeof(*vmx_names), VMX_CPUID);
+	}
+	return 0;
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* options.h - what the command line asks for. */
+#ifndef OPTIONS_H
+#define OPTIONS_H
+
+#include "columns.h"
+
+enum format { FORMAT_TABLE, FORMAT_RAW, FORMAT_CSV, FORMAT_JSON, FORMAT_METRICS };
+
+struct options {
+	struct pick pick;
+	enum format format;
+	enum unit unit;
+	uint64_t tsc_khz;	/* in place of the file's, or 0 */
+	const char *reasons;	/* names, numbers and patterns, by commas; or NULL */
+	const struct column *cols[32];
+	size_t ncols;		/* 0: the defaults */
+	bool more_cols;		/* behind the defaults */
+	const struct column *sort;	/* NULL: by what is lost */
+	size_t limit;		/* lines; 0: all */
+	bool buckets;		/* histograms among the metrics */
+	bool list;		/* the VMs there are: no sums, their order kept */
+};
+
+#endif

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * sample.h - the accounts that were asked for, read at one moment; or the
+ * difference of two such moments.
+ */
+#ifndef SAMPLE_H
+#define SAMPLE_H
+
+#include <time.h>
+
+#include "account.h"
+
+enum split { SPLIT_NONE, SPLIT_VMS, SPLIT_VCPUS };
+
+/* What to read. */
+struct pick {
+	const char *input;	/* one saved file, or NULL */
+	const char *root;	/* a folder to see as "/", or "" */
+	bool guest;		/* through CPUID, in a guest */
+	const char *vm;		/* PID, PID-FD, or a guest's name or pattern */
+	const char *vcpu;	/* numbers and ranges: "0,2-3" */
+	enum split split;	/* one account for all, or each for itself */
+	bool hist;		/* histograms too */
+	bool vcpu_lists;	/* the numbers of a VM's vCPUs too */
+};
+
+struct part {
+	char vm[24];		/* "PID-FD"; "" for the host or a file */
+	char vmname[64];
+	int64_t vcpu;		/* -1 for a VM or the host */
+	char *vcpus;		/* "0-3", or NULL */
+	bool cleared;		/* in between: the difference is not known */
+	struct account account;
+	struct row picked;	/* what is shown of it: see view.c */
+};
+
+struct sample {
+	struct timespec when;	/* CLOCK_REALTIME */
+	struct timespec clock;	/* CLOCK_MONOTONIC */
+	double seconds;		/* the length of a difference; 0: counted all along */
+	size_t nparts;
+	struct part *parts;
+	size_t gone;		/* parts that ended during a difference */
+	unsigned long own_exits;	/* CPUID exits that reading itself made, in its CPUID row */
+};
+
+bool pick_vcpus_valid(const char *vcpus);
+int sample_take(struct sample *s, const struct pick *pick);
+void sample_between(struct sample *s, const struct sample *after,
+		    const struct sample *before);
+void sample_merge(struct sample *s);
+void sample_free(struct sample *s);
+
+#endif

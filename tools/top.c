@@ -1,0 +1,430 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * top.c - the live view: the lines of an interval, drawn by ncurses. All VMs
+ * side by side are its VM picker; the histogram is that of `exitdump hist`.
+ */
+#include <curses.h>
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "commands.h"
+#include "fail.h"
+#include "view.h"
+
+enum span { SPAN_INTERVAL, SPAN_START, SPAN_ALL, N_SPANS };
+enum page { PAGE_LINES, PAGE_HIST, PAGE_HELP };
+
+static const char *const span_names[N_SPANS] = {
+	"the last interval", "since the view began", "all that is counted",
+};
+
+struct top {
+	struct options opt;
+	double interval;
+	struct timespec next;
+	char vm[24];			/* what opt.pick.vm points to once chosen */
+	char chosen[sizeof(((struct row *)0)->name)];	/* the cursor's VM or reason */
+	char reasons[16];		/* the histogram's, for opt.reasons */
+	enum span span, shown_span;
+	unsigned long intervals;	/* passed since the first sample */
+	enum page page;
+	bool paused, quit, begin;
+	char trouble[sizeof(failure)];	/* why the last reading failed, or "" */
+	struct sample first, before, last;	/* as read */
+	struct sample shown;		/* a difference of these */
+	struct view view;		/* of shown */
+	int top_line;			/* the first line on the screen */
+};
+
+static const char help[] =
+	"up, down, PgUp, PgDn, Home   choose a line\n"
+	"Enter, h       the histogram of the chosen reason, and back;\n"
+	"               among VMs: that VM\n"
+	"v              all VMs, to choose from; again: the host\n"
+	"<, >           sort by the column to the left, to the right\n"
+	"p, space       pause and go on\n"
+	"t              the last interval, since the view began, all that is counted\n"
+	"z              let the view begin now\n"
+	"u              unit: cycles, exact cycles, ns, us, automatic\n"
+	"q              quit\n";
+
+static void restore_terminal(void)
+{
+	if (!isendwin())
+		endwin();
+}
+
+static const char *line_name(const struct top *top, const struct line *line)
+{
+	return top->opt.pick.split == SPLIT_NONE ? line->row->name : line->part->vm;
+}
+
+static int cursor(const struct top *top)
+{
+	for (size_t i = 0; i < top->view.nlines; i++) {
+		if (!strcmp(line_name(top, &top->view.lines[i]), top->chosen))
+			return i;
+	}
+	return 0;
+}
+
+static void move_cursor(struct top *top, int by)
+{
+	int at = cursor(top) + by, last = (int)top->view.nlines - 1;
+
+	if (last < 0)
+		return;
+	at = at < 0 ? 0 : at > last ? last : at;
+	snprintf(top->chosen, sizeof(top->chosen), "%s",
+		 line_name(top, &top->view.lines[at]));
+}
+
+/* What is shown, from the samples as they are. */
+static void update(struct top *top)
+{
+	static const struct sample none;
+	const struct sample *from = &none;
+
+	view_free(&top->view);
+	sample_free(&top->shown);
+	top->shown_span = top->span;
+	/* Until a first interval has passed there is none to show. */
+	if (!top->intervals)
+		top->shown_span = SPAN_ALL;
+	if (top->shown_span != SPAN_ALL)
+		from = top->span == SPAN_START ? &top->first : &top->before;
+	sample_between(&top->shown, &top->last, from);
+	if (from == &none)
+		top->shown.seconds = 0;
+	if (view_make(&top->view, &top->shown, &top->opt)) {
+		top->opt.unit = UNIT_SHORT;
+		view_make(&top->view, &top->shown, &top->opt);
+	}
+}
+
+/* The next sample; the first one of a new choice when `begin` is set. */
+static void take(struct top *top)
+{
+	static const struct sample none;
+	struct sample now;
+
+	*top->trouble = '\0';
+	if (sample_take(&now, &top->opt.pick)) {
+		memcpy(top->trouble, failure, sizeof(top->trouble));
+		return;
+	}
+	sample_free(&top->before);
+	top->before = top->last;
+	top->last = now;
+	top->intervals++;
+	if (top->begin) {
+		sample_free(&top->before);
+		sample_free(&top->first);
+		sample_between(&top->before, &now, &none);
+		sample_between(&top->first, &now, &none);
+		top->begin = false;
+		top->intervals = 0;
+	}
+	update(top);
+}
+
+/* Read what has just been chosen, or all from now on. */
+static void begin(struct top *top)
+{
+	top->begin = true;
+	take(top);
+}
+
+static void choose_vm(struct top *top, const char *vm, enum split split)
+{
+	snprintf(top->vm, sizeof(top->vm), "%s", vm);
+	top->opt.pick.vm = *vm ? top->vm : NULL;
+	top->opt.pick.split = split;
+	top->opt.pick.vcpu = NULL;
+	top->opt.sort = NULL;
+	top->opt.more_cols = true;
+	top->opt.ncols = 0;
+	top->top_line = 0;
+	begin(top);
+}
+
+/* The column that is sorted by moves; from none, by the one that is lost most. */
+static void move_sort(struct top *top, int by)
+{
+	struct view *view = &top->view;
+	int at = by > 0 ? -1 : (int)view->ncols;
+
+	for (size_t i = 0; i < view->ncols; i++) {
+		if (view->cols[i] == top->opt.sort)
+			at = i;
+	}
+	at += by;
+	if (at >= 0 && at < (int)view->ncols)
+		top->opt.sort = view->cols[at];
+	update(top);
+}
+
+static void toggle_hist(struct top *top)
+{
+	const struct line *line = &top->view.lines[cursor(top)];
+
+	if (top->page == PAGE_HIST) {
+		top->opt.reasons = NULL;
+		top->page = PAGE_LINES;
+	} else if (top->view.nlines) {
+		if (line->row->reason == REASON_OTHER)
+			strcpy(top->reasons, "OTHER");
+		else
+			snprintf(top->reasons, sizeof(top->reasons), "%ld",
+				 (long)line->row->reason);
+		move_cursor(top, 0);
+		top->opt.reasons = top->reasons;
+		top->page = PAGE_HIST;
+	}
+	update(top);
+}
+
+static void enter(struct top *top)
+{
+	if (top->opt.pick.split == SPLIT_NONE)
+		toggle_hist(top);
+	else if (top->view.nlines)
+		choose_vm(top, top->view.lines[cursor(top)].part->vm, SPLIT_NONE);
+}
+
+static void key(struct top *top, int c)
+{
+	int screenful = LINES > 8 ? LINES - 6 : 2;
+
+	if (top->page == PAGE_HELP && c != ERR && c != KEY_RESIZE) {
+		top->page = PAGE_LINES;
+		return;
+	}
+	switch (c) {
+	case 'q': top->quit = true; break;
+	case '?': top->page = PAGE_HELP; top->opt.reasons = NULL; update(top); break;
+	case 'p': case ' ': top->paused = !top->paused; break;
+	case KEY_UP: move_cursor(top, -1); break;
+	case KEY_DOWN: move_cursor(top, 1); break;
+	case KEY_PPAGE: move_cursor(top, -screenful); break;
+	case KEY_NPAGE: move_cursor(top, screenful); break;
+	case KEY_HOME: *top->chosen = '\0'; top->top_line = 0; break;
+	case '<': move_sort(top, -1); break;
+	case '>': move_sort(top, 1); break;
+	case 't': top->span = (top->span + 1) % N_SPANS; update(top); break;
+	case 'z': begin(top); break;
+	case 'u':
+		top->opt.unit = top->opt.unit == UNIT_AUTO ? UNIT_SHORT : top->opt.unit + 1;
+		update(top);
+		break;
+	case '\n': case KEY_ENTER: enter(top); break;
+	case 'h':
+		if (top->opt.pick.split == SPLIT_NONE)
+			toggle_hist(top);
+		break;
+	case 'v':
+		if (top->opt.pick.input || top->opt.pick.guest)
+			break;
+		top->page = PAGE_LINES;
+		top->opt.reasons = NULL;
+		choose_vm(top, "", top->opt.pick.split == SPLIT_VMS ? SPLIT_NONE : SPLIT_VMS);
+		break;
+	}
+}
+
+static void cell_text(const struct view *view, const struct line *line, size_t i,
+		      char *to, size_t size)
+{
+	struct cell cell = view->cols[i]->get(line, view->cols[i]->arg);
+
+	cell_format(to, size, &cell, view->opt->unit, view->tsc_khz, true);
+	if (line == &view->total && cell.kind == CELL_NONE &&
+	    view->cols[i]->flags & COLUMN_LEFT)
+		strcpy(to, i ? "" : "TOTAL");
+}
+
+static void draw_line(const struct view *view, const struct line *line,
+		      const int *widths, int y)
+{
+	char text[128];
+	int x = 0;
+
+	for (size_t i = 0; i < view->ncols && x < COLS; i++) {
+		cell_text(view, line, i, text, sizeof(text));
+		mvprintw(y, x, view->cols[i]->flags & COLUMN_LEFT ? "%-*.*s" : "%*.*s",
+			 widths[i], COLS - x, text);
+		x += widths[i] + 1;
+	}
+}
+
+static void draw_heads(const struct view *view, const int *widths, int y)
+{
+	char title[32];
+	int x = 0;
+
+	attron(A_REVERSE);
+	mvhline(y, 0, ' ', COLS);
+	for (size_t i = 0; i < view->ncols && x < COLS; i++) {
+		snprintf(title, sizeof(title), "%s", view->cols[i]->name);
+		for (char *c = title; *c; c++)
+			*c = toupper(*c);
+		if (view->cols[i] == view->opt->sort)
+			attron(A_BOLD | A_UNDERLINE);
+		mvprintw(y, x, view->cols[i]->flags & COLUMN_LEFT ? "%-*.*s" : "%*.*s",
+			 widths[i], COLS - x, title);
+		attroff(A_BOLD | A_UNDERLINE);
+		x += widths[i] + 1;
+	}
+	attroff(A_REVERSE);
+}
+
+static void draw_lines(struct top *top)
+{
+	const struct view *view = &top->view;
+	int widths[32], at = cursor(top), room = LINES - 5, n;
+	char text[128];
+
+	for (size_t i = 0; i < view->ncols; i++) {
+		widths[i] = strlen(view->cols[i]->name);
+		for (size_t l = 0; l <= view->nlines; l++) {
+			cell_text(view, l < view->nlines ? &view->lines[l] : &view->total,
+				  i, text, sizeof(text));
+			n = strlen(text);
+			widths[i] = n > widths[i] ? n : widths[i];
+		}
+	}
+	if (room < 1)
+		room = 1;
+	if (at < top->top_line)
+		top->top_line = at;
+	if (at >= top->top_line + room)
+		top->top_line = at - room + 1;
+
+	draw_heads(view, widths, 2);
+	n = 0;
+	for (size_t l = top->top_line; l < view->nlines && n < room; l++, n++) {
+		if ((int)l == at)
+			attron(A_BOLD);
+		draw_line(view, &view->lines[l], widths, 3 + n);
+		if ((int)l == at)
+			attroff(A_BOLD);
+		mvaddch(3 + n, COLS - 1, (int)l == at ? '<' : ' ');
+	}
+	draw_line(view, &view->total, widths, 3 + n);
+}
+
+/* Text of several lines, from line 2 on. */
+static void draw_text(const char *text)
+{
+	for (int y = 2; *text && y < LINES - 1; y++) {
+		mvaddnstr(y, 0, text, (int)strcspn(text, "\n") < COLS ?
+			  (int)strcspn(text, "\n") : COLS);
+		text += strcspn(text, "\n");
+		text += !!*text;
+	}
+}
+
+static void draw_hist(const struct top *top)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *to = need(open_memstream(&text, &size));
+
+	print_hist(&top->view, to);
+	fclose(need(to));
+	draw_text(*text ? text : "no such exit in this span");
+	free(text);
+}
+
+static void draw(struct top *top)
+{
+	static const char *const units[] = { "cycles", "exact cycles", "ns", "us", "auto" };
+	char head[256], notes[256];
+
+	erase();
+	view_headline(&top->view, head, sizeof(head));
+	view_notes(&top->view, notes, sizeof(notes));
+	mvaddnstr(0, 0, head, COLS);
+	mvprintw(1, 0, "%.*s", COLS, *top->trouble ? top->trouble : *notes ? notes : "");
+	if (!*top->trouble && !*notes)
+		mvprintw(1, 0, "%severy %g s, %s, in %s", top->paused ? "PAUSED, " : "",
+			 top->interval, span_names[top->shown_span], units[top->opt.unit]);
+	if (top->page == PAGE_HELP)
+		draw_text(help);
+	else if (top->page == PAGE_HIST)
+		draw_hist(top);
+	else
+		draw_lines(top);
+	mvaddnstr(LINES - 1, 0,
+		  "q quit  ? help  v VMs  Enter histogram  < > sort  p pause  t span  u unit", COLS);
+	refresh();
+}
+
+static bool due(struct top *top)
+{
+	struct timespec now;
+	double late;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	late = now.tv_sec - top->next.tv_sec + (now.tv_nsec - top->next.tv_nsec) / 1e9;
+	timeout(late < -3600 ? 3600000 : late < 0 ? (int)(-late * 1000) + 1 : 0);
+	return late >= 0;
+}
+
+static void plan_next(struct top *top)
+{
+	double seconds;
+
+	clock_gettime(CLOCK_MONOTONIC, &top->next);
+	seconds = top->next.tv_nsec / 1e9 + top->interval;
+	top->next.tv_sec += (time_t)seconds;
+	top->next.tv_nsec = (seconds - (time_t)seconds) * 1e9;
+}
+
+/* cmd_top() - [INTERVAL] */
+int cmd_top(struct options *opt, int argc, char **argv)
+{
+	struct top top = { .opt = *opt, .interval = 1 };
+
+	if (argc > 1)
+		return fail("%s: top takes an interval only", argv[1]);
+	if (argc)
+		top.interval = interval_seconds(argv[0]);
+	if (opt->format != FORMAT_TABLE)
+		return fail("top: a view for people, not --csv, --json, --openmetrics or --raw");
+	if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO))
+		return fail("top: needs a terminal (exitdump INTERVAL needs none)");
+	top.opt.pick.hist = true;
+	if (sample_take(&top.last, &top.opt.pick))
+		return -1;
+	if (opt->unit > UNIT_CYCLES)	/* refuse now what cannot be had */
+		if (view_make(&top.view, &top.last, &top.opt))
+			return -1;
+	if (!newterm(NULL, stdout, stdin))
+		return fail("top: the terminal %s is not known here", getenv("TERM") ?: "\"\"");
+	atexit(restore_terminal);
+	cbreak();
+	noecho();
+	curs_set(0);
+	keypad(stdscr, TRUE);
+	begin(&top);
+	plan_next(&top);
+	while (!top.quit) {
+		draw(&top);
+		if (due(&top)) {
+			if (!top.paused)
+				take(&top);
+			plan_next(&top);
+			continue;
+		}
+		key(&top, getch());
+	}
+	view_free(&top.view);
+	sample_free(&top.shown);
+	sample_free(&top.first);
+	sample_free(&top.before);
+	sample_free(&top.last);
+	return 0;
+}
