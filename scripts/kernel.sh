@@ -52,7 +52,7 @@ base_key() {
 	{
 		dpkg-query -W -f '${Version}\n' "linux-source-$KERNEL" 2>/dev/null ||
 			stat -c '%s %Y' "$TAR"
-		cat "$TOP/scripts/lab.config"
+		grep '^CONFIG_' "$TOP/scripts/lab.config"
 		gcc --version | head -n 1
 	} | sha256sum | cut -d' ' -f1
 }
