@@ -483,6 +483,9 @@ void guest_main(struct guest *g)
 		for (uint32_t i = 0; g->step[i].op != OP_END; i++)
 			if (g->step[i].count)
 				run_step(g, &g->step[i], &g->result[i]);
-		outl(PORT_DONE, 0);
+		if (g->done_mmio)
+			*(volatile uint8_t *)(uint64_t)MMIO_DONE = 0;
+		else
+			outl(PORT_DONE, 0);
 	}
 }

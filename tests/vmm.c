@@ -47,6 +47,8 @@
 #include <unistd.h>
 #include "vmm.h"
 
+#define MAX_SCRIPTS	8
+
 #define EX_FAILED	1
 #define EX_MISUSE	2
 #define EX_UNSUPPORTED	77
@@ -96,6 +98,7 @@ static const struct {
 	{ "out-kernel", "[:PORT] OUT to the slave PIC, handled in the kernel", OP_OUT, ANY_MODE | ANY_RING | IRQCHIP, PORT_KERNEL, 0xff, 0, { { IO, 1, 0 } } },
 	{ "out-user", "OUT, handled in user space", OP_OUT, ANY_MODE | ANY_RING, PORT_USER, 0, 0, { { IO, 1, 0 } } },
 	{ "sleep-user", "[:MS] OUT, for which the monitor sleeps (50)", OP_OUT, ANY_MODE | ANY_RING, PORT_SLEEP, 50, 0, { { IO, 1, 0 } } },
+	{ "shell", "OUT, for which the monitor runs --at COMMAND", OP_OUT, ANY_MODE | ANY_RING, PORT_SHELL, 0, 0, { { IO, 1, 0 } } },
 	{ "rdmsr", "[:MSR] RDMSR (0x8b)", OP_RDMSR, ANY_MODE, 0x8b, 0, 2, { { RDMSR, 1, 0 } } },
 	{ "wrmsr-slow", "[:MSR[:VALUE]] WRMSR (0x8b)", OP_WRMSR, ANY_MODE, 0x8b, 0, 2, { { WRMSR, 1, 0 } } },
 	{ "wrmsr-fast", "WRMSR to the TSC deadline, far ahead", OP_DEADLINE_FAR, IRQCHIP, 0, 0, 0, { { WRMSR, 1, 1 } } },
@@ -117,29 +120,35 @@ static const struct {
 };
 #define OPS (sizeof(ops) / sizeof(ops[0]))
 
-enum user { U_IO, U_SLEEP, U_DONE, U_MMIO, U_HLT, U_SHUTDOWN, U_FAIL_ENTRY, U_INTR, USERS };
-static const char *const users[USERS] = { "io", "sleep", "done", "mmio", "hlt", "shutdown", "fail-entry", "intr" };
+enum user { U_IO, U_SLEEP, U_SHELL, U_DONE, U_MMIO, U_HLT, U_SHUTDOWN, U_FAIL_ENTRY, U_INTR, USERS };
+static const char *const users[USERS] = { "io", "sleep", "shell", "done", "mmio", "hlt", "shutdown", "fail-entry", "intr" };
 
 static struct {
 	int vms, vcpus, spare, ring;
 	enum mode mode;
-	bool together, pin, migrate, stats, hold, quiet, loop, cpuid_fault, bad_entry, irqchip;
+	bool together, pin, migrate, stats, hold, quiet, loop, cpuid_fault, bad_entry, irqchip,
+	     done_mmio;
 	uint64_t rounds;
-	const char *before, *after;
+	const char *before, *after, *at;
 	struct kvm_cpuid_entry2 entry[8];
 	int entries;
 } opt = { .vms = 1, .vcpus = 1, .irqchip = true, .rounds = 1 };
 
-static struct {
+/* vCPU n runs script n, and round again. */
+struct script {
 	struct step step[MAX_STEPS];
 	int op[MAX_STEPS];		/* index into ops */
 	int steps;
 	uint32_t leaves, fresh;
-	uint32_t needs;
-} script;
+};
+
+static struct script scripts[MAX_SCRIPTS];
+static int nscripts = 1;
+static uint32_t needs, fresh;		/* of any script; the most pages of one */
 
 struct vcpu {
 	struct vm *vm;
+	const struct script *script;
 	struct guest *g;
 	struct kvm_run *run;
 	pthread_t thread;
@@ -204,31 +213,33 @@ static bool number(const char **s, uint32_t *value)
 	return true;
 }
 
-static void add_step(int op, uint32_t count, uint32_t a, uint32_t b)
+static void add_step(struct script *script, int op, uint32_t count, uint32_t a, uint32_t b)
 {
-	struct step *s = &script.step[script.steps];
+	struct step *s = &script->step[script->steps];
 
-	if (script.steps == MAX_STEPS - 1)
+	if (script->steps == MAX_STEPS - 1)
 		errx(EX_MISUSE, "more than %d steps", MAX_STEPS - 1);
 	*s = (struct step){ .op = ops[op].op, .count = count, .a = a, .b = b, .skip = ops[op].skip };
 	s->pass = !!(ops[op].needs & ONLY_SVM);
-	script.op[script.steps++] = op;
-	script.needs |= ops[op].needs;
+	script->op[script->steps++] = op;
+	needs |= ops[op].needs;
 	if (s->op == OP_LEAF || s->op == OP_NESTED_LEAF) {
-		if (count > MAX_LEAVES - script.leaves)
+		if (count > MAX_LEAVES - script->leaves)
 			errx(EX_MISUSE, "more than %d leaves to keep", MAX_LEAVES);
-		script.leaves += count;
+		script->leaves += count;
 	}
 	if (s->op == OP_EPT) {
-		s->b = script.fresh;
+		s->b = script->fresh;
 		if (count > 100000)
 			errx(EX_MISUSE, "ept: more than 100000 pages");
-		script.fresh += count + 1;
+		script->fresh += count + 1;
+		if (script->fresh > fresh)
+			fresh = script->fresh;
 	}
 }
 
 /* LEAF of every ECX in the list, as one step a range. */
-static bool add_leaves(int op, uint32_t leaf, const char *list)
+static bool add_leaves(struct script *script, int op, uint32_t leaf, const char *list)
 {
 	uint32_t from, to;
 
@@ -241,7 +252,7 @@ static bool add_leaves(int op, uint32_t leaf, const char *list)
 			if (!number(&list, &to) || to < from || to - from >= MAX_LEAVES)
 				return false;
 		}
-		add_step(op, to - from + 1, leaf, from);
+		add_step(script, op, to - from + 1, leaf, from);
 	} while (*list++ == ',');
 	return list[-1] == '\0';
 }
@@ -254,7 +265,7 @@ static int find_op(const char *name, size_t length)
 	return -1;
 }
 
-static bool parse_step(const char *text)
+static bool parse_step(struct script *script, const char *text)
 {
 	const char *s = text + strcspn(text, ":=");
 	int op = find_op(text, s - text);
@@ -262,9 +273,9 @@ static bool parse_step(const char *text)
 
 	if (!strncmp(text, "leaves=", 7)) {	/* all four */
 		op = find_op("leaf", 4);
-		add_step(op, 1, 0x4fffffff, 0);
-		add_step(op, 1, 0x4ffffffe, 0);
-		return add_leaves(op, 0x4ffffffd, text + 7) && add_leaves(op, 0x4ffffffc, text + 7);
+		add_step(script, op, 1, 0x4fffffff, 0);
+		add_step(script, op, 1, 0x4ffffffe, 0);
+		return add_leaves(script, op, 0x4ffffffd, text + 7) && add_leaves(script, op, 0x4ffffffc, text + 7);
 	}
 	if (op < 0)
 		return false;
@@ -283,10 +294,10 @@ static bool parse_step(const char *text)
 	if (*s++ != '=')
 		return false;
 	if (ops[op].op == OP_LEAF || ops[op].op == OP_NESTED_LEAF)
-		return add_leaves(op, a, s);
+		return add_leaves(script, op, a, s);
 	if (!number(&s, &count) || *s)
 		return false;
-	add_step(op, count, a, b);
+	add_step(script, op, count, a, b);
 	return true;
 }
 
@@ -323,9 +334,9 @@ static void open_kvm(void)
 	memcpy(cpuid->entries + cpuid->nent, opt.entry, opt.entries * sizeof(*e));
 	cpuid->nent += opt.entries;
 
-	if (script.needs & NESTED && !nested)
+	if (needs & NESTED && !nested)
 		unsupported("nested: KVM offers no virtualization to guests (module parameter nested=0?)");
-	if (script.needs & ONLY_SVM && !svm)
+	if (needs & ONLY_SVM && !svm)
 		unsupported("nested-leaf-pass: on VMX every CPUID of a nested guest goes to L1");
 	if (opt.irqchip && ioctl(kvm, KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) <= 0)
 		unsupported("KVM has no TSC deadline timer");
@@ -391,7 +402,7 @@ static void create_vm(struct vm *vm, int index)
 
 	vm->low_size = (size_t)GUEST_SIZE * (opt.vcpus + 1);
 	vm->low = memory(vm->low_size);
-	vm->fresh_size = (size_t)script.fresh * opt.vcpus << 12;
+	vm->fresh_size = (size_t)fresh * opt.vcpus << 12;
 	vm->fresh = memory(vm->fresh_size + 4096);
 	madvise(vm->fresh, vm->fresh_size, MADV_NOHUGEPAGE);	/* EINVAL: no huge pages at all */
 	build_tables(vm);
@@ -425,11 +436,12 @@ static void init_guest(struct vcpu *v)
 
 	g->svm = svm;
 	g->apic_id = v->index;
-	memcpy(g->step, script.step, sizeof(g->step));
-	for (i = 0; i < script.steps; i++) {
+	g->done_mmio = opt.done_mmio;
+	memcpy(g->step, v->script->step, sizeof(g->step));
+	for (i = 0; i < v->script->steps; i++) {
 		g->result[i].min = UINT64_MAX;
 		if (g->step[i].op == OP_EPT)
-			g->step[i].b += v->index * script.fresh;
+			g->step[i].b += v->index * fresh;
 	}
 	for (i = 0; i < 4; i++) {
 		g->gdt[GDT_CODE(i) / 8] = 0x00af9b000000ffff | (uint64_t)i << 45;
@@ -458,8 +470,8 @@ static void init_sregs(struct vcpu *v)
 		s.gs.base = gpa;
 		s.cr0 = 0x80010033;			/* PG WP NE ET MP PE */
 		s.cr3 = PAGE_TABLES;
-		s.cr4 = 1 << 5 | (script.needs & NESTED && !svm ? 1 << 13 : 0);
-		s.efer = 1 << 8 | 1 << 10 | (script.needs & NESTED && svm ? 1 << 12 : 0);
+		s.cr4 = 1 << 5 | (needs & NESTED && !svm ? 1 << 13 : 0);
+		s.efer = 1 << 8 | 1 << 10 | (needs & NESTED && svm ? 1 << 12 : 0);
 		s.gdt.base = gpa + offsetof(struct guest, gdt);
 		s.gdt.limit = sizeof(v->g->gdt) - 1;
 		s.idt.base = IDT;
@@ -521,7 +533,7 @@ static void init_vcpu(struct vcpu *v)
 	CALL(v->fd, KVM_SET_CPUID2, mine);
 	free(mine);
 
-	if (script.needs & NESTED && !svm)
+	if (needs & NESTED && !svm)
 		set_msr(v, 0x3a, 5);		/* VMX allowed, locked */
 	if (opt.cpuid_fault)
 		set_msr(v, 0x140, 1);
@@ -562,6 +574,26 @@ static void pin(pthread_t thread, int n)
 	pthread_setaffinity_np(thread, sizeof(one), &one);
 }
 
+/*
+ * COMMAND sees the folders of the VMs there are in VMM_DIRS, and how often it
+ * was called by this vCPU in VMM_AT.
+ */
+static void shell(const char *command, uint64_t at)
+{
+	char *text;
+	int status;
+
+	if (!command)
+		return;
+	if (asprintf(&text, "VMM_AT=%" PRIu64 "; %s", at, command) < 0)
+		err(EX_FAILED, "asprintf");
+	fflush(stdout);
+	status = system(text);
+	if (status)
+		errx(EX_FAILED, "%s: failed (wait status %#x)", command, status);
+	free(text);
+}
+
 /* What one return of KVM_RUN was; whatever a script cannot cause is an error. */
 static enum user classify(struct vcpu *v)
 {
@@ -577,16 +609,19 @@ static enum user classify(struct vcpu *v)
 		case PORT_SLEEP:
 			usleep((value & 0xff) * 1000);
 			return U_SLEEP;
+		case PORT_SHELL:
+			shell(opt.at, v->user[U_SHELL] + 1);
+			return U_SHELL;
 		case PORT_DONE:
 			return U_DONE;
 		}
 		errx(EX_FAILED, "vCPU %d: guest gave up: %#x at port %#x", v->index, value, run->io.port);
 	case KVM_EXIT_MMIO:
-		return U_MMIO;
+		return run->mmio.phys_addr == MMIO_DONE ? U_DONE : U_MMIO;
 	case KVM_EXIT_HLT:
 		return U_HLT;
 	case KVM_EXIT_SHUTDOWN:
-		if (v->g->step[script.steps - 1].op == OP_TRIPLE)
+		if (v->script->steps && v->script->step[v->script->steps - 1].op == OP_TRIPLE)
 			return U_SHUTDOWN;
 		errx(EX_FAILED, "vCPU %d: triple fault", v->index);
 	case KVM_EXIT_FAIL_ENTRY:
@@ -603,7 +638,7 @@ static enum user classify(struct vcpu *v)
 /* The script ran once. Whether to run it again, with fresh pages. */
 static bool another_round(struct vcpu *v)
 {
-	size_t share = (size_t)script.fresh << 12;
+	size_t share = (size_t)fresh << 12;
 
 	v->rounds++;
 	if (stop || (opt.rounds && v->rounds >= opt.rounds))
@@ -650,6 +685,7 @@ static void create_vcpus(struct vm *vm)
 
 		v->vm = vm;
 		v->index = i;
+		v->script = &scripts[i % nscripts];
 		v->fd = CALL(vm->fd, KVM_CREATE_VCPU, i);
 		v->run = mmap(NULL, run_size, PROT_READ | PROT_WRITE, MAP_SHARED, v->fd, 0);
 		if (v->run == MAP_FAILED)
@@ -738,11 +774,11 @@ static void count_made(const struct vcpu *v, uint64_t *made)
 	memset(made, 0, KINDS * sizeof(*made));
 	if (opt.bad_entry)
 		return;
-	made[IO] = v->user[U_DONE];
-	for (i = 0; i < script.steps; i++) {
-		s = &script.step[i];
+	made[opt.done_mmio ? MMIO_ACCESS : IO] = v->user[U_DONE];
+	for (i = 0; i < v->script->steps; i++) {
+		s = &v->script->step[i];
 		for (j = 0; j < 3; j++) {
-			m = &ops[script.op[i]].made[j];
+			m = &ops[v->script->op[i]].made[j];
 			if (s->count && (m->each || m->once))
 				made[m->kind] += ((uint64_t)m->each * s->count + m->once) *
 						 (v->rounds + v->user[U_SHUTDOWN]);
@@ -753,7 +789,7 @@ static void count_made(const struct vcpu *v, uint64_t *made)
 static void print_known(const struct vcpu *v, const uint64_t *made)
 {
 	/* an EOI need not exit, and a nested guest's setup has more MSRs */
-	bool msrs = !made[EOI] && !(script.needs & NESTED);
+	bool msrs = !made[EOI] && !(needs & NESTED);
 	int i, reason;
 
 	if (opt.mode == BIGREAL)	/* emulated, in few exits, or not */
@@ -779,12 +815,12 @@ static void print_vcpu(const struct vcpu *v)
 	char name[12];
 	int i, vm = v->vm->number;
 
-	for (i = 0; i < script.steps; i++) {
+	for (i = 0; i < v->script->steps; i++) {
 		const struct result *r = &g->result[i];
 
 		if (r->count)
 			printf("step\t%d\t%d\t%s\t%" PRIu64 "\t%" PRIu64 "\t%" PRIu64 "\t%" PRIu64 "\n",
-			       vm, v->index, ops[script.op[i]].name, r->count, r->min, r->sum / r->count, r->max);
+			       vm, v->index, ops[v->script->op[i]].name, r->count, r->min, r->sum / r->count, r->max);
 	}
 	for (i = 0; i < (int)g->nleaves; i++) {
 		const struct leaf *l = &g->leaf[i];
@@ -819,19 +855,6 @@ static void print_vm(const struct vm *vm)
 		print_vcpu(&vm->vcpu[i]);
 	if (opt.stats)
 		print_stats(vm->fd, vm->number, "-");
-}
-
-/* COMMAND sees the folders of the VMs there are in VMM_DIRS. */
-static void shell(const char *command)
-{
-	int status;
-
-	if (!command)
-		return;
-	fflush(stdout);
-	status = system(command);
-	if (status)
-		errx(EX_FAILED, "%s: failed (wait status %#x)", command, status);
 }
 
 static void name_vms(const struct vm *vm, int vms)
@@ -887,7 +910,7 @@ static void run_vms(int first, int vms)
 		create_vcpus(&vm[i]);
 	}
 	name_vms(vm, vms);
-	shell(opt.before);
+	shell(opt.before, 0);
 	for (i = 0; i < vms; i++)
 		start_vm(&vm[i]);
 	if (opt.migrate)
@@ -897,7 +920,7 @@ static void run_vms(int first, int vms)
 			pthread_join(vm[i].vcpu[j].thread, NULL);
 	for (i = 0; i < vms && !opt.quiet; i++)
 		print_vm(&vm[i]);
-	shell(opt.after);
+	shell(opt.after, 0);
 	if (opt.hold)
 		hold();
 	for (i = 0; i < vms; i++)
@@ -911,12 +934,15 @@ static const char *const mode_help = "long|protected|real|bigreal";
 
 static void usage(FILE *out)
 {
-	fprintf(out, "Usage: vmm [OPTION]... STEP[:PARAMETER]=COUNT...\n"
-		"Run a guest that makes known exits, and print what it made.\n\n"
+	fprintf(out, "Usage: vmm [OPTION]... STEP[:PARAMETER]=COUNT... [/ STEP...]...\n"
+		"Run a guest that makes known exits, and print what it made. Scripts after a / are\n"
+		"for the next vCPU each, and round again.\n\n"
 		"  --after COMMAND   run in a shell when the guests have ended, the VMs still there\n"
+		"  --at COMMAND      at each step `shell`; VMM_AT is 1, 2, ...\n"
 		"  --bad-entry       a guest state that the processor refuses to enter\n"
 		"  --before COMMAND  the same before they start (VMM_DIRS names the VMs' folders)\n"
 		"  --cpuid-fault     CPUID above ring 0 is #GP, which the guest skips\n"
+		"  --done-mmio       report the end of the script by MMIO, not by OUT\n"
 		"  --entry LEAF,EAX,EBX,ECX,EDX  a CPUID entry of user space\n"
 		"  --hold            keep the VMs until standard input ends or SIGTERM comes\n"
 		"  --loop N          the script N times; 0: until SIGTERM\n"
@@ -972,43 +998,51 @@ static enum mode parse_mode(const char *text)
 	misuse("not a mode", text);
 }
 
-static void check(void)
+static void check_script(const struct script *script)
 {
-	for (int i = 0; i < script.steps; i++) {
-		uint32_t needs = ops[script.op[i]].needs;
-		const char *name = ops[script.op[i]].name;
+	for (int i = 0; i < script->steps; i++) {
+		uint32_t op = script->step[i].op, step_needs = ops[script->op[i]].needs;
+		const char *name = ops[script->op[i]].name;
 
-		if (opt.mode != LONG && !(needs & ANY_MODE))
+		if (opt.mode != LONG && !(step_needs & ANY_MODE))
 			misuse("needs --mode long", name);
-		if (opt.mode == BIGREAL && ops[script.op[i]].op == OP_HYPERCALL)
+		if (opt.mode == BIGREAL && op == OP_HYPERCALL)
 			misuse("KVM cannot emulate it", name);
-		if (opt.ring && !(needs & ANY_RING))
+		if (opt.ring && !(step_needs & ANY_RING))
 			misuse("needs --ring 0", name);
-		if (needs & NO_IRQCHIP)
-			opt.irqchip = false;
-		if (ops[script.op[i]].op == OP_TRIPLE && (i != script.steps - 1 || opt.loop))
+		if (op == OP_TRIPLE && (i != script->steps - 1 || opt.loop))
 			misuse("ends the guest: the last step, once", name);
 	}
-	if (script.needs & IRQCHIP && !opt.irqchip)
+}
+
+static void check(void)
+{
+	for (int i = 0; i < nscripts; i++)
+		check_script(&scripts[i]);
+	if (needs & NO_IRQCHIP)
+		opt.irqchip = false;
+	if (needs & IRQCHIP && !opt.irqchip)
 		misuse("one step needs the interrupt controller, another needs it away", "script");
 	if (opt.mode >= REAL && opt.ring)
 		misuse("real mode has no rings", "--ring");
 	if (opt.mode >= REAL && opt.vcpus > MAX_REAL)
 		misuse("at most 8 in real mode", "--vcpus");
-	if (opt.mode != LONG && (opt.bad_entry || opt.cpuid_fault))
-		misuse("--bad-entry and --cpuid-fault are for long mode", modes[opt.mode]);
-	if ((uint64_t)script.fresh * opt.vcpus > 0x40000)
+	if (opt.mode != LONG && (opt.bad_entry || opt.cpuid_fault || opt.done_mmio))
+		misuse("--bad-entry, --cpuid-fault and --done-mmio are for long mode", modes[opt.mode]);
+	if ((uint64_t)fresh * opt.vcpus > 0x40000)
 		misuse("more than 1 GiB of pages", "ept");
 }
 
-enum { O_AFTER, O_BAD_ENTRY, O_BEFORE, O_CPUID_FAULT, O_ENTRY, O_HELP, O_HOLD, O_LOOP, O_MIGRATE,
+enum { O_AFTER, O_AT, O_BAD_ENTRY, O_BEFORE, O_CPUID_FAULT, O_DONE_MMIO, O_ENTRY, O_HELP, O_HOLD, O_LOOP, O_MIGRATE,
        O_MODE, O_NO_IRQCHIP, O_PIN, O_QUIET, O_RING, O_SPARE, O_STATS, O_TOGETHER, O_VCPUS, O_VMS };
 
 static const struct option options[] = {
 	{ "after", required_argument, NULL, O_AFTER },
+	{ "at", required_argument, NULL, O_AT },
 	{ "bad-entry", no_argument, NULL, O_BAD_ENTRY },
 	{ "before", required_argument, NULL, O_BEFORE },
 	{ "cpuid-fault", no_argument, NULL, O_CPUID_FAULT },
+	{ "done-mmio", no_argument, NULL, O_DONE_MMIO },
 	{ "entry", required_argument, NULL, O_ENTRY },
 	{ "help", no_argument, NULL, O_HELP },
 	{ "hold", no_argument, NULL, O_HOLD },
@@ -1034,9 +1068,11 @@ static void parse(int argc, char **argv)
 	while ((o = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (o) {
 		case O_AFTER:		opt.after = optarg; break;
+		case O_AT:		opt.at = optarg; break;
 		case O_BAD_ENTRY:	opt.bad_entry = true; break;
 		case O_BEFORE:		opt.before = optarg; break;
 		case O_CPUID_FAULT:	opt.cpuid_fault = true; break;
+		case O_DONE_MMIO:	opt.done_mmio = true; break;
 		case O_ENTRY:		parse_entry(optarg); break;
 		case O_HELP:		usage(stdout); exit(0);
 		case O_HOLD:		opt.hold = true; break;
@@ -1055,9 +1091,14 @@ static void parse(int argc, char **argv)
 		default:		exit(EX_MISUSE);
 		}
 	}
-	for (; optind < argc; optind++)
-		if (!parse_step(argv[optind]))
-			misuse("not a step", argv[optind]);
+	for (; optind < argc; optind++) {
+		if (strcmp(argv[optind], "/")) {
+			if (!parse_step(&scripts[nscripts - 1], argv[optind]))
+				misuse("not a step", argv[optind]);
+		} else if (nscripts++ == MAX_SCRIPTS) {
+			misuse("more than 8 scripts", argv[optind]);
+		}
+	}
 	if (!opt.vcpus || !opt.vms)
 		misuse("at least 1", "--vcpus, --vms");
 	check();

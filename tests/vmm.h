@@ -12,6 +12,7 @@
 #define BLOB		0x8000		/* 16- or 32-bit code */
 #define FRESH		0x80000000	/* pages nobody has touched */
 #define MMIO		0xd0000000	/* nothing there */
+#define MMIO_DONE	(MMIO + 0x1000)
 
 /*
  * One struct guest a vCPU, at guest-physical (index + 1) << GUEST_SHIFT, which
@@ -29,6 +30,7 @@
 #define PORT_SLEEP	0x501
 #define PORT_DONE	0x502		/* the script has ended */
 #define PORT_PANIC	0x503		/* the guest cannot go on: EAX says why */
+#define PORT_SHELL	0x504
 
 #define VECTORS		34
 #define VECTOR_TIMER	32
@@ -110,7 +112,8 @@ struct guest {
 	uint32_t svm;
 	uint32_t apic_id;
 	uint32_t launched;		/* L1 has entered L2 since VMCLEAR */
-	uint32_t unused[3];
+	uint32_t done_mmio;
+	uint32_t unused[2];
 	struct step step[MAX_STEPS];
 	struct result result[MAX_STEPS];
 	struct leaf leaf[MAX_LEAVES];
