@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+# initramfs.sh - root file systems in memory, for the lab and for its guests.
+# Sourced, after common.sh.
+#
+# All stands under usr/, with /bin, /sbin, /lib and /lib64 links into it, as on
+# the distributions of today: a path of an older one leads there as well.
+
+# stage_base ROOT: the folders that every root has, and busybox.
+stage_base() {
+	local busybox name
+	busybox=$(type -P busybox) || die "busybox: not found (scripts/deps.sh installs it)"
+	mkdir -p "$1"/{usr/{bin,sbin,lib,lib64},dev,proc,sys,etc,tmp,run,root}
+	for name in bin sbin lib lib64; do
+		ln -s "usr/$name" "$1/$name"
+	done
+	cp -L "$busybox" "$1/usr/bin/busybox"
+	ln -s busybox "$1/usr/bin/sh"
+}
+
+# staged_path FILE: where a file of the system goes, under the root.
+staged_path() {
+	local path
+	path=$(realpath -s "$1")
+	case $path in
+	/bin/* | /sbin/* | /lib/* | /lib32/* | /lib64/*) echo "usr$path" ;;
+	*) echo "${path#/}" ;;
+	esac
+}
+
+# stage_libraries ROOT PROGRAM: what the loader would load, and the loader.
+stage_libraries() {
+	local library place
+	while read -r library; do
+		place=$1/$(staged_path "$library")
+		[[ ! -e $place ]] || continue
+		mkdir -p "${place%/*}"
+		cp -L "$library" "$place"
+	done < <(ldd "$2" 2>/dev/null | grep -o '/[^ ]*')
+}
+
+# stage_file ROOT FILE [PLACE]: a file or folder to its own path, or to PLACE
+# under the root, and the libraries of a program.
+stage_file() {
+	local place=${3:-$(staged_path "$2")}
+	mkdir -p "$1/$(dirname "$place")"
+	cp -LR "$2" "$1/$place"
+	[[ ! -f $2 ]] || stage_libraries "$1" "$2"
+}
+
+# pack ROOT: a cpio on standard output, in a fixed order. Not compressed: an
+# emulated CPU copies quicker than it unpacks.
+pack() {
+	(
+		cd "$1" || exit
+		find . -mindepth 1 -print0 | sort -z |
+			cpio -0 -o -H newc -R 0:0 --reproducible --quiet
+	)
+}

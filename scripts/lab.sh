@@ -1,0 +1,366 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only
+# lab.sh - boots a kernel with KVM's modules in a machine that has
+# virtualization, and runs a command in it.
+#
+# Usage: scripts/lab.sh [-m vmx|svm|kvm] [-k 6.1|6.12] [-s stock|patched]
+#                       [-c CPUS] [-x] [-a FILE]... [-M MIB] [-t SECONDS]
+#                       [-l LOG] -- COMMAND [ARGUMENT]...
+#
+#   -m vmx      Bochs: slow, but one instruction is one tick of the TSC
+#   -m svm      QEMU's TCG: boots in seconds
+#   -m kvm      QEMU and this host's nested virtualization: fast; the default
+#               where that really works, else vmx is
+#   -k KERNEL   6.1 (default) or 6.12
+#   -s SERIES   the modules loaded: patched (default) or stock
+#   -c CPUS     1 (default) to 8
+#   -x          the TSC counts instructions (vmx always does so; svm with one CPU)
+#   -a FILE     bring a file along: a program comes with its libraries. One of
+#               /usr keeps its path, any other stands in the command's folder
+#   -M MIB      memory, 1024
+#   -t SECONDS  until the lab counts as hung, 600
+#   -l LOG      keep the machine's console in this file
+#
+# COMMAND starts in a folder that holds the files brought along and is first on
+# PATH, with busybox's tools. The modules are loaded and debugfs is mounted;
+# `lab-modules load [stock|patched] [PARAMETER=VALUE]...` and `lab-modules
+# unload` change that. LAB_MACHINE, LAB_KERNEL, LAB_SERIES and LAB_MODULES (the
+# folder of the modules) are set. What it writes comes out here as it comes.
+#
+# Exit status
+#   0-239  COMMAND's own (128 + N: signal N; 127: not found)
+#     241  the kernel's log, since the modules were loaded, has a WARNING, BUG,
+#          Oops, KASAN, UBSAN or the like
+#     242  the kernel panicked
+#     243  it hung: not done after -t SECONDS
+#     244  the machine ended before COMMAND did (reboot, triple fault, a
+#          failure of the emulator)
+#     245  the lab could not start, COMMAND did not run: usage, files, modules
+#     246  this host cannot be the machine of -m: a reason to skip, not to fail
+# From 241 to 244 the log goes to standard error.
+
+# shellcheck source=scripts/common.sh
+. "${BASH_SOURCE[0]%/*}/common.sh"
+# shellcheck source=scripts/initramfs.sh
+. "${BASH_SOURCE[0]%/*}/initramfs.sh"
+
+BAD_LOG=241 PANIC=242 HANG=243 ENDED=244 NO_START=245 NO_MACHINE=246
+BAD='WARNING|BUG|Oops|KASAN|KCSAN|UBSAN|\[#[0-9]+\]|self-detected stall|detected stalls|blocked for more than|suspected memory leak'
+
+machine='' kernel=6.1 series=patched cpus=1 exact='' megs=1024 seconds=600
+files=() console=''
+
+fail() {
+	local status=$1
+	shift
+	echo "$PROGRAM: $*" >&2
+	exit "$status"
+}
+
+die() {
+	fail $NO_START "$@"
+}
+
+usage() {
+	sed -n '3,/^$/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+}
+
+positive() {
+	[[ $2 =~ ^[1-9][0-9]{0,6}$ ]] || die "-$1 $2: not a number above 0"
+}
+
+parse() {
+	local option
+	while getopts :m:k:s:c:xa:M:t:l:h option; do
+		case $option in
+		m) machine=$OPTARG ;;
+		k) kernel=$OPTARG ;;
+		s) series=$OPTARG ;;
+		c) cpus=$OPTARG ;;
+		x) exact=1 ;;
+		a) files+=("$OPTARG") ;;
+		M) megs=$OPTARG ;;
+		t) seconds=$OPTARG ;;
+		l) console=$OPTARG ;;
+		h) usage; exit 0 ;;
+		*) die "-$OPTARG: no such option, or its value is missing (-h shows them)" ;;
+		esac
+	done
+	shift $((OPTIND - 1))
+	command=("$@")
+
+	[[ " vmx svm kvm " == *" ${machine:-vmx} "* ]] || die "-m $machine: no such machine (vmx, svm or kvm)"
+	[[ " $KERNELS " == *" $kernel "* ]] || die "-k $kernel: no such kernel (one of: $KERNELS)"
+	[[ " stock patched " == *" $series "* ]] || die "-s $series: no such series (stock or patched)"
+	positive c "$cpus"
+	((cpus <= 8)) || die "-c $cpus: the lab's kernel has at most 8 CPUs"
+	positive M "$megs"
+	positive t "$seconds"
+	((${#command[@]})) || die "no COMMAND to run (-h shows the usage)"
+}
+
+# why_not_kvm: why this host's own virtualization cannot be used, or nothing.
+# What the host says of itself is asked first, but it can be wrong: so a lab is
+# booted, once for each boot of the host.
+why_not_kvm() {
+	local parameter tried why
+	if [[ ! -c /dev/kvm ]]; then
+		echo "no /dev/kvm"
+	elif [[ ! -r /dev/kvm || ! -w /dev/kvm ]]; then
+		echo "no permission for /dev/kvm"
+	elif ! grep -Eqw 'vmx|svm' /proc/cpuinfo; then
+		echo "this CPU offers neither VMX nor SVM, though there is a /dev/kvm"
+	elif ! parameter=$(cat /sys/module/kvm_{intel,amd}/parameters/nested 2>/dev/null) ||
+		[[ $parameter != [Y1]* && $parameter != *$'\n'[Y1]* ]]; then
+		echo "nested virtualization is switched off (kvm_intel, kvm_amd: parameter nested)"
+	else
+		tried=$CACHE/nested.$(</proc/sys/kernel/random/boot_id)
+		if [[ ! -f $tried ]]; then
+			step "trying this host's nested virtualization"
+			why="a lab with it does not come up"
+			! LAB_TRY=1 "${BASH_SOURCE[0]}" -m kvm -k "$kernel" -s stock -t 60 \
+				-- test -c /dev/kvm >/dev/null 2>&1 || why=''
+			rm -f "$CACHE"/nested.*
+			echo "$why" >"$tried"
+		fi
+		cat "$tried"
+	fi
+}
+
+choose_machine() {
+	local why
+	[[ $machine != vmx && $machine != svm && ! $LAB_TRY ]] || return 0
+	why=$(why_not_kvm)
+	if [[ $machine && $why ]]; then
+		fail $NO_MACHINE "-m kvm: $why"
+	fi
+	machine=${machine:-$([[ $why ]] && echo vmx || echo kvm)}
+}
+
+check_exact() {
+	[[ $exact ]] || return 0
+	case $machine in
+	svm) ((cpus == 1)) || die "-x -m svm: only with one CPU" ;;
+	kvm) die "-x -m kvm: hardware does not count instructions (use vmx or svm)" ;;
+	esac
+}
+
+quote() {
+	local word
+	for word; do
+		printf " '%s'" "${word//\'/\'\\\'\'}"
+	done
+}
+
+build_runner() {
+	local source=$TOP/scripts/lab/run.c
+	[[ ! -x $CACHE/lab-run || $source -nt $CACHE/lab-run ]] || return 0
+	gcc -O2 -static -o "$CACHE/lab-run.new" "$source" ||
+		die "$source: does not build"
+	mv "$CACHE/lab-run.new" "$CACHE/lab-run"
+}
+
+# make_root OUT: the lab's root file system.
+make_root() {
+	local root=$tmp/root file one
+	mkdir "$root"
+	stage_base "$root"
+	mkdir -p "$root/lab" "$root/usr/lib/lab"
+	cp "$TOP/scripts/lab/init" "$root/init"
+	cp "$TOP/scripts/lab/modules" "$root/usr/bin/lab-modules"
+	cp "$CACHE/lab-run" "$root/usr/bin/lab-run"
+	for one in stock patched; do
+		[[ ! -d $out/$one ]] || cp -R "$out/$one" "$root/usr/lib/lab/"
+	done
+	for file in "${files[@]}"; do
+		[[ -r $file ]] || die "-a $file: no such file, or not readable"
+		case $(realpath -s "$file") in
+		/usr/* | /bin/* | /sbin/* | /lib*/*)
+			stage_file "$root" "$file"
+			ln -sf "/$(staged_path "$file")" "$root/lab/${file##*/}" ;;
+		*)
+			stage_file "$root" "$file" "lab/$(basename "$file")" ;;
+		esac
+	done
+	{
+		echo "export LAB_MACHINE=$machine LAB_KERNEL=$kernel LAB_SERIES=$series"
+		echo "export LAB_MODULES=/usr/lib/lab/$series"
+		echo "set --$(quote "${command[@]}")"
+	} >"$root/lab.command"
+	pack "$root" >"$tmp/initrd"
+	rm -rf "$root"
+}
+
+# Below this the emulated CPU spends its time on timer interrupts, above it on
+# waiting for the serial port.
+IPS=20000000
+
+# mwait idle keeps an IPI from Bochs' second CPU; nothing is seen of kernel time
+# when the TSC's frequency, read from CPUID, is not that of Bochs.
+append() {
+	local words="console=ttyS0,115200 nokaslr norandmaps panic=-1 reboot=t printk.devkmsg=on"
+	[[ $machine != vmx ]] || words+=" idle=halt tsc_early_khz=$((IPS / 1000))"
+	echo "$words"
+}
+
+start_bochs() {
+	local smp=count=1
+	((cpus == 1)) || smp=count=$cpus:1:1
+	mkdir "$tmp/cd"
+	cp /usr/lib/ISOLINUX/isolinux.bin /usr/lib/syslinux/modules/bios/ldlinux.c32 "$tmp/cd/"
+	ln "$out/bzImage" "$tmp/cd/linux" 2>/dev/null || cp "$out/bzImage" "$tmp/cd/linux"
+	mv "$tmp/initrd" "$tmp/cd/initrd"
+	printf '%s\n' "DEFAULT lab" "LABEL lab" "KERNEL linux" \
+		"APPEND initrd=initrd $(append)" >"$tmp/cd/isolinux.cfg"
+	quietly "$tmp/iso.log" xorriso -as mkisofs -quiet -o "$tmp/cd.iso" -b isolinux.bin \
+		-c boot.cat -no-emul-boot -boot-load-size 4 -boot-info-table "$tmp/cd"
+	rm -rf "$tmp/cd"
+
+	# The term display needs neither a terminal nor a port.
+	cat >"$tmp/bochsrc" <<-EOF
+		display_library: term
+		cpu: model=corei7_ivy_bridge_3770k, $smp, ips=$IPS, reset_on_triple_fault=0
+		memory: guest=$megs, host=$megs
+		clock: sync=none, time0=1700000000
+		romimage: file=/usr/share/bochs/BIOS-bochs-latest, options=fastboot
+		vgaromimage: file=/usr/share/vgabios/vgabios.bin
+		ata0-master: type=cdrom, path=$tmp/cd.iso, status=inserted
+		boot: cdrom
+		com1: enabled=1, mode=file, dev=$tmp/console
+		parport1: enabled=1, file=$tmp/output
+		log: $tmp/machine.log
+		panic: action=fatal
+		error: action=ignore
+		info: action=ignore
+		debug: action=ignore
+	EOF
+	# Debian's Bochs waits at its debugger's prompt otherwise.
+	echo c >"$tmp/debugger"
+	# Interrupted, it goes back to that prompt, finds no more commands, and ends
+	# with its files written.
+	TERM=dumb run_machine INT bochs -f "$tmp/bochsrc" -rc "$tmp/debugger"
+}
+
+start_qemu() {
+	local options=(-nodefaults -no-user-config -no-reboot -display none
+		-smp "$cpus" -m "$megs" -kernel "$out/bzImage" -initrd "$tmp/initrd"
+		-append "$(append)" -serial "file:$tmp/console"
+		-chardev "file,id=output,path=$tmp/output"
+		-device "isa-parallel,chardev=output")
+	if [[ $machine == kvm ]]; then
+		options+=(-accel kvm -cpu host)
+	else
+		options+=(-accel tcg -cpu max)
+	fi
+	[[ ! $exact ]] || options+=(-icount "shift=0,sleep=off" -rtc "base=2023-11-14,clock=vm")
+	run_machine TERM qemu-system-x86_64 "${options[@]}"
+}
+
+# run_machine SIGNAL COMMAND...: in the background, so that a signal to us is
+# taken while we wait. Its status, 124 where time was up.
+run_machine() {
+	local signal=$1 status=0
+	shift
+	timeout -s "$signal" -k 5 "$seconds" "$@" </dev/null >"$tmp/machine.out" 2>&1 3>&- &
+	running=$!
+	wait "$running" || status=$?
+	running=''
+	return "$status"
+}
+
+# What the machine writes to its parallel port is a pipe to our standard output.
+# We hold its other end, so that it ends when we say so.
+start_output() {
+	mkfifo "$tmp/output"
+	cat "$tmp/output" &
+	reader=$!
+	exec 3>"$tmp/output"
+}
+
+end_output() {
+	exec 3>&-
+	wait "$reader" || true
+	reader=''
+}
+
+# shellcheck disable=SC2317 # called by the trap
+clean_up() {
+	local status=$?
+	trap '' INT TERM HUP
+	[[ ! $running ]] || { kill "$running" && wait "$running"; } 2>/dev/null || true
+	[[ ! $reader ]] || { kill "$reader" && wait "$reader"; } 2>/dev/null || true
+	rm -rf "$tmp"
+	exit "$status"
+}
+
+log_since_modules() {
+	tr -d '\r\0' <"$tmp/console" 2>/dev/null | sed '1,/^lab: modules$/d'
+}
+
+# show_log TEXT: why, and the end of the log; all of it before the modules were
+# loaded.
+show_log() {
+	echo "$PROGRAM: $*" >&2
+	if grep -aq '^lab: modules' "$tmp/console" 2>/dev/null; then
+		log_since_modules
+	else
+		tr -d '\r\0' <"$tmp/console" 2>/dev/null || true
+	fi | tail -n 200 >&2
+	tail -n 5 "$tmp/machine.out" >&2
+}
+
+# judge STATUS: that of the machine, into that of the lab.
+judge() {
+	local status bad
+	if grep -aq '^Kernel panic' "$tmp/console" 2>/dev/null; then
+		show_log "the kernel panicked"
+		exit $PANIC
+	elif (($1 == 124 || $1 == 137)); then
+		show_log "it hung: not done after $seconds s"
+		exit $HANG
+	fi
+	bad=$(log_since_modules | grep -aE "$BAD" | head -n 1 || true)
+	if [[ $bad ]]; then
+		show_log "the kernel's log has: $bad"
+		exit $BAD_LOG
+	fi
+	status=$(log_since_modules | sed -n 's/^lab: exit //p' | tail -n 1)
+	if [[ $status ]]; then
+		exit "$status"
+	fi
+	status=$(log_since_modules | sed -n 's/^lab: failed: //p')
+	[[ ! $status ]] || die "$machine: $status"
+	show_log "the machine ended before the command did"
+	exit $ENDED
+}
+
+main() {
+	local status=0
+	parse "$@"
+	"$TOP/scripts/deps.sh" lab >&2 || exit $NO_START
+	"$TOP/scripts/kernel.sh" -k "$kernel" build >&2 || exit $NO_START
+	out=$CACHE/$kernel/out
+	[[ -f $out/$series/kvm.ko ]] || die "-s $series: no such modules in $out"
+	choose_machine
+	check_exact
+
+	running='' reader=''
+	tmp=$(mktemp -d)
+	trap clean_up EXIT
+	trap 'exit 129' HUP
+	trap 'exit 130' INT
+	trap 'exit 143' TERM
+	build_runner
+	make_root
+	start_output
+	if [[ $machine == vmx ]]; then
+		start_bochs || status=$?
+	else
+		start_qemu || status=$?
+	fi
+	end_output
+	[[ ! $console ]] || tr -d '\r' <"$tmp/console" >"$console"
+	judge "$status"
+}
+
+main "$@"
