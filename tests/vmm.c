@@ -12,7 +12,8 @@
  *	vm VM - DIR VENDOR		its folder in /sys/kernel/debug/kvm
  *	step VM VCPU NAME N MIN MEAN MAX	TSC ticks round each iteration,
  *				as the guest reads them
- *	leaf VM VCPU LEAF ECX EAX EBX ECX EDX	what CPUID answered
+ *	leaf VM VCPU LEAF ECX EAX EBX ECX EDX	what CPUID answered;
+ *				all but LEAF in decimal
  *	made VM VCPU KIND N	intercepted instructions executed, by kind
  *	known VM VCPU REASON N	exits of that reason number: exactly so many,
  *				for kinds that have a row of their own (in real mode
@@ -825,7 +826,7 @@ static void print_vcpu(const struct vcpu *v)
 	for (i = 0; i < (int)g->nleaves; i++) {
 		const struct leaf *l = &g->leaf[i];
 
-		printf("leaf\t%d\t%d\t%#x\t%#x\t%#" PRIx64 "\t%#" PRIx64 "\t%#" PRIx64 "\t%#" PRIx64 "\n",
+		printf("leaf\t%d\t%d\t%#x\t%u\t%" PRIu64 "\t%" PRIu64 "\t%" PRIu64 "\t%" PRIu64 "\n",
 		       vm, v->index, l->leaf, l->ecx, l->reg[0], l->reg[1], l->reg[2], l->reg[3]);
 	}
 	count_made(v, made);

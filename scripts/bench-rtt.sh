@@ -1,0 +1,78 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only
+# bench-rtt.sh - the instructions that the patch adds to an exit: the smallest
+# round trip that a guest sees (RDTSC, the instruction, RDTSC, thousands of
+# times), with the same kernel's stock and patched modules, in one boot of an
+# exact lab.
+#
+# Usage: scripts/bench-rtt.sh [MACHINE:KERNEL]...	(default: all there are)
+#
+# A table on standard output, in TSC ticks, of which an instruction takes one:
+# with the stock modules, with the patched ones switched off and on, and what
+# those add. The leaves are compared with a plain CPUID exit, patched and on.
+
+# shellcheck source=scripts/common.sh
+. "${BASH_SOURCE[0]%/*}/common.sh"
+
+# The exits, as vmm calls them, with its parameters; the first is the measure.
+STEPS="cpuid=5000 out-kernel=2000 out-user=2000 rdmsr=2000 wrmsr-fast=2000 hlt=300 ept=2000"
+LEAVES="cpuid=5000 cpuid:0x4fffffff=5000 cpuid:0x4ffffffe=5000 cpuid:0x4ffffffd:10=5000 cpuid:0x4ffffffc:10=5000"
+
+measure() {
+	local machine=$1 kernel=$2
+	"$TOP/scripts/lab.sh" -m "$machine" -k "$kernel" -x -a "$tmp/vmm" -a "$tmp/commands" -- \
+		sh commands || die "$machine $kernel: the lab failed (see above)"
+}
+
+# Lines of "HOW step VM VCPU NAME N MIN ..." to rows, in the order of appearance.
+table() {
+	awk -F'\t' -v OFS='\t' -v lab="$1" '
+		$1 == "leaves" && $2 == "step" {
+			n++
+			if (n == 1) plain = $7
+			else print lab, "leaf 0x4fffff" substr("fffefdfc", 2 * n - 3, 2), "-", "-", $7, "-", $7 - plain
+		}
+		$2 != "step" || $1 == "leaves" { next }
+		!($5 in seen) { seen[$5]; name[++names] = $5 }
+		{ ticks[$1, $5] = $7 }
+		END {
+			for (i = 1; i <= names; i++) {
+				stock = ticks["stock", name[i]]; off = ticks["off", name[i]]; on = ticks["on", name[i]]
+				print lab, name[i], stock, off, on, off - stock, on - stock
+			}
+		}'
+}
+
+main() {
+	local kernel labs=("$@") one
+	if ((!$#)); then
+		for kernel in $KERNELS; do
+			[[ ! -d $TOP/patches/$kernel ]] || labs+=("vmx:$kernel" "svm:$kernel")
+		done
+	fi
+	tmp=$(mktemp -d)
+	trap 'rm -rf "$tmp"' EXIT
+	trap 'exit 130' INT TERM
+	gcc -static -no-pie -O2 -o "$tmp/vmm" "$TOP"/tests/vmm{.c,-guest.c,-guest.S} -pthread
+	cat >"$tmp/commands" <<-EOF
+		P=/sys/module/kvm/parameters/exit_cycles
+		set -e
+		measure() { how=\$1; shift; vmm "\$@" | sed "s/^/\$how	/"; }
+		lab-modules load stock
+		measure stock $STEPS
+		lab-modules load patched
+		echo N >\$P
+		measure off $STEPS
+		echo Y >\$P
+		measure on $STEPS
+		measure leaves $LEAVES
+	EOF
+	printf 'lab\texit\tstock\toff\ton\toff adds\ton adds\n' >"$tmp/table"
+	for one in "${labs[@]}"; do
+		step "$one"
+		measure "${one%:*}" "${one#*:}" | table "${one/:/ }" >>"$tmp/table"
+	done
+	awk -F'\t' '{ printf "%-9s %-15s %7s %7s %7s %9s %8s\n", $1, $2, $3, $4, $5, $6, $7 }' "$tmp/table"
+}
+
+main "$@"

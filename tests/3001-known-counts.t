@@ -1,0 +1,100 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Promise: a guest that makes known exits finds exactly those, in the leaves of
+# CPUID while it runs and in debugfs afterwards; every reason number has its
+# answer, whatever a guest puts into ECX; two vCPUs on two CPUs lose nothing;
+# the host's totals survive a VM, and start anew with the modules.
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/labs.sh"
+
+NUMBERS=0-300,1024-1027,0xdead,0xffff,0x7fffffff,0xfffffffe,0xffffffff
+ANSWERS=$((2 + 2 * 310))
+
+judge_leaves() {
+	local cpuid=10 io=30 interrupt=1
+	[[ $vendor == vmx ]] || cpuid=114 io=123 interrupt=96
+	reasons "$kernel" "$vendor" >"$F/reasons"
+
+	# What is wrong with the answers, first by the rules of the ABI...
+	awk -v answers="$ANSWERS" '
+		FNR == NR { named[$1] = 1; next }
+		$1 != "leaf" { next }
+		{ n++; eax = $6; ebx = $7; ecx = $8; edx = $9; what = $4 " of " $5 ": " eax " " ebx " " ecx " " edx }
+		eax > 4294967295 || ebx > 4294967295 || ecx > 4294967295 || edx > 4294967295 { print what, "(more than 32 bits)" }
+		$4 ~ /[cd]$/ && !($5 in named) {
+			if (eax + ebx + ecx != 0 || edx != 4294967295) print what, "(not named by the kernel)"
+			next
+		}
+		edx != 0 || eax != ($4 ~ /[df]$/ ? ebx : 0) { print what }
+		END { if (n != answers) print n " answers" }
+	' "$F/reasons" "$F/leaves" >"$F/wrong"
+	is "$lab all leaves, 310 numbers: the rules hold" "$(head "$F/wrong")" ''
+
+	# ... then against debugfs: a row read in the guest stands there as it was,
+	# but for the CPUID exits since, the OUT at the end, and interrupts.
+	awk -v file="$F/leaves.vm" -v cpuid="$cpuid" -v io="$io" -v interrupt="$interrupt" -v left="$ANSWERS" "$ACCOUNT"'
+		BEGIN { read_account(file) }
+		$1 != "leaf" { next }
+		{
+			exits = $4 ~ /[df]$/
+			reason = $4 ~ /[ef]$/ ? "TOTAL" : $5
+			value = $7 + $8 * 4294967296
+			later = cell[reason, exits ? "exits" : "cycles"] - value
+			expected = reason == "TOTAL" ? left + 1 : reason == cpuid ? left : reason == io ? 1 : 0
+			slack = reason == "TOTAL" || reason == interrupt ? cell[interrupt, "exits"] + 0 : 0
+			if (exits ? later < expected || later > expected + slack : expected ? later <= 0 : later && !slack)
+				print $4 " of " $5 ": " value ", in debugfs " value + later ", " expected " exits later"
+			left--
+		}
+	' "$F/leaves" >"$F/wrong"
+	is "$lab the guest read what debugfs shows" "$(head "$F/wrong")" ''
+	is "$lab when it read its CPUID exits, there were exactly so many" \
+		"$(awk -v reason="$cpuid" '$1 == "leaf" && $4 ~ /d$/ && $5 == reason { print $6 }' "$F/leaves")" \
+		"$((23 + ANSWERS + 23 + 2 + cpuid))"
+}
+
+judge() {
+	local section vcpu
+	for section in known leaves two again; do
+		is "$lab $section: the VM's rows are what its guest made" \
+			"$(counted "$section" "$section.vm")" "$(known "$section")"
+		is "$lab $section: the account agrees with itself" "$(insane "$section.vm")" ''
+	done
+	is "$lab $section: there is something to know" "$(known known | wc -l)" "$([[ $vendor == vmx ]] && echo 5 || echo 4)"
+	is "$lab the host counts it, and goes on after the VM" "$(counted known host1 host0)" "$(known known)"
+	cat "$F"/{known,leaves,two} >"$F/sum"
+	is "$lab two VMs later it has all of them" "$(counted sum host2 host0)" "$(known sum)"
+	is "$lab the host's account agrees with itself" "$(insane host2)" ''
+
+	for vcpu in 0 1; do
+		awk -v vcpu="$vcpu" '$3 == vcpu' "$F/two" >"$F/only"
+		is "$lab vCPU $vcpu of two has its own" "$(counted only "two.$vcpu")" "$(known only)"
+		like "$lab vCPU $vcpu made all of its exits" "$(known only)" " 5003"$'\n'
+	done
+
+	judge_leaves
+
+	is "$lab modules loaded again: nothing counted" "$(cell host3 TOTAL exits)" 0
+	is "$lab and the guest after it is counted exactly" "$(counted again host4)" "$(known again)"
+}
+
+in_lab <<EOF
+account host0
+run known cpuid=23 out-kernel=17 out-user=19 rdmsr=7 wrmsr-slow=5 vmcall=3
+account host1
+# twice, so that no page is new when it counts
+run leaves --loop 2 cpuid=23 out-kernel=17 rdmsr=5 leaves=$NUMBERS
+run two --vcpus 2 --pin cpuid=5003 out-kernel=2003 rdmsr=101
+account host2
+lab-modules unload
+lab-modules load
+account host3
+run again cpuid=23 out-kernel=17
+account host4
+EOF
+
+for one in $LABS; do
+	boot "$one" -c 2 || continue
+	judge
+done
+done_testing

@@ -1,0 +1,110 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Promise: every exit is counted, and once: the sum of exits is KVM's own
+# statistic, under guests that program the timer hard, halt, go to user space,
+# nest, or cannot be entered. And where their time went adds up.
+# The labs are exact here, one tick an instruction, so cycles may be asserted.
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/labs.sh"
+
+# between TITLE LOW VALUE HIGH
+between() {
+	ok "$1" test "$2" -le "$3" -a "$3" -le "$4"
+	(($2 <= $3 && $3 <= $4)) || note "got: $3, expected: $2 to $4"
+}
+
+# Names of the rows that this test knows, as numbers.
+row() {
+	case $vendor:$1 in
+	vmx:timer) echo 52 ;;
+	vmx:io) echo 30 ;;
+	vmx:hlt) echo 12 ;;
+	vmx:ept) echo 48 ;;
+	vmx:msr) echo 32 ;;
+	vmx:invalid) echo 33 ;;
+	svm:io) echo 123 ;;
+	svm:hlt) echo 120 ;;
+	svm:ept) echo 1024 ;;
+	svm:msr) echo 124 ;;
+	svm:invalid) echo 4294967295 ;;
+	esac
+}
+
+judge_section() {
+	local section=$1
+	if [[ -f $F/$section.status ]]; then
+		if [[ $(<"$F/$section.status") == 77 ]]; then
+			skip "$lab $section" "$(tail -n 1 "$F/$section")"
+		else
+			is "$lab $section: vmm ended well" "$(tail -n 3 "$F/$section")" ''
+		fi
+		return
+	fi
+	is "$lab $section: the sum of exits is KVM's own" "$(cell "$section.vm" TOTAL exits)" "$(kvm_stat "$section" exits)"
+	[[ ! $(known "$section") ]] ||
+		is "$lab $section: and what the guest made is in its rows" "$(counted "$section" "$section.vm")" "$(known "$section")"
+	is "$lab $section: the account agrees with itself" "$(insane "$section.vm")" ''
+}
+
+judge() {
+	local section run
+	for section in timer fast hlt user mmio hlt-user ept triple bad nested nested-out bigreal; do
+		[[ ! -f $F/$section ]] || judge_section "$section"
+	done
+	if [[ $machine == vmx ]]; then
+		is "$lab timer: every expiry took the fast path" "$(cell timer.vm "$(row timer)" exits)" 50
+		is "$lab bigreal: all exits are emulation, without an entry" \
+			"$(cell bigreal.vm "$(row invalid)" exits)" "$(cell bigreal.vm TOTAL exits)"
+	fi
+	is "$lab bad: an entry that fails is one exit" "$(cell bad.vm "$(row invalid)" exits)" 1
+	is "$lab ept: 64 pages more, 64 exits more" \
+		"$(($(cell ept.vm "$(row ept)" exits) - $(cell ept1.vm "$(row ept)" exits)))" 64
+
+	# 20 halts of 100000 ticks, less what it takes to get there
+	run=$(awk '$1 == "step" { printf "%.0f", $5 * ($7 + 1) }' "$F/hlt")
+	between "$lab hlt: the time halted is halt, as the guest saw it pass" 1600000 "$(cell hlt.vm "$(row hlt)" halt)" "$run"
+	is "$lab hlt: and no other row's" "$(cell hlt.vm TOTAL halt)" "$(cell hlt.vm "$(row hlt)" halt)"
+	is "$lab user: nothing halted there" "$(cell user.vm TOTAL halt)" 0
+
+	# what the monitor itself measured is a little less
+	run=$(awk '$1 == "time" && $4 == "user" { print $5 }' "$F/sleep")
+	between "$lab sleep: 50 ms asleep in user space are user" "$run" "$(cell sleep.vm "$(row io)" user)" $((run + run / 100))
+	between "$lab sleep: and are 50 ms" $((3 * 50 * $(khz sleep.vm))) "$(cell sleep.vm "$(row io)" user)" $((3 * 60 * $(khz sleep.vm)))
+
+	run=$(awk '$1 == "time" && $4 == "run" { print $5 }' "$F/mix")
+	between "$lab mix: guest and totals are the run time, within 1 %" $((run - run / 100)) \
+		"$(($(key mix.vm guest) + $(cell mix.vm TOTAL total)))" $((run + run / 100))
+	is "$lab mix: of the vCPU's own account as well" "$(key mix.0 guest)" "$(key mix.vm guest)"
+}
+
+khz() {
+	key "$1" tsc_khz
+}
+
+in_lab <<'EOF'
+run timer deadline:20000=50
+run fast wrmsr-fast=50 ipi=20
+run hlt hlt:100000=20
+run user --done-mmio out-user=50
+run sleep --done-mmio sleep-user:50=3
+run mmio mmio=50
+run hlt-user hlt-user=20
+run ept1 ept=1
+run ept ept=65
+run triple out-kernel=3 triple=1
+run bad --bad-entry
+run nested nested=23
+run nested-out nested-out=17
+run mix --done-mmio spin=1000000 cpuid=2000 out-user=200 hlt=10 deadline=10
+if [ $vendor = vmx ]; then
+	rmmod kvm-intel
+	insmod "$LAB_MODULES/kvm-intel.ko" unrestricted_guest=0
+	run bigreal --mode bigreal cpuid=23 out-kernel=17 out-user=3
+fi
+EOF
+
+for one in $LABS; do
+	boot "$one" -x || continue
+	judge
+done
+done_testing

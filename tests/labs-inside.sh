@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=sh
+# shellcheck disable=SC2034 # the commands read what is set here
+# labs-inside.sh - the words of the commands that each_lab (labs.sh) runs in a
+# lab: they write facts, in sections that begin with "== NAME".
+
+K=/sys/kernel/debug/kvm
+P=/sys/module/kvm/parameters
+
+section() {
+	echo "== $1"
+}
+
+# account NAME [FOLDER]: exit_cycles and exit_cycles_hist of a folder of KVM's,
+# the host's without one, as sections NAME and NAME_hist.
+account() {
+	section "$1"
+	cat "$K/$2/exit_cycles"
+	section "$1_hist"
+	cat "$K/$2/exit_cycles_hist"
+}
+
+# accounts NAME: those of a VM (NAME.vm) and its vCPUs (NAME.0, NAME.1, ...).
+accounts() {
+	account "$1.vm" "$VMM_DIRS"
+	for vcpu in "$K/$VMM_DIRS"/vcpu*; do
+		account "$1.${vcpu##*/vcpu}" "$VMM_DIRS/${vcpu##*/}"
+	done
+}
+
+# run NAME ARGUMENT...: vmm's own lines as section NAME, then the accounts of
+# its VM, taken when its guests have ended. The section's last line is
+# "status N" when it failed.
+run() {
+	name=$1
+	shift
+	section "$name"
+	vmm --stats --after ". ./words; accounts $name" "$@" 2>&1 || {
+		status=$?
+		section "$name.status"
+		echo "$status"
+	}
+}
+
+# --- end of words ---
+
+sed '/^# --- end of words/,$d' "$0" >words
+vendor=svm
+[ ! -d /sys/module/kvm_intel ] || vendor=vmx
+section vendor
+echo "$vendor"

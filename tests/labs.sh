@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+# shellcheck disable=SC2034 # the tests read what is set here
+# labs.sh - for the tests of a booted kernel: one boot of each lab, in which
+# commands note facts, which are judged afterwards. Sourced after lib.sh.
+#
+# LABS in the environment chooses the labs, as MACHINE:KERNEL ...
+#
+#	in_lab <<'EOF'				commands, of tests/labs-inside.sh
+#	run plain cpuid=23
+#	EOF
+#	for one in $LABS; do
+#		boot "$one" -c 2 || continue	options of lab.sh
+#		is "$lab three" "$(counted plain plain.vm)" "$(known plain)"
+#	done
+#
+# boot sets $lab (for titles), $machine, $kernel, $vendor and $F, the folder of
+# the facts, a file for each section.
+
+if [[ ! $LABS ]]; then
+	for kernel in 6.1 6.12; do
+		[[ ! -d $TOP/patches/$kernel ]] || LABS+=" vmx:$kernel svm:$kernel"
+	done
+fi
+
+# awk's functions for an account, by column names.
+ACCOUNT='
+	function read_account(file,   line, n, i, f, column) {
+		delete cell; delete reasons; rows = 0; meta = ""
+		while ((getline line < file) > 0) {
+			n = split(line, f, "\t")
+			if (line ~ /^# /) { meta = line; continue }
+			if (f[1] == "reason") { columns = n; for (i = 1; i <= n; i++) column[i] = f[i]; continue }
+			if (f[2] == "TOTAL") f[1] = "TOTAL"
+			else reasons[++rows] = f[1]
+			for (i = 2; i <= n; i++) cell[f[1], column[i]] = f[i]
+		}
+		close(file)
+	}
+	function key(name,   i, n, f) {
+		n = split(meta, f, "\t")
+		for (i = 2; i <= n; i++)
+			if (index(f[i], name "=") == 1) return substr(f[i], length(name) + 2)
+	}'
+
+build_vmm() {
+	gcc -static -no-pie -O2 -Wall -Wextra -o "$T/vmm" "$TOP"/tests/vmm{.c,-guest.c,-guest.S} -pthread
+}
+
+# in_lab: standard input is what to do in every lab.
+in_lab() {
+	[[ $LABS ]] || skip_all "no series in patches/"
+	build_vmm
+	cat "$TOP/tests/labs-inside.sh" - >"$T/facts"
+}
+
+# boot LAB [LAB-OPTION]...: fails, with a case that says so, when there is nothing
+# to judge.
+boot() {
+	local status=0
+	machine=${1%:*} kernel=${1#*:} lab="${1/:/ }:" F=$T/${1/:/-}
+	shift
+	mkdir "$F"
+	"$TOP/scripts/lab.sh" -m "$machine" -k "$kernel" "$@" -a "$T/vmm" -a "$T/facts" \
+		-- sh facts >"$F/all" 2>"$F/stderr" || status=$?
+	if ((status == 246)); then
+		skip "$lab all" "$(tail -n 1 "$F/stderr")"
+		return 1
+	fi
+	is "$lab the commands ran and the kernel's log is clean" "$status" 0
+	if ((status)); then
+		note "$(tail -n 40 "$F/all" "$F/stderr")"
+		return 1
+	fi
+	awk -v F="$F" '/^== / { out = F "/" $2; next } out { print >out }' "$F/all"
+	vendor=$(<"$F/vendor")
+}
+
+# key SECTION NAME: of an account's first line.
+key() {
+	awk -v file="$F/$1" -v name="$2" "$ACCOUNT"'BEGIN { read_account(file); print key(name) }'
+}
+
+# cell SECTION REASON COLUMN: a number of an account, 0 where there is no row.
+cell() {
+	awk -v file="$F/$1" -v reason="$2" -v column="$3" "$ACCOUNT"'
+		BEGIN { read_account(file); print ((reason, column) in cell) ? cell[reason, column] : 0 }'
+}
+
+# known SECTION: "REASON COUNT" for all that vmm knows, over its vCPUs.
+known() {
+	awk '$1 == "known" { sum[$4] += $5 } END { for (r in sum) print r, sum[r] }' "$F/$1" | sort -n
+}
+
+# counted SECTION ACCOUNT [BEFORE]: the same reasons as known SECTION, but the
+# exits of the account, less those of an account before.
+counted() {
+	known "$1" | awk -v after="$F/$2" -v before="${3:+$F/$3}" "$ACCOUNT"'
+		BEGIN {
+			if (before) read_account(before)
+			for (r in cell) old[r] = cell[r]
+			read_account(after)
+		}
+		{ print $1, cell[$1, "exits"] - old[$1, "exits"] }'
+}
+
+# kvm_stat SECTION NAME [VCPU]: one of KVM's own statistics, over the vCPUs.
+kvm_stat() {
+	awk -v name="$2" -v vcpu="$3" '$1 == "stat" && $4 == name && (vcpu == "" ? $3 != "-" : $3 == vcpu) { n += $5 }
+		END { printf "%d\n", n }' "$F/$1"
+}
+
+# insane SECTION: what is wrong with an account and its histogram (SECTION_hist)
+# in themselves. Nothing, it is to be hoped.
+insane() {
+	awk -v file="$F/$1" -v hist="$F/${1}_hist" "$ACCOUNT"'
+		function complain(text) { print file ": " text }
+		BEGIN {
+			read_account(hist)
+			for (r = 1; r <= rows; r++) {
+				reason = reasons[r]
+				for (i = 0; i < 32; i++) {
+					n = cell[reason, i]
+					closed[reason] += n
+					least[reason] += i ? n * 2 ^ (i - 1) : 0
+					most[reason] += n * (2 ^ i - 1)
+					if (n) top[reason] = i
+				}
+			}
+			for (i = 0; i < 32; i++) all += cell["TOTAL", i]
+
+			read_account(file)
+			if (meta !~ /^# exit_cycles 1\t/) complain("first line: " meta)
+			split("exits cycles total halt user", add)
+			for (r = 1; r <= rows; r++) {
+				reason = reasons[r]
+				for (i in add) sum[add[i]] += cell[reason, add[i]]
+				total = cell[reason, "total"]
+				max = cell[reason, "max"]
+				if (max > largest) largest = max
+				open = cell[reason, "exits"] - closed[reason]
+				opened += open
+				if (open < 0) complain(reason ": more in the histogram than exits")
+				if (max > total) complain(reason ": max above total")
+				if (cell[reason, "halt"] + cell[reason, "user"] + (open ? 0 : cell[reason, "cycles"]) > total)
+					complain(reason ": total below its parts")
+				for (i = 0; 2 ^ i <= max && i < 31; i++)
+					;
+				if (top[reason] + 0 != i) complain(reason ": max is in bucket " i ", the histogram ends at " top[reason])
+				if (total < least[reason] || top[reason] < 31 && total > most[reason])
+					complain(reason ": total " total ", by the histogram " least[reason] " to " most[reason])
+			}
+			for (i in add)
+				if (cell["TOTAL", add[i]] != sum[add[i]] + 0)
+					complain("TOTAL " add[i] " " cell["TOTAL", add[i]] ", the rows make " sum[add[i]])
+			if (cell["TOTAL", "max"] != largest + 0) complain("TOTAL max " cell["TOTAL", "max"] ", of the rows " largest)
+			if (opened + 0 != key("open")) complain(opened " exits open, but open=" key("open"))
+			if (cell["TOTAL", "exits"] - all != key("open")) complain("TOTAL of the histogram " all)
+		}'
+}
+
+# reasons KERNEL VENDOR: "NUMBER NAME" of all that this kernel's table names,
+# without the software codes that never stand in exit_code.
+reasons() {
+	gcc -x c -I "${XDG_CACHE_HOME:-$HOME/.cache}/exit_cycles/$1/src/arch/x86/include/uapi" \
+		-o "$T/reasons" - <<-EOF
+		#include <stdio.h>
+		#include <asm/kvm.h>
+		#include <asm/vmx.h>
+		#include <asm/svm.h>
+		int main(void)
+		{
+			struct { unsigned int reason; const char *name; } r[] = { ${2^^}_EXIT_REASONS };
+			for (unsigned int i = 0; i < sizeof(r) / sizeof(r[0]); i++)
+				if (r[i].reason >> 16 != 0x8000)
+					printf("%u %s\n", r[i].reason, r[i].name);
+		}
+	EOF
+	"$T/reasons"
+}
