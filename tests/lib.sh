@@ -24,12 +24,9 @@ tap_end() {
 trap tap_end EXIT
 trap 'exit 130' INT TERM
 
-# note TEXT...: lines for the reader, none of them a result.
+# note TEXT...: lines for the reader, none of them a result; the first 20.
 note() {
-	local line
-	while IFS= read -r line; do
-		echo "# $line"
-	done <<<"$*"
+	sed -e "s/^/# /" -e 20q <<<"$*"
 }
 
 # ok TITLE COMMAND...: passes where the command succeeds.

@@ -189,10 +189,10 @@ static const char *parse_columns(struct account *a, char *line,
 		columns[n++] = c;
 	}
 	a->has_hist = (seen & buckets) == buckets;
-	if ((seen & labels) != labels || !(seen & 1 || a->has_hist))
-		return "no columns reason, name and exits";
 	if (seen & buckets && !a->has_hist)
 		return "a histogram of fewer than 32 buckets";
+	if ((seen & labels) != labels || !(seen & 1 || a->has_hist))
+		return "no columns reason, name and exits";
 	a->counters = seen & ((1u << N_COUNTERS) - 1);
 	*ncolumns = n;
 	return NULL;
@@ -528,22 +528,22 @@ uint64_t row_lost(const struct row *row, const struct account *a)
 }
 
 /*
- * row_percentile() - the bucket in which the total of a share (0 to 1) of the
- * closed exits ends; -1 where there is no histogram or nothing in it.
+ * row_percentile() - the bucket that holds the total of so many of 100000 closed
+ * exits; -1 where there is no histogram or nothing in it.
  */
-int row_percentile(const struct row *row, double share)
+int row_percentile(const struct row *row, unsigned int per_100000)
 {
-	long double all = 0, below = 0;
+	unsigned __int128 all = 0, below = 0;
 	int last = -1;
 
 	for (int i = 0; row->hist && i < BUCKETS; i++)
 		all += row->hist[i];
-	for (int i = 0; all > 0 && i < BUCKETS; i++) {
+	for (int i = 0; all && i < BUCKETS; i++) {
 		if (!row->hist[i])
 			continue;
 		last = i;
 		below += row->hist[i];
-		if (below >= all * share)
+		if (below * 100000 >= all * per_100000)
 			break;
 	}
 	return last;

@@ -63,7 +63,7 @@ bool account_subtract(struct account *a, const struct account *before);
 
 void row_add(struct row *to, const struct row *from);
 uint64_t row_lost(const struct row *row, const struct account *a);
-int row_percentile(const struct row *row, double share);
+int row_percentile(const struct row *row, unsigned int per_100000);
 
 /* bucket_low(), bucket_high() - the cycles a bucket holds; the last has no end. */
 static inline uint64_t bucket_low(int bucket)

@@ -106,7 +106,7 @@ static struct cell get_other(const struct line *line, int arg)
 /* The last bucket has no upper bound but the largest total, where that is known. */
 static struct cell get_percentile(const struct line *line, int per_100000)
 {
-	int bucket = row_percentile(line->row, per_100000 / 1e5);
+	int bucket = row_percentile(line->row, per_100000);
 	uint64_t bound;
 
 	if (bucket < 0)
@@ -228,7 +228,7 @@ static void format_auto(char *to, size_t size, double ns)
 	for (; ns >= 999.5 && i < 3; i++)
 		ns /= 1e3;
 	if (ns >= 99999.5)
-		snprintf(to, size, "%.1fd", ns / 86400);
+		snprintf(to, size, "%.*fd", ns < 86e6 ? 1 : 0, ns / 86400);
 	else
 		snprintf(to, size, "%.*f%s", !ns || ns >= 99.95 ? 0 : ns < 9.995 ? 2 : 1,
 			 ns, units[i]);
@@ -281,7 +281,7 @@ void cell_format(char *to, size_t size, const struct cell *cell,
 		snprintf(to, size, "%s", cell->text);
 		break;
 	case CELL_COUNT:
-		if (table && unit == UNIT_SHORT)
+		if (table && (unit == UNIT_SHORT || unit == UNIT_AUTO))
 			format_short(to, size, cell->n);
 		else
 			snprintf(to, size, "%lu", cell->n);

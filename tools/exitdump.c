@@ -20,7 +20,7 @@ static const struct command {
 	const char *name, *arguments, *help;
 	int (*run)(struct options *opt, int argc, char **argv);
 } commands[] = {
-	{ "diff", "A B", "what happened between two captures (files or --sysroot folders)", cmd_diff },
+	{ "diff", "A B", "what happened between two captures: files or folders", cmd_diff },
 	{ "hist", "[REASON]", "the histogram of a reason's totals, or of all", cmd_hist },
 	{ "list", "", "the VMs and vCPUs there are", cmd_list },
 	{ "run", "-- COMMAND...", "what happens while a command runs", cmd_run },
@@ -95,7 +95,7 @@ static void usage(void)
 	puts("\nExamples:\n"
 	     "  exitdump                          what costs this host most\n"
 	     "  exitdump --vm web -u auto 1       the VM \"web\", every second, as times\n"
-	     "  exitdump --all-vms -s user        VMs side by side, the one QEMU holds up first\n"
+	     "  exitdump --all-vms -s user        VMs side by side, by what QEMU takes\n"
 	     "  exitdump -r 'EPT_*' -o +p99,max   page faults and their tail\n"
 	     "  exitdump run -- sleep 10          ten seconds of everything");
 }

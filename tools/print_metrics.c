@@ -26,11 +26,12 @@ static const struct metric {
 static const struct key_metric {
 	const char *name, *type, *help;
 	enum key key;
+	enum split until;	/* shown up to this level */
 } key_metrics[] = {
-	{ "kvm_guest_cycles_total", "counter", "TSC cycles inside the guest.", K_GUEST },
-	{ "kvm_exit_open", "gauge", "Exits without their entry so far.", K_OPEN },
-	{ "kvm_vcpus", "gauge", "vCPUs counted.", K_VCPUS },
-	{ "kvm_vms", "gauge", "VMs counted.", K_VMS },
+	{ "kvm_guest_cycles_total", "counter", "TSC cycles inside the guest.", K_GUEST, SPLIT_VCPUS },
+	{ "kvm_exit_open", "gauge", "Exits without their entry so far.", K_OPEN, SPLIT_VCPUS },
+	{ "kvm_vcpus", "gauge", "vCPUs counted.", K_VCPUS, SPLIT_VMS },
+	{ "kvm_vms", "gauge", "VMs counted.", K_VMS, SPLIT_NONE },
 };
 
 static void label(FILE *to, const char **before, const char *key, const char *value)
@@ -120,7 +121,8 @@ void print_metrics(const struct view *view, FILE *to)
 	if (view->opt->buckets)
 		print_buckets(view, to);
 	for (size_t m = 0; m < sizeof(key_metrics) / sizeof(*key_metrics); m++) {
-		if (!account_knows(all, key_metrics[m].key))
+		if (!account_knows(all, key_metrics[m].key) ||
+		    view->opt->pick.split > key_metrics[m].until)
 			continue;
 		head(to, key_metrics[m].name, key_metrics[m].type, key_metrics[m].help);
 		for (size_t i = 0; i < view->sample->nparts; i++) {

@@ -259,6 +259,26 @@ void sample_between(struct sample *s, const struct sample *after,
 		(s->clock.tv_nsec - before->clock.tv_nsec) / 1e9;
 }
 
+/*
+ * sample_count() - put the numbers of VMs and vCPUs that the parts are of into
+ * their sum: added up, a VM would count once for each of its vCPUs.
+ */
+void sample_count(const struct sample *s, struct account *sum)
+{
+	uint64_t vms = 0;
+
+	if (!s->nparts || !*s->parts[0].vm)
+		return;
+	for (size_t i = 0; i < s->nparts; i++)
+		vms += !i || strcmp(s->parts[i].vm, s->parts[i - 1].vm);
+	sum->key[K_VMS] = vms;
+	sum->keys |= 1u << K_VMS;
+	if (s->parts[0].vcpu < 0)
+		return;
+	sum->key[K_VCPUS] = s->nparts;
+	sum->keys |= 1u << K_VCPUS;
+}
+
 /* sample_merge() - make one part of all: their sum. */
 void sample_merge(struct sample *s)
 {
@@ -272,6 +292,7 @@ void sample_merge(struct sample *s)
 		all.cleared |= s->parts[i].cleared;
 		one_vm &= !strcmp(s->parts[i].vm, s->parts[0].vm);
 	}
+	sample_count(s, &all.account);
 	if (one_vm) {
 		strcpy(all.vm, s->parts[0].vm);
 		strcpy(all.vmname, s->parts[0].vmname);

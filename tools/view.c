@@ -181,6 +181,7 @@ int view_make(struct view *view, struct sample *sample, const struct options *op
 		sum_picked(&sample->parts[i], opt->reasons);
 		add_all(&view->all, &sample->parts[i]);
 	}
+	sample_count(sample, &view->all.account);
 	view->tsc_khz = opt->tsc_khz ?: view->all.account.key[K_TSC_KHZ];
 	if (opt->unit > UNIT_CYCLES && !view->tsc_khz && sample->nparts) {
 		view_free(view);
@@ -245,11 +246,9 @@ void view_headline(const struct view *view, char *to, size_t size)
 		fprintf(out, " (%s)", part->vmname);
 	if (*part->vm || !strcmp(a->scope, "host"))
 		before = ", ";
-	if (!*part->vm && account_knows(a, K_VMS) && view->opt->pick.split != SPLIT_VCPUS)
+	if (!*part->vm && account_knows(a, K_VMS))
 		count(out, &before, a->key[K_VMS], "VM");
-	if (view->opt->pick.split == SPLIT_VCPUS)
-		count(out, &before, sample->nparts, "vCPU");
-	else if (part->vcpu < 0 && account_knows(a, K_VCPUS))
+	if (part->vcpu < 0 && account_knows(a, K_VCPUS))
 		count(out, &before, a->key[K_VCPUS], "vCPU");
 	if (*a->vendor)
 		fprintf(out, "%s%s", before, a->vendor);

@@ -1,0 +1,131 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Promise: each column shows what its help says, in the unit that was asked for,
+# sorted and cut as asked, and the usual table fits 80 columns.
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/fixtures/exitdump.sh"
+
+# 2 GHz: two cycles are a nanosecond.
+lines '#~exit_cycles~1 vendor=vmx tsc_khz=2000000 tsc=stable scope=vm vms=1 vcpus=2 open=1 guest=6000' \
+	'reason name exits cycles total halt user max' \
+	'10 CPUID 100 1000 3000 0 0 900' \
+	'12 HLT 2 40 90000 89000 0 60000' \
+	'30 IO_INSTRUCTION 7 700 21000 0 14000 9000' \
+	'- TOTAL 109 1740 114000 89000 14000 60000' >"$T/vm"
+hist() { # REASON NAME BUCKET COUNT [BUCKET COUNT]...
+	local -a b=()
+	local i row="$1 $2"
+	shift 2
+	while (($#)); do
+		b[$1]=$2
+		shift 2
+	done
+	for ((i = 0; i < 32; i++)); do
+		row+=" ${b[i]:-0}"
+	done
+	echo "$row"
+}
+lines '#~exit_cycles~1 vendor=vmx' "reason name $(echo {0..31})" \
+	"$(hist 10 CPUID 5 90 6 9 10 1)" "$(hist 12 HLT 15 1 16 1)" \
+	"$(hist 30 IO_INSTRUCTION 11 5 14 2)" \
+	"$(hist - TOTAL 5 90 6 9 10 1 11 5 14 2 15 1 16 1)" >"$T/vm_hist"
+
+exitdump -i "$T/vm"
+is 'the usual table: by what is lost, total without halt' "$out" \
+'1 VM, 2 vCPUs, vmx; ran 5.0% of its time
+NAME           EXITS CYCLES AVG  TOTAL  HALT  USER  SHARE
+IO_INSTRUCTION     7    700 100  21000     0 14000  84.0%
+CPUID            100   1000  10   3000     0     0  12.0%
+HLT                2     40  20  90000 89000     0   4.0%
+TOTAL            109   1740  16 114000 89000 14000 100.0%'
+
+raw() { exitdump -i "$T/vm" --raw "$@"; }
+raw -o reason,name,exits,rate -s reason
+is 'reasons by number; no rate without an interval' "$out" \
+	"$(lines '30 IO_INSTRUCTION 7 -' '12 HLT 2 -' '10 CPUID 100 -')"
+raw -o name -s name
+is 'names by the alphabet' "$out" $'CPUID\nHLT\nIO_INSTRUCTION'
+raw -o name,other -s other
+is 'other: total without cycles, halt and user' "$out" \
+	"$(lines 'IO_INSTRUCTION 6300' 'CPUID 2000' 'HLT 960')"
+raw -o name,p50,p90,p99,p99.9 -s name
+is 'percentiles: the upper bound of their bucket' "$out" \
+	"$(lines 'CPUID 31 31 63 1023' 'HLT 32767 65535 65535 65535' \
+		'IO_INSTRUCTION 2047 16383 16383 16383')"
+raw -o max -s max -n 2
+is '--limit' "$out" $'60000\n9000'
+raw -o name,max -u ns -s max
+is '--unit ns' "$out" "$(lines 'HLT 30000' 'IO_INSTRUCTION 4500' 'CPUID 450')"
+raw -o name,max,p99 -u us -s max
+is '--unit us' "$out" "$(lines 'HLT 30.000 32.767' 'IO_INSTRUCTION 4.500 8.191' \
+	'CPUID 0.450 0.032')"
+raw -o p99 -r CPUID -u ns
+is 'a bound is rounded up: 63 cycles are at most 32 ns' "$out" 32
+raw -o max -r CPUID -u ns --tsc-khz 1000000
+is '--tsc-khz in place of the file'\''s' "$out" 900
+raw -o share,avg -r HLT
+is 'shares are of all, whatever is chosen' "$out" $'0.040000\t20.00'
+exitdump -i "$T/vm" -o name,max,p99,share -u auto
+is 'a table with units that fit, and bounds marked' "$out" \
+'1 VM, 2 vCPUs, vmx; ran 5.0% of its time
+NAME              MAX      P99  SHARE
+IO_INSTRUCTION 4.50us <=8.19us  84.0%
+CPUID           450ns <=31.5ns  12.0%
+HLT            30.0us <=32.8us   4.0%
+TOTAL          30.0us <=16.4us 100.0%'
+exitdump -i "$T/vm" -n 1 -o +p99
+like '-o + adds to the usual ones' "$out" \
+	$'\nNAME +EXITS +CYCLES +AVG +TOTAL +HALT +USER +SHARE +P99\n'
+
+lines '#~exit_cycles~1 vendor=vmx tsc=unstable' 'reason name exits' '- TOTAL 0' >"$T/early"
+exitdump -i "$T/early" -o name,total,p99
+is 'what a file does not have is not invented' "$out" $'NAME  TOTAL P99\nTOTAL     -   -'
+exitdump -i "$T/early" -u ns
+is 'no frequency: no unit of time' "$status:$out:$err" \
+	'1::exitdump: --unit: the TSC'\''s frequency is not known here (--tsc-khz tells it)'
+
+# The last bucket has no upper bound: the largest total, where that is known.
+lines '#~exit_cycles~1 vendor=vmx' 'reason name exits total max' \
+	'12 HLT 1 5000000000 5000000000' '- TOTAL 1 5000000000 5000000000' >"$T/long"
+lines '#~exit_cycles~1 vendor=vmx' "reason name $(echo {0..31})" \
+	"$(hist 12 HLT 31 1)" "$(hist - TOTAL 31 1)" >"$T/long_hist"
+exitdump -i "$T/long" --raw -o p50
+is 'the last bucket ends at max' "$out" 5000000000
+cut -f 1-4 "$T/long" >"$T/nomax"
+cp "$T/long_hist" "$T/nomax_hist"
+exitdump -i "$T/nomax" --raw -o p50
+is 'and without max its end is not known' "$out" -
+
+# The longest name of 6.1 and 6.12, and all counters at their widest.
+n=18446744073709551615
+lines "#~exit_cycles~1 vendor=svm tsc_khz=2000000 scope=host vms=1000 vcpus=10000 guest=$n" \
+	'reason name exits cycles total halt user max' \
+	"1026 avic_unaccelerated_access $n $n $n $n $n $n" \
+	"- TOTAL $n $n $n $n $n $n" >"$T/wide"
+for unit in '' '-u auto'; do
+	# shellcheck disable=SC2086 # two words or none
+	exitdump -i "$T/wide" $unit
+	ok "the usual table ${unit:-in cycles} fits 80 columns" \
+		awk 'length > 80 { bad = 1 } END { exit bad }' "$T/.out"
+done
+exitdump -i "$T/wide"
+like 'large numbers are shortened' "$out" 'avic_unaccelerated_access 18\.45E 18\.45E'
+exitdump -i "$T/wide" -u cycles
+like 'with a unit they are whole' "$out" " $n "
+
+exitdump -i "$T/vm" -o name,nonsense
+is 'an unknown column' "$status:$err" \
+	'1:exitdump: --output: nonsense: no such column (exitdump --help lists them)'
+exitdump -i "$T/vm" -u furlongs
+is 'an unknown unit' "$status:$err" \
+	'1:exitdump: --unit: furlongs: not one of cycles, ns, us, auto'
+exitdump -i "$T/vm" -n 0
+is 'a limit of nothing' "$status" 1
+
+exitdump --help
+while read -r col; do
+	matches "$out" $'\n  '"$col " || missing+=" $col"
+done < <(awk '/get_/ && /^\t{ "/ { gsub(/[",]/, "", $2); print $2 }' "$TOP/tools/columns.c")
+is '--help lists every column' "$missing" ''
+
+done_testing

@@ -1,0 +1,103 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Promise: a VM is found by PID, PID-FD, name and pattern, a vCPU by number, a
+# reason by name, number and pattern; what is chosen is summed up, or stands side
+# by side, and always adds up to what the files say.
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/fixtures/exitdump.sh"
+
+# 3 VMs of 4 vCPUs of 55 exits: 660, 220 a VM.
+tree "$T/tree" 3 4
+raw() { exitdump -S "$T/tree" --raw "$@"; }
+total() { # ARGUMENT...: exits in all lines
+	raw -o exits "$@"
+	awk '{ sum += $1 } END { print sum + 0 }' "$T/.out"
+}
+
+is 'the host' "$(total)" 660
+is '--vm PID' "$(total --vm 1001)" 220
+is '--vm PID-FD' "$(total --vm 1001-11)" 220
+is '--vm NAME' "$(total --vm vm2)" 220
+is '--vm PATTERN: the sum of those that match' "$(total --vm 'vm[12]')" 440
+is '--vcpu' "$(total --vm vm0 --vcpu 3)" 55
+is '--vcpu with ranges' "$(total --vm vm0 --vcpu 0,2-3)" 165
+is '--vcpu of all VMs' "$(total --vcpu 1)" 165
+is '--reason NAME, whatever its case' "$(total -r reason_9)" 120
+is '--reason NUMBER' "$(total -r 9)" 120
+is '--reason NUMBER in base 16' "$(total -r 0x9)" 120
+is '--reason PATTERN and list' "$(total -r 'REASON_[01],9')" 156
+is '--reason of none' "$(total -r NONE)" 0
+
+exitdump -S "$T/tree" --all-vms
+is '--all-vms: a line per VM, and their sum' "$out" \
+'3 VMs, 12 vCPUs, vmx; ran 66.7% of its time
+VM      VMNAME EXITS  TOTAL   HALT   USER  SHARE  KEPT
+1000-11 vm0      220 880000 110000 440000  33.3% 66.7%
+1001-11 vm1      220 880000 110000 440000  33.3% 66.7%
+1002-11 vm2      220 880000 110000 440000  33.3% 66.7%
+TOTAL            660 2.640M 330000 1.320M 100.0% 66.7%'
+is '--all-vms of one reason' "$(total -a -r 9)" 120
+raw -a --vm 'vm[02]' -o vmname
+is '--all-vms of some' "$out" $'vm0\nvm2'
+raw --all-vcpus -o vm,vcpu,exits --vm vm1
+is '--all-vcpus: a line per vCPU' "$out" \
+	"$(printf '1001-11\t%d\t55\n' 0 1 2 3)"
+raw -a -o vmname,name,exits -r 'REASON_[89]' -s exits -n 3
+is '--all-vms with the column name: a line per VM and reason' "$out" \
+	"$(lines 'vm0 REASON_9 40' 'vm1 REASON_9 40' 'vm2 REASON_9 40')"
+
+exitdump -S "$T/tree" list
+is 'list' "$out" \
+'VM      VMNAME VCPUS EXITS  KEPT
+1000-11 vm0    0-3     220 66.7%
+1001-11 vm1    0-3     220 66.7%
+1002-11 vm2    0-3     220 66.7%'
+mkdir "$T/tree/sys/kernel/debug/kvm/1001-11/vcpu"{7,9,10}
+raw list --vm vm1 -o vcpus
+is 'list: numbers and ranges' "$out" 0-3,7,9-10
+
+tree "$T/none" 0 0
+exitdump -S "$T/none" list
+is 'list without a VM' "$status:$err" '0:'
+exitdump -S "$T/none" -a
+is '--all-vms without a VM' "$status" 0
+
+# Names that QEMU's users choose.
+named() { # ARGUMENT...: the name that VM 1000 has with this command line
+	printf '%s\0' qemu "$@" >"$T/tree/proc/1000/cmdline"
+	raw --vm 1000 -a -o vmname
+	echo "$out"
+}
+is 'a name alone' "$(named -name web -m 1)" web
+is 'a name with options' "$(named -name guest=web,debug-threads=on)" web
+is 'kvmtool'\''s --name' "$(named run --name web)" web
+is 'no name' "$(named -m 1)" -
+is '-name as the last word' "$(named -name)" -
+is 'nothing that reaches the terminal' "$(named -name $'a\e[2Jb')" 'a?[2Jb'
+: >"$T/tree/proc/1000/cmdline"
+raw --vm 1000 -a -o vmname
+is 'a process without a command line' "$out" -
+printf 'qemu\0-name\0001001\0' >"$T/tree/proc/1000/cmdline"
+raw --vm 1001 -a -o vm
+is 'a PID goes before a name of digits' "$out" 1001-11
+raw --vm 1001-12
+is 'no such VM' "$status:$err" \
+	'1:exitdump: no VM 1001-12 (exitdump list names those there are)'
+raw --vm 1001 --vcpu 17
+is 'no such vCPU' "$status:$err" \
+	'1:exitdump: no vCPU 17 in VM 1001 (exitdump list names them)'
+for bad in '' x 1- -1 1,,2 3-1 '1,'; do
+	raw --vcpu "$bad"
+	like "--vcpu '$bad' is refused" "$status:$err" '^1:exitdump: --vcpu: .*not a list'
+done
+raw -i /dev/null --vm 1001
+like '--input holds one account' "$status:$err" '^1:exitdump: --input, --guest: '
+
+rm "$T/tree/sys/kernel/debug/kvm/exit_cycles"
+for args in '' -a '--vm 1001' list; do
+	# shellcheck disable=SC2086 # none, one or two words
+	exitdump -S "$T/tree" $args
+	is "an unpatched kernel, exitdump $args" "$status:$out:$err" "1::exitdump: $T/tree/sys/kernel/debug/kvm/exit_cycles: No such file (is this kernel patched and kvm loaded? see README)"
+done
+
+done_testing

@@ -1,0 +1,150 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Promise: a difference is what happened in between, to the count: with VMs that
+# come and go, counters that wrap, and counters that were cleared, which is said
+# and never becomes a negative or a wrong number.
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/fixtures/exitdump.sh"
+
+command -v jq >/dev/null || skip_all "jq is not installed"
+
+# 2 VMs of 2 vCPUs of 55 exits, and the same with two and three times as many.
+for step in 1 2 3; do
+	tree "$T/tree$step" 2 2 -v step="$step"
+done
+show tree1
+
+# between TREE ARGUMENT...: exitdump run while "root" becomes another tree.
+between() {
+	exitdump run -S "$T/root" "${@:2}" -- ln -sfn "$1" "$T/root"
+}
+
+between tree3 --raw -o name,exits,cycles,total,halt,user -n 2
+is 'run: what happened while the command ran' "$out" \
+	"$(lines 'REASON_9 80 80000 320000 40000 160000' \
+		'REASON_8 72 72000 288000 36000 144000')"
+show tree1
+between tree3 -a --raw -o vmname,exits,guest,kept
+is 'run: by VM' "$out" "$(lines 'vm0 220 1760000 0.666667' 'vm1 220 1760000 0.666667')"
+show tree1
+between tree3 --json
+is 'run --json: the histogram of the span, and a rate' "$(jq -c '[.rows[0].name,
+	.rows[0].hist[12], .rows[0].max, (.rows[0].rate > 0), (.interval > 0)]' "$T/.out")" \
+	'["REASON_9",80,null,true,true]'
+between tree3 --raw -o name
+is 'run: nothing happened: no line' "$status:$out" 0:
+
+exitdump run -S "$T/root" -- bash -c 'echo hello; exit 7'
+is 'run: the command'\''s output and status' "$status:${out%%$'\n'*}" 7:hello
+# shellcheck disable=SC2016 # the command's own process
+exitdump run -S "$T/root" -- bash -c 'kill -9 $$'
+is 'run: killed by a signal' "$status" 137
+exitdump run -S "$T/root" -- /nonexistent
+is 'run: no such command' "$status:$out:$err" \
+	'1::exitdump: /nonexistent: No such file or directory'
+exitdump run -S "$T/root"
+is 'run: nothing to run' "$status:$err" '1:exitdump: run: takes a command'
+
+exitdump diff "$T/tree1" "$T/tree2" -u cycles
+like 'diff of two trees' "$out" 'TOTAL +220 220000'
+kvm=sys/kernel/debug/kvm
+exitdump diff "$T/tree1/$kvm/exit_cycles" "$T/tree3/$kvm/exit_cycles" --raw -o hist,exits
+is 'diff: no such column' "$status" 1
+exitdump diff "$T/tree1/$kvm/exit_cycles" "$T/tree3/$kvm/exit_cycles" --raw -o p50,exits -r 9
+is 'diff of two files, with their histograms' "$out" "$(lines '4095 80')"
+exitdump diff "$T/tree2" "$T/tree1"
+is 'diff: the wrong way round' "$status:$out:$err" "1::exitdump: $T/tree1: counters lower than in $T/tree2 (the earlier first? cleared in between?)"
+tree "$T/svm" 2 2 -v vendor=svm
+exitdump diff "$T/tree1" "$T/svm"
+like 'diff: of two vendors' "$status:$out:$err" '^1::.*one is of vmx, the other of svm$'
+exitdump diff "$T/tree1"
+is 'diff: one capture' "$status" 1
+
+# Cleared: one VM's counters are lower than before.
+show tree2
+cp -r "$T/tree3" "$T/cleared"
+rm -r "$T/cleared/$kvm/1001-11"
+cp -r "$T/tree1/$kvm/1001-11" "$T/cleared/$kvm/"
+between cleared -a --raw -o vmname,exits,total,guest
+is 'cleared: the other VM has its figures, this one none' "$status:$out" \
+	"0:$(lines 'vm0 110 440000 880000' 'vm1 0 0 -')"
+is 'cleared: and it is said' "$err" \
+	'exitdump: counters of VM 1001-11 were cleared in this interval, so its figures are left out'
+show tree2
+between tree1 --raw
+is 'cleared: the whole host' "$status:$out:$err" \
+	'0::exitdump: counters were cleared in this interval, so its figures are left out'
+show tree2
+between tree1 --json
+is 'cleared: in JSON' "$(jq -c '[.rows, .totals[0].cleared, .totals[0].exits]' "$T/.out")" \
+	'[[],true,0]'
+
+# A VM that ends, and one that begins.
+tree "$T/three" 3 2
+show tree1
+between three -a --raw -o vmname,exits
+is 'a new VM began with zeros' "$out" "$(lines 'vm2 110' 'vm0 0' 'vm1 0')"
+between tree1 -a --raw -o vmname,exits
+is 'a VM that ended' "$status:$err" \
+	'0:exitdump: 1 ended in this interval, its last figures are lost'
+show three
+between tree1 --vm vm2
+is 'the one VM that was asked for ended' "$status:$err" \
+	'1:exitdump: no VM vm2 (exitdump list names those there are)'
+
+# Counters of 64 bits wrap; exits go on from 2^64 - 5 to 12.
+one() { # EXITS MAX
+	lines '#~exit_cycles~1 vendor=vmx' 'reason name exits max' "10 CPUID $1 $2" \
+		"- TOTAL $1 $2"
+}
+one 18446744073709551611 500 >"$T/a"
+one 12 700 >"$T/b"
+one 4294967290 500 >"$T/c"
+one 4294967301 500 >"$T/d"
+exitdump diff "$T/a" "$T/b" --raw -o exits,max
+is 'across 2^64, with a max that rose' "$out" $'17\t700'
+exitdump diff "$T/c" "$T/d" --raw -o exits,max
+is 'across 2^32, with a max of earlier' "$out" $'11\t-'
+
+# Intervals, one after the other: their sum is the difference.
+show tree1
+"$EXITDUMP" -S "$T/root" --csv -o exits,name -r 9 0.05 2000 >"$T/csv" &
+pid=$!
+for ((i = 0; i < 600; i++)); do
+	[[ ! -s $T/csv ]] || break
+	sleep 0.05
+done
+show tree2
+for ((i = 0; i < 600; i++)); do
+	[[ $(<"$T/csv") != *,REASON_9* ]] || break
+	sleep 0.05
+done
+show tree3
+for ((i = 0; i < 600; i++)); do
+	[[ $(grep -c ,REASON_9 "$T/csv") != 2 ]] || break
+	sleep 0.05
+done
+kill "$pid"
+wait "$pid" || :
+is 'intervals: each change once, the heading once' "$(<"$T/csv")" \
+	$'exits,name\n40,REASON_9\n40,REASON_9'
+
+exitdump -S "$T/root" 0.01 3
+is 'COUNT intervals, then the end' "$status:$(grep -c '^NAME' "$T/.out")" 0:3
+like 'each with its time and length' "$out" '^[0-9:]{8} \+0\.[0-9]{3} s: host'
+exitdump -S "$T/root" --json 0.01 2
+is 'JSON: an object a line' "$(jq -c .version "$T/.out")" $'1\n1'
+exitdump -S "$T/root" --csv 0.01 2
+is 'CSV: the time stands first' "${out:0:15}" time,name,exits
+for bad in 0 -1 nan inf 1e9 x 1x; do
+	exitdump -S "$T/root" -- "$bad"
+	is "an interval of $bad" "$status$out" 1
+done
+exitdump -S "$T/root" 1 0
+is 'no number of intervals' "$status" 1
+exitdump -S "$T/root" 1 2 3
+is 'an argument too many' "$status:$err" '1:exitdump: 3: one argument too many (see --help)'
+exitdump -S "$T/root" --openmetrics 1
+is 'metrics are no differences' "$status:$out" 1:
+
+done_testing

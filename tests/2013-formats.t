@@ -1,0 +1,98 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Promise: the formats for machines are what their readers take: JSON that jq
+# parses and whose keys are documented, CSV that quotes, tab-separated fields, and
+# metrics that promtool accepts; with the same numbers in all of them.
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/fixtures/exitdump.sh"
+
+tree "$T/tree" 2 2
+# A guest's name with all that could break a format.
+printf 'qemu\0-name\0%s\0' 'a"b\c' >"$T/tree/proc/1001/cmdline"
+all() { exitdump -S "$T/tree" "$@"; }
+
+if ! command -v jq >/dev/null; then
+	skip 'JSON' 'jq is not installed'
+else
+	all --json
+	is 'one line' "$(wc -l <"$T/.out")" 1
+	is 'the head' "$(jq -c '[.version, .interval, .vendor, .scope, .tsc, .tsc_khz,
+		.unit, .gone, .own_exits]' "$T/.out")" \
+		'[1,null,"vmx","host","stable",2000000,"cycles",0,0]'
+	is 'the time is now' "$(jq 'now - .time | . >= -1 and . < 3600' "$T/.out")" true
+	is 'a row' "$(jq -c '.rows[0]' "$T/.out")" \
+		'{"vm":null,"vmname":null,"vcpu":null,"reason":9,"name":"REASON_9","exits":40,"rate":null,"cycles":40000,"avg":1000,"total":160000,"halt":20000,"user":80000,"other":20000,"max":4000,"p50":4095,"p90":4095,"p99":4095,"p99.9":4095,"share":0.181818,"hist":[0,0,0,0,0,0,0,0,0,0,0,0,40,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0]}'
+	is 'the sum' "$(jq -c '.totals[0] | [.exits, .guest, .kept, .open, .cleared,
+		.hist[12]]' "$T/.out")" '[220,1760000,0.666667,0,false,220]'
+	all --json -a
+	is 'by VM: rows of all of them, a sum for each' \
+		"$(jq -c '[(.rows | length), (.totals | length), .totals[1].vmname]' "$T/.out")" \
+		'[20,2,"a\"b\\c"]'
+	all --json --all-vcpus -r 9 -u ns
+	is 'by vCPU, in ns' "$(jq -c '.rows | map([.vm, .vcpu, .max])' "$T/.out")" \
+		'[["1000-11",0,2000],["1000-11",1,2000],["1001-11",0,2000],["1001-11",1,2000]]'
+	keys=$(jq -r '(keys - ["rows", "totals"])[], (.rows[0] | keys[]), (.totals[0] | keys[])' "$T/.out")
+	missing=
+	page=$(sed -n '/^\.Sh JSON/,/^\.Sh FILES/p' "$TOP/tools/exitdump.8")
+	for key in $keys; do
+		grep -qw -e "$key" <<<"$page" || missing+=" $key"
+	done
+	is 'every key is in the manual page' "$missing" ''
+	lines '#~exit_cycles~1' 'reason name exits' '- OTHER 1' '- TOTAL 1' >"$T/early"
+	exitdump --json -i "$T/early"
+	is 'what an early file lacks is null' "$(jq -c '[.vendor, .tsc_khz, .rows[0].reason,
+		.rows[0].total, .rows[0].hist, .totals[0].guest]' "$T/.out")" \
+		'[null,null,null,null,null,null]'
+	n=18446744073709551615
+	lines '#~exit_cycles~1' 'reason name exits' "1 A $n" "- TOTAL $n" >"$T/large"
+	exitdump --json -i "$T/large"
+	like 'all 64 bits arrive' "$out" "\"exits\":$n,"
+fi
+
+all --csv -o vm,vmname,name,exits -r 9
+is '--csv: a heading, quotes where they are needed' "$out" \
+	$'vm,vmname,name,exits\n,,REASON_9,40'
+all --csv -a -o vm,vmname,exits
+is '--csv: quotes are doubled' "$out" \
+	$'vm,vmname,exits\n1000-11,vm0,110\n1001-11,"a""b\\c",110'
+all --raw -a -o vmname,vcpu,exits
+is '--raw: "-" for nothing, no heading' "$out" $'vm0\t-\t110\na"b\\c\t-\t110'
+
+# has TITLE LINE: among the metrics.
+has() { ok "$1" grep -qxF -e "$2" "$T/.out"; }
+
+# metrics TITLE ARGUMENT...: what promtool says to it, which is nothing.
+metrics() {
+	exitdump --openmetrics "${@:2}"
+	is "--openmetrics $1: ends as it should" "$status:${out##*$'\n'}" '0:# EOF'
+	if command -v promtool >/dev/null; then
+		is "--openmetrics $1: promtool finds nothing" \
+			"$(promtool check metrics <"$T/.out" 2>&1; echo $?)" 0
+	else
+		skip "--openmetrics $1: promtool" 'not installed (Debian: prometheus)'
+	fi
+}
+metrics 'host' -S "$T/tree"
+has 'the very number' 'kvm_exits_total{reason="REASON_9"} 40'
+has 'and of the whole account' 'kvm_guest_cycles_total 1760000'
+metrics 'by VM' -S "$T/tree" -a
+has 'with labels' 'kvm_exit_halt_cycles_total{vm="1000-11",vmname="vm0",reason="REASON_9"} 10000'
+like 'a name is escaped' "$out" 'vmname="a\\"b\\\\c"'
+metrics 'by vCPU, with histograms' -S "$T/tree" --all-vcpus --buckets
+labels='vm="1000-11",vmname="vm0",vcpu="1",reason="REASON_9"'
+name=kvm_exit_latency_cycles
+has 'a bucket below' "${name}_bucket{$labels,le=\"2047\"} 0"
+has 'buckets are cumulative' "${name}_bucket{$labels,le=\"8191\"} 10"
+has 'up to the last' "${name}_bucket{$labels,le=\"+Inf\"} 10"
+has 'their sum' "${name}_sum{$labels} 40000"
+has 'their count' "${name}_count{$labels} 10"
+unlike 'no number of VMs for a vCPU' "$out" 'kvm_v(ms|cpus)'
+metrics 'of an early file' -i "$T/tree/sys/kernel/debug/kvm/exit_cycles"
+
+for args in '--json --csv' '--raw --openmetrics' '--openmetrics -u ns' '--csv -u auto' --buckets; do
+	# shellcheck disable=SC2086 # one or two words
+	all $args
+	is "$args: refused" "$status:$out" 1:
+done
+
+done_testing

@@ -1,0 +1,50 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Promise: exitdump hist draws the buckets as they stand in the file, within 80
+# columns.
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/fixtures/exitdump.sh"
+
+command -v jq >/dev/null || skip_all "jq is not installed"
+
+lines '#~exit_cycles~1 vendor=svm tsc_khz=1000000' 'reason name exits' \
+	'78 PF~excp 23' '120 hlt 3' '- TOTAL 26' >"$T/x"
+lines '#~exit_cycles~1 vendor=svm' "reason name $(echo {0..31})" \
+	"78 PF~excp 1 0 19 3 $(printf '0 %.0s' {1..28})" \
+	"120 hlt $(printf '0 %.0s' {1..31})3" \
+	"- TOTAL 1 0 19 3 $(printf '0 %.0s' {1..27})3" | sed 's/\t$//' >"$T/x_hist"
+
+exitdump -i "$T/x" hist 'PF excp'
+is 'a reason: its buckets from the first to the last that is not empty' "$out" \
+'PF excp: 23 exits that are over
+      cycles    to                exits
+           0 -> 0                     1 |**                                    |
+           1 -> 1                     0 |                                      |
+           2 -> 3                    19 |**************************************|
+           4 -> 7                     3 |******                                |'
+exitdump -i "$T/x" hist
+like 'all together' "$out" '^TOTAL: 26 exits.*1.074G -> more +3 '
+ok 'within 80 columns' awk 'length > 80 { bad = 1 } END { exit bad }' "$T/.out"
+exitdump -i "$T/x" hist -u auto 120
+like 'with a unit' "$out" ' 1\.07s -> more'
+exitdump -i "$T/x" hist '*'
+is 'a pattern: one for each, the costly first' "$(grep -c over "$T/.out")" 2
+exitdump -i "$T/x" hist nothing
+is 'a reason that has not happened' "$status:$out:$err" \
+	'1::exitdump: nothing: no such exit so far'
+exitdump -i "$T/x" hist 78 --json
+is '--json' "$(jq -c '.rows[0].hist[0:4]' "$T/.out")" '[1,0,19,3]'
+exitdump -i "$T/x_hist"
+is 'a histogram is no table' "$status:$err" \
+	"1:exitdump: $T/x_hist: a histogram alone (its table is the file without _hist)"
+sed -i 's/\t31$//; s/\t[0-9]*$//' "$T/x_hist"
+exitdump -i "$T/x" hist
+like 'a histogram that lacks a bucket' "$status:$out:$err" '^1::.*fewer than 32 buckets'
+rm "$T/x_hist"
+exitdump -i "$T/x" hist
+is 'no histogram' "$status:$err" \
+	'1:exitdump: no histogram there (an exit_cycles_hist beside exit_cycles)'
+exitdump -i "$T/x"
+is 'no histogram: the table is there all the same' "$status" 0
+
+done_testing

@@ -1,0 +1,47 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Promise: exitdump --guest shows what the CPUID leaves answer, both halves of
+# it, under the kernel's names; says plainly where there are no leaves; and tells
+# which exits are its own reading's.
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/fixtures/exitdump.sh"
+
+# exitdump with another cpuid(): the real one needs a patched host below.
+objects=()
+for file in "$TOP"/tools/*.c; do
+	[[ ${file##*/} == cpuid.c ]] || objects+=("$TOP/tools/build/$(basename "$file" .c).o")
+done
+"${CC:-cc}" -std=gnu11 -D_GNU_SOURCE -I"$TOP/tools" -o "$T/exitdump" \
+	"$TOP/tests/fixtures/cpuid-fake.c" "${objects[@]}" -lsmartcols -lncurses -ltinfo
+guest() { # KIND ARGUMENT...
+	run env FAKE_CPUID="$1" "$T/exitdump" --guest "${@:2}"
+}
+
+guest vmx --raw -o reason,name,exits,cycles -s reason
+# CPUIDs before the row CPUID is read: 1 for the leaves, 1 for the vendor, 10
+# for the reasons 0 to 9. Its cycles are read by the next one.
+is 'VMX: the rows' "$out" "$(lines '76 reason~76 1 5' '30 IO_INSTRUCTION 17 12884901895' \
+	'10 CPUID 35 36000')"
+is 'and which exits are its own' "$err" \
+	'exitdump: 12 of the CPUID exits are this reading'\''s own'
+guest svm --raw -o reason,name,exits,cycles -s exits
+is 'SVM: the rows, by exit code' "$out" "$(lines '114 cpuid 139 140000' \
+	'123 io 17 12884901895' '4294967295 invalid_guest_state 1 5')"
+guest vmx
+is 'the table adds up' "$status:${out##*$'\n'}" \
+	'0:TOTAL             53 12.88G 243.1M 100.0%'
+guest vmx --json
+is 'JSON has its own exits as a number' "$(jq -c '[.vendor, .own_exits, .totals[0].exits]' \
+	"$T/.out")" '["vmx",12,53]'
+guest vmx --openmetrics
+is 'metrics work as well' "$(grep -c '^kvm_exits_total{' "$T/.out")" 3
+
+for kind in zeros basic; do
+	guest "$kind"
+	like "no leaves ($kind): said plainly" "$status:$out:$err" \
+		'^1::exitdump: CPUID leaf 0x4ffffffd: not answered \(no KVM guest, an unpatched host, '
+done
+guest vmx --vm 1
+is '--guest is the guest'\''s own account only' "$status:$out" 1:
+
+done_testing

@@ -1,0 +1,115 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Promise: exitdump top shows what happens, live: keys choose VM, reason, order,
+# span and unit; a resized terminal, a VM that ends and cleared counters neither
+# stop nor confuse it.
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/fixtures/exitdump.sh"
+
+command -v tmux >/dev/null || skip_all 'tmux is not installed'
+
+# 3 VMs of 2 vCPUs of 55 exits; twice as many; and without the last VM.
+tree "$T/tree1" 3 2
+tree "$T/tree2" 3 2 -v step=2
+tree "$T/two" 2 2 -v step=3
+show tree1
+
+# A server of our own, which goes with the test.
+tm() { tmux -S "$T/tmux" -f /dev/null "$@"; }
+trap 'tm kill-server 2>/dev/null || :; tap_end' EXIT
+keys() { tm send-keys "$@"; }
+screen() { tm capture-pane -p; }
+
+# sees TITLE REGEX: within half a minute the screen matches.
+sees() {
+	local i
+	for ((i = 0; i < 300; i++)); do
+		[[ ! $(screen) =~ $2 ]] || break
+		sleep 0.1
+	done
+	like "$1" "$(screen)" "$2"
+}
+
+# start ARGUMENT...: top in a terminal of 80 by 24; its status is shown at the end.
+start() {
+	local command
+	printf -v command '%q ' "$EXITDUMP" -S "$T/root" top "$@"
+	tm new-session -d -x 80 -y 24 "$command; echo status \$?; read -r" 
+}
+
+start 0.2
+sees 'the host, with nothing in between' 'host, 3 VMs.*the last interval.*TOTAL +0 +0\.0'
+show tree2
+keys t
+sees 't: since it began' $'since the view began.*\nREASON_9 +60 [^\n]*<.*TOTAL +330 '
+keys t
+sees 't: all that is counted' $'all that is counted.*\nREASON_9 +120 +120000 '
+keys Down Down
+sees 'Down: the cursor' $'\nREASON_7 [^\n]*<\n'
+keys h
+sees 'h: the histogram of that reason' 'REASON_7: 96 exits.*2048 -> 4095 +96 \|\*+\|'
+keys Enter
+sees 'Enter: back' $'\nREASON_7 [^\n]*<\n'
+keys '>'
+sees '>: by name' $'SHARE[ \n]*REASON_0 .*\nREASON_1 '
+keys '>' '>'
+sees '>: by the next columns' $'SHARE[ \n]*REASON_9 '
+keys u u
+sees 'u: nanoseconds' $'in ns\n.*REASON_9 +120 +60000 '
+keys u u u
+sees 'u: and around' 'in cycles'
+
+keys v
+sees 'v: all VMs' $'3 VMs, 6 vCPUs.*\n1000-11 vm0 +220 .*\n1002-11 vm2 +220 '
+keys Down Down Enter
+sees 'Enter: that VM' 'VM 1002-11 \(vm2\), 2 vCPUs.*REASON_9 +40 '
+show two
+sees 'it ends: said, and the last figures stay' $'no VM 1002-11 .*REASON_9 +40 '
+keys v
+sees 'v: the VMs that are left' $'2 VMs, 4 vCPUs.*\n1001-11 vm1 +330 '
+show tree1
+sees 'one that is back, others cleared: said' 'cleared in this interval|3 VMs, 6 vCPUs'
+keys v
+sees 'v again: the host' 'host, 3 VMs, 6 vCPUs'
+
+tm resize-window -x 60 -y 10
+sees 'a small terminal: as many lines as fit, the sums, the keys' \
+	$'REASON_9 .*REASON_5 [^\n]*\nTOTAL [^\n]*\nq quit'
+keys Down Down Down Down Down Down
+sees 'it scrolls with the cursor' $'SHARE\n[^\n]*\n[^\n]*\n[^\n]*\n[^\n]*\nREASON_[0-9] [^\n]*<\nTOTAL'
+tm resize-window -x 20 -y 3
+sees 'tiny' 'q quit'
+tm resize-window -x 120 -y 40
+sees 'large' $'REASON_0 [^\n]*\nTOTAL'
+
+keys p
+sees 'p: paused' 'PAUSED'
+show tree2
+keys t t t
+sees 'paused: what was read stays' $'PAUSED.*all that is counted.*\nTOTAL +330 '
+keys p
+sees 'p: and on' $'every 0.2 s, all that is counted.*\nTOTAL +660 '
+show tree1
+keys t
+sees 'cleared counters: said' 'counters were cleared in this interval|TOTAL +0 '
+keys '?'
+sees '?: the keys' 'PgUp.*since the view began.*automatic'
+keys q
+sees 'any key leaves the help' 'host, 3 VMs.*TOTAL'
+keys q
+sees 'q: ends well, the terminal is as before' 'status 0'
+tm kill-server
+
+start --vm vm1 -o name,exits,p99 -n 3
+sees 'options hold' $'VM 1001-11.*NAME +EXITS +P99 *\n[^\n]*\n[^\n]*\n[^\n]*\nTOTAL'
+keys q
+sees 'and q' 'status 0'
+tm kill-server
+
+exitdump -S "$T/root" top </dev/null
+is 'without a terminal' "$status:$out:$err" \
+	'1::exitdump: top: needs a terminal (exitdump INTERVAL needs none)'
+exitdump -S "$T/nowhere" top
+is 'and without files' "$status" 1
+
+done_testing

@@ -1,0 +1,22 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Promise: what the fuzzer found once stays fixed: its corpus passes under ASan
+# and UBSan, through parser, differences and every printer.
+. "$(dirname "$0")/lib.sh"
+
+sources=()
+for file in "$TOP"/tools/*.c; do
+	[[ ${file##*/} == @(exitdump|commands|top).c ]] || sources+=("$file")
+done
+if ! run "${CC:-cc}" -std=gnu11 -D_GNU_SOURCE -g -DREPLAY -I"$TOP/tools" \
+	-fsanitize=address,undefined -fno-sanitize-recover=undefined \
+	-o "$T/replay" "$TOP/tests/fuzz/parser.c" "${sources[@]}" -lsmartcols ||
+	((status)); then
+	is 'the fuzzer'\''s target builds' "$err" ''
+	done_testing
+fi
+run "$T/replay" "$TOP"/tests/fuzz/corpus/*
+is 'the corpus' "$status:$out" "0:$(find "$TOP/tests/fuzz/corpus" -type f | wc -l) inputs" ||
+	note "$err"
+
+done_testing

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * parser.c - what a fuzzer calls: up to three files, separated by NUL bytes: a
+ * table, a later one of the same account, and its histogram. They are read, and
+ * what can be read goes through sums, differences and every printer. Beside
+ * crashes it finds wrong numbers: sums that differ from their rows'.
+ *
+ * With -DREPLAY it has a main() of its own that takes files, for regressions.
+ */
+#include <err.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "account.h"
+#include "fail.h"
+#include "sample.h"
+#include "view.h"
+
+static FILE *sink;
+
+/* A histogram from another file is of another moment: then they may differ. */
+static void check_sums(const struct account *a, bool one_file)
+{
+	struct row sum = { 0 };
+
+	for (size_t i = 0; i < a->nrows; i++) {
+		row_add(&sum, &a->rows[i]);
+		if (i && a->rows[i].reason <= a->rows[i - 1].reason)
+			abort();
+		for (const char *c = a->rows[i].name; *c; c++)
+			if (*c < ' ' || *c > '~')
+				abort();
+	}
+	for (int c = 0; c < C_MAX; c++)
+		if (sum.n[c] != a->sum.n[c])
+			abort();
+	if (one_file && a->sum.hist && sum.hist &&
+	    memcmp(sum.hist, a->sum.hist, BUCKETS * sizeof(*sum.hist)))
+		abort();
+	free(sum.hist);
+}
+
+static void print_all(struct sample *sample)
+{
+	static const enum format formats[] = {
+		FORMAT_TABLE, FORMAT_RAW, FORMAT_CSV, FORMAT_JSON, FORMAT_METRICS
+	};
+	struct options opt = { .pick.root = "", .buckets = true };
+	struct view view;
+	char line[256];
+
+	for (size_t i = 0; i < ncolumns; i++)
+		opt.cols[opt.ncols++] = &columns[i];
+	for (size_t i = 0; i < sizeof(formats) / sizeof(*formats); i++) {
+		opt.format = formats[i];
+		opt.unit = UNIT_SHORT + i % 4;
+		opt.tsc_khz = 1 + i * 999999;
+		opt.sort = &columns[i * 4];
+		opt.reasons = i & 1 ? "*a*,3-9,0x1f,OTHER" : NULL;
+		if (view_make(&view, sample, &opt))
+			continue;
+		view_headline(&view, line, sizeof(line));
+		view_notes(&view, line, sizeof(line));
+		if (opt.format == FORMAT_TABLE) {
+			print_table(&view, sink);
+			print_hist(&view, sink);
+		} else if (opt.format == FORMAT_JSON) {
+			print_json(&view, sink);
+		} else if (opt.format == FORMAT_METRICS) {
+			print_metrics(&view, sink);
+		} else {
+			print_text(&view, sink, true);
+		}
+		view_free(&view);
+	}
+}
+
+/* A sample of one part that holds the file; false where it is refused. */
+static bool sample_of(struct sample *sample, char *text, size_t len, long second)
+{
+	struct account account;
+	const char *why = NULL;
+
+	memset(sample, 0, sizeof(*sample));
+	if (account_parse(&account, text, len, &why)) {
+		if (!why || !*why)
+			abort();
+		return false;
+	}
+	check_sums(&account, true);
+	sample->clock.tv_sec = second;
+	sample->parts = need(calloc(1, sizeof(*sample->parts)));
+	sample->parts[0] = (struct part){ .vcpu = -1, .account = account };
+	sample->nparts = 1;
+	return true;
+}
+
+static void try_files(char *text[3], const size_t len[3])
+{
+	struct sample first, later, hist, between;
+
+	if (!sample_of(&first, text[0], len[0], 1))
+		return;
+	if (sample_of(&hist, text[2], len[2], 1)) {
+		if (hist.parts[0].account.has_hist)
+			account_take_hist(&first.parts[0].account,
+					  &hist.parts[0].account);
+		sample_free(&hist);
+	}
+	print_all(&first);
+	if (sample_of(&later, text[1], len[1], 3)) {
+		sample_between(&between, &later, &first);
+		if (between.parts[0].cleared && between.parts[0].account.nrows)
+			abort();
+		print_all(&between);
+		account_add(&first.parts[0].account, &later.parts[0].account);
+		check_sums(&first.parts[0].account, false);
+		sample_free(&between);
+		sample_free(&later);
+	}
+	sample_free(&first);
+}
+
+int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
+{
+	char *copy = need(malloc(size + 1)), *text[3];
+	size_t len[3], left = size;
+
+	if (!sink)
+		sink = need(fopen("/dev/null", "w"));
+	memcpy(copy, data, size);
+	copy[size] = '\0';
+	text[0] = copy;
+	for (int i = 0; i < 3; i++) {
+		/* The last takes the rest, NUL bytes and all. */
+		len[i] = i < 2 ? strnlen(text[i], left) : left;
+		left -= len[i];
+		if (i == 2)
+			break;
+		text[i + 1] = text[i] + len[i] + !!left;
+		left -= !!left;
+	}
+	try_files(text, len);
+	free(copy);
+	return 0;
+}
+
+#ifdef REPLAY
+int main(int argc, char **argv)
+{
+	static unsigned char data[1 << 20];
+	size_t size;
+	FILE *from;
+
+	for (int i = 1; i < argc; i++) {
+		from = fopen(argv[i], "r");
+		if (!from)
+			err(1, "%s", argv[i]);
+		size = fread(data, 1, sizeof(data), from);
+		fclose(from);
+		LLVMFuzzerTestOneInput(data, size);
+	}
+	printf("%d inputs\n", argc - 1);
+	return 0;
+}
+#endif
