@@ -42,21 +42,37 @@ static const char bad_sums[] =
 	"the rows do not add up to its TOTAL row (copy it again)";
 static const char bad_number[] = "a number that does not fit 64 bits, or none";
 
-/* A decimal number and nothing else. */
-static bool parse_u64(const char *s, uint64_t *value)
+/*
+ * The field at *rest as a decimal number, up to a tab or the end; *rest is what
+ * follows then, or NULL. Up to 19 digits always fit.
+ */
+static bool next_number(char **rest, uint64_t *value)
 {
+	const char *s = *rest;
+	unsigned int digit;
 	uint64_t v = 0;
+	int n;
 
-	if (!*s)
-		return false;
-	for (; *s; s++) {
-		if (*s < '0' || *s > '9' ||
-		    __builtin_mul_overflow(v, 10, &v) ||
-		    __builtin_add_overflow(v, *s - '0', &v))
+	for (n = 0; n < 19 && (digit = (unsigned char)s[n] - '0') <= 9; n++)
+		v = v * 10 + digit;
+	for (; (digit = (unsigned char)s[n] - '0') <= 9; n++) {
+		if (__builtin_mul_overflow(v, 10, &v) ||
+		    __builtin_add_overflow(v, digit, &v))
 			return false;
 	}
+	if (!n || (s[n] && s[n] != '\t'))
+		return false;
+	*rest = s[n] ? *rest + n + 1 : NULL;
 	*value = v;
 	return true;
+}
+
+/* A number and nothing else. */
+static bool parse_u64(const char *s, uint64_t *value)
+{
+	char *rest = (char *)s;
+
+	return next_number(&rest, value) && !rest;
 }
 
 static bool parse_reason(const char *s, int64_t *reason)
@@ -198,19 +214,18 @@ static const char *parse_columns(struct account *a, char *line,
 	return NULL;
 }
 
-static const char *parse_field(struct row *row, int column, const char *field)
+static const char *parse_field(struct row *row, int column, char **rest)
 {
-	if (column == COL_REASON)
-		return parse_reason(field, &row->reason) ? NULL :
-			"a reason that is no 32-bit number";
-	if (column == COL_NAME)
-		return copy_word(row->name, sizeof(row->name), field) ? NULL :
-			"a name that is none";
-	if (column < N_COUNTERS)
-		return parse_u64(field, &row->n[column]) ? NULL : bad_number;
+	const char *field;
+
 	if (column < COL_REASON)
-		return parse_u64(field, &row->hist[column - COL_BUCKET]) ? NULL :
-			bad_number;
+		return next_number(rest, column < N_COUNTERS ? &row->n[column] :
+				   &row->hist[column - COL_BUCKET]) ? NULL : bad_number;
+	field = next_part(rest, '\t');
+	if (column == COL_REASON && !parse_reason(field, &row->reason))
+		return "a reason that is no 32-bit number";
+	if (column == COL_NAME && !copy_word(row->name, sizeof(row->name), field))
+		return "a name that is none";
 	return NULL;
 }
 
@@ -218,13 +233,12 @@ static const char *parse_row(struct row *row, char *line,
 			     const unsigned char *columns, int ncolumns)
 {
 	const char *why = NULL;
-	char *field;
 	int n;
 
-	for (n = 0; !why && (field = next_part(&line, '\t')); n++) {
+	for (n = 0; !why && line; n++) {
 		if (n == ncolumns)
 			return "a row with more fields than columns";
-		why = parse_field(row, columns[n], field);
+		why = parse_field(row, columns[n], &line);
 	}
 	if (!why && n < ncolumns)
 		why = "a row with fewer fields than columns (copy it again)";

@@ -24,7 +24,7 @@ _exitdump_complete() {
 	-r | --reason | hist) words=$(exitdump --raw -o name 2>/dev/null | tr ' ' '?') ;;
 	-n | --limit | -c | --vcpu | --tsc-khz) return ;;
 	*)
-		words=$(exitdump --help | grep -o -e '--[a-z-]*')
+		words=$(exitdump --help | grep -o -e '--[a-z-]*' | sort -u)
 		[[ $cur == -* ]] || words='diff hist list run top'
 		;;
 	esac

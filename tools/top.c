@@ -142,6 +142,7 @@ static void choose_vm(struct top *top, const char *vm, enum split split)
 	snprintf(top->vm, sizeof(top->vm), "%s", vm);
 	top->opt.pick.vm = *vm ? top->vm : NULL;
 	top->opt.pick.split = split;
+	top->opt.pick.hist = split == SPLIT_NONE;
 	top->opt.pick.vcpu = NULL;
 	top->opt.sort = NULL;
 	top->opt.more_cols = true;
@@ -396,7 +397,7 @@ int cmd_top(struct options *opt, int argc, char **argv)
 		return fail("top: a view for people, not --csv, --json, --openmetrics or --raw");
 	if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO))
 		return fail("top: needs a terminal (exitdump INTERVAL needs none)");
-	top.opt.pick.hist = true;
+	top.opt.pick.hist |= opt->pick.split == SPLIT_NONE;
 	if (sample_take(&top.last, &top.opt.pick))
 		return -1;
 	if (opt->unit > UNIT_CYCLES)	/* refuse now what cannot be had */

@@ -1,0 +1,82 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# What exitdump costs, on a capture of a host with 100 VMs of 4 vCPUs and 60
+# reasons, in memory: time from start to end, with fork and exec, its
+# largest resident size, and the CPU that the live view takes at one second.
+# Beside it kvm_stat -1 and perf kvm stat report, where they run.
+#
+# Usage: tests/bench-exitdump.sh [RUNS]	(51 unless told)
+# Needs: make and a compiler; tmux for the live view. Writes to /dev/shm or /tmp.
+
+[[ ! -w /dev/shm ]] || export TMPDIR=/dev/shm
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/fixtures/exitdump.sh"
+end() {
+	[[ ! -S $T/tmux ]] || tmux -S "$T/tmux" kill-server 2>/dev/null || :
+	rm -rf "$T"
+}
+trap end EXIT
+RUNS=${1:-51}
+
+# wall COMMAND...: milliseconds of wall time, the middle and the best of RUNS.
+wall() {
+	local i before
+	for ((i = 0; i < RUNS; i++)); do
+		before=${EPOCHREALTIME/./}
+		"$@" >/dev/null
+		echo $((${EPOCHREALTIME/./} - before))
+	done | sort -n | awk '{ t[NR] = $1 } END { printf "%8.1f %8.1f", t[int((NR + 1) / 2)] / 1000, t[1] / 1000 }'
+}
+
+# resident COMMAND...: the largest resident size in MiB.
+resident() {
+	/usr/bin/time -f %M -o "$T/time" "$@" >/dev/null
+	awk '{ printf "%.1f", $1 / 1024 }' "$T/time"
+}
+
+# row WHAT COMMAND...
+row() {
+	printf '%-32s %s %8s\n' "$1" "$(wall "${@:2}")" "$(resident "${@:2}")"
+}
+
+# other WHAT COMMAND...: a row for a program that may not run here.
+other() {
+	if ! command -v "$2" >/dev/null; then
+		printf '%-32s %s\n' "$1" 'not installed'
+	elif ! timeout 60 "${@:2}" >/dev/null 2>"$T/why" </dev/null; then
+		printf '%-32s does not run here: %s\n' "$1" "$(tail -n 1 "$T/why")"
+	else
+		row "$@"
+	fi
+}
+
+printf '%-32s %8s %8s %8s\n' '' 'ms, mid' 'ms, best' MiB
+tree "$T/tree" 100 4 -v reasons=60
+row 'exitdump' "$EXITDUMP" -S "$T/tree"
+row 'exitdump --all-vms' "$EXITDUMP" -S "$T/tree" --all-vms
+row 'exitdump --all-vcpus' "$EXITDUMP" -S "$T/tree" --all-vcpus
+row 'exitdump --all-vms --openmetrics' "$EXITDUMP" -S "$T/tree" --all-vms --openmetrics
+row 'exitdump --all-vms --json' "$EXITDUMP" -S "$T/tree" --all-vms --json
+other 'kvm_stat -1' kvm_stat -1
+other 'perf kvm stat report' perf kvm stat report
+
+# top ARGUMENT...: per mill of a CPU over 20 s, from the scheduler's own account.
+top_cpu() {
+	local pid before
+	tmux -S "$T/tmux" -f /dev/null new-session -d -x 120 -y 40 \
+		"exec '$EXITDUMP' -S '$T/tree' top $*"
+	sleep 3
+	pid=$(tmux -S "$T/tmux" list-panes -F '#{pane_pid}')
+	read -r before _ <"/proc/$pid/schedstat"
+	sleep 20
+	awk -v before="$before" '{ printf "%.3f", ($1 - before) / 20e9 * 100 }' \
+		"/proc/$pid/schedstat"
+	tmux -S "$T/tmux" kill-server
+}
+if command -v tmux >/dev/null; then
+	printf '%-32s %8s %% of a CPU\n' 'exitdump top 1' "$(top_cpu 1)"
+	printf '%-32s %8s %% of a CPU\n' 'exitdump top 1 --all-vms' "$(top_cpu 1 --all-vms)"
+else
+	printf '%-32s %s\n' 'exitdump top 1' 'tmux is not installed'
+fi
