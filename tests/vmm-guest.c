@@ -116,6 +116,17 @@ static void random_leaf(uint32_t *seed, uint32_t *leaf, uint32_t *ecx)
 	*ecx = r & 8 ? r >> 4 & 127 : next_random(seed);
 }
 
+/* FNV-1a, a word at a time. */
+static uint64_t digest(uint64_t d, const struct regs *r)
+{
+	const uint64_t prime = 0x100000001b3;
+
+	d = (d ^ r->rax) * prime;
+	d = (d ^ r->rbx) * prime;
+	d = (d ^ r->rcx) * prime;
+	return (d ^ r->rdx) * prime;
+}
+
 /* What holds for every answer, whatever was counted; the leaves are there. */
 static int bad_answer(uint32_t leaf, uint32_t ecx, const struct regs *r)
 {
@@ -140,6 +151,7 @@ static void random_leaves(struct guest *g, const struct step *s, struct result *
 		t = rdtsc();
 		cpuid_regs(leaf, ecx, &r);
 		account(result, rdtsc() - t);
+		g->digest = digest(g->digest, &r);
 		if (bad_answer(leaf, ecx, &r))
 			g->bad++;
 	}

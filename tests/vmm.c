@@ -23,6 +23,7 @@
  *				of it between a return and the next KVM_RUN
  *	fault VM VCPU - N	#GP and #UD the guest took and skipped
  *	bad VM VCPU - N		answers that break the rules of the leaves
+ *	digest VM VCPU - N	of all answers to the step `random`
  *	stat VM VCPU NAME N	KVM's own statistics (--stats)
  *
  * Exit status: 0; 1 failed; 2 usage; 77 this host's KVM cannot do it.
@@ -842,6 +843,8 @@ static void print_vcpu(const struct vcpu *v)
 	if (g->faults)
 		printf("fault\t%d\t%d\t-\t%" PRIu64 "\n", vm, v->index, g->faults);
 	printf("bad\t%d\t%d\t-\t%" PRIu64 "\n", vm, v->index, g->bad);
+	if (g->digest)
+		printf("digest\t%d\t%d\t-\t%" PRIu64 "\n", vm, v->index, g->digest);
 	if (opt.stats) {
 		snprintf(name, sizeof(name), "%d", v->index);
 		print_stats(v->fd, vm, name);

@@ -113,7 +113,7 @@ struct guest {
 	uint32_t apic_id;
 	uint32_t launched;		/* L1 has entered L2 since VMCLEAR */
 	uint32_t done_mmio;
-	uint32_t unused[2];
+	uint64_t digest;		/* of all answers to OP_RANDOM */
 	struct step step[MAX_STEPS];
 	struct result result[MAX_STEPS];
 	struct leaf leaf[MAX_LEAVES];

@@ -1,0 +1,134 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Promise: CPUID answers with what exit_cycles_guest says. With "off" it is what
+# stock KVM answers, bit for bit; with "vm" a guest learns nothing of another
+# VM; with "host" it reads the host's numbers. And the host's numbers never go
+# backwards, not for a moment, while VMs end.
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/labs.sh"
+
+in_lab <<'EOF'
+numbers=0-130,1024,0xdead,0xfffffffe,0xffffffff
+answers() {
+	section "$1"
+	vmm rdmsr=5 leaves=$numbers random:7=5000
+	vmm --mode real leaves=10,114,0xdead
+	section "$1-entry"
+	vmm --entry 0x4ffffffd,1,2,3,4 --entry 0x4fffffff,5,6,7,8 leaf:0x4ffffffd=0 leaf:0x4fffffff=0
+}
+
+lab-modules load stock
+answers stock
+lab-modules load patched
+echo off >$P/exit_cycles_guest
+answers off
+echo vm >$P/exit_cycles_guest
+echo N >$P/exit_cycles
+answers N
+echo Y >$P/exit_cycles
+answers vm
+
+run alone rdmsr=5 vmcall=3 leaves=$numbers
+vmm --loop 0 cpuid=100 out-kernel=100 rdmsr=100 wrmsr-slow=100 vmcall=10 mmio=10 >neighbour &
+sleep 0.2
+run beside rdmsr=5 vmcall=3 leaves=$numbers
+kill $!
+wait $!
+section neighbour
+cat neighbour
+
+echo host >$P/exit_cycles_guest
+section outer
+vmm --after ". ./words; account host0; run inner rdmsr=7 leaves=$numbers" cpuid=100 out-kernel=50 rdmsr=30
+
+# As many VMs as the lab's speed allows, while all is read again and again, on
+# the host and by a guest.
+vms=1000
+[ "$LAB_MACHINE" != vmx ] || vms=60
+account before
+vmm --loop 0 monotonic=100 >monotonic &
+guest=$!
+awk -v file=$K/exit_cycles 'BEGIN {
+	do {
+		last = (getline line <"ended") > 0
+		close("ended")
+		while ((getline line <file) > 0) {
+			n = split(line, f, "\t")
+			for (i = 3; i <= n && line !~ /^#/; i++) {
+				if (f[i] + 0 < old[f[1] f[2], i] + 0)
+					print "column " i " was " old[f[1] f[2], i] ", now " line
+				old[f[1] f[2], i] = f[i]
+			}
+		}
+		close(file)
+		reads++
+	} while (!last)
+	print "reads", reads
+}' >reader &
+reader=$!
+vmm --quiet --vms $vms cpuid=3
+echo 1 >ended
+wait $reader
+kill $guest
+wait $guest
+account after
+section vms
+echo $vms
+section reader
+cat reader
+section monotonic
+cat monotonic
+EOF
+
+# answered SECTION: what CPUID said to the guest.
+answered() {
+	grep -E '^(leaf|digest)' "$F/$1" | cut -f 4-
+}
+
+# exits_answered SECTION: by reason, without the host's own interrupts.
+exits_answered() {
+	awk -v interrupt="$([[ $vendor == vmx ]] && echo 1 || echo 96)" \
+		'$1 == "leaf" && $4 == "0x4ffffffd" && $5 != interrupt' "$F/$1"
+}
+
+# leaf SECTION LEAF REASON: its value, EBX and ECX.
+leaf() {
+	awk -v leaf="$2" -v reason="$3" '$1 == "leaf" && $4 == leaf && $5 == reason { printf "%.0f\n", $7 + $8 * 4294967296 }' "$F/$1"
+}
+
+judge() {
+	local cpuid=10 io=30 rdmsr=31 reads
+	[[ $vendor == vmx ]] || cpuid=114 io=123 rdmsr=124
+
+	is "$lab off: what stock answers, and to 5000 random leaves" "$(answered off)" "$(answered stock)"
+	is "$lab switched off: the same" "$(answered N)" "$(answered stock)"
+	is "$lab vm: not what stock answers" "$([[ $(answered vm) == "$(answered stock)" ]] || echo different)" different
+	is "$lab vm: no answer to a random leaf broke the rules" "$(awk '$1 == "bad" { n += $5 } END { print n }' "$F/vm")" 0
+	is "$lab stock answers with entries of user space" "$(answered stock-entry | cut -f 3-)" $'1\t2\t3\t4\n5\t6\t7\t8'
+	is "$lab off: so it does" "$(answered off-entry)" "$(answered stock-entry)"
+	is "$lab vm: ours come before them" "$(answered vm-entry | cut -f 3-)" $'0\t0\t0\t0\n'"$(answered vm-entry | tail -n 1 | cut -f 3-)"
+	is "$lab vm: and are the counts" "$(leaf vm-entry 0x4fffffff 0 | grep -c '^[1-9]')" 1
+
+	is "$lab vm: a guest reads the same beside another VM as alone" "$(exits_answered beside)" "$(exits_answered alone)"
+	ok "$lab vm: and the other was busy" test "$(known neighbour | awk -v r=$io '$1 == r { print $2 }')" -gt 500
+
+	is "$lab host: port exits are the host's" "$(leaf inner 0x4ffffffd $io)" "$(cell host0 $io exits)"
+	is "$lab host: their cycles, too" "$(leaf inner 0x4ffffffc $io)" "$(cell host0 $io cycles)"
+	is "$lab host: and it sees its own come to them" "$(leaf inner 0x4ffffffd $rdmsr)" $(($(cell host0 $rdmsr exits) + 7))
+	is "$lab host: there are many" "$(($(cell host0 $io exits) > 500))" 1
+
+	reads=$(sed -n 's/^reads //p' "$F/reader")
+	note "$reads reads of the host's file while $(<"$F/vms") VMs ended"
+	is "$lab nothing went backwards on the host" "$(grep -v '^reads' "$F/reader" || true)" ''
+	ok "$lab it was read meanwhile" test "$reads" -gt 20
+	is "$lab nor for a guest that reads the host's" "$(awk '$1 == "bad" { print $5 }' "$F/monotonic")" 0
+	is "$lab all of the VMs that ended are there" "$(($(cell after $cpuid exits) - $(cell before $cpuid exits)))" \
+		$((3 * $(<"$F/vms") + $(known monotonic | awk -v r=$cpuid '$1 == r { print $2 }')))
+	is "$lab the host's account agrees with itself" "$(insane after)" ''
+}
+
+for one in $LABS; do
+	boot "$one" -c 2 || continue
+	judge
+done
+done_testing
