@@ -23,7 +23,7 @@ staged_path() {
 	local path
 	path=$(realpath -s "$1")
 	case $path in
-	/bin/* | /sbin/* | /lib/* | /lib32/* | /lib64/*) echo "usr$path" ;;
+	/bin/* | /sbin/* | /lib/* | /lib64/*) echo "usr$path" ;;
 	*) echo "${path#/}" ;;
 	esac
 }
@@ -46,6 +46,28 @@ stage_file() {
 	mkdir -p "$1/$(dirname "$place")"
 	cp -LR "$2" "$1/$place"
 	[[ ! -f $2 ]] || stage_libraries "$1" "$2"
+}
+
+# stage_files ROOT FOLDER FILE...: those of /usr to their own paths, any others to
+# FOLDER under the root.
+stage_files() {
+	local root=$1 folder=$2 file
+	shift 2
+	for file; do
+		[[ -r $file ]] || die "$file: no such file, or not readable"
+		case $(realpath -s "$file") in
+		/usr/* | /bin/* | /sbin/* | /lib/* | /lib64/*) stage_file "$root" "$file" ;;
+		*) stage_file "$root" "$file" "$folder/$(basename "$file")" ;;
+		esac
+	done
+}
+
+# quote WORD...: as a shell reads them.
+quote() {
+	local word
+	for word; do
+		printf " '%s'" "${word//\'/\'\\\'\'}"
+	done
 }
 
 # pack ROOT: a cpio on standard output, in a fixed order. Not compressed: an
