@@ -174,12 +174,12 @@ make_root() {
 	rm -rf "$root"
 }
 
-# Below this the emulated CPU spends its time on timer interrupts, above it on
+# With fewer the emulated CPU spends its time on timer interrupts, with more on
 # waiting for the serial port.
 IPS=20000000
 
-# mwait idle keeps an IPI from Bochs' second CPU; nothing is seen of kernel time
-# when the TSC's frequency, read from CPUID, is not that of Bochs.
+# With mwait idle an IPI never wakes Bochs' second CPU, and the TSC frequency in
+# its CPUID is not that of Bochs.
 append() {
 	local words="console=ttyS0,115200 nokaslr norandmaps panic=-1 reboot=t printk.devkmsg=on"
 	[[ $machine != vmx ]] || words+=" idle=halt tsc_early_khz=$((IPS / 1000))"
