@@ -6,6 +6,7 @@
 # Beside it kvm_stat -1 and perf kvm stat report, where they run.
 #
 # Usage: tests/bench-exitdump.sh [RUNS]	(51 unless told)
+# PERF_DATA names what perf kvm stat record has written, ten seconds of it say.
 # Needs: make and a compiler; tmux for the live view. Writes to /dev/shm or /tmp.
 
 [[ ! -w /dev/shm ]] || export TMPDIR=/dev/shm
@@ -59,7 +60,7 @@ row 'exitdump --all-vcpus' "$EXITDUMP" -S "$T/tree" --all-vcpus
 row 'exitdump --all-vms --openmetrics' "$EXITDUMP" -S "$T/tree" --all-vms --openmetrics
 row 'exitdump --all-vms --json' "$EXITDUMP" -S "$T/tree" --all-vms --json
 other 'kvm_stat -1' kvm_stat -1
-other 'perf kvm stat report' perf kvm stat report
+other 'perf kvm stat report' perf kvm -i "${PERF_DATA:-perf.data.guest}" stat report
 
 # top ARGUMENT...: per mill of a CPU over 20 s, from the scheduler's own account.
 top_cpu() {
