@@ -14,8 +14,9 @@ tree "$T/tree2" 3 2 -v step=2
 tree "$T/two" 2 2 -v step=3
 show tree1
 
-# A server of our own, which goes with the test.
-tm() { tmux -S "$T/tmux" -f /dev/null "$@"; }
+# A server of our own for each start, which goes with the test.
+server=0
+tm() { tmux -S "$T/tmux$server" -f /dev/null "$@"; }
 trap 'tm kill-server 2>/dev/null || :; tap_end' EXIT
 keys() { tm send-keys "$@"; }
 screen() { tm capture-pane -p; }
@@ -33,8 +34,10 @@ sees() {
 # start ARGUMENT...: top in a terminal of 80 by 24; its status is shown at the end.
 start() {
 	local command
+	tm kill-server 2>/dev/null || :
+	((++server))
 	printf -v command '%q ' "$EXITDUMP" -S "$T/root" top "$@"
-	tm new-session -d -x 80 -y 24 "$command; echo status \$?; read -r" 
+	tm new-session -d -x 80 -y 24 "$command; echo status \$?; read -r"
 }
 
 start 0.2
@@ -98,13 +101,11 @@ keys q
 sees 'any key leaves the help' 'host, 3 VMs.*TOTAL'
 keys q
 sees 'q: ends well, the terminal is as before' 'status 0'
-tm kill-server
 
 start --vm vm1 -o name,exits,p99 -n 3
 sees 'options hold' $'VM 1001-11.*NAME +EXITS +P99 *\n[^\n]*\n[^\n]*\n[^\n]*\nTOTAL'
 keys q
 sees 'and q' 'status 0'
-tm kill-server
 
 exitdump -S "$T/root" top </dev/null
 is 'without a terminal' "$status:$out:$err" \

@@ -25,14 +25,14 @@ wall() {
 	local i before
 	for ((i = 0; i < RUNS; i++)); do
 		before=${EPOCHREALTIME/./}
-		"$@" >/dev/null
+		"$@" >/dev/null 2>&1
 		echo $((${EPOCHREALTIME/./} - before))
 	done | sort -n | awk '{ t[NR] = $1 } END { printf "%8.1f %8.1f", t[int((NR + 1) / 2)] / 1000, t[1] / 1000 }'
 }
 
 # resident COMMAND...: the largest resident size in MiB.
 resident() {
-	/usr/bin/time -f %M -o "$T/time" "$@" >/dev/null
+	/usr/bin/time -f %M -o "$T/time" "$@" >/dev/null 2>&1
 	awk '{ printf "%.1f", $1 / 1024 }' "$T/time"
 }
 
