@@ -7,12 +7,12 @@
 . "$(dirname "$0")/fixtures/exitdump.sh"
 
 # exitdump with another cpuid(): the real one needs a patched host below.
-objects=()
+sources=()
 for file in "$TOP"/tools/*.c; do
-	[[ ${file##*/} == cpuid.c ]] || objects+=("$TOP/tools/build/$(basename "$file" .c).o")
+	[[ ${file##*/} == cpuid.c ]] || sources+=("$file")
 done
 "${CC:-cc}" -std=gnu11 -D_GNU_SOURCE -I"$TOP/tools" -o "$T/exitdump" \
-	"$TOP/tests/fixtures/cpuid-fake.c" "${objects[@]}" -lsmartcols -lncurses -ltinfo
+	"$TOP/tests/fixtures/cpuid-fake.c" "${sources[@]}" -lsmartcols -lncurses -ltinfo
 guest() { # KIND ARGUMENT...
 	run env FAKE_CPUID="$1" "$T/exitdump" --guest "${@:2}"
 }
