@@ -188,7 +188,10 @@ append() {
 
 start_bochs() {
 	local smp=count=1
-	((megs <= 2048)) || die "-M $megs: Bochs has at most 2048 MiB"
+	if ((megs > 2048)); then
+		echo "$PROGRAM: -M $megs: Bochs has at most 2048 MiB, which it gets" >&2
+		megs=2048
+	fi
 	((cpus == 1)) || smp=count=$cpus:1:1
 	mkdir "$tmp/cd"
 	cp /usr/lib/ISOLINUX/isolinux.bin /usr/lib/syslinux/modules/bios/ldlinux.c32 "$tmp/cd/"

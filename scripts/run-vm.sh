@@ -135,12 +135,22 @@ use_ovmf() {
 		-drive "if=pflash,format=raw,file=$tmp/vars")
 }
 
+# shellcheck disable=SC2317 # called by the trap
+clean_up() {
+	local status=$?
+	[[ ! $qemu ]] || { kill "$qemu" && wait "$qemu"; } 2>/dev/null || true
+	rm -rf "$tmp"
+	exit "$status"
+}
+
 main() {
 	parse "$@"
 	check_kvm
 	clamp_memory
 	tmp=$(mktemp -d)
-	trap 'rm -rf "$tmp"' EXIT
+	qemu=''
+	trap clean_up EXIT
+	trap 'exit 130' INT
 	trap 'exit 143' TERM HUP
 	options=(-name exit_cycles -accel kvm -cpu host -smp "$vcpus" -m "$megs"
 		-nodefaults -no-user-config -display none -no-reboot -serial mon:stdio)
@@ -150,7 +160,10 @@ main() {
 	else
 		boot_kernel
 	fi
-	qemu-system-x86_64 "${options[@]}" "${more[@]}"
+	# In the background, with our input, so that a signal to us ends it.
+	qemu-system-x86_64 "${options[@]}" "${more[@]}" <&0 &
+	qemu=$!
+	wait "$qemu"
 }
 
 main "$@"

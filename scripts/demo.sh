@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only
+# demo.sh - one virtual machine's exits, read on the host and in the guest: the
+# same numbers.
+#
+# Usage: scripts/demo.sh [-m vmx|svm|kvm] [-k 6.1|6.12] [-f seabios|ovmf]
+#
+# Boots the lab (scripts/lab.sh; -m and -k as there), starts a VM in it with
+# real QEMU (scripts/run-vm.sh), reads the leaves in the guest with the ordinary
+# cpuid program and the tables on the host, and compares. FIRMWARE in the
+# environment is the default of -f. Exit status: 0 identical, else not.
+
+# shellcheck source=scripts/common.sh
+. "${BASH_SOURCE[0]%/*}/common.sh"
+
+machine=() kernel=6.1 firmware=${FIRMWARE:-seabios}
+
+usage() {
+	sed -n '3,/^$/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+}
+
+parse() {
+	local option
+	while getopts :m:k:f:h option; do
+		case $option in
+		m) machine=(-x -m "$OPTARG") ;;
+		k) kernel=$OPTARG ;;
+		f) firmware=$OPTARG ;;
+		h) usage; exit 0 ;;
+		*) die "-$OPTARG: no such option, or its value is missing (-h shows them)" ;;
+		esac
+	done
+	((OPTIND > $#)) || die "${!OPTIND}: not understood (-h shows the usage)"
+	[[ " $KERNELS " == *" $kernel "* ]] || die "-k $kernel: no such kernel (one of: $KERNELS)"
+	[[ $firmware == seabios || $firmware == ovmf ]] || die "-f $firmware: no such firmware (seabios or ovmf)"
+}
+
+main() {
+	local guest=$TOP/scripts/demo/guest.c qemu bring file seconds=${DEMO_T:-900}
+	parse "$@"
+	"$TOP/scripts/deps.sh" build lab tool >&2
+	"$TOP/scripts/kernel.sh" -k "$kernel" build >&2
+	step "building exitdump and the guest"
+	tmp=$(mktemp -d)
+	trap 'rm -rf "$tmp"' EXIT
+	trap 'exit 130' INT TERM
+	make -s -C "$TOP/tools" BUILD="$tmp/build" PROG="$tmp/exitdump" >&2
+	gcc -O2 -static -o "$tmp/guest-reads" "$guest"
+	"$TOP/scripts/guest-initrd.sh" -a "$tmp/guest-reads" "$tmp/initrd" guest-reads
+
+	qemu=/usr/share/qemu
+	bring=("$(type -P bash)" "$(type -P qemu-system-x86_64)" "$tmp/exitdump"
+		"$TOP"/scripts/{common,run-vm}.sh "$TOP"/scripts/demo/{host.sh,compare.awk}
+		"$CACHE/$kernel/out/bzImage" "$tmp/initrd"
+		/usr/share/seabios/bios-256k.bin "$qemu"/{kvmvapic,linuxboot_dma}.bin)
+	if [[ $firmware == ovmf ]]; then
+		bring+=(/usr/share/OVMF/OVMF_{CODE,VARS}_4M.fd)
+		seconds=3600
+	fi
+	set -- "${machine[@]}" -k "$kernel" -M 3072 -t "$seconds"
+	for file in "${bring[@]}"; do
+		set -- "$@" -a "$file"
+	done
+	step "booting the lab"
+	"$TOP/scripts/lab.sh" "$@" -- \
+		env FIRMWARE="$firmware" bash ./host.sh bzImage initrd
+	step "done"
+}
+
+main "$@"

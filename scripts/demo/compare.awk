@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# compare.awk - sets what the guest read through CPUID beside what the host's
+# table says of the same standstill.
+#
+# Usage: awk -v show=1 -f compare.awk READS
+#
+# READS holds, for each read, a line `read LEAF REASON ANSWER` (tabs between),
+# then `before` and `after` with the host's table before and after it. A read
+# lies between two stops of the guest, and only two exits of that span are not
+# in its answer: the CPUID exit that fetches it, counted when its handler has
+# ended, and the OUT instruction that stops the guest. They are counted, not
+# assumed: a read that anything else fell into is not identical; it is made
+# again, and its first identical one counts.
+# Exit status: 0 all identical, 1 not, 2 the leaves are not there, 3 not READS.
+
+BEGIN {
+	FS = "\t"
+	reads = 0
+	made[0] = split("", first)
+}
+
+# read	0x4ffffffc	10	0x4ffffffc 0x0a: eax=0x00000000 ebx=0x0001e240 ...
+$1 == "read" {
+	finish()
+	leaf = $2
+	reason = $3
+	answer = $4
+	split("", row)
+	next
+}
+$1 == "before" || $1 == "after" {
+	when = $1
+	next
+}
+# # exit_cycles 1	vendor=vmx	tsc_khz=...
+/^# exit_cycles / {
+	vendor = /vendor=svm/ ? "svm" : "vmx"
+	next
+}
+# reason	name	exits	cycles ...
+$1 == "reason" {
+	for (i = 1; i <= NF; i++)
+		column[$i] = i
+	next
+}
+# 10	CPUID	1234	567890 ...
+NF >= 4 {
+	key = $column["name"] == "TOTAL" ? "TOTAL" : $column["reason"]
+	name[key] = $column["name"]
+	row[when, key, "exits"] = $column["exits"]
+	row[when, key, "cycles"] = $column["cycles"]
+}
+
+END {
+	finish()
+	if (!count) {
+		print "compare: no reads"
+		exit 3
+	}
+	report()
+}
+
+function hex(digits,    i, n) {
+	n = 0
+	for (i = 1; i <= length(digits); i++)
+		n = n * 16 + index("0123456789abcdef", tolower(substr(digits, i, 1))) - 1
+	return n
+}
+
+# The value of register r in an answer; -1 if it is not there.
+function register(r) {
+	if (!match(answer, r "=0x[0-9a-f]+"))
+		return -1
+	return hex(substr(answer, RSTART + 6, RLENGTH - 6))
+}
+
+# How much a number of the host's grew from the stop before to the one after.
+function growth(key, what) {
+	return row["after", key, what] - row["before", key, what]
+}
+
+# Judge the read that has just been taken in.
+function finish(    id, what, cpuid, io, guest, host, own, out) {
+	if (leaf == "")
+		return
+	count++
+	cpuid = vendor == "svm" ? 114 : 10
+	io = vendor == "svm" ? 123 : 30
+
+	if (reason == "0xfffffffe") {
+		absent = register("edx") != 4294967295 || register("ebx") != 0
+		return
+	}
+	what = leaf ~ /[ce]$/ ? "cycles" : "exits"
+	key = leaf ~ /[ef]$/ ? "TOTAL" : reason
+	id = key SUBSEP what
+	if (!(key in order)) {
+		order[key] = ++keys
+		by_order[keys] = key
+	}
+	tries[id]++
+	if (same[id])
+		return
+
+	guest = register("ebx") + 4294967296 * register("ecx")
+	host = row["after", key, what] + 0
+	out = key == io || key == "TOTAL" ? growth(io, what) : 0
+	own = 0
+	if (key == cpuid || key == "TOTAL")
+		own = what == "exits" ? 1 : host - guest - out
+
+	same[id] = register("ebx") >= 0 && host == guest + own + out &&
+		growth(io, "exits") == 1 && plausible(own, what, cpuid)
+	guests[id] = guest
+	hosts[id] = host
+	why[id] = own && out ? sprintf("%d a + %d b", own, out) :
+		own ? sprintf("%d a", own) : out ? sprintf("%d b", out) : "0"
+	left[id] = host - guest - own - out
+}
+
+# One CPUID exit: there must be one, and it costs what the others of the same
+# program did, the reads of a leaf included. Nothing where none is expected.
+function plausible(own, what, cpuid) {
+	if (key != cpuid && key != "TOTAL")
+		return own == 0
+	if (what == "exits")
+		return own == 1
+	return own > 0 && own <= 4 * growth(cpuid, "cycles") / growth(cpuid, "exits")
+}
+
+function report(    i, id, key, what, n, bad, unit) {
+	if (absent) {
+		print "The leaves are not there: this guest's CPUID answers as a stock KVM does."
+		exit 2
+	}
+	for (i = 1; i <= keys; i++)
+		for (unit = 0; unit < 2; unit++) {
+			id = by_order[i] SUBSEP (unit ? "cycles" : "exits")
+			n++
+			bad += !same[id]
+		}
+	if (show) {
+		line("", "", "guest", "host", "host - guest")
+		for (unit = 0; unit < 2; unit++) {
+			what = unit ? "cycles" : "exits"
+			for (i = 1; i <= keys; i++) {
+				key = by_order[i]
+				id = key SUBSEP what
+				line(what, (key == "TOTAL" ? "" : key " ") (key in name ? name[key] : "(never happened)"),
+					sprintf("%.0f", guests[id]), sprintf("%.0f", hosts[id]),
+					same[id] ? why[id] : sprintf("%.0f, not %s", hosts[id] - guests[id], why[id]))
+			}
+		}
+		print ""
+		print "a  the CPUID exit that fetched the answer: counted when its handler has ended"
+		print "b  the exit of the OUT instruction that stopped the guest after the read"
+		print "Each line is a read of its own, with the guest standing still right after it."
+		print ""
+	}
+	if (bad) {
+		printf "NOT identical: %d of %d reads differ by more than that\n", bad, n
+		exit 1
+	}
+	printf "identical: all %d reads, but for the exits named\n", n
+	exit 0
+}
+
+function line(what, name_, guest, host, difference) {
+	printf "%-7s %-22s %16s %16s   %s\n", what, name_, guest, host, difference
+}
