@@ -44,8 +44,9 @@ lint_patches() {
 		[[ -d $TOP/patches/$kernel ]] || continue
 		step "checkpatch --strict: patches/$kernel"
 		dir=$(checkpatch_dir "$kernel")
-		perl "$dir/checkpatch.pl" --strict --no-tree --quiet --terse \
-			--ignore FILE_PATH_CHANGES "$TOP/patches/$kernel"/*.patch
+		# From outside the checkout: a file under git it would take for source.
+		(cd "$dir" && perl ./checkpatch.pl --strict --no-tree --quiet --terse \
+			--ignore FILE_PATH_CHANGES "$TOP/patches/$kernel"/*.patch)
 	done
 }
 
