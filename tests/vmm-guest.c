@@ -398,7 +398,7 @@ static void run_step(struct guest *g, const struct step *s, struct result *r)
 {
 	volatile uint64_t *ticks = &g->ticks;
 	volatile uint8_t *page;
-	uint64_t before;
+	uint64_t before, early;
 	struct regs regs;
 
 	g->skip = s->skip;
@@ -445,11 +445,14 @@ static void run_step(struct guest *g, const struct step *s, struct result *r)
 	case OP_HLT:
 		drain();
 		TIMED(s->count, ({
-			before = *ticks;
-			wrmsr(TSC_DEADLINE, t0 + s->a);
-			do
-				asm volatile("sti; hlt; cli" : : : "memory");
-			while (*ticks == before);
+			do {
+				early = *(volatile uint64_t *)&g->early;
+				before = *ticks;
+				wrmsr(TSC_DEADLINE, rdtsc() + s->a);
+				do
+					guest_halt();
+				while (*ticks == before);
+			} while (early != g->early);
 		}));
 		break;
 	case OP_IPI:				/* physical, fixed, to itself */

@@ -776,6 +776,7 @@ static void count_made(const struct vcpu *v, uint64_t *made)
 	memset(made, 0, KINDS * sizeof(*made));
 	if (opt.bad_entry)
 		return;
+	made[WRMSR] = made[EOI] = v->g->early;	/* again, after an early interrupt */
 	made[opt.done_mmio ? MMIO_ACCESS : IO] = v->user[U_DONE];
 	for (i = 0; i < v->script->steps; i++) {
 		s = &v->script->step[i];

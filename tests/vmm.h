@@ -65,10 +65,11 @@
 #define G_FAULTS	0x08
 #define G_TICKS		0x10
 #define G_T0		0x18
+#define G_EARLY		0x40
 #define G_SVM		0x28
-#define G_STEP		0x40
-#define G_RESULT	0x1040
-#define G_LEAF		0x2040
+#define G_STEP		0x80
+#define G_RESULT	0x1080
+#define G_LEAF		0x2080
 #define G_STACK		0xf000		/* its top */
 
 #define MAX_STEPS	128
@@ -114,6 +115,8 @@ struct guest {
 	uint32_t launched;		/* L1 has entered L2 since VMCLEAR */
 	uint32_t done_mmio;
 	uint64_t digest;		/* of all answers to OP_RANDOM */
+	uint64_t early;			/* HLTs whose interrupt came before them */
+	uint64_t unused[7];
 	struct step step[MAX_STEPS];
 	struct result result[MAX_STEPS];
 	struct leaf leaf[MAX_LEAVES];
@@ -127,6 +130,7 @@ struct guest {
 };
 
 _Static_assert(offsetof(struct guest, t0) == G_T0, "G_T0");
+_Static_assert(offsetof(struct guest, early) == G_EARLY, "G_EARLY");
 _Static_assert(offsetof(struct guest, svm) == G_SVM, "G_SVM");
 _Static_assert(offsetof(struct guest, step) == G_STEP, "G_STEP");
 _Static_assert(offsetof(struct guest, result) == G_RESULT, "G_RESULT");
@@ -144,6 +148,7 @@ void guest_main(struct guest *g);
 /* vmm-guest.S */
 extern const uint64_t guest_vectors[VECTORS];
 extern const uint8_t blob16[], blob16_end[], blob32[], blob32_end[];
+void guest_halt(void);
 void l2_cpuid(void), l2_out(void), l2_leaf(void);
 /* Both take struct regs of vmm-guest.c. */
 int vmx_enter(void *regs, int launch);

@@ -1,0 +1,118 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Promise: the switch exit_cycles and the files exit_cycles_reset neither lose
+# nor invent a count, with a vCPU in user space or halted meanwhile. Off for a
+# while never becomes a long exit.
+# The labs are exact here, so cycles may be asserted.
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/labs.sh"
+
+in_lab <<'EOF'
+switch='/sys/module/kvm/parameters/exit_cycles'
+
+# One vCPU, in user space at each `shell`: what comes before and after is known.
+run switch --at "if [ \$VMM_AT = 1 ]; then echo N; else sleep 0.3; echo Y; fi >$switch" \
+	cpuid=10 shell=1 cpuid=7 shell=1 cpuid=5
+run off-on --at "echo N >$switch; sleep 0.3; echo Y >$switch" cpuid=10 shell=1 cpuid=5
+
+# Reset of each scope while vCPU 0 stands in user space and vCPU 1 has ended;
+# the accounts just before and just after.
+for scope in vm vcpu host; do
+	case $scope in
+	vm) file='$VMM_DIRS/exit_cycles_reset' ;;
+	vcpu) file='$VMM_DIRS/vcpu0/exit_cycles_reset' ;;
+	host) file=exit_cycles_reset ;;
+	esac
+	cat >reset <<-X
+		. ./words
+		sleep 0.2
+		account $scope-host0
+		echo 0 >\$K/$file
+		account $scope-host1
+		accounts $scope-zero
+	X
+	run $scope --vcpus 2 --at '. ./reset' cpuid=10 shell=1 cpuid=7 / cpuid=20
+done
+
+section refused
+for text in 1 '' -1 '0 0' n 0n; do
+	echo "$text" >$K/exit_cycles_reset
+done 2>&1 | sed 's/.*: //'
+section modes
+for file in exit_cycles exit_cycles_hist exit_cycles_reset; do
+	stat -c %a $K/$file
+done
+
+# A halt of half a second that spans them: vCPU 0 does it from user space.
+ticks=$(($(awk -F'[=\t]' '/^# / { print $5 }' $K/exit_cycles) * 500))
+run halt --at 'sleep 0.1' --vcpus 2 --done-mmio shell=1 / hlt:$ticks=1 cpuid=3
+run halt-off-on --at "sleep 0.1; echo N >$switch; echo Y >$switch" --vcpus 2 --done-mmio shell=1 / hlt:$ticks=1 cpuid=3
+run halt-reset --at 'sleep 0.1; echo 0 >/sys/kernel/debug/kvm/$VMM_DIRS/vcpu1/exit_cycles_reset' \
+	--vcpus 2 --done-mmio shell=1 / hlt:$ticks=1 cpuid=3
+run halt-off --at "sleep 0.1; echo N >$switch" --vcpus 2 --done-mmio shell=1 / hlt:$ticks=1 cpuid=3
+EOF
+
+# cells SECTION REASON COLUMN...: numbers of one row.
+cells() {
+	local section=$1 reason=$2 all=()
+	shift 2
+	for column; do
+		all+=("$(cell "$section" "$reason" "$column")")
+	done
+	echo "${all[*]}"
+}
+
+judge_reset() {
+	local scope=$1 dropped=$2 one=$3 zero=$4 rest=$5 section
+	is "$lab reset of $scope: refused nothing" "$(cat "$F/$scope.status" 2>/dev/null)" ''
+	for section in $zero; do
+		is "$lab reset of $scope: $section reads zero, at once" "$(cells "$scope-zero.$section" TOTAL exits cycles total user max) $(key "$scope-zero.$section" open) $(key "$scope-zero.$section" guest)" "0 0 0 0 0 0 0"
+	done
+	is "$lab reset of $scope: the host's CPUID exits are $dropped fewer" \
+		$(($(cell "$scope-host0" $cpuid exits) - $(cell "$scope-host1" $cpuid exits))) "$dropped"
+	is "$lab reset of $scope: what comes later is counted" "$(cell "$scope.vm" $cpuid exits) $(cell "$scope.vm" $io exits)" "$rest"
+	is "$lab reset of $scope: vCPU 1 has" "$(cell "$scope.1" $cpuid exits)" "$one"
+	for section in $scope-host1 $scope.vm $scope.0 $scope.1; do
+		is "$lab $section: the account agrees with itself" "$(insane "$section")" ''
+	done
+}
+
+judge() {
+	local cpuid=10 io=30 hlt=12 section
+	[[ $vendor == vmx ]] || cpuid=114 io=123 hlt=120
+
+	is "$lab switched: CPUID exits while on, none while off" "$(cell switch.vm $cpuid exits)" 15
+	is "$lab switched: OUT exits that began while on" "$(cell switch.vm $io exits)" 2
+	is "$lab off and on in one exit: no other is lost" "$(cells off-on.vm $cpuid exits) $(cells off-on.vm $io exits)" "15 2"
+	for section in switch off-on; do
+		ok "$lab $section: no exit of 0.3 s" test "$(cell $section.vm TOTAL max)" -lt $((300 * $(key $section.vm tsc_khz)))
+		ok "$lab $section: nor 0.3 s in the guest" test "$(key $section.vm guest)" -lt $((300 * $(key $section.vm tsc_khz)))
+		is "$lab $section: the account agrees with itself" "$(insane $section.vm)" ''
+	done
+
+	#          scope dropped  vCPU 1  zero at once  CPUID and OUT exits at the end
+	judge_reset vm 30 0 "vm 0 1" "7 1"
+	judge_reset vcpu 10 20 "0" "27 2"
+	judge_reset host "$(cell host-host0 $cpuid exits)" 0 "vm 0 1" "7 1"
+	is "$lab reset of host: nothing is left" "$(cells host-host1 TOTAL exits cycles total halt user max)" "0 0 0 0 0 0"
+
+	is "$lab only 0 resets" "$(sort -u "$F/refused") $(wc -l <"$F/refused")" "Invalid argument 6"
+	is "$lab modes of the files" "$(xargs <"$F/modes")" "444 444 200"
+
+	ok "$lab halt: half a second" test "$(cell halt.vm $hlt halt)" -gt $((400 * $(key halt.vm tsc_khz)))
+	is "$lab halt, off and on: the exit is counted, its time is not" "$(cells halt-off-on.1 $hlt exits total halt)" "1 0 0"
+	is "$lab halt, off and on: what follows is counted" "$(cell halt-off-on.1 $cpuid exits)" 3
+	is "$lab halt, reset: the exit is dropped" "$(cells halt-reset.1 $hlt exits total halt)" "0 0 0"
+	is "$lab halt, reset: what follows is counted" "$(cell halt-reset.1 $cpuid exits)" 3
+	is "$lab halt, off: the exit is counted, nothing after it" "$(cells halt-off.1 $hlt exits total halt) $(cell halt-off.1 $cpuid exits)" "1 0 0 0"
+	for section in halt halt-off-on halt-reset halt-off; do
+		is "$lab $section: the account agrees with itself" "$(insane $section.vm)" ''
+		ok "$lab $section: less than half a second in the guests" test "$(key $section.vm guest)" -lt $((100 * $(key $section.vm tsc_khz)))
+	done
+}
+
+for one in $LABS; do
+	boot "$one" -x || continue
+	judge
+done
+done_testing

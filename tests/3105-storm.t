@@ -1,0 +1,82 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Promise: under vCPUs that run on two CPUs and move between them, with VMs that
+# come and go, the switch and the resets tear and invent nothing, whoever reads;
+# and when the storm is over, counts are exact again.
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/labs.sh"
+
+in_lab <<'EOF'
+flips=100
+[ "$LAB_MACHINE" != vmx ] || flips=40
+for what in none switch reset; do
+	section storm-$what
+	vmm --stats --migrate --loop 0 --vcpus 2 --after ". ./words; accounts $what" \
+		cpuid=50 out-kernel=20 out-user=5 deadline=3 hlt:20000=2 ept=5 >storm &
+	storm=$!
+	# so that VMs of both kinds, short and shorter, end at any time
+	{
+		while [ ! -e over ]; do
+			vmm --quiet --vms 5 cpuid=20 out-user=3
+			vmm --quiet --vms 5 --vcpus 2 cpuid=3
+		done
+	} &
+	ending=$!
+	while ! grep -q '^vm' storm; do sleep 0.1; done
+	dir=$(awk '$1 == "vm" { print $4 }' storm)
+	i=0
+	while [ $i -lt $flips ]; do
+		i=$((i + 1))
+		case $what:$((i % 3)) in
+		none:*) ;;
+		switch:*) echo N >$P/exit_cycles; echo Y >$P/exit_cycles ;;
+		reset:0) echo 0 >$K/exit_cycles_reset ;;
+		reset:1) echo 0 >$K/$dir/exit_cycles_reset ;;
+		reset:2) echo 0 >$K/$dir/vcpu1/exit_cycles_reset ;;
+		esac
+		cat $K/exit_cycles $K/$dir/exit_cycles_hist >/dev/null
+	done
+	kill $storm
+	wait $storm
+	>over
+	wait $ending
+	rm over
+	cat storm
+	account $what-quiet
+done
+account end0
+run end --vcpus 2 cpuid=211 out-user=23
+account end1
+EOF
+
+judge() {
+	local what vcpu all run
+	for what in none switch reset; do
+		for all in $what.vm $what.0 $what.1 $what-quiet; do
+			is "$lab $all: the account agrees with itself" "$(insane "$all")" ''
+		done
+		for vcpu in 0 1; do
+			run=$(awk -v vcpu=$vcpu '$1 == "time" && $3 == vcpu && $4 == "run" { print $5 }' "$F/storm-$what")
+			all=$(kvm_stat "storm-$what" exits $vcpu)
+			if [[ $what == none ]]; then
+				is "$lab $what: vCPU $vcpu's exits are KVM's own" "$(cell "$what.$vcpu" TOTAL exits)" "$all"
+			else
+				ok "$lab $what: vCPU $vcpu has exits, and no more than KVM's own" \
+					test 0 -lt "$(cell "$what.$vcpu" TOTAL exits)" -a "$(cell "$what.$vcpu" TOTAL exits)" -lt "$all"
+			fi
+			ok "$lab $what: vCPU $vcpu has no more time than there was" \
+				test $(($(key "$what.$vcpu" guest) + $(cell "$what.$vcpu" TOTAL total))) -le "$run"
+		done
+		note "$what: $(kvm_stat "storm-$what" exits) exits, $(cell "$what.vm" TOTAL exits) counted"
+	done
+	is "$lab none: all that the guests made is there" "$(counted storm-none none.vm)" "$(known storm-none)"
+	is "$lab then: exact" "$(counted end end.vm)" "$(known end)"
+	is "$lab then: on the host as well" "$(counted end end1 end0)" "$(known end)"
+	is "$lab then: and KVM's own" "$(cell end.vm TOTAL exits)" "$(kvm_stat end exits)"
+}
+
+for one in $LABS; do
+	boot "$one" -c 2 || continue
+	judge
+done
+done_testing
