@@ -3,7 +3,6 @@
 # deps.sh - installs what is missing of the packages that this project needs.
 #
 #	scripts/deps.sh [GROUP]...	(all of: build lab tool test lint)
-#	scripts/deps.sh 6.12		the source of Linux 6.12 as well
 #
 # With apt-get it installs (sudo when not root), without recommended packages;
 # elsewhere it names what is missing, by Debian's names, and exits with 1.
@@ -27,9 +26,10 @@ needs() {
 	build	cpio			cpio
 	build	xz-utils		xz
 	build	lz4			lz4
+	build	lz4			lz4
 	build	git			git
 	build	linux-source-6.1	/usr/src/linux-source-6.1.tar.xz
-	6.12	linux-source-6.12	/usr/src/linux-source-6.12.tar.xz
+	build	linux-source-6.12	/usr/src/linux-source-6.12.tar.xz
 	lab	gcc			gcc
 	lab	libc6-dev		/usr/include/stdio.h
 	lab	cpio			cpio
@@ -49,9 +49,18 @@ needs() {
 	tool	make			make
 	tool	libc6-dev		/usr/include/stdio.h
 	tool	libsmartcols-dev	/usr/include/libsmartcols/libsmartcols.h
+	tool	libncurses-dev		/usr/include/ncurses.h
+	tool	linux-libc-dev		/usr/include/linux/kvm.h
 	test	perl			prove
 	test	git			git
 	test	gcc			gcc
+	test	jq			jq
+	test	tmux			tmux
+	test	mandoc			mandoc
+	test	prometheus		promtool
+	test	clang			clang
+	test	libclang-rt-14-dev	/usr/lib/llvm-14
+	test	python3			python3
 	lint	shellcheck		shellcheck
 	lint	perl			perl
 	EOF
@@ -100,7 +109,7 @@ main() {
 	((${#groups[@]})) || groups=(build lab tool test lint)
 	for group in "${groups[@]}"; do
 		needs | grep -q "^$group	" ||
-			die "$group: no such group (build lab tool test lint 6.12)"
+			die "$group: no such group (build lab tool test lint)"
 	done
 
 	missing=$(missing_packages "${groups[@]}")

@@ -241,6 +241,11 @@ each() {
 		modules
 		echo "builds: $(git_src show -s --format=%s "$commit")"
 	done
+	"$SRC/scripts/config" --file "$SRC/.config" -d KVM_EXIT_CYCLES
+	modules
+	echo "without KVM_EXIT_CYCLES: builds"
+	"$SRC/scripts/config" --file "$SRC/.config" -e KVM_EXIT_CYCLES
+	modules
 	install_modules patched
 	series_key >"$OUT/patched.key"
 }
