@@ -174,14 +174,14 @@ make_root() {
 	rm -rf "$root"
 }
 
-# With fewer the emulated CPU spends its time on timer interrupts, with more on
-# waiting for the serial port.
-IPS=20000000
+# Instructions a second of the lab's own time: fewer, and timer interrupts take
+# a larger part of them; more, and each byte on the serial port takes more.
+IPS=50000000
 
 # With mwait idle an IPI never wakes Bochs' second CPU, and the TSC frequency in
 # its CPUID is not that of Bochs.
 append() {
-	local words="console=ttyS0,115200 nokaslr norandmaps panic=-1 reboot=t printk.devkmsg=on"
+	local words="console=ttyS0,115200 quiet nokaslr norandmaps panic=-1 reboot=t printk.devkmsg=on"
 	[[ $machine != vmx ]] || words+=" idle=halt tsc_early_khz=$((IPS / 1000))"
 	echo "$words"
 }
@@ -285,7 +285,7 @@ clean_up() {
 }
 
 log_since_modules() {
-	tr -d '\r\0' <"$tmp/console" | sed '1,/^lab: modules$/d'
+	tr -d '\r\0' <"$tmp/console" | sed -n '/^lab: modules$/,$p'
 }
 
 # show_log TEXT: why, and the end of the log; all of it before the modules were

@@ -15,6 +15,9 @@
  * of its debug console takes one line a read: leaf, reason, what was printed.
  * Written through /dev/port, since QEMU's TCG, as the host, lets no guest's
  * program use a port itself (a busy TSS fails its check of the I/O bitmap).
+ *
+ * The other vCPUs are taken offline first: they would go on for the moment that
+ * QEMU needs to stop them.
  */
 #define _GNU_SOURCE
 #include <err.h>
@@ -28,6 +31,7 @@
 
 enum { PVPANIC = 0x505, DEBUGCON = 0xe9 };
 enum { MAX_READS = 64 };
+enum { SETTLE = 100 * 1000 };	/* us: timers that ran out while we stood still */
 
 struct read {
 	char *leaf, *reason;
@@ -81,6 +85,22 @@ static void print_leaf(const struct read *read_, char *text, size_t size)
 	wait(NULL);
 }
 
+/* While QEMU stops the VM, nothing must go on beside us. */
+static void sleep_others(void)
+{
+	char path[64];
+	long cpu, n = sysconf(_SC_NPROCESSORS_CONF);
+
+	for (cpu = 1; cpu < n; cpu++) {
+		FILE *online;
+
+		snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%ld/online", cpu);
+		online = fopen(path, "w");
+		if (!online || fputs("0", online) < 0 || fclose(online))
+			err(1, "%s", path);
+	}
+}
+
 static int parse(char *list, struct read *reads)
 {
 	char *item;
@@ -106,6 +126,7 @@ int main(void)
 		errx(1, "READS is not set");
 	n = parse(list, reads);
 
+	sleep_others();
 	CPU_ZERO(&first);
 	CPU_SET(0, &first);
 	if (sched_setaffinity(0, sizeof(first), &first) ||
@@ -119,6 +140,7 @@ int main(void)
 		char *answer;
 
 		stop();
+		usleep(SETTLE);
 		print_leaf(&reads[i], text, sizeof(text));
 
 		/* "CPU:\n   0x4ffffffe 0x00: eax=... edx=...\n" */

@@ -115,7 +115,10 @@ show_host() {
 # shellcheck disable=SC2317 # called by the trap
 clean_up() {
 	local status=$?
-	[[ ! $vm ]] || { kill "$vm" && wait "$vm"; } 2>/dev/null || true
+	if [[ $vm ]]; then
+		echo '{"execute":"quit"}' >&5
+		wait "$vm" || true
+	fi
 	rm -rf "$tmp"
 	exit "$status"
 }
