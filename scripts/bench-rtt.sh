@@ -17,7 +17,7 @@
 # The exits, as vmm calls them. The first step of each list warms up: the last of
 # a name is what counts.
 STEPS="cpuid=100 cpuid=5000 out-kernel=2000 out-user=2000 rdmsr=2000 wrmsr-fast=2000 hlt=300 ept=2000"
-LEAVES="cpuid=100 cpuid=5000 cpuid:0x4fffffff=5000 cpuid:0x4ffffffe=5000 cpuid:0x4ffffffd:10=5000 cpuid:0x4ffffffc:10=5000"
+LEAVES="cpuid=100 cpuid=5000 cpuid:0x4fffffff=5000 cpuid:0x4ffffffe=5000 cpuid:0x4ffffffd:REASON=5000 cpuid:0x4ffffffc:REASON=5000"
 
 measure() {
 	local machine=$1 kernel=$2
@@ -66,7 +66,8 @@ main() {
 		measure off $STEPS
 		echo Y >\$P
 		measure on $STEPS
-		measure leaves $LEAVES
+		if grep -q vmx /proc/cpuinfo; then reason=10; else reason=0x72; fi
+		measure leaves \$(echo "$LEAVES" | sed "s/REASON/\$reason/g")
 	EOF
 	printf 'lab\texit\tstock\toff\ton\toff adds\ton adds\n' >"$tmp/table"
 	for one in "${labs[@]}"; do
