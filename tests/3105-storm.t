@@ -7,10 +7,17 @@
 . "$(dirname "$0")/labs.sh"
 
 in_lab <<'EOF'
+WHATS="none switch reset"
+# QEMU's TCG can go on with an int3 that another CPU has just taken out of the
+# code: with two CPUs a switch under load can hang it.
+[ "$LAB_MACHINE" != svm ] || WHATS=$([ "$(nproc)" = 1 ] && echo switch || echo none reset)
+section whats
+echo $WHATS
 flips=100
 [ "$LAB_MACHINE" != vmx ] || flips=40
-for what in none switch reset; do
+for what in $WHATS; do
 	section storm-$what
+	rm -f storm
 	vmm --stats --migrate --loop 0 --vcpus 2 --after ". ./words; accounts $what" \
 		cpuid=50 out-kernel=20 out-user=5 deadline=3 hlt:20000=2 ept=5 >storm &
 	storm=$!
@@ -22,7 +29,7 @@ for what in none switch reset; do
 		done
 	} &
 	ending=$!
-	while ! grep -q '^vm' storm; do sleep 0.1; done
+	while ! grep -qs "^vm" storm; do sleep 0.1; done
 	dir=$(awk '$1 == "vm" { print $4 }' storm)
 	i=0
 	while [ $i -lt $flips ]; do
@@ -51,7 +58,7 @@ EOF
 
 judge() {
 	local what vcpu all run
-	for what in none switch reset; do
+	for what in $(<"$F/whats"); do
 		for all in $what.vm $what.0 $what.1 $what-quiet; do
 			is "$lab $all: the account agrees with itself" "$(insane "$all")" ''
 		done
@@ -69,7 +76,8 @@ judge() {
 		done
 		note "$what: $(kvm_stat "storm-$what" exits) exits, $(cell "$what.vm" TOTAL exits) counted"
 	done
-	is "$lab none: all that the guests made is there" "$(counted storm-none none.vm)" "$(known storm-none)"
+	[[ ! -f $F/none.vm ]] ||
+		is "$lab none: all that the guests made is there" "$(counted storm-none none.vm)" "$(known storm-none)"
 	is "$lab then: exact" "$(counted end end.vm)" "$(known end)"
 	is "$lab then: on the host as well" "$(counted end end1 end0)" "$(known end)"
 	is "$lab then: and KVM's own" "$(cell end.vm TOTAL exits)" "$(kvm_stat end exits)"
@@ -77,6 +85,9 @@ judge() {
 
 for one in $LABS; do
 	boot "$one" -c 2 || continue
+	judge
+	[[ $machine == svm ]] || continue
+	boot "$one" -c 1 || continue
 	judge
 done
 done_testing

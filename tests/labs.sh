@@ -60,6 +60,7 @@ boot() {
 	local status=0
 	machine=${1%:*} kernel=${1#*:} lab="${1/:/ }:" F=$T/${1/:/-}
 	shift
+	rm -rf "$F"
 	mkdir "$F"
 	"$TOP/scripts/lab.sh" -m "$machine" -k "$kernel" "$@" -a "$T/vmm" -a "$T/facts" \
 		-- sh facts >"$F/all" 2>"$F/stderr" || status=$?
