@@ -245,15 +245,20 @@ start_qemu() {
 	run_machine TERM qemu-system-x86_64 "${options[@]}"
 }
 
-# run_machine SIGNAL COMMAND...: in the background, so that a signal to us is
-# taken while we wait. Its status, 124 where time was up.
+# run_machine SIGNAL COMMAND...: until it ends, in the background so that a
+# signal to us is taken meanwhile. Its status, 124 where time was up. When
+# nobody reads our output any more, that is the end of all of it.
 run_machine() {
-	local status=0
+	local status=0 ended=''
 	stop=$1
 	shift
 	timeout -s "$stop" -k 5 "$seconds" "$@" </dev/null >"$tmp/machine.out" 2>&1 3>&- &
 	running=$!
-	wait "$running" || status=$?
+	wait -n -p ended "$running" "$reader" || status=$?
+	if [[ $ended == "$reader" ]]; then
+		reader=''
+		exit "$status"
+	fi
 	running=''
 	return "$status"
 }
@@ -269,9 +274,11 @@ start_output() {
 }
 
 end_output() {
+	local status=0
 	exec 3>&-
-	wait "$reader" || true
+	wait "$reader" || status=$?
 	reader=''
+	((status == 0)) || exit "$status"
 }
 
 # shellcheck disable=SC2317 # called by the trap
