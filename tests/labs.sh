@@ -163,12 +163,12 @@ insane() {
 # reasons KERNEL VENDOR: "NUMBER NAME" of all that this kernel's table names,
 # without the software codes that never stand in exit_code.
 reasons() {
-	gcc -x c -I "${XDG_CACHE_HOME:-$HOME/.cache}/exit_cycles/$1/src/arch/x86/include/uapi" \
-		-o "$T/reasons" - <<-EOF
+	local uapi=${XDG_CACHE_HOME:-$HOME/.cache}/exit_cycles/$1/src/arch/x86/include/uapi
+	gcc -x c -o "$T/reasons" - <<-EOF
 		#include <stdio.h>
 		#include <asm/kvm.h>
-		#include <asm/vmx.h>
-		#include <asm/svm.h>
+		#include "$uapi/asm/vmx.h"
+		#include "$uapi/asm/svm.h"
 		int main(void)
 		{
 			struct { unsigned int reason; const char *name; } r[] = { ${2^^}_EXIT_REASONS };
