@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # deps.sh - installs what is missing of the packages that this project needs.
 #
-#	scripts/deps.sh [GROUP]...	(all of: build lab tool test lint)
+#	scripts/deps.sh [GROUP]...	(build lab tool test lint; bench when asked)
 #
 # With apt-get it installs (sudo when not root), without recommended packages;
 # elsewhere it names what is missing, by Debian's names, and exits with 1.
@@ -63,6 +63,13 @@ needs() {
 	test	python3			python3
 	lint	shellcheck		shellcheck
 	lint	perl			perl
+	bench	gcc			gcc
+	bench	libc6-dev		/usr/include/stdio.h
+	bench	git			git
+	bench	clang			clang
+	bench	libbpf-dev		/usr/include/bpf/libbpf.h
+	bench	linux-perf		perf
+	bench	gnuplot-nox		gnuplot
 	EOF
 }
 
@@ -109,7 +116,7 @@ main() {
 	((${#groups[@]})) || groups=(build lab tool test lint)
 	for group in "${groups[@]}"; do
 		needs | grep -q "^$group	" ||
-			die "$group: no such group (build lab tool test lint)"
+			die "$group: no such group (build lab tool test lint bench)"
 	done
 
 	missing=$(missing_packages "${groups[@]}")

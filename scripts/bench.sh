@@ -1,0 +1,196 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only
+# bench.sh - what the account of exits costs, beside what people would use
+# instead.
+#
+# Usage: scripts/bench.sh [--csv] [-o FOLDER] [PART]... [MACHINE:KERNEL]...
+#
+#   exits   the same guest loop in exact labs, on stock modules, patched ones (off
+#           and on), and stock ones watched by ftrace, BPF and perf: what each adds
+#           to an exit, and what each delivers
+#   reads   what a leaf and a file cost to read, with 1 to 1000 vCPUs
+#   boot    the same Linux guest boots in real QEMU, stock and patched
+#   scale   the accounting step, from the series' own header, on this machine's
+#           CPUs: 1 and 2 threads
+#   model   its RDTSCs and cache lines
+#
+# All parts and all labs (vmx and svm, each kernel) unless named. Tables on
+# standard output, or with --csv the numbers: part, lab, way, item, metric, value.
+# -o keeps them, as bench.csv, and draws exits as bench.svg. In the labs a tick
+# of the TSC is an instruction; only scale is in cycles, and depends on the machine.
+# ROUNDS in the environment: boots a lab, 3.
+
+# shellcheck source=scripts/common.sh
+. "${BASH_SOURCE[0]%/*}/common.sh"
+
+BENCH=$TOP/scripts/bench
+parts=() labs=() csv='' folder=''
+
+usage() {
+	sed -n '3,/^$/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+}
+
+parse() {
+	local kernel
+	while (($#)); do
+		case $1 in
+		--csv) csv=1 ;;
+		-o) folder=${2:?-o: the folder is missing}; shift ;;
+		-h | --help) usage; exit 0 ;;
+		exits | reads | boot | scale | model) parts+=("$1") ;;
+		vmx:* | svm:*)
+			[[ " $KERNELS " == *" ${1#*:} "* ]] || die "$1: no such kernel (one of: $KERNELS)"
+			labs+=("$1") ;;
+		*) die "$1: not understood (-h shows the usage)" ;;
+		esac
+		shift
+	done
+	((${#parts[@]})) || parts=(exits reads boot scale model)
+	if ((!${#labs[@]})); then
+		for kernel in $KERNELS; do
+			[[ ! -d $TOP/patches/$kernel ]] || labs+=("vmx:$kernel" "svm:$kernel")
+		done
+	fi
+	((${#labs[@]})) || die "patches/: no series there"
+	[[ ! $folder ]] || mkdir -p "$folder"
+}
+
+has() {
+	[[ " ${parts[*]} " == *" $1 "* ]]
+}
+
+build_lab_programs() {
+	local warn=(-O2 -Wall -Wextra -Werror)
+	gcc -static -no-pie -O2 -o "$tmp/vmm" "$TOP"/tests/vmm{.c,-guest.c,-guest.S} -pthread
+	gcc "${warn[@]}" -static -o "$tmp/ticks" "$BENCH/ticks.c"
+	has exits || return 0
+	# The kernel's headers are where the compiler of this machine looks.
+	clang "${warn[@]}" -g -target bpf "-I/usr/include/$(gcc -print-multiarch)" -c \
+		-o "$tmp/kvmexits.o" "$BENCH/kvmexits.bpf.c"
+	gcc "${warn[@]}" -o "$tmp/bpf-exits" "$BENCH/bpf-exits.c" -lbpf
+}
+
+# The step, from the header as the series makes it.
+build_step() {
+	local header=arch/x86/kvm/exit_cycles.h shims=$tmp/step name
+	mkdir -p "$shims"/{linux,asm}
+	for name in linux/{jump_label,kvm_host}.h asm/{local64,tsc}.h; do
+		: >"$shims/$name"
+	done
+	(cd "$shims" && git apply --include=$header "$TOP/patches/${labs[0]#*:}"/*.patch)
+	[[ -s $shims/$header ]] || die "patches/${labs[0]#*:}: no $header in the series"
+	set -- -std=gnu11 -O2 -Wall -Wextra -Werror -I"$shims" -I"$shims/${header%/*}" -I"$BENCH" "$BENCH/step.c" -pthread
+	gcc "$@" -o "$tmp/step-scale"
+	gcc "$@" -DCOUNT_RDTSC -o "$tmp/step-model"
+}
+
+# run_lab LAB OUT LAB-OPTION... -- COMMAND...
+run_lab() {
+	local lab=$1 out=$2
+	shift 2
+	"$TOP/scripts/lab.sh" -m "${lab%:*}" -k "${lab#*:}" -x "$@" >"$out" ||
+		die "$lab: the lab failed (see above; $(tail -n 1 "$out"))"
+}
+
+facts() {
+	awk -v part="$1" -v lab="$2" -f "$BENCH/facts.awk" >>"$tmp/facts"
+}
+
+# Both parts in one boot.
+bench_exits() {
+	local lab=$1 part inside=() file
+	for part in exits reads; do
+		! has "$part" || inside+=("$part")
+	done
+	((${#inside[@]})) || return 0
+	step "$lab: ${inside[*]}"
+	set -- -t 1200 -a "$tmp/vmm" -a "$tmp/ticks" -a "$BENCH/exits.sh" -a "$BENCH/reads.sh"
+	if has exits; then
+		set -- "$@" -a "$tmp/bpf-exits" -a "$tmp/kvmexits.o" -a "$(type -P perf)"
+	fi
+	# shellcheck disable=SC2016 # the lab's shell expands it
+	run_lab "$lab" "$tmp/out" "$@" -- \
+		sh -e -c 'for part; do echo "== $part"; sh "$part.sh"; done' sh "${inside[@]}"
+	for part in "${inside[@]}"; do
+		sed -n "/^== $part\$/,/^== /{/^== /!p}" "$tmp/out" | facts "$part" "${lab/:/ }"
+	done
+}
+
+bench_boot() {
+	local lab=$1 kernel=${1#*:} file
+	step "$lab: boot, ${ROUNDS:-3} rounds"
+	set -- -M 1536 -t 1800
+	for file in "$(type -P bash)" "$(type -P qemu-system-x86_64)" "$tmp/ticks" "$BENCH/boot.sh" \
+		"$TOP"/scripts/{common,run-vm}.sh "$CACHE/$kernel/out/bzImage" "$tmp/initrd" \
+		/usr/share/seabios/bios-256k.bin /usr/share/qemu/{kvmvapic,linuxboot_dma}.bin; do
+		set -- "$@" -a "$file"
+	done
+	run_lab "$lab" "$tmp/out" "$@" -- bash ./boot.sh "${ROUNDS:-3}" bzImage initrd
+	facts boot "${lab/:/ }" <"$tmp/out"
+}
+
+# The SVG's data: a file for each lab.
+plot() {
+	local lab names=()
+	mkdir "$tmp/plot"
+	for lab in "${labs[@]}"; do
+		names+=("${lab/:/-}")
+		awk -F'\t' -v OFS='\t' -v lab="${lab/:/ }" '
+			$1 == "exits" && $2 == lab && $5 == "smallest" {
+				v[$3, $4] = $6
+				if ($3 == "stock") item[++n] = $4
+			}
+			END {
+				print "exit", "off", "on", "hist", "events", "bpf", "perf"
+				for (i = 1; i <= n; i++) {
+					printf "%s", item[i]
+					m = split("off on hist events bpf perf", way, " ")
+					for (j = 1; j <= m; j++)
+						printf "\t%d", v[way[j], item[i]] - v["stock", item[i]]
+					print ""
+				}
+			}' "$tmp/facts" >"$tmp/plot/${lab/:/-}"
+	done
+	gnuplot -e "data='$tmp/plot'; labs='${names[*]}'; out='$1'" "$BENCH/plot.gp"
+}
+
+main() {
+	local lab
+	parse "$@"
+	"$TOP/scripts/deps.sh" lab bench >&2
+	tmp=$(mktemp -d)
+	trap 'rm -rf "$tmp"' EXIT
+	trap 'exit 130' INT TERM
+	: >"$tmp/facts"
+	build_lab_programs
+	! has boot || "$TOP/scripts/guest-initrd.sh" "$tmp/initrd" true
+	for lab in "${labs[@]}"; do
+		bench_exits "$lab"
+		! has boot || bench_boot "$lab"
+	done
+	if has scale || has model; then
+		build_step
+	fi
+	if has scale; then
+		step "scale"
+		"$tmp/step-scale" scale 3000 >"$tmp/out"
+		facts scale host <"$tmp/out"
+	fi
+	! has model || "$tmp/step-model" model | sed 's/^model	//' | facts model host
+
+	{
+		printf 'part\tlab\tway\titem\tmetric\tvalue\n'
+		cat "$tmp/facts"
+	} | tr '\t' , >"$tmp/bench.csv"
+	if [[ $csv ]]; then
+		cat "$tmp/bench.csv"
+	else
+		awk -f "$BENCH/table.awk" "$tmp/facts"
+	fi
+	if [[ $folder ]]; then
+		cp "$tmp/bench.csv" "$folder/"
+		! has exits || plot "$folder/bench.svg"
+	fi
+}
+
+main "$@"

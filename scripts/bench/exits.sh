@@ -1,0 +1,113 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=dash # that is, with local, as busybox has it
+# exits.sh - in the lab: the same guest loop under each way to watch exits, and
+# what each way has to show for it. Started by scripts/bench.sh.
+#
+# Lines of fields between tabs on standard output, the first one the way:
+#	WAY step|known|made ...		what vmm says (tests/vmm.c)
+#	WAY counted REASON N		what the way counted, a number or a name
+#	WAY virtual Y|N			whether the APIC is virtualized, and EOIs are no exits
+#	WAY lost N			events that the way lost, as it says itself
+#	WAY bytes BYTES EXITS		written for how many exits
+set -e
+
+TRACE=/sys/kernel/debug/tracing
+ACCOUNT=/sys/kernel/debug/kvm/exit_cycles
+SWITCH=/sys/module/kvm/parameters/exit_cycles
+HIST=hist:keys=exit_reason
+
+# The first step of a name warms up, the last one counts.
+cat >loop <<-X
+	vmm cpuid=100 cpuid=20000 out-kernel=2000 out-user=2000 wrmsr-fast=2000 ept=2000
+	vmm hlt=30 hlt=300
+X
+
+say() {
+	local way=$1
+	shift
+	printf '%s' "$way"
+	printf '\t%s' "$@"
+	echo
+}
+
+# run WAY [COMMAND...]: the loop, as the last words of a command.
+run() {
+	local way=$1
+	shift
+	"$@" sh loop >out
+	sed -n "s/^\(step\|known\|made\)/$way	&/p" out
+}
+
+hist() {
+	echo "$HIST" >$TRACE/events/kvm/kvm_exit/trigger
+	run hist
+	sed -n 's/^{ exit_reason: *\([0-9]*\) } hitcount: *\([0-9]*\)$/hist	counted	\1	\2/p' \
+		$TRACE/events/kvm/kvm_exit/hist
+	say hist lost "$(sed -n 's/^ *Dropped: *//p' $TRACE/events/kvm/kvm_exit/hist)"
+	say hist bytes 0 1
+	echo "!$HIST" >$TRACE/events/kvm/kvm_exit/trigger
+}
+
+# Nobody reads meanwhile: the kernel's default buffer.
+events() {
+	echo >$TRACE/trace
+	echo 1 >$TRACE/events/kvm/kvm_exit/enable
+	echo 1 >$TRACE/events/kvm/kvm_entry/enable
+	run events
+	echo 0 >$TRACE/events/kvm/kvm_exit/enable
+	echo 0 >$TRACE/events/kvm/kvm_entry/enable
+	awk '/ kvm_exit: / { sub(/.* reason (EXIT_)?/, ""); n[$1]++ }
+		END { for (r in n) print "events\tcounted\t" r "\t" n[r] }' $TRACE/trace
+	awk -F': ' '{ v[$1] = $2 }
+		END {
+			print "events\tlost\t" v["overrun"] + v["commit overrun"] + v["dropped events"]
+			print "events\tbytes\t" v["bytes"] "\t" v["entries"] / 2
+		}' $TRACE/per_cpu/cpu0/stats
+	echo >$TRACE/trace
+}
+
+perf_stat() {
+	local samples
+	run perf perf kvm stat record -a -o perf.data 2>perf.log || { cat perf.log; exit 1; }
+	perf kvm -i perf.data stat report >perf.txt 2>&1
+	awk '$3 ~ /^[0-9.]+%$/ { print "perf\tcounted\t" $1 "\t" $2; n += $2 } END { print n + 0 >"samples" }' perf.txt
+	samples=$(cat samples)
+	[ "$samples" -gt 0 ] || { cat perf.txt; exit 1; }
+	perf script -i perf.data --show-lost-events 2>/dev/null |
+		awk '/PERF_RECORD_LOST/ { n += $NF } END { print "perf\tlost\t" n + 0 }'
+	say perf bytes "$(stat -c %s perf.data)" "$samples"
+	rm -f perf.data
+}
+
+bpf() {
+	echo 1 >/proc/sys/net/core/bpf_jit_enable
+	run bpf bpf-exits kvmexits.o bpf.out
+	sed 's/^/bpf	/' bpf.out
+	say bpf bytes 0 1
+}
+
+off() {
+	lab-modules load patched
+	echo N >$SWITCH
+	run off
+}
+
+on() {
+	echo Y >$SWITCH
+	echo 0 >"${ACCOUNT}_reset"
+	run on
+	awk -F'\t' '$1 ~ /^[0-9]+$/ { print "on\tcounted\t" $1 "\t" $3 }' $ACCOUNT
+	say on lost 0
+	say on bytes 0 1
+}
+
+lab-modules load stock
+# Where it is not, each EOI is a WRMSR exit.
+say stock virtual "$(cat /sys/module/kvm_intel/parameters/enable_apicv /sys/module/kvm_amd/parameters/avic 2>/dev/null)"
+# Once unseen: the machine warms up.
+sh loop >out
+run stock
+for way in hist events bpf perf_stat off on; do
+	$way
+done

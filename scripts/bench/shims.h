@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * shims.h - what the series' arch/x86/kvm/exit_cycles.h needs of the kernel, so
+ * that step.c can compile it in user space. Included first; the headers that it
+ * includes are empty files.
+ *
+ * The two keys are on for good: a static key is a NOP in the kernel, nothing here.
+ */
+#ifndef SHIMS_H
+#define SHIMS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CONFIG_KVM_EXIT_CYCLES		1
+
+typedef uint16_t u16;
+typedef uint32_t u32;
+typedef uint64_t u64;
+typedef int64_t s64;
+
+#undef __always_inline
+#define __always_inline			inline __attribute__((always_inline))
+#define ____cacheline_aligned		__attribute__((aligned(64)))
+#define __read_mostly
+#define likely(x)			__builtin_expect(!!(x), 1)
+#define unlikely(x)			__builtin_expect(!!(x), 0)
+#define BIT_ULL(n)			(1ull << (n))
+#define S64_MAX				INT64_MAX
+#define DECLARE_STATIC_KEY_TRUE(key)	extern int key
+#define static_branch_likely(key)	1
+
+typedef struct { s64 counter; } local64_t;
+
+/* As arch/x86/include/asm/local.h has them: one instruction, no lock prefix. */
+static __always_inline void local64_inc(local64_t *l)
+{
+	asm volatile("incq %0" : "+m" (l->counter));
+}
+
+static __always_inline void local64_add(s64 i, local64_t *l)
+{
+	asm volatile("addq %1, %0" : "+m" (l->counter) : "er" (i));
+}
+
+static __always_inline unsigned long __fls(unsigned long word)
+{
+	return 63 - __builtin_clzl(word);
+}
+
+extern unsigned long rdtscs;
+
+/* Counted where step.c wants to know how many there are. */
+static __always_inline u64 rdtsc(void)
+{
+#ifdef COUNT_RDTSC
+	rdtscs++;
+#endif
+	return __builtin_ia32_rdtsc();
+}
+
+struct list_head { struct list_head *next, *prev; };
+struct rcu_head { struct rcu_head *next; void (*func)(struct rcu_head *head); };
+struct kvm;
+struct kvm_exit_cycles;
+
+/* The two fields that the series adds to kvm_vcpu_arch, in the order it does. */
+struct kvm_vcpu {
+	struct {
+		u64 exit_tsc;
+		struct kvm_exit_cycles *exit_cycles;
+	} arch;
+};
+
+typedef enum { EXIT_FASTPATH_NONE, EXIT_FASTPATH_REENTER_GUEST } fastpath_t;
+
+#endif
