@@ -6,6 +6,10 @@
 # All stands under usr/, with /bin, /sbin, /lib and /lib64 links into it, as on
 # the distributions of today: a path of an older one leads there as well.
 
+# The time of every file, and of the lab's clock: exact labs repeat to the
+# instruction only from the same bytes.
+EPOCH=1700000000
+
 # stage_base ROOT: the folders that every root has, and busybox.
 stage_base() {
 	local busybox name
@@ -70,11 +74,12 @@ quote() {
 	done
 }
 
-# pack ROOT: a cpio on standard output, in a fixed order. Not compressed: an
-# emulated CPU copies quicker than it unpacks.
+# pack ROOT: a cpio on standard output, the same for the same files. Not
+# compressed: an emulated CPU copies quicker than it unpacks.
 pack() {
 	(
 		cd "$1" || exit
+		find . -exec touch -h -d "@$EPOCH" {} +
 		find . -mindepth 1 -print0 | sort -z |
 			cpio -0 -o -H newc -R 0:0 --reproducible --quiet
 	)

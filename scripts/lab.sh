@@ -195,11 +195,12 @@ start_bochs() {
 	((cpus == 1)) || smp=count=$cpus:1:1
 	mkdir "$tmp/cd"
 	cp /usr/lib/ISOLINUX/isolinux.bin /usr/lib/syslinux/modules/bios/ldlinux.c32 "$tmp/cd/"
-	ln "$out/bzImage" "$tmp/cd/linux" 2>/dev/null || cp "$out/bzImage" "$tmp/cd/linux"
+	cp "$out/bzImage" "$tmp/cd/linux"
 	mv "$tmp/initrd" "$tmp/cd/initrd"
 	printf '%s\n' "DEFAULT lab" "LABEL lab" "KERNEL linux" \
 		"APPEND initrd=initrd $(append)" >"$tmp/cd/isolinux.cfg"
-	quietly "$tmp/iso.log" xorriso -as mkisofs -quiet -o "$tmp/cd.iso" -b isolinux.bin \
+	touch -h -d "@$EPOCH" "$tmp"/cd{/*,}
+	quietly "$tmp/iso.log" env SOURCE_DATE_EPOCH="$EPOCH" xorriso -as mkisofs -quiet -o "$tmp/cd.iso" -b isolinux.bin \
 		-c boot.cat -no-emul-boot -boot-load-size 4 -boot-info-table "$tmp/cd"
 	rm -rf "$tmp/cd"
 
@@ -210,7 +211,7 @@ start_bochs() {
 		display_library: term
 		cpu: model=broadwell_ult, $smp, ips=$IPS, reset_on_triple_fault=0
 		memory: guest=$megs, host=$megs
-		clock: sync=none, time0=1700000000
+		clock: sync=none, time0=$EPOCH
 		romimage: file=/usr/share/bochs/BIOS-bochs-latest, options=fastboot
 		vgaromimage: file=/usr/share/vgabios/vgabios.bin
 		ata0-master: type=cdrom, path=$tmp/cd.iso, status=inserted
@@ -241,7 +242,7 @@ start_qemu() {
 	else
 		options+=(-accel tcg -cpu max)
 	fi
-	[[ ! $exact ]] || options+=(-icount "shift=0,sleep=off" -rtc "base=2023-11-14,clock=vm")
+	[[ ! $exact ]] || options+=(-icount "shift=0,sleep=off" -rtc "base=$(date -u -d "@$EPOCH" +%FT%T),clock=vm")
 	run_machine TERM qemu-system-x86_64 "${options[@]}"
 }
 
