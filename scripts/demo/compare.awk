@@ -11,12 +11,11 @@
 # ended, and the OUT instruction that stops the guest. They are counted, not
 # assumed: a read that anything else fell into is not identical; it is made
 # again, and its first identical one counts.
-# Exit status: 0 all identical, 1 not, 2 the leaves are not there, 3 not READS.
+# Exit status: 0 all identical, 1 not, 3 not READS, 4 the leaves are
+# not there.
 
 BEGIN {
 	FS = "\t"
-	reads = 0
-	made[0] = split("", first)
 }
 
 # read	0x4ffffffc	10	0x4ffffffc 0x0a: eax=0x00000000 ebx=0x0001e240 ...
@@ -53,7 +52,7 @@ NF >= 4 {
 
 END {
 	finish()
-	if (!count) {
+	if (!keys && !absent) {
 		print "compare: no reads"
 		exit 3
 	}
@@ -83,7 +82,6 @@ function growth(key, what) {
 function finish(    id, what, cpuid, io, guest, host, own, out) {
 	if (leaf == "")
 		return
-	count++
 	cpuid = vendor == "svm" ? 114 : 10
 	io = vendor == "svm" ? 123 : 30
 
@@ -109,13 +107,16 @@ function finish(    id, what, cpuid, io, guest, host, own, out) {
 	if (key == cpuid || key == "TOTAL")
 		own = what == "exits" ? 1 : host - guest - out
 
-	same[id] = register("ebx") >= 0 && host == guest + own + out &&
-		growth(io, "exits") == 1 && plausible(own, what, cpuid)
+	same[id] = register("ebx") >= 0 && host == guest + own + out && growth(io, "exits") == 1 && plausible(own, what, cpuid)
 	guests[id] = guest
 	hosts[id] = host
-	why[id] = own && out ? sprintf("%d a + %d b", own, out) :
-		own ? sprintf("%d a", own) : out ? sprintf("%d b", out) : "0"
-	left[id] = host - guest - own - out
+	why[id] = explain(own, out)
+}
+
+function explain(own, out) {
+	if (own && out)
+		return sprintf("%.0f a + %.0f b", own, out)
+	return own ? sprintf("%.0f a", own) : out ? sprintf("%.0f b", out) : "0"
 }
 
 # One CPUID exit: there must be one, and it costs what the others of the same
@@ -131,7 +132,7 @@ function plausible(own, what, cpuid) {
 function report(    i, id, key, what, n, bad, unit) {
 	if (absent) {
 		print "The leaves are not there: this guest's CPUID answers as a stock KVM does."
-		exit 2
+		exit 4
 	}
 	for (i = 1; i <= keys; i++)
 		for (unit = 0; unit < 2; unit++) {
