@@ -27,6 +27,10 @@ check:
 lint:
 	@scripts/lint.sh
 
+bench: tool
+	@scripts/bench.sh $(BENCH)
+	@tests/bench-exitdump.sh
+
 kernel:
 	@scripts/deps.sh
 	@for k in $(KERNELS); do scripts/kernel.sh -k $$k build || exit; done
@@ -40,7 +44,8 @@ help:
 	@echo 'make test      all tests, the lab included (most of an hour, cold)'
 	@echo 'make check     the tests that need no lab (under a minute)'
 	@echo 'make lint      shellcheck, checkpatch, compiler warnings'
+	@echo 'make bench     what it costs, beside perf, ftrace, BPF (options: BENCH=-h)'
 	@echo 'make kernel    the lab kernels and their modules, into the cache'
 	@echo 'make install   exitdump and its manual (PREFIX, DESTDIR)'
 
-.PHONY: all tool demo test check lint kernel install clean help
+.PHONY: all tool demo test check lint bench kernel install clean help
