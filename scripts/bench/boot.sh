@@ -14,7 +14,7 @@
 . "${BASH_SOURCE[0]%/*}/common.sh"
 
 boot() {
-	ticks run bash ./run-vm.sh -m 256 -k "$2" -i "$3" </dev/null >log 2>ticks.log ||
+	ticks run bash ./run-vm.sh -c 1 -m 256 -k "$2" -i "$3" </dev/null >log 2>ticks.log ||
 		die "the VM failed: $(tail -n 3 log ticks.log)"
 	grep -q '^guest: Linux .* is up' log || die "the guest did not come up: $(tail -n 3 log)"
 	printf '%s\t%s\n' "$1" "$(tail -n 1 ticks.log)"
