@@ -36,7 +36,7 @@ parse() {
 }
 
 main() {
-	local guest=$TOP/scripts/demo/guest.c qemu bring file seconds=${DEMO_T:-900}
+	local guest=$TOP/scripts/demo/guest.c qemu bring file seconds=1800
 	parse "$@"
 	"$TOP/scripts/deps.sh" build lab tool >&2
 	"$TOP/scripts/kernel.sh" -k "$kernel" build >&2

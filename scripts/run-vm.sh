@@ -91,20 +91,26 @@ boot_kernel() {
 		"$TOP/scripts/kernel.sh" -k 6.1 build >&2
 		kernel=$CACHE/6.1/out/bzImage
 	fi
+	readable "$kernel"
 	if [[ ! $initrd ]]; then
+		[[ -x $TOP/scripts/guest-initrd.sh ]] ||
+			die "no -i INITRD, and no scripts/guest-initrd.sh here to make one"
 		initrd=$tmp/initrd
 		"$TOP/scripts/guest-initrd.sh" "$initrd"
 	fi
-	readable "$kernel"
 	readable "$initrd"
 	options+=(-kernel "$kernel" -initrd "$initrd"
 		-append "console=ttyS0 quiet panic=-1 $parameters")
 }
 
+# shellcheck disable=SC2054 # commas are QEMU's own
 # The tools' disk: cpuid with its libraries and its loader.
 make_tools() {
 	local cpuid library
-	cpuid=$(type -P cpuid) || die "cpuid: not found (scripts/deps.sh lab installs it)"
+	if ! cpuid=$(type -P cpuid) || ! type -P ldd >/dev/null; then
+		echo "$PROGRAM: no cpuid or no ldd here, so no disk with tools" >&2
+		return
+	fi
 	mkdir "$tmp/tools"
 	while read -r library; do
 		cp -L "$library" "$tmp/tools/"
@@ -116,15 +122,16 @@ make_tools() {
 		here=$(dirname "$0")
 		exec "$here"/ld-linux-x86-64.so.2 --library-path "$here" "$here/cpuid.bin" "$@"
 	EOF
+	options+=(-drive "file=fat:ro:$tmp/tools,format=vvfat,label=EXITTOOLS,read-only=on,if=virtio")
 }
 
 # shellcheck disable=SC2054 # commas are QEMU's own
 boot_disk() {
+	local format=raw
 	readable "$disk"
+	[[ $(head -c 3 "$disk" | tr -d "\0") != QFI ]] || format=qcow2
+	options+=(-drive "file=$disk,format=$format,if=virtio" -nic user,model=virtio-net-pci)
 	make_tools
-	options+=(-drive "file=$disk,if=virtio"
-		-drive "file=fat:ro:$tmp/tools,format=vvfat,label=EXITTOOLS,read-only=on,if=virtio"
-		-nic user,model=virtio-net-pci)
 }
 
 use_ovmf() {
