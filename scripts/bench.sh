@@ -168,15 +168,17 @@ main() {
 	trap 'rm -rf "$tmp"' EXIT
 	trap 'exit 130' INT TERM
 	: >"$tmp/facts"
-	build_lab_programs
+	if has exits || has reads || has boot; then
+		build_lab_programs
+	fi
+	if has scale || has model; then
+		build_step
+	fi
 	! has boot || "$TOP/scripts/guest-initrd.sh" "$tmp/initrd" true
 	for lab in "${labs[@]}"; do
 		bench_exits "$lab"
 		! has boot || bench_boot "$lab"
 	done
-	if has scale || has model; then
-		build_step
-	fi
 	if has scale; then
 		step "scale"
 		"$tmp/step-scale" scale 3000 >"$tmp/out"

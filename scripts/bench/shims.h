@@ -23,9 +23,14 @@ typedef int64_t s64;
 #undef __always_inline
 #define __always_inline			inline __attribute__((always_inline))
 #define ____cacheline_aligned		__attribute__((aligned(64)))
+#define __aligned(n)			__attribute__((aligned(n)))
 #define __read_mostly
 #define likely(x)			__builtin_expect(!!(x), 1)
 #define unlikely(x)			__builtin_expect(!!(x), 0)
+#define READ_ONCE(x)			(*(const volatile __typeof__(x) *)&(x))
+#define WRITE_ONCE(x, value)		(*(volatile __typeof__(x) *)&(x) = (value))
+#define data_race(x)			(x)
+#define cmpxchg(p, old, new)		__sync_val_compare_and_swap(p, old, new)
 #define BIT_ULL(n)			(1ull << (n))
 #define S64_MAX				INT64_MAX
 #define DECLARE_STATIC_KEY_TRUE(key)	extern int key
