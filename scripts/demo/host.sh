@@ -103,12 +103,15 @@ compare() {
 
 show_host() {
 	echo
-	echo "The guest stands still. On the host:"
+	echo "On the host, while the guest stands still for the last time:"
+	echo
 	echo "host# cat $table"
 	cat "$table"
 	echo
 	echo "host# exitdump --input $table"
 	"$here/exitdump" --input "$table"
+	echo
+	echo "Both views side by side:"
 	echo
 }
 
@@ -124,7 +127,7 @@ clean_up() {
 }
 
 main() {
-	local vendor list count i round
+	local vendor list count i round status
 	[[ -r $KVM/exit_cycles ]] ||
 		die "$KVM/exit_cycles: No such file (is this kernel patched, debugfs mounted?)"
 	vendor=$(sed -n '1s/.*[[:space:]]vendor=\([a-z]*\).*/\1/p' "$KVM/exit_cycles")
@@ -135,15 +138,25 @@ main() {
 	vm='' tmp=$(mktemp -d)
 	trap clean_up EXIT
 	trap 'exit 130' INT TERM
+	echo "host# FIRMWARE=${FIRMWARE:-seabios} run-vm.sh -k $1 -i $2"
 	start_vm "$1" "$2" "$list"
 	wait_stopped
 	find_table
+	cat <<-'EOF'
+
+		In the guest, the ordinary cpuid program reads one leaf at a time. QEMU stops
+		the VM right before and right after each read, and the host's table is taken
+		while it stands still. The guest has put its second vCPU to sleep meanwhile.
+
+	EOF
 	for ((round = 1; round <= ROUNDS; round++)); do
 		for ((i = 0; i < count; i++)); do
 			read_once
 		done
 		verbose=''
-		! compare '' >/dev/null || break
+		status=0
+		compare '' >/dev/null || status=$?
+		((status == 1)) || break
 	done
 	show_host
 	compare 1
