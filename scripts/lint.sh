@@ -33,7 +33,7 @@ lint_scripts() {
 	local files
 	mapfile -t files < <(scripts)
 	step "shellcheck: ${#files[@]} scripts"
-	(cd "$TOP" && shellcheck -x "${files[@]}")
+	(cd "$TOP" && printf "%s\0" "${files[@]}" | xargs -0 -P "$(nproc)" -n 6 shellcheck -x)
 }
 
 # FILE_PATH_CHANGES asks for MAINTAINERS, which a series outside the tree has
@@ -45,8 +45,8 @@ lint_patches() {
 		step "checkpatch --strict: patches/$kernel"
 		dir=$(checkpatch_dir "$kernel")
 		# From outside the checkout: a file under git it would take for source.
-		(cd "$dir" && perl ./checkpatch.pl --strict --no-tree --quiet --terse \
-			--ignore FILE_PATH_CHANGES "$TOP/patches/$kernel"/*.patch)
+		(cd "$dir" && printf "%s\0" "$TOP/patches/$kernel"/*.patch | xargs -0 -P "$(nproc)" -n 4 \
+			perl ./checkpatch.pl --strict --no-tree --quiet --terse --ignore FILE_PATH_CHANGES)
 	done
 }
 
@@ -57,7 +57,7 @@ lint_c() {
 	trap 'rm -rf "$tmp"' EXIT
 	make -s -C "$TOP/tools" BUILD="$tmp/tools" PROG="$tmp/exitdump" CFLAGS="-O2 -Werror"
 	for file in "$TOP"/tests/*.c; do
-		cc -std=gnu11 -D_GNU_SOURCE -O2 -Wall -Wextra -Werror -c -o "$tmp/object" "$file"
+		cc -std=gnu11 -O2 -Wall -Wextra -Werror -c -o "$tmp/object" "$file"
 	done
 }
 
