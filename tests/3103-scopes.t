@@ -128,7 +128,7 @@ judge() {
 }
 
 for one in $LABS; do
-	boot "$one" -c 2 || continue
+	boot "$one" -c "$(cpus "$one")" || continue
 	judge
 done
 done_testing

@@ -77,6 +77,14 @@ boot() {
 	vendor=$(<"$F/vendor")
 }
 
+# cpus LAB: how many a lab can have in which VMs come, or static keys flip, while
+# others run. KVM's own keys do so at the creation of a vCPU, and QEMU's TCG may
+# go on executing an int3 that another CPU has taken out of the code again, which
+# ends in a panic or a hang with the stock modules just as well.
+cpus() {
+	[[ $1 == svm:* ]] && echo 1 || echo 2
+}
+
 # key SECTION NAME: of an account's first line.
 key() {
 	awk -v file="$F/$1" -v name="$2" "$ACCOUNT"'BEGIN { read_account(file); print key(name) }'
