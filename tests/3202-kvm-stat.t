@@ -92,7 +92,7 @@ for one in $LABS; do
 	[[ $files ]] || for file in "${PYTHON%% *}" $(imports); do
 		files+=(-a "$file")
 	done
-	boot "$one" -c 2 "${files[@]}" -a "$T/kvm_stat-own" -a "$T/kvm_stat-series" || continue
+	boot "$one" -c "$(cpus "$one")" "${files[@]}" -a "$T/kvm_stat-own" -a "$T/kvm_stat-series" || continue
 	like "$lab the files are there to stumble over" "$(<"$F/patched-files")" 'exit_cycles_reset'
 	for where in patched-series stock-series stock-own; do
 		works "$where"

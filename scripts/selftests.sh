@@ -1,0 +1,351 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only
+# selftests.sh - the KVM selftests of the kernel's own tree, those of the series
+# among them: builds them and runs them in the lab.
+#
+# Usage: scripts/selftests.sh [-k 6.1|6.12] [-m MACHINE] [-s stock|patched]
+#                             [-t SECONDS] VERB [TEST]...
+#
+#   build     prints the path of each TEST's program; those that do not build
+#             with this compiler are named on standard error
+#   run       a line for each TEST: its name, its result, how long it took (s)
+#             and its last words. Fails when a TEST does
+#   compare   runs them on stock and on patched modules and prints how many had
+#             which result, and each TEST whose results differ. A difference
+#             that comes back when the TEST is run twice more on both is a
+#             failure. A TEST that the series adds has to pass when patched
+#
+#   -k KERNEL   6.1 (default) or 6.12
+#   -m MACHINE  of lab.sh; svm (default), for vmx takes hours to run all
+#   -s SERIES   for run: patched (default) or stock
+#   -t SECONDS  for a TEST, 300: then its result is timeout
+#
+# TEST: a name such as exit_cycles_test; all that the Makefile has for x86
+# without one, but for its shell scripts. A result is pass, skip, timeout, fail=STATUS, none (not built),
+# panic, hang or end (those three of the lab; the others go on in a new one),
+# with +log when the kernel's log has a WARNING, BUG or the like.
+#
+# Builds in $CACHE/KERNEL/selftests, again when patches/KERNEL changed. Needs:
+# linux-source-KERNEL and what scripts/deps.sh installs. Everything runs in the
+# lab, nothing here.
+
+# shellcheck source=scripts/common.sh
+. "${BASH_SOURCE[0]%/*}/common.sh"
+
+machine=svm series=patched seconds=300
+
+usage() {
+	sed -n '3,/^$/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+}
+
+use_kernel() {
+	KERNEL=$1
+	[[ " $KERNELS " == *" $KERNEL "* ]] || die "-k $KERNEL: no such kernel (one of: $KERNELS)"
+	TAR=/usr/src/linux-source-$KERNEL.tar.xz
+	DIR=$CACHE/$KERNEL/selftests
+	SRC=$DIR/src
+	BIN=$DIR/bin
+	LOG=$DIR/build.log
+	PATCHES=$TOP/patches/$KERNEL
+}
+
+source_key() {
+	dpkg-query -W -f '${Version}\n' "linux-source-$KERNEL" 2>/dev/null || stat -c '%s %Y' "$TAR"
+}
+
+build_key() {
+	{
+		source_key
+		gcc --version | head -n 1
+		# shellcheck disable=SC2016 # fields of awk
+		awk '/^diff --git / { tools = $3 ~ "^a/tools/" } tools' "$PATCHES"/[0-9]*.patch
+	} | sha256sum | cut -d' ' -f1
+}
+
+has_key() {
+	[[ -f $1 && $(<"$1") == "$2" ]]
+}
+
+# git_src WORD...: what git keeps is tools/, as Debian has it.
+git_src() {
+	git -C "$SRC" -c user.name=exit_cycles -c user.email=exit_cycles@localhost \
+		-c commit.gpgsign=false -c core.autocrlf=false "$@"
+}
+
+# unpack: as much of the source as the selftests need, a tree of our own, with
+# the headers that user space sees. The series does not change those.
+unpack() {
+	has_key "$SRC/.key" "$(source_key)" && return
+	[[ -f $TAR ]] || die "$TAR: No such file (scripts/deps.sh installs linux-source-$KERNEL)"
+	step "Linux $KERNEL: unpacking the selftests"
+	rm -rf "$SRC" "$DIR/key"
+	mkdir -p "$SRC"
+	: >"$LOG"
+	tar -xf "$TAR" -C "$SRC" --strip-components=1 --wildcards --no-wildcards-match-slash \
+		'*/Makefile' '*/Kbuild' '*/arch/x86' '*/include' '*/scripts' '*/tools' '*/usr'
+	quietly "$LOG" make -C "$SRC" headers
+	git_src init -q .
+	git_src add -f tools
+	git_src commit -q -m "tools of Debian's linux-source-$KERNEL"
+	source_key >"$SRC/.key"
+}
+
+selftests_make() {
+	make -C "$SRC/tools/testing/selftests/kvm" OUTPUT="$BIN" "$@"
+}
+
+# What does not build is missed later, by its name.
+build() {
+	local key program
+	unpack
+	key=$(build_key)
+	has_key "$DIR/key" "$key" && return
+	step "Linux $KERNEL: building the selftests (log: $LOG)"
+	rm -rf "$BIN" "$DIR/key"
+	mkdir -p "$BIN"
+	git_src checkout -q -f .
+	git_src clean -q -f -d -x tools
+	git_src apply --include='tools/*' "$PATCHES"/[0-9]*.patch
+	selftests_make -k -j"$(nproc)" >"$LOG" 2>&1 || true
+	selftests_make -s emit_tests 2>/dev/null | sed -n '/\.sh$/!s/.*://p' | sort >"$DIR/names"
+	git_src diff --name-only --diff-filter=A HEAD | sed -n 's|.*/\(.*\)\.c$|\1|p' >"$DIR/added"
+	while read -r program; do
+		# Debugging symbols are most of it.
+		[[ ! -f $program ]] || strip "$program"
+	done < <(programs)
+	echo "$key" >"$DIR/key"
+}
+
+# programs [NAME]...: PATH of each, with that of a program not built as well.
+programs() {
+	local name path
+	if (($#)); then
+		printf '%s\n' "$@"
+	else
+		cat "$DIR/names"
+	fi | while read -r name; do
+		path=$BIN/$name
+		[[ -f $path ]] || path=$BIN/x86_64/$name
+		echo "$path"
+	done
+}
+
+known() {
+	local name
+	for name; do
+		grep -qx "$name" "$DIR/names" || die "$name: no such selftest in Linux $KERNEL"
+	done
+}
+
+print_built() {
+	local path status=0
+	while read -r path; do
+		if [[ -f $path ]]; then
+			echo "$path"
+		else
+			echo "$PROGRAM: ${path##*/}: does not build (see $LOG)" >&2
+			status=1
+		fi
+	done < <(programs "$@")
+	return $status
+}
+
+# arguments NAME: what makes a TEST that measures end before the evening, on a CPU
+# that is emulated.
+arguments() {
+	case $1 in
+	demand_paging_test | dirty_log_perf_test) echo "-b 64M" ;;
+	kvm_page_table_test) echo "-b 16M" ;;
+	memslot_modification_stress_test) echo "-i 20" ;;
+	memslot_perf_test) echo "-s 64 -l 1" ;;
+	xapic_ipi_test) echo "-s 1" ;;
+	esac
+}
+
+# What runs in the lab: "start NAME", then "result NAME RESULT SECONDS WORDS".
+inside() {
+	cat <<-'INSIDE'
+		seconds=$1
+		shift
+		dmesg -c >/dev/null
+		. ./arguments
+		for name; do
+			echo "start $name"
+			before=$(date +%s)
+			status=0
+			timeout -s KILL "$seconds" "./$name" $(arguments "$name") >out 2>&1 || status=$?
+			took=$(($(date +%s) - before))
+			words=
+			case $status in
+			0)
+				result=pass
+				;;
+			4)
+				result=skip
+				words=$(sed -n 's/.*SKIP[ -]*//p' out | head -n 1)
+				;;
+			137)
+				result=timeout
+				;;
+			*)
+				result=fail=$status
+				words=$(sed -n '/Test Assertion Failure/{n;s/^ *//p;q}' out)
+				[ "$words" ] || words=$(grep -v '^# *$' out | tail -n 1)
+				;;
+			esac
+			! dmesg -c | grep -Eq 'WARNING|BUG|Oops|KASAN|UBSAN' || result=$result+log
+			echo "result $name $result $took $words"
+		done
+	INSIDE
+}
+
+# lab SERIES NAME...: one lab, and what it leaves out; adds to $tmp/results.
+lab() {
+	local series=$1 status=0 files=(-a "$tmp/inside" -a "$tmp/arguments") slow=1 path
+	shift
+	while read -r path; do
+		files+=(-a "$path")
+	done < <(programs "$@")
+	[[ $machine != vmx ]] || slow=20
+	"$TOP/scripts/lab.sh" -m "$machine" -k "$KERNEL" -s "$series" -c 2 -M 2048 \
+		-t $((slow * (seconds * $# + 120))) "${files[@]}" \
+		-- sh inside "$seconds" "$@" >"$tmp/out" 2>"$tmp/err" || status=$?
+	sed -n 's/^result //p' "$tmp/out" >>"$tmp/results"
+	case $status in
+	0 | 241) return ;;
+	242) status=panic ;;
+	243) status=hang ;;
+	244) status=end ;;
+	*)
+		tail -n 3 "$tmp/err" >&2
+		exit "$status"
+		;;
+	esac
+	awk -v status="$status" '
+		{ name = $1 == "start" ? $2 : "" }
+		END { if (name) print name, status, 0 }' "$tmp/out" >>"$tmp/results"
+}
+
+# run_on SERIES NAME...: the results, sorted by name.
+run_on() {
+	local series=$1 name before rest
+	shift
+	: >"$tmp/results"
+	for name; do
+		[[ -f $(programs "$name") ]] || echo "$name none 0 does not build" >>"$tmp/results"
+	done
+	before=-1
+	while :; do
+		mapfile -t rest < <(printf '%s\n' "$@" | grep -vxFf <(cut -d' ' -f1 "$tmp/results"))
+		((${#rest[@]})) || break
+		((${#rest[@]} != before)) || die "the lab runs no selftest (the first one: ${rest[0]})"
+		before=${#rest[@]}
+		step "Linux $KERNEL, $machine, $series: ${#rest[@]} selftests"
+		lab "$series" "${rest[@]}"
+	done
+	sort "$tmp/results"
+}
+
+run() {
+	run_on "$series" "$@" | tee "$tmp/run" | awk '
+		{ result = $2; took = $3; name = $1; sub(/^[^ ]+ [^ ]+ [^ ]+ ?/, "") }
+		{ printf "%-42s %-10s %5d  %s\n", name, result, took, $0 }'
+	awk '$2 !~ /^(pass|skip)$/ { bad = 1 } END { exit bad }' "$tmp/run"
+}
+
+# sizes SERIES: how many had which result.
+sizes() {
+	awk -v series="$1" '
+		{ n[$2 ~ /^fail/ ? "fail" : $2]++ }
+		END {
+			for (result in n) list = list sprintf(", %d %s", n[result], result)
+			printf "%-8s %s\n", series ":", substr(list, 3)
+		}' "$tmp/$1"
+}
+
+# differing: the names whose results differ in all that was run. Words count, but
+# not those of a pass, nor how long it took.
+differing() {
+	awk '
+		{
+			result = $0
+			sub(/^[^ ]+ /, "", result)
+			sub(/ [0-9]+/, "", result)
+		}
+		FILENAME ~ /stock$/ { stock[$1, result] = 1; next }
+		{ patched[$1, result] = 1; names[$1] = 1 }
+		END {
+			for (key in patched)
+				if (key in stock) { split(key, k, SUBSEP); delete names[k[1]] }
+			for (name in names) print name
+		}' "$tmp/stock" "$tmp/patched" | sort | grep -vxFf "$DIR/added" || true
+}
+
+compare() {
+	local series different=() bad=0 name
+	for series in stock patched; do
+		run_on "$series" "$@" >"$tmp/$series"
+	done
+	echo "Linux $KERNEL, $machine: $(wc -l <"$tmp/patched") KVM selftests of its own tree"
+	sizes stock
+	sizes patched
+
+	mapfile -t different < <(differing)
+	if ((${#different[@]})); then
+		grep -hE "^($(IFS='|' && echo "${different[*]}")) " "$tmp/stock" "$tmp/patched" | sort
+		for _ in 1 2; do
+			for series in stock patched; do
+				run_on "$series" "${different[@]}" >>"$tmp/$series"
+			done
+		done
+		echo "differed once: ${different[*]}"
+		mapfile -t different < <(differing)
+	fi
+	for name in "${different[@]}"; do
+		echo "differs: $name"
+		bad=1
+	done
+	while read -r name; do
+		grep -q "^$name " "$tmp/patched" || continue
+		grep "^$name " "$tmp/stock" "$tmp/patched" | sed 's|.*/||; s|:[^ ]*|:|'
+		grep -q "^$name pass " "$tmp/patched" || bad=1
+	done <"$DIR/added"
+	((bad)) || echo "stock and patched: no difference"
+	return $bad
+}
+
+use_kernel 6.1
+while getopts :k:m:s:t:h option; do
+	case $option in
+	k) use_kernel "$OPTARG" ;;
+	m) machine=$OPTARG ;;
+	s) series=$OPTARG ;;
+	t) seconds=$OPTARG ;;
+	h) usage; exit 0 ;;
+	*) die "-$OPTARG: no such option, or its value is missing (-h shows them)" ;;
+	esac
+done
+shift $((OPTIND - 1))
+[[ $seconds =~ ^[1-9][0-9]{0,4}$ ]] || die "-t $seconds: not a number above 0"
+[[ " stock patched " == *" $series "* ]] || die "-s $series: no such series (stock or patched)"
+verb=${1:-}
+[[ " build run compare " == *" $verb "* && $verb ]] || die "no VERB: build, run or compare (-h shows the usage)"
+shift
+[[ -d $PATCHES ]] || die "$PATCHES: No such directory"
+
+"$TOP/scripts/deps.sh" build >&2
+mkdir -p "$DIR"
+locked "$DIR/lock" build
+known "$@"
+if [[ $verb == build ]]; then
+	print_built "$@"
+	exit
+fi
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+inside >"$tmp/inside"
+declare -f arguments >"$tmp/arguments"
+(($#)) || mapfile -t names <"$DIR/names"
+"$verb" "$@" "${names[@]}"

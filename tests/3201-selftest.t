@@ -1,0 +1,50 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Promise: the kernel's own selftest of the series, exit_cycles_test, passes on
+# both vendors and both kernels, leaves the parameters as they were, and where
+# there is nothing to test it says why and is skipped.
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/labs.sh"
+
+in_lab <<'EOF'
+try() {
+	section "$1"
+	shift
+	lab-modules load "$@"
+	status=0
+	exit_cycles_test 2>&1 || status=$?
+	echo "status $status"
+	echo "scope $(cat $P/exit_cycles_guest 2>/dev/null || echo none)"
+}
+
+try patched patched
+try stock stock
+try off patched exit_cycles=N
+try host patched exit_cycles_guest=host
+EOF
+
+# ended SECTION: the status, and the scope that guests have then.
+ended() {
+	sed -n 's|^status ||p; s|^scope ||p' "$F/$1" | paste -sd ' '
+}
+
+# skipped SECTION WHY SCOPE
+skipped() {
+	is "$lab $1: skipped, nothing changed" "$(ended "$1")" "4 $3"
+	is "$lab $1: says why" "$(sed -n 's|^1\.\.0 # SKIP[ -]*||p' "$F/$1")" "$2"
+}
+
+for one in $LABS; do
+	program=$("$TOP/scripts/selftests.sh" -k "${one#*:}" build exit_cycles_test 2>"$T/build") || {
+		ok "$one: exit_cycles_test builds" false
+		note "$(<"$T/build")"
+		continue
+	}
+	boot "$one" -c "$(cpus "$one")" -a "$program" || continue
+	is "$lab patched: passes" "$(ended patched)" "0 vm"
+	unlike "$lab patched: and debugfs agrees" "$(<"$F/patched")" "No debugfs"
+	skipped stock "No exit_cycles in this KVM" none
+	skipped off "exit_cycles is switched off" vm
+	skipped host "exit_cycles_guest isn't vm" host
+done
+done_testing
