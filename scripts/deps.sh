@@ -1,4 +1,4 @@
-#!/bin/bash
+#!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
 # deps.sh - installs what is missing of the packages that this project needs.
 #
@@ -25,7 +25,6 @@ needs() {
 	build	perl			perl
 	build	cpio			cpio
 	build	xz-utils		xz
-	build	lz4			lz4
 	build	lz4			lz4
 	build	git			git
 	build	linux-source-6.1	/usr/src/linux-source-6.1.tar.xz

@@ -1,0 +1,80 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Promise: deps.sh asks apt-get for exactly what is missing and for no more than
+# that, tries again with new lists, and where there is no apt-get, or no right
+# to use it, names what is missing in one line. Nothing missing: it does nothing.
+# shellcheck disable=SC2016 # the programs made here expand it themselves
+. "${BASH_SOURCE[0]%/*}/lib.sh"
+
+export XDG_CACHE_HOME=$T/cache
+mkdir "$T/bin"
+for program in awk bash cat dirname env grep mkdir printf sort tail touch tr xargs; do
+	ln -s "$(type -P "$program")" "$T/bin/"
+done
+
+# program NAME LINE...: one that deps.sh finds in place of the machine's.
+program() {
+	rm -f "$T/bin/$1"
+	printf '#!/bin/bash\n' >"$T/bin/$1"
+	printf '%s\n' "${@:2}" >>"$T/bin/$1"
+	chmod +x "$T/bin/$1"
+}
+
+deps() {
+	: >"$T/asked"
+	run env PATH="$T/bin" T="$T" "$TOP/scripts/deps.sh" "$@"
+}
+
+# all but flex and bochs-term are installed, until apt-get has been asked.
+program dpkg-query 'for name; do
+	[[ $name != -* && $name != *Package* ]] || continue
+	[[ $name != flex && $name != bochs-term || -e $T/installed ]] || continue
+	echo "$name install ok installed"
+done'
+program apt-get 'echo "$*" >>"$T/asked"
+case "$*" in
+*update*) touch "$T/updated" ;;
+*) [[ -e $T/updated ]] && touch "$T/installed" ;;
+esac'
+program sudo '"$@"'
+
+deps
+is "what is missing is installed at the second try" "$status" 0
+is "after new lists, asked for once" "$(grep -c update "$T/asked")" 1
+like "just that, without recommended packages" "$(tail -n 1 "$T/asked")" \
+	'install --no-install-recommends bochs-term flex$'
+like "and said so" "$err" 'installing bochs-term flex$'
+deps
+is "nothing missing: nothing said" "$status $out $err" '0  '
+is "and nothing asked" "$(<"$T/asked")" ''
+
+rm "$T/installed"
+deps tool lint
+is "groups: what others miss is not their matter" "$status $(<"$T/asked")" '0 '
+deps build
+like "groups: their own is" "$(tail -n 1 "$T/asked")" ' flex$'
+deps nonsense
+is "no such group" "$status $err" '1 deps.sh: nonsense: no such group (build lab tool test lint bench)'
+
+rm -f "$T/installed"
+program apt-get 'echo "E: no network"; exit 100'
+deps build
+is "apt-get fails" "$status" 1
+like "and its last words are shown" "$err" $'E: no network\ndeps.sh: apt-get could not install flex'
+
+rm "$T/bin/apt-get"
+deps
+is "no apt-get: 1" "$status" 1
+is "and what is missing, in one line" "$err" \
+	"deps.sh: no apt-get here, please install: bochs-term flex (Debian's names)"
+
+rm "$T/bin/dpkg-query"
+deps lint
+like "no dpkg either: looked for by what they bring" "$err" \
+	"please install: .*shellcheck.* \(Debian's names\)"
+ln -s "$(type -P perl)" "$T/bin/"
+program shellcheck
+deps lint
+unlike "and found by that" "$err" 'perl|shellcheck'
+
+done_testing
