@@ -2,11 +2,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # kernel.sh - the lab's kernels: sources, series, builds.
 #
-# Usage: scripts/kernel.sh [-k 6.1|6.12] VERB
+# Usage: scripts/kernel.sh [-k 6.1|6.12] [-d kasan|kcsan] VERB
 #
 #   build    the lab's bzImage, its stock modules and its patched ones, in
 #            $CACHE/KERNEL/out/{bzImage,stock/,patched/} (the default; quick
 #            when nothing changed)
+#            with -d, those of a kernel that watches itself, from a source of
+#            its own: all in $CACHE/KERNEL/kasan/ (scripts/lab-kasan.config)
 #   tree     make the series commits of a git branch, exit_cycles, on Debian's
 #            source, and print where: work there
 #   refresh  regenerate patches/KERNEL/ from that branch
@@ -23,7 +25,8 @@
 MODULES="arch/x86/kvm/kvm.ko arch/x86/kvm/kvm-intel.ko arch/x86/kvm/kvm-amd.ko"
 # What git tracks of the source: all that the series could touch.
 TRACKED="arch/x86/include arch/x86/kvm include/linux include/uapi/linux/kvm.h
-	virt Documentation/virt tools/kvm tools/testing/selftests/kvm"
+	virt Documentation/virt Documentation/admin-guide/kernel-parameters.txt
+	tools/kvm tools/testing/selftests/kvm"
 
 usage() {
 	sed -n '4,/^$/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
@@ -32,12 +35,14 @@ usage() {
 use_kernel() {
 	KERNEL=$1
 	[[ " $KERNELS " == *" $KERNEL "* ]] || die "-k $KERNEL: no such kernel (one of: $KERNELS)"
+	[[ " $DEBUGS " == *" ${DEBUG:-kasan} "* ]] || die "-d $DEBUG: no such debug kernel (one of: $DEBUGS)"
 	TAR=/usr/src/linux-source-$KERNEL.tar.xz
-	DIR=$CACHE/$KERNEL
+	DIR=$CACHE/$KERNEL${DEBUG:+/$DEBUG}
 	SRC=$DIR/src
 	OUT=$DIR/out
 	LOG=$DIR/build.log
 	PATCHES=$TOP/patches/$KERNEL
+	CONFIGS=(lab.config ${DEBUG:+"lab-$DEBUG.config"})
 }
 
 # LOCALVERSION is set, if to nothing, in every make: or a tree under git would call
@@ -47,12 +52,19 @@ git_src() {
 		-c advice.detachedHead=false -c commit.gpgsign=false "$@"
 }
 
+# settings: of all fragments, the last word on each symbol.
+settings() {
+	(cd "$TOP/scripts" && cat "${CONFIGS[@]}") |
+		awk -F= '/^CONFIG_/ { if (!($1 in value)) order[++n] = $1; value[$1] = $2 }
+			END { for (i = 1; i <= n; i++) print order[i] "=" value[order[i]] }'
+}
+
 # The source a build stands on, and all that goes into the stock build.
 base_key() {
 	{
 		dpkg-query -W -f '${Version}\n' "linux-source-$KERNEL" 2>/dev/null ||
 			stat -c '%s %Y' "$TAR"
-		grep '^CONFIG_' "$TOP/scripts/lab.config"
+		settings
 		gcc --version | head -n 1
 	} | sha256sum | cut -d' ' -f1
 }
@@ -74,8 +86,9 @@ has_key() {
 }
 
 unpack() {
-	local key
-	key=$(dpkg-query -W -f '${Version}' "linux-source-$KERNEL" 2>/dev/null || stat -c '%s %Y' "$TAR")
+	local version key
+	version=$(dpkg-query -W -f '${Version}' "linux-source-$KERNEL" 2>/dev/null || stat -c '%s %Y' "$TAR")
+	key="$version $(cksum <<<"$TRACKED")"
 	has_key "$SRC/.exit_cycles" "$key" && return
 	[[ -f $TAR ]] || die "$TAR: No such file (scripts/deps.sh installs linux-source-$KERNEL)"
 	[[ ! -d $SRC/.git ]] || refuse_to_lose_work
@@ -91,7 +104,7 @@ unpack() {
 		git config status.showUntrackedFiles no
 		# shellcheck disable=SC2086 # a list of paths
 		git add -f $TRACKED
-		git commit -q -m "Debian's linux-source-$KERNEL $key"
+		git commit -q -m "Debian's linux-source-$KERNEL $version"
 		git tag base-commit
 	)
 	echo "$key" >"$SRC.new/.exit_cycles"
@@ -111,15 +124,16 @@ tree_key() {
 
 configure() {
 	local line
+	settings >"$DIR/config"
 	(
 		cd "$SRC"
 		quietly "$LOG" make LOCALVERSION= tinyconfig
-		quietly "$LOG" scripts/kconfig/merge_config.sh -m .config "$TOP/scripts/lab.config"
+		quietly "$LOG" scripts/kconfig/merge_config.sh -m .config "$DIR/config"
 		quietly "$LOG" make LOCALVERSION= olddefconfig
 		while read -r line; do
 			[[ $line == CONFIG_*=[ym] ]] || continue
-			grep -qx "$line" .config || die "lab.config: $line: Linux $KERNEL does not take it"
-		done <"$TOP/scripts/lab.config"
+			grep -qx "$line" .config || die "${CONFIGS[*]}: $line: Linux $KERNEL does not take it"
+		done <"$DIR/config"
 	)
 }
 
@@ -140,7 +154,7 @@ stock() {
 	local key
 	key=$(base_key)
 	has_key "$OUT/stock.key" "$key" && return
-	step "Linux $KERNEL: building the lab's kernel (minutes; log: $LOG)"
+	step "Linux $KERNEL${DEBUG:+ $DEBUG}: building the lab's kernel (minutes; log: $LOG)"
 	rm -f "$OUT/stock.key" "$OUT/patched.key"
 	: >"$LOG"
 	git_src checkout -q --detach base
@@ -151,7 +165,7 @@ stock() {
 	cp "$SRC/vmlinux" "$OUT/vmlinux"
 	install_modules stock
 	echo "$key" >"$OUT/stock.key"
-	step "Linux $KERNEL: built"
+	step "Linux $KERNEL${DEBUG:+ $DEBUG}: built"
 }
 
 modules() {
@@ -177,7 +191,7 @@ patched() {
 	key=$(series_key)
 	[[ -n $key ]] || return 0
 	has_key "$OUT/patched.key" "$key" && return
-	step "Linux $KERNEL: building the patched modules"
+	step "Linux $KERNEL${DEBUG:+ $DEBUG}: building the patched modules"
 	rm -f "$OUT/patched.key"
 	apply_series
 	modules
@@ -250,18 +264,21 @@ each() {
 	series_key >"$OUT/patched.key"
 }
 
-use_kernel 6.1
-while getopts k:h option; do
+kernel=6.1 DEBUG=''
+while getopts k:d:h option; do
 	case $option in
-	k) use_kernel "$OPTARG" ;;
+	k) kernel=$OPTARG ;;
+	d) DEBUG=$OPTARG ;;
 	h) usage; exit 0 ;;
 	*) usage >&2; exit 2 ;;
 	esac
 done
 shift $((OPTIND - 1))
+use_kernel "$kernel"
 case ${1:-build} in
 build | tree | refresh | each | applies) ;;
 *) usage >&2; exit 2 ;;
 esac
+[[ ! $DEBUG || ${1:-build} == build ]] || die "-d $DEBUG: build is all that it can do"
 mkdir -p "$DIR"
 locked "$DIR/lock" "${1:-build}"
