@@ -4,7 +4,7 @@
 # virtualization, and runs a command in it.
 #
 # Usage: scripts/lab.sh [-m vmx|svm|kvm] [-k 6.1|6.12] [-s stock|patched]
-#                       [-c CPUS] [-x] [-a FILE]... [-M MIB] [-t SECONDS]
+#                       [-d kasan|kcsan] [-c CPUS] [-x] [-a FILE]... [-M MIB] [-t SECONDS]
 #                       [-l LOG] -- COMMAND [ARGUMENT]...
 #
 #   -m vmx      Bochs: slow, but one instruction is one tick of the TSC
@@ -13,6 +13,8 @@
 #               where that really works, else vmx is
 #   -k KERNEL   6.1 (default) or 6.12
 #   -s SERIES   the modules loaded: patched (default) or stock
+#   -d DEBUG    a kernel that watches itself: kasan (memory, locks, RCU, leaks, and
+#               allocations that can fail) or kcsan (data races)
 #   -c CPUS     1 (default) to 8
 #   -x          the TSC counts instructions (vmx always does so; svm with one CPU)
 #   -a FILE     bring a file along: a program comes with its libraries. One of
@@ -25,20 +27,20 @@
 # PATH, with busybox's tools. The modules are loaded and debugfs is mounted;
 # `lab-modules load [stock|patched] [PARAMETER=VALUE]...` and `lab-modules
 # unload` change that. LAB_MACHINE, LAB_KERNEL, LAB_SERIES and LAB_MODULES (the
-# folder of the modules) are set. What it writes comes out here as it comes.
+# folder of the modules) are set, and LAB_DEBUG with -d. What it writes comes out
+# here as it comes.
 #
 # Exit status
 #   0-239  COMMAND's own (128 + N: signal N; 127: not found)
 #     241  the kernel's log, since the modules were loaded, has a WARNING, BUG,
-#          Oops, KASAN, UBSAN or the like
+#          Oops, KASAN, UBSAN or the like; of data races only the account's
 #     242  the kernel panicked
 #     243  it hung: not done after -t SECONDS
 #     244  the machine ended before COMMAND did (reboot, triple fault, a
-#          failure of the emulator), or what it wrote could not be kept
+#          failure of the emulator)
 #     245  the lab could not start, COMMAND did not run: usage, files, modules
 #     246  this host cannot be the machine of -m: a reason to skip, not to fail
-# From 241 to 244 the log goes to standard error. However it ends, by SIGKILL
-# as well, no process and no file of it stays.
+# From 241 to 244 the log goes to standard error.
 
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/common.sh"
@@ -47,11 +49,10 @@
 
 BAD_LOG=241 PANIC=242 HANG=243 ENDED=244 NO_START=245 NO_MACHINE=246
 BAD='WARNING|BUG|Oops|KASAN|KCSAN|UBSAN|\[#[0-9]+\]|self-detected stall|detected stalls|blocked for more than|suspected memory leak'
+BAD+='|refcount_t:|ODEBUG:|possible recursive locking|inconsistent lock state|suspicious RCU usage'
+BAD+='|register non-static key|turning off the locking|leak detector disabled|list_(add|del) corruption'
 
-# Before a command: it ends with its parent, whatever ends that.
-mortal=(setpriv --pdeathsig TERM)
-
-machine='' kernel=6.1 series=patched cpus=1 exact='' megs=1024 seconds=600
+machine='' kernel=6.1 debug='' series=patched cpus=1 exact='' megs=1024 seconds=600
 files=() console=''
 
 fail() {
@@ -75,11 +76,12 @@ positive() {
 
 parse() {
 	local option
-	while getopts :m:k:s:c:xa:M:t:l:h option; do
+	while getopts :m:k:s:d:c:xa:M:t:l:h option; do
 		case $option in
 		m) machine=$OPTARG ;;
 		k) kernel=$OPTARG ;;
 		s) series=$OPTARG ;;
+		d) debug=$OPTARG ;;
 		c) cpus=$OPTARG ;;
 		x) exact=1 ;;
 		a) files+=("$OPTARG") ;;
@@ -96,6 +98,7 @@ parse() {
 	[[ " vmx svm kvm " == *" ${machine:-vmx} "* ]] || die "-m $machine: no such machine (vmx, svm or kvm)"
 	[[ " $KERNELS " == *" $kernel "* ]] || die "-k $kernel: no such kernel (one of: $KERNELS)"
 	[[ " stock patched " == *" $series "* ]] || die "-s $series: no such series (stock or patched)"
+	[[ " $DEBUGS " == *" ${debug:-kasan} "* ]] || die "-d $debug: no such debug kernel (one of: $DEBUGS)"
 	positive c "$cpus"
 	((cpus <= 8)) || die "-c $cpus: the lab's kernel has at most 8 CPUs"
 	positive M "$megs"
@@ -145,21 +148,6 @@ choose_machine() {
 	machine=${machine:-$([[ $why ]] && echo vmx || echo kvm)}
 }
 
-# take_kernel: while no build, whoever runs it, is at work.
-take_kernel() {
-	local one out=$CACHE/$kernel/out
-	exec 9<"$CACHE/$kernel/lock"
-	"${mortal[@]}" flock -s 9 4>&- &
-	wait $!
-	[[ -f $out/$series/kvm.ko ]] || die "-s $series: no such modules in $out"
-	mkdir "$tmp/modules"
-	for one in stock patched; do
-		[[ ! -d $out/$one ]] || cp -R "$out/$one" "$tmp/modules/"
-	done
-	cp "$out/bzImage" "$tmp/bzImage"
-	exec 9<&-
-}
-
 build_runner() {
 	local source=$TOP/scripts/lab/run.c
 	[[ ! -x $CACHE/lab-run || $source -nt $CACHE/lab-run ]] || return 0
@@ -176,14 +164,16 @@ make_root() {
 	cp "$TOP/scripts/lab/init" "$root/init"
 	cp "$TOP/scripts/lab/modules" "$root/usr/bin/lab-modules"
 	cp "$CACHE/lab-run" "$root/usr/bin/lab-run"
-	mv "$tmp"/modules/* "$root/usr/lib/lab/"
+	for one in stock patched; do
+		[[ ! -d $out/$one ]] || cp -R "$out/$one" "$root/usr/lib/lab/"
+	done
 	stage_files "$root" lab "${files[@]}"
 	for file in "${files[@]}"; do
 		[[ -e $root/lab/${file##*/} ]] ||
 			ln -s "/$(staged_path "$file")" "$root/lab/${file##*/}"
 	done
 	{
-		echo "export LAB_MACHINE=$machine LAB_KERNEL=$kernel LAB_SERIES=$series"
+		echo "export LAB_MACHINE=$machine LAB_KERNEL=$kernel LAB_DEBUG=$debug LAB_SERIES=$series"
 		echo "export LAB_MODULES=/usr/lib/lab/$series"
 		echo "set --$(quote "${command[@]}")"
 	} >"$root/lab.command"
@@ -199,6 +189,7 @@ IPS=50000000
 # its CPUID is not that of Bochs.
 append() {
 	local words="console=ttyS0,115200 quiet nokaslr norandmaps panic=-1 reboot=t printk.devkmsg=on"
+	[[ ! $debug ]] || words+=" kasan_multi_shot"
 	[[ $machine != vmx ]] || words+=" idle=halt tsc_early_khz=$((IPS / 1000))"
 	echo "$words"
 }
@@ -212,7 +203,7 @@ start_bochs() {
 	((cpus == 1)) || smp=count=$cpus:1:1
 	mkdir "$tmp/cd"
 	cp /usr/lib/ISOLINUX/isolinux.bin /usr/lib/syslinux/modules/bios/ldlinux.c32 "$tmp/cd/"
-	mv "$tmp/bzImage" "$tmp/cd/linux"
+	cp "$out/bzImage" "$tmp/cd/linux"
 	mv "$tmp/initrd" "$tmp/cd/initrd"
 	printf '%s\n' "DEFAULT lab" "LABEL lab" "KERNEL linux" \
 		"APPEND initrd=initrd $(append)" >"$tmp/cd/isolinux.cfg"
@@ -250,7 +241,7 @@ start_bochs() {
 
 start_qemu() {
 	local options=(-nodefaults -no-user-config -no-reboot -display none
-		-smp "$cpus" -m "$megs" -kernel "$tmp/bzImage" -initrd "$tmp/initrd"
+		-smp "$cpus" -m "$megs" -kernel "$out/bzImage" -initrd "$tmp/initrd"
 		-append "$(append)" -serial "file:$tmp/console"
 		-chardev "file,id=output,path=$tmp/output"
 		-device "isa-parallel,chardev=output")
@@ -267,27 +258,18 @@ start_qemu() {
 # signal to us is taken meanwhile. Its status, 124 where time was up. When
 # nobody reads our output any more, that is the end of all of it.
 run_machine() {
-	local status=0 ended='' begin=$SECONDS
+	local status=0 ended=''
 	stop=$1
 	shift
-	"${mortal[@]}" timeout -s "$stop" -k 5 "$seconds" "${mortal[@]}" "$@" \
-		</dev/null >"$tmp/machine.out" 2>&1 3>&- &
+	timeout -s "$stop" -k 5 "$seconds" "$@" </dev/null >"$tmp/machine.out" 2>&1 3>&- &
 	running=$!
 	wait -n -p ended "$running" "$reader" || status=$?
 	if [[ $ended == "$reader" ]]; then
 		reader=''
-		output_failed "$status"
+		exit "$status"
 	fi
 	running=''
-	# KILL came from us when INT or TERM did not help, else from elsewhere.
-	((status != 137 || SECONDS - begin < seconds)) || status=124
 	return "$status"
-}
-
-# output_failed STATUS: of cat. SIGPIPE is nobody's fault, the rest it has said.
-output_failed() {
-	(($1 > 128)) || fail $ENDED "standard output: cannot be written, so the machine was stopped"
-	exit "$1"
 }
 
 # What the machine writes to its parallel port is a pipe to our standard output.
@@ -295,7 +277,7 @@ output_failed() {
 start_output() {
 	: >"$tmp/console"
 	mkfifo "$tmp/output"
-	"${mortal[@]}" cat "$tmp/output" 4>&- &
+	cat "$tmp/output" &
 	reader=$!
 	exec 3>"$tmp/output"
 }
@@ -305,19 +287,7 @@ end_output() {
 	exec 3>&-
 	wait "$reader" || status=$?
 	reader=''
-	((status == 0)) || output_failed "$status"
-}
-
-# make_folder: for all of it, and who removes it at the end: SIGKILL leaves us
-# no time, but closes our end of a pipe as well.
-make_folder() {
-	tmp=$(mktemp -d) || exit $NO_START
-	# shellcheck disable=SC2016 # for the other shell
-	exec 4> >(
-		trap '' INT TERM HUP
-		exec setsid sh -c 'cat; until rm -rf "$1"; do sleep 1; done' sh "$tmp" >/dev/null 2>&1 3>&-
-	)
-	remover=$!
+	((status == 0)) || exit "$status"
 }
 
 # shellcheck disable=SC2317 # called by the trap
@@ -326,19 +296,18 @@ clean_up() {
 	trap '' INT TERM HUP
 	[[ ! $running ]] || { kill -s "$stop" "$running" && wait "$running"; } 2>/dev/null || true
 	[[ ! $reader ]] || { kill "$reader" && wait "$reader"; } 2>/dev/null || true
-	exec 4>&-
-	wait "$remover" || true
-	# What ends us unforeseen has said why, but has no status of ours.
-	if [[ ! $judged ]] && ((status > 0 && status < 129)); then
-		echo "$PROGRAM: stopped half-way (is there space left in ${tmp%/*}?)" >&2
-		status=$NO_START
-		[[ ! $stop ]] || status=$ENDED
-	fi
+	rm -rf "$tmp"
 	exit "$status"
 }
 
+# Of data races only the account's count; what is the kernel's own has another name.
 log_since_modules() {
-	tr -d '\r\0' <"$tmp/console" | sed -n '/^lab: modules$/,$p'
+	tr -d '\r\0' <"$tmp/console" | sed -n '/^lab: modules$/,$p' |
+		if [[ $debug == kcsan ]]; then
+			awk -f "$TOP/scripts/lab/races.awk" <(readelf -sW "$out/patched/kvm.ko") -
+		else
+			cat
+		fi
 }
 
 # show_log TEXT: why, and the end of the log; all of it before the modules were
@@ -356,17 +325,23 @@ show_log() {
 	} >&2 2>/dev/null
 }
 
+# tell_races: which of the kernel's own were seen, and how often.
+tell_races() {
+	[[ $debug == kcsan ]] || return 0
+	log_since_modules | sed -n "s/.*lab: data race of the kernel's own: //p" | sort | uniq -c |
+		while read -r times where; do
+			echo "$PROGRAM: not the account's: data race in $where ($times)" >&2
+		done
+}
+
 # judge STATUS: that of the machine, into that of the lab.
 judge() {
 	local status bad
-	judged=1
-	if ! { head -c 4096 /dev/zero >"$tmp/full"; } 2>/dev/null; then
-		show_log "${tmp%/*}: no space left, so the log is not whole"
-		exit $ENDED
-	elif grep -aq '^Kernel panic' "$tmp/console"; then
+	tell_races
+	if grep -aq '^Kernel panic' "$tmp/console"; then
 		show_log "the kernel panicked"
 		exit $PANIC
-	elif (($1 == 124)); then
+	elif (($1 == 124 || $1 == 137)); then
 		show_log "it hung: not done after $seconds s"
 		exit $HANG
 	fi
@@ -388,18 +363,18 @@ judge() {
 main() {
 	local status=0
 	parse "$@"
-	[[ ! $console ]] || : >"$console" || exit $NO_START
 	"$TOP/scripts/deps.sh" lab >&2 || exit $NO_START
-	"$TOP/scripts/kernel.sh" -k "$kernel" build >&2 || exit $NO_START
+	"$TOP/scripts/kernel.sh" -k "$kernel" ${debug:+-d "$debug"} build >&2 || exit $NO_START
+	out=$CACHE/$kernel${debug:+/$debug}/out
+	[[ -f $out/$series/kvm.ko ]] || die "-s $series: no such modules in $out"
 	choose_machine
 
-	running='' stop='' reader='' judged=''
-	make_folder
+	running='' stop='' reader=''
+	tmp=$(mktemp -d)
 	trap clean_up EXIT
 	trap 'exit 129' HUP
 	trap 'exit 130' INT
 	trap 'exit 143' TERM
-	take_kernel
 	build_runner
 	make_root
 	start_output

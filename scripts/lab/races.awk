@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# races.awk - tells KCSAN's reports of the account's code from those of the
+# kernel's own, in a kernel's log.
+#
+#	awk -f races.awk SYMBOLS LOG
+#
+# SYMBOLS is what readelf -sW shows of kvm.ko. A report names the two functions
+# that met, or the one of them that is known. It is the account's when one is of
+# exit_cycles.c, or when all are those that exit_cycles.h has its hooks in. The
+# title of any other is written anew, "lab: data race of the kernel's own: ...",
+# and the log is otherwise passed on as it is.
+
+BEGIN {
+	split("vcpu_enter_guest vcpu_run vcpu_block kvm_arch_vcpu_ioctl_run kvm_cpuid " \
+		"svm_handle_exit svm_vcpu_run vmx_handle_exit __vmx_handle_exit vmx_vcpu_run", names)
+	for (i in names)
+		hook[names[i]] = 1
+}
+
+# 42: 0000000000001234   56 FUNC    LOCAL  DEFAULT    1 show_scope
+FNR == NR {
+	if ($4 == "FILE")
+		file = $8
+	if ($4 == "FUNC" && ($5 == "LOCAL" && file == "exit_cycles.c" || $8 ~ /kvm_exit_cycles/))
+		account[$8] = 1
+	next
+}
+
+# BUG: KCSAN: data-race in show_scope [kvm] / vcpu_enter_guest [kvm]
+/BUG: KCSAN: data-race in / {
+	title = $0
+	sub(/.*data-race in /, "", title)
+	n = split(title, names, " / ")
+	ours = 0
+	hooks = 0
+	for (i = 1; i <= n; i++) {
+		sub(/ .*/, "", names[i])
+		ours += names[i] in account
+		hooks += names[i] in hook
+	}
+	if (!ours && hooks < n)
+		sub(/BUG: KCSAN: data-race in/, "lab: data race of the kernel's own:")
+}
+
+{ print }
