@@ -37,10 +37,11 @@
 #     242  the kernel panicked
 #     243  it hung: not done after -t SECONDS
 #     244  the machine ended before COMMAND did (reboot, triple fault, a
-#          failure of the emulator)
+#          failure of the emulator), or what it wrote could not be kept
 #     245  the lab could not start, COMMAND did not run: usage, files, modules
 #     246  this host cannot be the machine of -m: a reason to skip, not to fail
-# From 241 to 244 the log goes to standard error.
+# From 241 to 244 the log goes to standard error. However it ends, by SIGKILL
+# as well, no process and no file of it stays.
 
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/common.sh"
@@ -51,6 +52,9 @@ BAD_LOG=241 PANIC=242 HANG=243 ENDED=244 NO_START=245 NO_MACHINE=246
 BAD='WARNING|BUG|Oops|KASAN|KCSAN|UBSAN|\[#[0-9]+\]|self-detected stall|detected stalls|blocked for more than|suspected memory leak'
 BAD+='|refcount_t:|ODEBUG:|possible recursive locking|inconsistent lock state|suspicious RCU usage'
 BAD+='|register non-static key|turning off the locking|leak detector disabled|list_(add|del) corruption'
+
+# Before a command: it ends with its parent, whatever ends that.
+mortal=(setpriv --pdeathsig TERM)
 
 machine='' kernel=6.1 debug='' series=patched cpus=1 exact='' megs=1024 seconds=600
 files=() console=''
@@ -148,6 +152,23 @@ choose_machine() {
 	machine=${machine:-$([[ $why ]] && echo vmx || echo kvm)}
 }
 
+# take_kernel: while no build, whoever runs it, is at work.
+take_kernel() {
+	local one dir=$CACHE/$kernel${debug:+/$debug}
+	local out=$dir/out
+	exec 9<"$dir/lock"
+	"${mortal[@]}" flock -s 9 4>&- &
+	wait $!
+	[[ -f $out/$series/kvm.ko ]] || die "-s $series: no such modules in $out"
+	mkdir "$tmp/modules"
+	for one in stock patched; do
+		[[ ! -d $out/$one ]] || cp -R "$out/$one" "$tmp/modules/"
+	done
+	cp "$out/bzImage" "$tmp/bzImage"
+	[[ $debug != kcsan ]] || readelf -sW "$out/patched/kvm.ko" >"$tmp/symbols"
+	exec 9<&-
+}
+
 build_runner() {
 	local source=$TOP/scripts/lab/run.c
 	[[ ! -x $CACHE/lab-run || $source -nt $CACHE/lab-run ]] || return 0
@@ -164,9 +185,7 @@ make_root() {
 	cp "$TOP/scripts/lab/init" "$root/init"
 	cp "$TOP/scripts/lab/modules" "$root/usr/bin/lab-modules"
 	cp "$CACHE/lab-run" "$root/usr/bin/lab-run"
-	for one in stock patched; do
-		[[ ! -d $out/$one ]] || cp -R "$out/$one" "$root/usr/lib/lab/"
-	done
+	mv "$tmp"/modules/* "$root/usr/lib/lab/"
 	stage_files "$root" lab "${files[@]}"
 	for file in "${files[@]}"; do
 		[[ -e $root/lab/${file##*/} ]] ||
@@ -203,7 +222,7 @@ start_bochs() {
 	((cpus == 1)) || smp=count=$cpus:1:1
 	mkdir "$tmp/cd"
 	cp /usr/lib/ISOLINUX/isolinux.bin /usr/lib/syslinux/modules/bios/ldlinux.c32 "$tmp/cd/"
-	cp "$out/bzImage" "$tmp/cd/linux"
+	mv "$tmp/bzImage" "$tmp/cd/linux"
 	mv "$tmp/initrd" "$tmp/cd/initrd"
 	printf '%s\n' "DEFAULT lab" "LABEL lab" "KERNEL linux" \
 		"APPEND initrd=initrd $(append)" >"$tmp/cd/isolinux.cfg"
@@ -241,7 +260,7 @@ start_bochs() {
 
 start_qemu() {
 	local options=(-nodefaults -no-user-config -no-reboot -display none
-		-smp "$cpus" -m "$megs" -kernel "$out/bzImage" -initrd "$tmp/initrd"
+		-smp "$cpus" -m "$megs" -kernel "$tmp/bzImage" -initrd "$tmp/initrd"
 		-append "$(append)" -serial "file:$tmp/console"
 		-chardev "file,id=output,path=$tmp/output"
 		-device "isa-parallel,chardev=output")
@@ -258,18 +277,27 @@ start_qemu() {
 # signal to us is taken meanwhile. Its status, 124 where time was up. When
 # nobody reads our output any more, that is the end of all of it.
 run_machine() {
-	local status=0 ended=''
+	local status=0 ended='' begin=$SECONDS
 	stop=$1
 	shift
-	timeout -s "$stop" -k 5 "$seconds" "$@" </dev/null >"$tmp/machine.out" 2>&1 3>&- &
+	"${mortal[@]}" timeout -s "$stop" -k 5 "$seconds" "${mortal[@]}" "$@" \
+		</dev/null >"$tmp/machine.out" 2>&1 3>&- &
 	running=$!
 	wait -n -p ended "$running" "$reader" || status=$?
 	if [[ $ended == "$reader" ]]; then
 		reader=''
-		exit "$status"
+		output_failed "$status"
 	fi
 	running=''
+	# KILL came from us when INT or TERM did not help, else from elsewhere.
+	((status != 137 || SECONDS - begin < seconds)) || status=124
 	return "$status"
+}
+
+# output_failed STATUS: of cat. SIGPIPE is nobody's fault, the rest it has said.
+output_failed() {
+	(($1 > 128)) || fail $ENDED "standard output: cannot be written, so the machine was stopped"
+	exit "$1"
 }
 
 # What the machine writes to its parallel port is a pipe to our standard output.
@@ -277,7 +305,7 @@ run_machine() {
 start_output() {
 	: >"$tmp/console"
 	mkfifo "$tmp/output"
-	cat "$tmp/output" &
+	"${mortal[@]}" cat "$tmp/output" 4>&- &
 	reader=$!
 	exec 3>"$tmp/output"
 }
@@ -287,7 +315,19 @@ end_output() {
 	exec 3>&-
 	wait "$reader" || status=$?
 	reader=''
-	((status == 0)) || exit "$status"
+	((status == 0)) || output_failed "$status"
+}
+
+# make_folder: for all of it, and who removes it at the end: SIGKILL leaves us
+# no time, but closes our end of a pipe as well.
+make_folder() {
+	tmp=$(mktemp -d) || exit $NO_START
+	# shellcheck disable=SC2016 # for the other shell
+	exec 4> >(
+		trap '' INT TERM HUP
+		exec setsid sh -c 'cat; until rm -rf "$1"; do sleep 1; done' sh "$tmp" >/dev/null 2>&1 3>&-
+	)
+	remover=$!
 }
 
 # shellcheck disable=SC2317 # called by the trap
@@ -296,7 +336,14 @@ clean_up() {
 	trap '' INT TERM HUP
 	[[ ! $running ]] || { kill -s "$stop" "$running" && wait "$running"; } 2>/dev/null || true
 	[[ ! $reader ]] || { kill "$reader" && wait "$reader"; } 2>/dev/null || true
-	rm -rf "$tmp"
+	exec 4>&-
+	wait "$remover" || true
+	# What ends us unforeseen has said why, but has no status of ours.
+	if [[ ! $judged ]] && ((status > 0 && status < 129)); then
+		echo "$PROGRAM: stopped half-way (is there space left in ${tmp%/*}?)" >&2
+		status=$NO_START
+		[[ ! $stop ]] || status=$ENDED
+	fi
 	exit "$status"
 }
 
@@ -304,7 +351,7 @@ clean_up() {
 log_since_modules() {
 	tr -d '\r\0' <"$tmp/console" | sed -n '/^lab: modules$/,$p' |
 		if [[ $debug == kcsan ]]; then
-			awk -f "$TOP/scripts/lab/races.awk" <(readelf -sW "$out/patched/kvm.ko") -
+			awk -f "$TOP/scripts/lab/races.awk" "$tmp/symbols" -
 		else
 			cat
 		fi
@@ -338,10 +385,14 @@ tell_races() {
 judge() {
 	local status bad
 	tell_races
-	if grep -aq '^Kernel panic' "$tmp/console"; then
+	judged=1
+	if ! { head -c 4096 /dev/zero >"$tmp/full"; } 2>/dev/null; then
+		show_log "${tmp%/*}: no space left, so the log is not whole"
+		exit $ENDED
+	elif grep -aq '^Kernel panic' "$tmp/console"; then
 		show_log "the kernel panicked"
 		exit $PANIC
-	elif (($1 == 124 || $1 == 137)); then
+	elif (($1 == 124)); then
 		show_log "it hung: not done after $seconds s"
 		exit $HANG
 	fi
@@ -363,18 +414,18 @@ judge() {
 main() {
 	local status=0
 	parse "$@"
+	[[ ! $console ]] || : >"$console" || exit $NO_START
 	"$TOP/scripts/deps.sh" lab >&2 || exit $NO_START
 	"$TOP/scripts/kernel.sh" -k "$kernel" ${debug:+-d "$debug"} build >&2 || exit $NO_START
-	out=$CACHE/$kernel${debug:+/$debug}/out
-	[[ -f $out/$series/kvm.ko ]] || die "-s $series: no such modules in $out"
 	choose_machine
 
-	running='' stop='' reader=''
-	tmp=$(mktemp -d)
+	running='' stop='' reader='' judged=''
+	make_folder
 	trap clean_up EXIT
 	trap 'exit 129' HUP
 	trap 'exit 130' INT
 	trap 'exit 143' TERM
+	take_kernel
 	build_runner
 	make_root
 	start_output
