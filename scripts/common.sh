@@ -25,12 +25,15 @@ step() {
 	printf '[%3d s] %s: %s\n' "$SECONDS" "${PROGRAM%.sh}" "$*" >&2
 }
 
+# Before a command: it ends with its parent, whatever ends that, SIGKILL included.
+mortal=(setpriv --pdeathsig TERM)
+
 # quietly LOG COMMAND...: run with the output in LOG, which is shown (its end)
 # only when the command fails.
 quietly() {
 	local log=$1
 	shift
-	if ! "$@" >>"$log" 2>&1; then
+	if ! "${mortal[@]}" "$@" >>"$log" 2>&1; then
 		tail -n 20 "$log" >&2
 		die "$* failed (all of it: $log)"
 	fi
@@ -41,8 +44,8 @@ locked() {
 	local file=$1
 	shift
 	mkdir -p "${file%/*}"
-	(
-		flock 9
-		"$@"
-	) 9>"$file"
+	exec 9>"$file"
+	"${mortal[@]}" flock 9
+	"$@"
+	exec 9>&-
 }

@@ -53,9 +53,6 @@ BAD='WARNING|BUG|Oops|KASAN|KCSAN|UBSAN|\[#[0-9]+\]|self-detected stall|detected
 BAD+='|refcount_t:|ODEBUG:|possible recursive locking|inconsistent lock state|suspicious RCU usage'
 BAD+='|register non-static key|turning off the locking|leak detector disabled|list_(add|del) corruption'
 
-# Before a command: it ends with its parent, whatever ends that.
-mortal=(setpriv --pdeathsig TERM)
-
 machine='' kernel=6.1 debug='' series=patched cpus=1 exact='' megs=1024 seconds=600
 files=() console=''
 
@@ -416,7 +413,7 @@ main() {
 	parse "$@"
 	[[ ! $console ]] || : >"$console" || exit $NO_START
 	"$TOP/scripts/deps.sh" lab >&2 || exit $NO_START
-	"$TOP/scripts/kernel.sh" -k "$kernel" ${debug:+-d "$debug"} build >&2 || exit $NO_START
+	"${mortal[@]}" "$TOP/scripts/kernel.sh" -k "$kernel" ${debug:+-d "$debug"} build >&2 || exit $NO_START
 	choose_machine
 
 	running='' stop='' reader='' judged=''
