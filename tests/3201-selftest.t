@@ -35,7 +35,7 @@ skipped() {
 }
 
 for one in $LABS; do
-	program=$("$TOP/scripts/selftests.sh" -k "${one#*:}" build exit_cycles_test 2>"$T/build") || {
+	program=$("$TOP/scripts/selftests.sh" -k "$(kernel_of "$one")" build exit_cycles_test 2>"$T/build") || {
 		ok "$one: exit_cycles_test builds" false
 		note "$(<"$T/build")"
 		continue

@@ -88,7 +88,7 @@ whole() {
 }
 
 for one in $LABS; do
-	kvm_stats "${one#*:}"
+	kvm_stats "$(kernel_of "$one")"
 	[[ $files ]] || for file in "${PYTHON%% *}" $(imports); do
 		files+=(-a "$file")
 	done

@@ -4,7 +4,7 @@
 # labs.sh - for the tests of a booted kernel: one boot of each lab, in which
 # commands note facts, which are judged afterwards. Sourced after lib.sh.
 #
-# LABS in the environment chooses the labs, as MACHINE:KERNEL ...
+# LABS in the environment chooses the labs, as MACHINE:KERNEL[:DEBUG] ...
 #
 #	in_lab <<'EOF'				commands, of tests/labs-inside.sh
 #	run plain cpuid=23
@@ -14,7 +14,7 @@
 #		is "$lab three" "$(counted plain plain.vm)" "$(known plain)"
 #	done
 #
-# boot sets $lab (for titles), $machine, $kernel, $vendor and $F, the folder of
+# boot sets $lab (for titles), $machine, $kernel, $debug, $vendor and $F, the folder of
 # the facts, a file for each section.
 
 if [[ ! $LABS ]]; then
@@ -58,11 +58,12 @@ in_lab() {
 # to judge.
 boot() {
 	local status=0
-	machine=${1%:*} kernel=${1#*:} lab="${1/:/ }:" F=$T/${1/:/-}
+	IFS=: read -r machine kernel debug <<<"$1"
+	lab="${1//:/ }:" F=$T/${1//:/-}
 	shift
 	rm -rf "$F"
 	mkdir "$F"
-	"$TOP/scripts/lab.sh" -m "$machine" -k "$kernel" "$@" -a "$T/vmm" -a "$T/facts" \
+	"$TOP/scripts/lab.sh" -m "$machine" -k "$kernel" ${debug:+-d "$debug" -t 3000} "$@" -a "$T/vmm" -a "$T/facts" \
 		-- sh facts >"$F/all" 2>"$F/stderr" || status=$?
 	if ((status == 246)); then
 		skip "$lab all" "$(tail -n 1 "$F/stderr")"
@@ -75,14 +76,21 @@ boot() {
 	fi
 	awk -v F="$F" '/^== / { out = F "/" $2; next } out { print >out }' "$F/all"
 	vendor=$(<"$F/vendor")
+	[[ ! -s $F/stderr ]] || note "$(<"$F/stderr")"
+}
+
+# kernel_of LAB
+kernel_of() {
+	cut -d: -f2 <<<"$1"
 }
 
 # cpus LAB: how many a lab can have in which VMs come, or static keys flip, while
 # others run. KVM's own keys do so at the creation of a vCPU, and QEMU's TCG may
 # go on executing an int3 that another CPU has taken out of the code again, which
-# ends in a panic or a hang with the stock modules just as well.
+# ends in a panic or a hang with the stock modules just as well. KCSAN's kernel has
+# no keys to patch.
 cpus() {
-	[[ $1 == svm:* ]] && echo 1 || echo 2
+	[[ $1 == svm:* && $1 != *:kcsan ]] && echo 1 || echo 2
 }
 
 # key SECTION NAME: of an account's first line.
