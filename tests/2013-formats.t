@@ -87,9 +87,27 @@ has 'up to the last' "${name}_bucket{$labels,le=\"+Inf\"} 10"
 has 'their sum' "${name}_sum{$labels} 40000"
 has 'their count' "${name}_count{$labels} 10"
 unlike 'no number of VMs for a vCPU' "$out" 'kvm_v(ms|cpus)'
+like 'a bound as Go prints it' "$out" "_bucket.$labels,le=\"1\\.048575e\\+06\". 10"
+metrics 'of VMs alone' -S "$T/tree" -a -o exits,guest --buckets
+is 'what --output lists, without reasons' "$(grep -v -e '^#' -e _bucket "$T/.out" | sort)" \
+'kvm_exit_latency_cycles_count{vm="1000-11",vmname="vm0"} 110
+kvm_exit_latency_cycles_count{vm="1001-11",vmname="a\"b\\c"} 110
+kvm_exit_latency_cycles_sum{vm="1000-11",vmname="vm0"} 440000
+kvm_exit_latency_cycles_sum{vm="1001-11",vmname="a\"b\\c"} 440000
+kvm_exits_total{vm="1000-11",vmname="vm0"} 110
+kvm_exits_total{vm="1001-11",vmname="a\"b\\c"} 110
+kvm_guest_cycles_total{vm="1000-11",vmname="vm0"} 880000
+kvm_guest_cycles_total{vm="1001-11",vmname="a\"b\\c"} 880000
+kvm_tsc_hertz 2000000000
+kvm_tsc_stable 1'
+metrics 'of chosen reasons in one' -S "$T/tree" -r 8,9 -o exits
+has 'their sum' 'kvm_exits_total 76'
+metrics 'of one reason by name' -S "$T/tree" -r 9 -o name,exits
+has 'its name' 'kvm_exits_total{reason="REASON_9"} 40'
 metrics 'of an early file' -i "$T/tree/sys/kernel/debug/kvm/exit_cycles"
 
-for args in '--json --csv' '--raw --openmetrics' '--openmetrics -u ns' '--csv -u auto' --buckets; do
+for args in '--json --csv' '--raw --openmetrics' '--openmetrics -u ns' '--csv -u auto' --buckets \
+	'--openmetrics -o p99' '--openmetrics -n 3' '--openmetrics -s exits'; do
 	# shellcheck disable=SC2086 # one or two words
 	all $args
 	is "$args: refused" "$status:$out" 1:

@@ -13,6 +13,7 @@
 
 #include "commands.h"
 #include "fail.h"
+#include "view.h"
 
 #define VERSION "0.1"
 
@@ -256,11 +257,16 @@ static void check_options(struct options *opt)
 		errx(1, "--unit auto: only for tables");
 	if (opt->unit != UNIT_SHORT && opt->format == FORMAT_METRICS)
 		errx(1, "--unit: --openmetrics is in cycles");
+	if ((opt->limit || opt->sort) && opt->format == FORMAT_METRICS)
+		errx(1, "--limit, --sort: not with --openmetrics, whose series shall stay the same (--reason and --output choose)");
 	if (opt->buckets && opt->format != FORMAT_METRICS)
 		errx(1, "--buckets: only with --openmetrics (others: exitdump hist)");
 	pick->hist = opt->format == FORMAT_JSON || opt->buckets ||
 		(opt->sort && opt->sort->flags & COLUMN_HIST);
 	for (size_t i = 0; i < opt->ncols; i++) {
+		if (opt->format == FORMAT_METRICS && !metrics_have(opt->cols[i]))
+			errx(1, "--output: %s: not with --openmetrics, which has counters (exits, cycles, total, halt, user, max, guest, vcpus)",
+			     opt->cols[i]->name);
 		pick->hist |= opt->cols[i]->flags & COLUMN_HIST;
 		pick->vcpu_lists |= opt->cols[i]->flags & COLUMN_VCPUS;
 	}

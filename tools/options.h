@@ -22,4 +22,10 @@ struct options {
 	bool list;		/* the VMs there are: no sums, their order kept */
 };
 
+/* Whether --output lists all the columns there shall be. */
+static inline bool options_columns(const struct options *opt)
+{
+	return opt->ncols && !opt->more_cols;
+}
+
 #endif

@@ -62,7 +62,7 @@ static void choose_columns(struct view *view)
 
 	if (interval && text && (!opt->ncols || opt->more_cols))
 		view->cols[view->ncols++] = column_find("time");
-	names = opt->ncols && !opt->more_cols ? "" : default_columns(opt, interval);
+	names = options_columns(opt) ? "" : default_columns(opt, interval);
 	for (; *names; names += strcspn(names, ",") + !!strchr(names, ',')) {
 		snprintf(name, sizeof(name), "%.*s", (int)strcspn(names, ","), names);
 		col = column_find(name);
@@ -124,13 +124,16 @@ static void add_line(struct view *view, const struct part *part,
 
 static bool by_reason(const struct view *view)
 {
-	if (view->opt->format >= FORMAT_JSON)
+	const struct options *opt = view->opt;
+	bool metrics = opt->format == FORMAT_METRICS;
+
+	if (opt->format == FORMAT_JSON || (metrics && !options_columns(opt)))
 		return true;
 	for (size_t i = 0; i < view->ncols; i++) {
 		if (view->cols[i]->flags & COLUMN_REASON)
 			return true;
 	}
-	return view->opt->pick.split == SPLIT_NONE;
+	return opt->pick.split == SPLIT_NONE && !metrics;
 }
 
 /* By the column that is asked for, then by what is lost, exits, and number. */

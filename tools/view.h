@@ -29,6 +29,7 @@ void view_free(struct view *view);
 void print_table(const struct view *view, FILE *to);
 void print_text(const struct view *view, FILE *to, bool first);
 void print_json(const struct view *view, FILE *to);
+bool metrics_have(const struct column *col);
 void print_metrics(const struct view *view, FILE *to);
 void print_hist(const struct view *view, FILE *to);
 
