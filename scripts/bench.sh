@@ -135,35 +135,10 @@ bench_boot() {
 	facts boot "${lab/:/ }" <"$tmp/out"
 }
 
-# The SVG's data: a file for each lab.
-plot() {
-	local lab names=()
-	mkdir "$tmp/plot"
-	for lab in "${labs[@]}"; do
-		names+=("${lab/:/-}")
-		awk -F'\t' -v OFS='\t' -v lab="${lab/:/ }" '
-			$1 == "exits" && $2 == lab && $5 == "smallest" {
-				v[$3, $4] = $6
-				if ($3 == "stock") item[++n] = $4
-			}
-			END {
-				print "exit", "off", "on", "hist", "events", "bpf", "perf"
-				for (i = 1; i <= n; i++) {
-					printf "%s", item[i]
-					m = split("off on hist events bpf perf", way, " ")
-					for (j = 1; j <= m; j++)
-						printf "\t%d", v[way[j], item[i]] - v["stock", item[i]]
-					print ""
-				}
-			}' "$tmp/facts" >"$tmp/plot/${lab/:/-}"
-	done
-	gnuplot -e "data='$tmp/plot'; labs='${names[*]}'; out='$1'" "$BENCH/plot.gp"
-}
-
 main() {
 	local lab
 	parse "$@"
-	"$TOP/scripts/deps.sh" lab bench >&2
+	"$TOP/scripts/deps.sh" lab bench plot >&2
 	tmp=$(mktemp -d)
 	trap 'rm -rf "$tmp"' EXIT
 	trap 'exit 130' INT TERM
@@ -197,7 +172,7 @@ main() {
 	fi
 	if [[ $folder ]]; then
 		cp "$tmp/bench.csv" "$folder/"
-		! has exits || plot "$folder/bench.svg"
+		! has exits || "$TOP/scripts/plot.sh" ways -o "$folder/bench.svg" "$folder/bench.csv"
 	fi
 }
 

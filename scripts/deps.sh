@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # deps.sh - installs what is missing of the packages that this project needs.
 #
-#	scripts/deps.sh [GROUP]...	(build lab tool test lint; bench when asked)
+#	scripts/deps.sh [GROUP]...	(build lab tool test lint; bench, plot when asked)
 #
 # With apt-get it installs (sudo when not root), without recommended packages;
 # elsewhere it names what is missing, by Debian's names, and exits with 1.
@@ -57,6 +57,8 @@ needs() {
 	test	tmux			tmux
 	test	mandoc			mandoc
 	test	prometheus		promtool
+	test	gnuplot-nox		gnuplot
+	test	libxml2-utils		xmllint
 	test	clang			clang
 	test	libclang-rt-14-dev	/usr/lib/llvm-14
 	test	python3			python3
@@ -68,7 +70,7 @@ needs() {
 	bench	clang			clang
 	bench	libbpf-dev		/usr/include/bpf/libbpf.h
 	bench	linux-perf		perf
-	bench	gnuplot-nox		gnuplot
+	plot	gnuplot-nox		gnuplot
 	EOF
 }
 
@@ -115,7 +117,7 @@ main() {
 	((${#groups[@]})) || groups=(build lab tool test lint)
 	for group in "${groups[@]}"; do
 		needs | grep -q "^$group	" ||
-			die "$group: no such group (build lab tool test lint bench)"
+			die "$group: no such group (build lab tool test lint bench plot)"
 	done
 
 	missing=$(missing_packages "${groups[@]}")
