@@ -12,6 +12,8 @@
 #   tree     make the series commits of a git branch, exit_cycles, on Debian's
 #            source, and print where: work there
 #   refresh  regenerate patches/KERNEL/ from that branch
+#   module FOLDER OUT  build the module in FOLDER for the patched modules, and put
+#            it into the folder OUT
 #   each     build the modules after each patch alone, warnings are errors
 #   applies  apply the series to clean source, regenerate it, compare bytes
 #
@@ -199,6 +201,30 @@ patched() {
 	echo "$key" >"$OUT/patched.key"
 }
 
+# stands_on_series FILE: whether a file of the source is as the series makes it.
+stands_on_series() {
+	local files made
+	files=$(series)
+	# shellcheck disable=SC2086 # one name a line, and none has a blank
+	made=$(awk -v file="b/$1" '/^diff --git/ { name = $4 }
+		/^index / && name == file { sub(/.*\.\./, "", $2); id = $2 } END { print id }' $files)
+	[[ $(git_src hash-object "$SRC/$1") == "$made" ]]
+}
+
+module() {
+	local build=$DIR/module file
+	build
+	for file in arch/x86/kvm/exit_cycles.h arch/x86/include/asm/kvm_host.h; do
+		stands_on_series "$file" ||
+			die "$SRC/$file: not as in patches/$KERNEL (remove $OUT/patched.key to build it anew)"
+	done
+	rm -rf "$build"
+	cp -R "$1" "$build"
+	quietly "$LOG" make LOCALVERSION= -C "$SRC" M="$build" \
+		KBUILD_EXTRA_SYMBOLS="$SRC/arch/x86/kvm/Module.symvers" modules
+	cp "$build"/*.ko "$2/"
+}
+
 build() {
 	unpack
 	stock
@@ -277,8 +303,9 @@ shift $((OPTIND - 1))
 use_kernel "$kernel"
 case ${1:-build} in
 build | tree | refresh | each | applies) ;;
+module) (($# == 3)) || { usage >&2; exit 2; } ;;
 *) usage >&2; exit 2 ;;
 esac
-[[ ! $DEBUG || ${1:-build} == build ]] || die "-d $DEBUG: build is all that it can do"
+[[ ! $DEBUG || " build module " == *" ${1:-build} "* ]] || die "-d $DEBUG: build and module are all that it can do"
 mkdir -p "$DIR"
-locked "$DIR/lock" "${1:-build}"
+locked "$DIR/lock" "${@:-build}"

@@ -24,6 +24,8 @@
  *	fault VM VCPU - N	#GP and #UD the guest took and skipped
  *	bad VM VCPU - N		answers that break the rules of the leaves
  *	digest VM VCPU - N	of all answers to the step `random`
+ *	fail VM - HOW FAILED CREATED	creations of a vCPU that failed, and those that
+ *				did not (--fail)
  *	stat VM VCPU NAME N	KVM's own statistics (--stats)
  *
  * Exit status: 0; 1 failed; 2 usage; 77 this host's KVM cannot do it.
@@ -46,10 +48,14 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "vmm.h"
 
 #define MAX_SCRIPTS	8
+#define MAX_SETS	4
+
+#define DEBUGFS		"/sys/kernel/debug/"
 
 #define EX_FAILED	1
 #define EX_MISUSE	2
@@ -101,6 +107,7 @@ static const struct {
 	{ "out-user", "OUT, handled in user space", OP_OUT, ANY_MODE | ANY_RING, PORT_USER, 0, 0, { { IO, 1, 0 } } },
 	{ "sleep-user", "[:MS] OUT, for which the monitor sleeps (50)", OP_OUT, ANY_MODE | ANY_RING, PORT_SLEEP, 50, 0, { { IO, 1, 0 } } },
 	{ "shell", "OUT, for which the monitor runs --at COMMAND", OP_OUT, ANY_MODE | ANY_RING, PORT_SHELL, 0, 0, { { IO, 1, 0 } } },
+	{ "set", ":N OUT, for which the monitor writes the Nth --set", OP_OUT, ANY_MODE | ANY_RING, PORT_SET, 0, 0, { { IO, 1, 0 } } },
 	{ "rdmsr", "[:MSR] RDMSR (0x8b)", OP_RDMSR, ANY_MODE, 0x8b, 0, 2, { { RDMSR, 1, 0 } } },
 	{ "wrmsr-slow", "[:MSR[:VALUE]] WRMSR (0x8b)", OP_WRMSR, ANY_MODE, 0x8b, 0, 2, { { WRMSR, 1, 0 } } },
 	{ "wrmsr-fast", "WRMSR to the TSC deadline, far ahead", OP_DEADLINE_FAR, IRQCHIP, 0, 0, 0, { { WRMSR, 1, 1 } } },
@@ -122,16 +129,17 @@ static const struct {
 };
 #define OPS (sizeof(ops) / sizeof(ops[0]))
 
-enum user { U_IO, U_SLEEP, U_SHELL, U_DONE, U_MMIO, U_HLT, U_SHUTDOWN, U_FAIL_ENTRY, U_INTR, USERS };
-static const char *const users[USERS] = { "io", "sleep", "shell", "done", "mmio", "hlt", "shutdown", "fail-entry", "intr" };
+enum user { U_IO, U_SLEEP, U_SHELL, U_SET, U_DONE, U_MMIO, U_HLT, U_SHUTDOWN, U_FAIL_ENTRY, U_INTR, USERS };
+static const char *const users[USERS] = { "io", "sleep", "shell", "set", "done", "mmio", "hlt", "shutdown", "fail-entry", "intr" };
 
 static struct {
 	int vms, vcpus, spare, ring;
 	enum mode mode;
 	bool together, pin, migrate, stats, hold, quiet, loop, cpuid_fault, bad_entry, irqchip,
-	     done_mmio;
+	     done_mmio, fail, late;
 	uint64_t rounds;
-	const char *before, *after, *at;
+	const char *before, *after, *at, *set[MAX_SETS];
+	int sets;
 	struct kvm_cpuid_entry2 entry[8];
 	int entries;
 } opt = { .vms = 1, .vcpus = 1, .irqchip = true, .rounds = 1 };
@@ -285,7 +293,7 @@ static bool parse_step(struct script *script, const char *text)
 	b = ops[op].b;
 	if (*s == ':') {
 		s++;
-		if (!number(&s, ops[op].a == PORT_SLEEP ? &b : &a))
+		if (!number(&s, ops[op].a == PORT_SLEEP || ops[op].a == PORT_SET ? &b : &a))
 			return false;
 		if (*s == ':') {
 			s++;
@@ -415,7 +423,7 @@ static void create_vm(struct vm *vm, int index)
 	vm->vcpu = calloc(opt.vcpus + opt.spare, sizeof(*vm->vcpu));
 	if (!vm->vcpu)
 		err(EX_FAILED, "calloc");
-	pthread_barrier_init(&vm->start, NULL, opt.vcpus);
+	pthread_barrier_init(&vm->start, NULL, opt.late ? 1 : opt.vcpus);
 }
 
 static void set_msr(struct vcpu *v, uint32_t index, uint64_t data)
@@ -596,6 +604,18 @@ static void shell(const char *command, uint64_t at)
 	free(text);
 }
 
+/* Write "FD TEXT", with the vCPU's own FD, to the file of the module set_account. */
+static void set_account(const struct vcpu *v, uint32_t n)
+{
+	int file = open(DEBUGFS "set_account", O_WRONLY | O_CLOEXEC);
+
+	if (n >= (uint32_t)opt.sets)
+		errx(EX_FAILED, "set: there is no --set %u", n);
+	if (file < 0 || dprintf(file, "%d %s", v->fd, opt.set[n]) < 0)
+		err(EX_FAILED, DEBUGFS "set_account: %s (is the module loaded?)", opt.set[n]);
+	close(file);
+}
+
 /* What one return of KVM_RUN was; whatever a script cannot cause is an error. */
 static enum user classify(struct vcpu *v)
 {
@@ -614,6 +634,9 @@ static enum user classify(struct vcpu *v)
 		case PORT_SHELL:
 			shell(opt.at, v->user[U_SHELL] + 1);
 			return U_SHELL;
+		case PORT_SET:
+			set_account(v, value & 0xff);
+			return U_SET;
 		case PORT_DONE:
 			return U_DONE;
 		}
@@ -678,34 +701,147 @@ static void *run_vcpu(void *arg)
 	return NULL;
 }
 
+/* --- creation that fails --- */
+
+static void write_file(const char *path, const char *value)
+{
+	int file = open(path, O_WRONLY | O_CLOEXEC);
+
+	if (file < 0 && errno == ENOENT)
+		unsupported("%s: no such file (a kernel with fault injection?)", path);
+	if (file < 0 || write(file, value, strlen(value)) < 0)
+		err(EX_FAILED, "%s: %s", path, value);
+	close(file);
+}
+
+/* How a creation fails: only at its nth allocation, or at all after so much. */
+static const struct {
+	const char *name, *knob, *space;
+	int step;
+} fails[] = {
+	{ "once", "/proc/thread-self/fail-nth", NULL, 1 },
+	{ "slab", "/proc/thread-self/make-it-fail", DEBUGFS "failslab/space", 512 },
+	{ "pages", "/proc/thread-self/make-it-fail", DEBUGFS "fail_page_alloc/space", 1 },
+};
+
+static void prepare_fails(void)
+{
+	static const char *const knobs[][2] = {
+		{ "ignore-gfp-wait", "N" }, { "task-filter", "Y" }, { "verbose", "0" },
+		{ "interval", "1" }, { "times", "-1" }, { "probability", "100" },
+	};
+	static const char *const kinds[] = { "failslab", "fail_page_alloc" };
+	char path[64];
+
+	for (size_t i = 0; i < 2 * sizeof(knobs) / sizeof(knobs[0]); i++) {
+		snprintf(path, sizeof(path), DEBUGFS "%s/%s", kinds[i & 1], knobs[i / 2][0]);
+		write_file(path, knobs[i / 2][1]);
+	}
+	write_file(DEBUGFS "fail_page_alloc/min-order", "0");
+	write_file(DEBUGFS "fail_page_alloc/ignore-gfp-highmem", "N");
+}
+
+/*
+ * KVM_CREATE_VCPU with every failure of a kind, until there is none left to
+ * fail. What failed has to leave no folder; `id` is the next that is free.
+ */
+static void fail_kind(struct vm *vm, int kind, int *id)
+{
+	int knob = open(fails[kind].knob, O_RDWR | O_CLOEXEC);
+	int n, fd, error, failed = 0, created = 0;
+	char text[16], path[96];
+	struct stat st;
+
+	if (knob < 0)
+		unsupported("%s: %s (a kernel with fault injection?)", fails[kind].knob, strerror(errno));
+	for (n = !fails[kind].space; ; n++) {
+		snprintf(text, sizeof(text), "%d", n * fails[kind].step);
+		if (fails[kind].space) {
+			write_file(DEBUGFS "failslab/space", "1000000000");
+			write_file(DEBUGFS "fail_page_alloc/space", "1000000000");
+			write_file(fails[kind].space, text);
+			strcpy(text, "1");
+		}
+		if (pwrite(knob, text, strlen(text), 0) < 0)
+			err(EX_FAILED, "%s", fails[kind].knob);
+		fd = ioctl(vm->fd, KVM_CREATE_VCPU, *id);
+		error = errno;
+		memset(text, 0, sizeof(text));
+		if (pread(knob, text, sizeof(text) - 1, 0) < 0 || pwrite(knob, "0", 1, 0) < 0)
+			err(EX_FAILED, "%s", fails[kind].knob);
+
+		if (fd < 0) {
+			if (error != ENOMEM)
+				errx(EX_FAILED, "KVM_CREATE_VCPU, %s %d: %s", fails[kind].name, n, strerror(error));
+			snprintf(path, sizeof(path), DEBUGFS "kvm/%d-%d/vcpu%d", getpid(), vm->fd, *id);
+			if (!stat(path, &st))
+				errx(EX_FAILED, "%s: is there, though its vCPU is not", path);
+			failed++;
+			continue;
+		}
+		close(fd);
+		++*id;
+		created++;
+		/* fail-nth counts down: above 0, there were fewer allocations */
+		if (fails[kind].space ? created == 8 : atoi(text))
+			break;
+	}
+	close(knob);
+	printf("fail\t%d\t-\t%s\t%d\t%d\n", vm->number, fails[kind].name, failed, created);
+}
+
+static void fail_creations(struct vm *vm)
+{
+	int id = MAX_VCPUS;
+
+	prepare_fails();
+	for (size_t kind = 0; kind < sizeof(fails) / sizeof(fails[0]); kind++)
+		fail_kind(vm, kind, &id);
+}
+
+static void create_vcpu(struct vm *vm, int i)
+{
+	struct vcpu *v = &vm->vcpu[i];
+
+	v->vm = vm;
+	v->index = i;
+	v->script = &scripts[i % nscripts];
+	v->fd = CALL(vm->fd, KVM_CREATE_VCPU, i);
+	v->run = mmap(NULL, run_size, PROT_READ | PROT_WRITE, MAP_SHARED, v->fd, 0);
+	if (v->run == MAP_FAILED)
+		err(EX_FAILED, "mmap of vCPU %d", i);
+	if (i < opt.vcpus)
+		init_vcpu(v);
+}
+
 static void create_vcpus(struct vm *vm)
+{
+	for (int i = 0; i < opt.vcpus + opt.spare; i++)
+		create_vcpu(vm, i);
+}
+
+static void start_vcpu(struct vcpu *v)
+{
+	int error = pthread_create(&v->thread, NULL, run_vcpu, v);
+
+	if (error)
+		errx(EX_FAILED, "pthread_create: %s", strerror(error));
+}
+
+/* With --late, all but the first are created only now. */
+static void start_vm(struct vm *vm)
 {
 	int i;
 
-	for (i = 0; i < opt.vcpus + opt.spare; i++) {
-		struct vcpu *v = &vm->vcpu[i];
-
-		v->vm = vm;
-		v->index = i;
-		v->script = &scripts[i % nscripts];
-		v->fd = CALL(vm->fd, KVM_CREATE_VCPU, i);
-		v->run = mmap(NULL, run_size, PROT_READ | PROT_WRITE, MAP_SHARED, v->fd, 0);
-		if (v->run == MAP_FAILED)
-			err(EX_FAILED, "mmap of vCPU %d", i);
-		if (i < opt.vcpus)
-			init_vcpu(v);
-	}
-}
-
-static void start_vm(struct vm *vm)
-{
-	int i, error;
-
 	for (i = 0; i < opt.vcpus; i++) {
-		error = pthread_create(&vm->vcpu[i].thread, NULL, run_vcpu, &vm->vcpu[i]);
-		if (error)
-			errx(EX_FAILED, "pthread_create: %s", strerror(error));
+		if (opt.late && i) {
+			usleep(5000);
+			create_vcpu(vm, i);
+		}
+		start_vcpu(&vm->vcpu[i]);
 	}
+	for (; opt.late && i < opt.vcpus + opt.spare; i++)
+		create_vcpu(vm, i);
 }
 
 /* Move every vCPU's thread to another CPU, again and again, while any runs. */
@@ -912,7 +1048,12 @@ static void run_vms(int first, int vms)
 		err(EX_FAILED, "calloc");
 	for (i = 0; i < vms; i++) {
 		create_vm(&vm[i], first + i);
-		create_vcpus(&vm[i]);
+		if (opt.fail)
+			fail_creations(&vm[i]);
+		if (opt.late)
+			create_vcpu(&vm[i], 0);
+		else
+			create_vcpus(&vm[i]);
 	}
 	name_vms(vm, vms);
 	shell(opt.before, 0);
@@ -949,7 +1090,9 @@ static void usage(FILE *out)
 		"  --cpuid-fault     CPUID above ring 0 is #GP, which the guest skips\n"
 		"  --done-mmio       report the end of the script by MMIO, not by OUT\n"
 		"  --entry LEAF,EAX,EBX,ECX,EDX  a CPUID entry of user space\n"
+		"  --fail            first let KVM_CREATE_VCPU fail at each of its allocations, in turn\n"
 		"  --hold            keep the VMs until standard input ends or SIGTERM comes\n"
+		"  --late            create all vCPUs but the first while those before them run\n"
 		"  --loop N          the script N times; 0: until SIGTERM\n"
 		"  --migrate         keep moving the vCPUs' threads between CPUs\n"
 		"  --mode MODE       %s\n"
@@ -957,6 +1100,7 @@ static void usage(FILE *out)
 		"  --pin             vCPU n on CPU n\n"
 		"  --quiet           print no results\n"
 		"  --ring N          privilege level, 0 to 3\n"
+		"  --set TEXT        for the step `set`, N being 0 for the first\n"
 		"  --spare N         more vCPUs, that never run\n"
 		"  --stats           KVM's binary statistics\n"
 		"  --together        all VMs at once, not one after another\n"
@@ -993,6 +1137,13 @@ static void parse_entry(const char *text)
 	for (int i = 0; i < 5; i++)
 		if (!number(&s, field[i]) || *s++ != (i < 4 ? ',' : '\0'))
 			misuse("not LEAF,EAX,EBX,ECX,EDX", text);
+}
+
+static void add_set(const char *text)
+{
+	if (opt.sets == MAX_SETS)
+		misuse("more than 4", "--set");
+	opt.set[opt.sets++] = text;
 }
 
 static enum mode parse_mode(const char *text)
@@ -1038,8 +1189,8 @@ static void check(void)
 		misuse("more than 1 GiB of pages", "ept");
 }
 
-enum { O_AFTER, O_AT, O_BAD_ENTRY, O_BEFORE, O_CPUID_FAULT, O_DONE_MMIO, O_ENTRY, O_HELP, O_HOLD, O_LOOP, O_MIGRATE,
-       O_MODE, O_NO_IRQCHIP, O_PIN, O_QUIET, O_RING, O_SPARE, O_STATS, O_TOGETHER, O_VCPUS, O_VMS };
+enum { O_AFTER, O_AT, O_BAD_ENTRY, O_BEFORE, O_CPUID_FAULT, O_DONE_MMIO, O_ENTRY, O_FAIL, O_HELP, O_HOLD, O_LATE, O_LOOP, O_MIGRATE,
+       O_MODE, O_NO_IRQCHIP, O_PIN, O_QUIET, O_RING, O_SET, O_SPARE, O_STATS, O_TOGETHER, O_VCPUS, O_VMS };
 
 static const struct option options[] = {
 	{ "after", required_argument, NULL, O_AFTER },
@@ -1049,8 +1200,10 @@ static const struct option options[] = {
 	{ "cpuid-fault", no_argument, NULL, O_CPUID_FAULT },
 	{ "done-mmio", no_argument, NULL, O_DONE_MMIO },
 	{ "entry", required_argument, NULL, O_ENTRY },
+	{ "fail", no_argument, NULL, O_FAIL },
 	{ "help", no_argument, NULL, O_HELP },
 	{ "hold", no_argument, NULL, O_HOLD },
+	{ "late", no_argument, NULL, O_LATE },
 	{ "loop", required_argument, NULL, O_LOOP },
 	{ "migrate", no_argument, NULL, O_MIGRATE },
 	{ "mode", required_argument, NULL, O_MODE },
@@ -1058,6 +1211,7 @@ static const struct option options[] = {
 	{ "pin", no_argument, NULL, O_PIN },
 	{ "quiet", no_argument, NULL, O_QUIET },
 	{ "ring", required_argument, NULL, O_RING },
+	{ "set", required_argument, NULL, O_SET },
 	{ "spare", required_argument, NULL, O_SPARE },
 	{ "stats", no_argument, NULL, O_STATS },
 	{ "together", no_argument, NULL, O_TOGETHER },
@@ -1079,8 +1233,10 @@ static void parse(int argc, char **argv)
 		case O_CPUID_FAULT:	opt.cpuid_fault = true; break;
 		case O_DONE_MMIO:	opt.done_mmio = true; break;
 		case O_ENTRY:		parse_entry(optarg); break;
+		case O_FAIL:		opt.fail = true; break;
 		case O_HELP:		usage(stdout); exit(0);
 		case O_HOLD:		opt.hold = true; break;
+		case O_LATE:		opt.late = true; break;
 		case O_LOOP:		opt.rounds = parse_number(optarg, UINT32_MAX); opt.loop = true; break;
 		case O_MIGRATE:		opt.migrate = true; break;
 		case O_MODE:		opt.mode = parse_mode(optarg); break;
@@ -1088,6 +1244,7 @@ static void parse(int argc, char **argv)
 		case O_PIN:		opt.pin = true; break;
 		case O_QUIET:		opt.quiet = true; break;
 		case O_RING:		opt.ring = parse_number(optarg, 3); break;
+		case O_SET:		add_set(optarg); break;
 		case O_SPARE:		opt.spare = parse_number(optarg, 4000); break;
 		case O_STATS:		opt.stats = true; break;
 		case O_TOGETHER:	opt.together = true; break;

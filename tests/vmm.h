@@ -31,6 +31,7 @@
 #define PORT_DONE	0x502		/* the script has ended */
 #define PORT_PANIC	0x503		/* the guest cannot go on: EAX says why */
 #define PORT_SHELL	0x504
+#define PORT_SET	0x505
 
 #define VECTORS		34
 #define VECTOR_TIMER	32

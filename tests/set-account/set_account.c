@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * set_account.c - a module for tests alone: sets the counters of one exit reason
+ * of a vCPU, and the account's sums, to any value, so that a test need not wait
+ * for 2^32 exits.
+ *
+ *	echo "FD REASON EXITS CYCLES" >/sys/kernel/debug/set_account
+ *
+ * FD is a vCPU's of the writer. Under vcpu->mutex, so it writes as the vCPU
+ * itself would. -EBADF: FD is no vCPU; -EINVAL: not four numbers.
+ */
+#include <linux/debugfs.h>
+#include <linux/file.h>
+#include <linux/kvm_host.h>
+#include <linux/module.h>
+
+#include "exit_cycles.h"
+
+static struct dentry *dentry;
+
+static int set_account(struct kvm_vcpu *vcpu, u32 code, u64 exits, u64 cycles)
+{
+	struct kvm_exit_cycles *account = vcpu->arch.exit_cycles;
+	struct kvm_exit_cycles_row *row = kvm_exit_cycles_row(account, code);
+
+	if (mutex_lock_killable(&vcpu->mutex))
+		return -EINTR;
+
+	local64_set(&row->exits, exits);
+	local64_set(&row->cycles, cycles);
+	local64_set(&account->exits, exits);
+	local64_set(&account->cycles, cycles);
+	mutex_unlock(&vcpu->mutex);
+	return 0;
+}
+
+static ssize_t set_account_write(struct file *file, const char __user *user,
+				 size_t size, loff_t *pos)
+{
+	struct file *vcpu_file;
+	char text[128] = "";
+	u64 exits, cycles;
+	unsigned int fd;
+	int ret = -EBADF;
+	u32 code;
+
+	if (size >= sizeof(text))
+		return -EINVAL;
+	if (copy_from_user(text, user, size))
+		return -EFAULT;
+	if (sscanf(text, "%u %u %llu %llu", &fd, &code, &exits, &cycles) != 4)
+		return -EINVAL;
+
+	vcpu_file = fget(fd);
+	if (!vcpu_file)
+		return -EBADF;
+	if (!strncmp(vcpu_file->f_path.dentry->d_name.name, "kvm-vcpu:", 9))
+		ret = set_account(vcpu_file->private_data, code, exits, cycles);
+	fput(vcpu_file);
+	return ret ?: size;
+}
+
+static const struct file_operations set_account_fops = {
+	.owner = THIS_MODULE,
+	.write = set_account_write,
+};
+
+static int __init set_account_init(void)
+{
+	dentry = debugfs_create_file("set_account", 0200, NULL, NULL, &set_account_fops);
+	return 0;
+}
+module_init(set_account_init);
+
+static void __exit set_account_exit(void)
+{
+	debugfs_remove(dentry);
+}
+module_exit(set_account_exit);
+
+MODULE_LICENSE("GPL");
+MODULE_DESCRIPTION("Sets the exit_cycles account of a vCPU, for tests");
