@@ -277,7 +277,9 @@ run_machine() {
 	local status=0 ended='' begin=$SECONDS
 	stop=$1
 	shift
-	"${mortal[@]}" timeout -s "$stop" -k 5 "$seconds" "${mortal[@]}" "$@" \
+	# shellcheck disable=SC2016 # for the other shell: we may be gone before it is mortal
+	"${mortal[@]}" sh -c '[ "$PPID" = "$1" ] && shift && exec "$@"' sh $$ \
+		timeout -s "$stop" -k 5 "$seconds" "${mortal[@]}" "$@" \
 		</dev/null >"$tmp/machine.out" 2>&1 3>&- &
 	running=$!
 	wait -n -p ended "$running" "$reader" || status=$?
@@ -302,9 +304,13 @@ output_failed() {
 start_output() {
 	: >"$tmp/console"
 	mkfifo "$tmp/output"
-	"${mortal[@]}" cat "$tmp/output" 4>&- &
-	reader=$!
+	# Open at both ends before anyone else is there to wait for one of them.
+	exec 3<>"$tmp/output"
+	exec 5<"$tmp/output"
 	exec 3>"$tmp/output"
+	"${mortal[@]}" cat <&5 3>&- 4>&- &
+	reader=$!
+	exec 5<&-
 }
 
 end_output() {
