@@ -4,8 +4,8 @@
 # virtualization, and runs a command in it.
 #
 # Usage: scripts/lab.sh [-m vmx|svm|kvm] [-k 6.1|6.12] [-s stock|patched]
-#                       [-d kasan|kcsan] [-c CPUS] [-x] [-a FILE]... [-M MIB] [-t SECONDS]
-#                       [-l LOG] -- COMMAND [ARGUMENT]...
+#                       [-d kasan|kcsan] [-b DIR] [-c CPUS] [-x] [-a FILE]... [-M MIB]
+#                       [-t SECONDS] [-l LOG] -- COMMAND [ARGUMENT]...
 #
 #   -m vmx      Bochs: slow, but one instruction is one tick of the TSC
 #   -m svm      QEMU's TCG: boots in seconds
@@ -17,6 +17,9 @@
 #               allocations that can fail) or kcsan (data races)
 #   -c CPUS     1 (default) to 8
 #   -x          the TSC counts instructions (vmx always does so; svm with one CPU)
+#   -b DIR      boot another kernel: DIR/bzImage, with the modules of
+#               DIR/lib/modules and modprobe (scripts/stock.sh makes such a
+#               folder of Debian's own); -k, -s and -d have no meaning then
 #   -a FILE     bring a file along: a program comes with its libraries. One of
 #               /usr keeps its path, any other stands in the command's folder
 #   -M MIB      memory, 1024 (vmx: at most 2048)
@@ -53,7 +56,7 @@ BAD='WARNING|BUG|Oops|KASAN|KCSAN|UBSAN|\[#[0-9]+\]|self-detected stall|detected
 BAD+='|refcount_t:|ODEBUG:|possible recursive locking|inconsistent lock state|suspicious RCU usage'
 BAD+='|register non-static key|turning off the locking|leak detector disabled|list_(add|del) corruption'
 
-machine='' kernel=6.1 debug='' series=patched cpus=1 exact='' megs=1024 seconds=600
+machine='' kernel=6.1 boot='' debug='' series=patched cpus=1 exact='' megs=1024 seconds=600
 files=() console=''
 
 fail() {
@@ -77,12 +80,13 @@ positive() {
 
 parse() {
 	local option
-	while getopts :m:k:s:d:c:xa:M:t:l:h option; do
+	while getopts :m:k:s:d:b:c:xa:M:t:l:h option; do
 		case $option in
 		m) machine=$OPTARG ;;
 		k) kernel=$OPTARG ;;
 		s) series=$OPTARG ;;
 		d) debug=$OPTARG ;;
+		b) boot=$OPTARG ;;
 		c) cpus=$OPTARG ;;
 		x) exact=1 ;;
 		a) files+=("$OPTARG") ;;
@@ -100,6 +104,7 @@ parse() {
 	[[ " $KERNELS " == *" $kernel "* ]] || die "-k $kernel: no such kernel (one of: $KERNELS)"
 	[[ " stock patched " == *" $series "* ]] || die "-s $series: no such series (stock or patched)"
 	[[ " $DEBUGS " == *" ${debug:-kasan} "* ]] || die "-d $debug: no such debug kernel (one of: $DEBUGS)"
+	[[ ! $boot || -r $boot/bzImage && -d $boot/lib/modules ]] || die "-b $boot: no such folder, or without bzImage and lib/modules"
 	positive c "$cpus"
 	((cpus <= 8)) || die "-c $cpus: the lab's kernel has at most 8 CPUs"
 	positive M "$megs"
@@ -153,6 +158,11 @@ choose_machine() {
 take_kernel() {
 	local one dir=$CACHE/$kernel${debug:+/$debug}
 	local out=$dir/out
+	if [[ $boot ]]; then
+		kernel='' series='' debug=''
+		cp "$boot/bzImage" "$tmp/bzImage"
+		return
+	fi
 	exec 9<"$dir/lock"
 	"${mortal[@]}" flock -s 9 4>&- &
 	wait $!
@@ -182,7 +192,15 @@ make_root() {
 	cp "$TOP/scripts/lab/init" "$root/init"
 	cp "$TOP/scripts/lab/modules" "$root/usr/bin/lab-modules"
 	cp "$CACHE/lab-run" "$root/usr/bin/lab-run"
-	mv "$tmp"/modules/* "$root/usr/lib/lab/"
+	if [[ $boot ]]; then
+		cp -R "$boot/lib/modules" "$root/usr/lib/"
+		for one in modprobe insmod rmmod modinfo depmod lsmod; do
+			file=$(PATH=$PATH:/usr/sbin:/sbin type -P "$one") || die "$one: not found (apt-get install kmod)"
+			stage_file "$root" "$file"
+		done
+	else
+		mv "$tmp"/modules/* "$root/usr/lib/lab/"
+	fi
 	stage_files "$root" lab "${files[@]}"
 	for file in "${files[@]}"; do
 		[[ -e $root/lab/${file##*/} ]] ||
@@ -190,7 +208,7 @@ make_root() {
 	done
 	{
 		echo "export LAB_MACHINE=$machine LAB_KERNEL=$kernel LAB_DEBUG=$debug LAB_SERIES=$series"
-		echo "export LAB_MODULES=/usr/lib/lab/$series"
+		echo "export LAB_MODULES=${series:+/usr/lib/lab/$series}"
 		echo "set --$(quote "${command[@]}")"
 	} >"$root/lab.command"
 	pack "$root" >"$tmp/initrd"
@@ -206,6 +224,7 @@ IPS=50000000
 append() {
 	local words="console=ttyS0,115200 quiet nokaslr norandmaps panic=-1 reboot=t printk.devkmsg=on"
 	[[ ! $debug ]] || words+=" kasan_multi_shot"
+	[[ ! $boot ]] || words+=" printk.time=0"
 	[[ $machine != vmx ]] || words+=" idle=halt tsc_early_khz=$((IPS / 1000))"
 	echo "$words"
 }
@@ -419,7 +438,7 @@ main() {
 	parse "$@"
 	[[ ! $console ]] || : >"$console" || exit $NO_START
 	"$TOP/scripts/deps.sh" lab >&2 || exit $NO_START
-	"${mortal[@]}" "$TOP/scripts/kernel.sh" -k "$kernel" ${debug:+-d "$debug"} build >&2 || exit $NO_START
+	[[ $boot ]] || "${mortal[@]}" "$TOP/scripts/kernel.sh" -k "$kernel" ${debug:+-d "$debug"} build >&2 || exit $NO_START
 	choose_machine
 
 	running='' stop='' reader='' judged=''
