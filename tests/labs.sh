@@ -74,7 +74,7 @@ boot() {
 		note "$(tail -n 40 "$F/all" "$F/stderr")"
 		return 1
 	fi
-	awk -v F="$F" '/^== / { out = F "/" $2; next } out { print >out }' "$F/all"
+	awk -v F="$F" '/^== / { out = F "/" $2; printf "" >out; next } out { print >out }' "$F/all"
 	vendor=$(<"$F/vendor")
 	[[ ! -s $F/stderr ]] || note "$(<"$F/stderr")"
 }

@@ -1,0 +1,86 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Promise: VMs come and go by the thousand while others hold and read every file
+# of the account, reset it and switch it off and on: each file reads as a whole
+# or, after its VM, fails with EIO; nothing leaks; and when it is over, the
+# counts are exact again.
+. "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/stress.sh"
+
+VMS=$(size 250 8)
+
+in_lab <<EOF
+vms=$VMS
+EOF
+cat >>"$T/facts" <<'EOF'
+# The TSC's frequency may be refined after KVM was loaded. Without TSC scaling KVM
+# then fails to set a guest's, and its timers go wrong.
+lab-modules load tsc_tolerance_ppm=10000
+
+# storm NAME: this many VMs, and one that stays, beside two of files.c.
+storm() {
+	name=$1
+	rm -f over storm
+	vmm --stats --late --loop 0 --vcpus 2 --spare 1 --after ". ./words; accounts $name" \
+		cpuid=50 out-kernel=20 out-user=5 deadline=3 hlt:20000=2 ept=5 >storm &
+	stays=$!
+	while ! grep -qs "^vm" storm; do sleep 0.1; done
+	files over >files1 2>&1 &
+	files1=$!
+	case $name in
+	plain) files over ;;
+	reset) files -r over ;;
+	switch) files -s over ;;
+	both) files -r -s over ;;
+	esac >files2 2>&1 &
+	files2=$!
+	vmm --quiet --vms $((vms / 2)) cpuid=3
+	vmm --quiet --vms $((vms / 4)) --vcpus 2 --late cpuid=20 out-user=3
+	vmm --quiet --vms $((vms / 4)) --vcpus 2 --spare 2 --together cpuid=7
+	kill $stays
+	wait $stays
+	>over
+	section files-$name
+	wait $files1 || echo "the reader failed"
+	wait $files2 || echo "the other failed"
+	cat files1 files2
+	section storm-$name
+	cat storm
+	account $name-quiet
+}
+
+account before
+storm plain
+account after
+storm reset
+storm switch
+storm both
+leaks
+run end --vcpus 2 cpuid=211 out-user=23
+EOF
+
+judge() {
+	local name section cpuid=10 vms=$((VMS / 2 + 2 * (VMS / 4)))
+	[[ $vendor == vmx ]] || cpuid=114
+	for name in plain reset switch both; do
+		is "$lab $name: every file read as a whole, or EIO" "$(grep -vE '^[a-z-]+ [0-9]+$' "$F/files-$name" || true)" ''
+		tried_files "files-$name"
+		for section in $name.vm $name.0 $name.1 $name.2 $name-quiet; do
+			is "$lab $section: the account agrees with itself" "$(insane "$section")" ''
+		done
+		tried VMs $((vms + 1))
+		tried exits "$(kvm_stat "storm-$name" exits)"
+	done
+	is "$lab plain: the exits of the VM that stayed are KVM's own" "$(cell plain.vm TOTAL exits)" "$(kvm_stat storm-plain exits)"
+	is "$lab plain: and of those that ended none is lost" \
+		"$(($(cell after $cpuid exits) - $(cell before $cpuid exits)))" \
+		"$((3 * (VMS / 2) + 40 * (VMS / 4) + 14 * (VMS / 4) + $(known storm-plain | awk -v r=$cpuid '$1 == r { print $2 }')))"
+	is "$lab nothing leaks" "$(<"$F/leaks")" ''
+	is "$lab then: exact" "$(counted end end.vm)" "$(known end)"
+}
+
+for one in $LABS; do
+	stress "$one" -c "$(cpus "$one")" || continue
+	judge
+done
+done_testing

@@ -1,0 +1,58 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Promise: a vCPU whose creation fails half-way, at any of its allocations, leaves
+# nothing: no file, no account, no leak; the VM goes on, and vCPUs created late,
+# while others run, are counted exactly.
+. "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/stress.sh"
+
+VMS=$(size 10 1)
+
+in_lab <<EOF
+vms=$VMS
+EOF
+cat >>"$T/facts" <<'EOF'
+n=0
+while [ $n -lt $vms ]; do
+	n=$((n + 1))
+	run fail$n --fail --vcpus 2 cpuid=23 out-user=7
+	account fail$n-host
+	run late$n --late --vcpus 8 --spare 2 cpuid=2003 out-kernel=211
+done
+leaks
+run end --vcpus 2 cpuid=211 out-user=23
+account end-host
+EOF
+
+judge() {
+	local n made how
+	for ((n = 1; n <= VMS; n++)); do
+		if [[ $(cat "$F/fail$n.status" 2>/dev/null) == 77 ]]; then
+			((n > 1)) || skip "$lab creation that fails" "$(tail -n 1 "$F/fail$n")"
+		else
+			is "$lab fail$n: vmm found nothing half-made" "$(cat "$F/fail$n.status" 2>/dev/null)" ''
+			for how in once slab pages; do
+				made=$(awk -v how=$how '$1 == "fail" && $4 == how { print $5 }' "$F/fail$n")
+				ok "$lab fail$n: creation failed, $how" test "${made:-0}" -gt 5
+				tried "vCPUs whose creation failed" "${made:-0}"
+			done
+			made=$(awk '$1 == "fail" { n += $6 } END { print n }' "$F/fail$n")
+			is "$lab fail$n: the VM has the vCPUs that were created" "$(key "fail$n.vm" vcpus)" $((made + 2))
+			is "$lab fail$n: and counts for them" "$(counted "fail$n" "fail$n.vm")" "$(known "fail$n")"
+			is "$lab fail$n: the host has none when it is over" "$(key "fail$n-host" vcpus)" 0
+		fi
+		is "$lab late$n: all that was made is counted" "$(counted "late$n" "late$n.vm")" "$(known "late$n")"
+		is "$lab late$n: the account agrees with itself" "$(insane "late$n.vm")" ''
+		is "$lab late$n: vCPUs" "$(key "late$n.vm" vcpus)" 10
+		tried "vCPUs created late" 9
+	done
+	is "$lab nothing leaks" "$(<"$F/leaks")" ''
+	is "$lab then: exact" "$(counted end end.vm)" "$(known end)"
+	is "$lab then: no vCPU stays" "$(key end-host vcpus)" 0
+}
+
+for one in $LABS; do
+	stress "$one" -c "$(cpus "$one")" || continue
+	judge
+done
+done_testing

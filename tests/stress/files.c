@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * files.c - holds and reads KVM's exit_cycles files, of all scopes, while VMs come
+ * and go.
+ *
+ *	files [-r] [-s] [-t TRIES] UNTIL
+ *
+ * Opens one file after another at random, of what there is in KVM's debugfs, keeps
+ * the last 256 open, and reads some of those, until the file UNTIL is there or
+ * TRIES are done. -r resets through them as well, -s switches counting off and on.
+ *
+ * A file reads as a whole account while its VM is there and fails with EIO ever
+ * after. Anything else is complained about on standard error, and the exit
+ * status is 1. At the end, lines of "NAME N": what was done.
+ */
+#include <dirent.h>
+#include <err.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define KVM	"/sys/kernel/debug/kvm"
+#define SWITCH	"/sys/module/kvm/parameters/exit_cycles"
+#define HELD	256
+
+enum { TABLE, HIST, RESET, KINDS };
+static const char *const names[KINDS] = { "exit_cycles", "exit_cycles_hist", "exit_cycles_reset" };
+
+static struct held {
+	int fd, kind;
+	ino_t inode;
+	char path[128];
+} held[HELD];
+
+static struct {
+	unsigned long opened, host, vm, vcpu, gone, resets, flips;
+} done;
+
+static bool bad;
+static unsigned int seed = 1;
+
+static unsigned int random_below(unsigned int n)
+{
+	seed ^= seed << 13;
+	seed ^= seed >> 17;
+	seed ^= seed << 5;
+	return seed % n;
+}
+
+static void complain(const char *what, const struct held *h)
+{
+	warn("%s: %s", h->path, what);
+	bad = true;
+}
+
+/* One folder below `path`, of those whose names begin with `begin`; false: none. */
+static bool random_folder(char *path, size_t size, const char *begin)
+{
+	size_t length = strlen(path);
+	struct dirent *d;
+	DIR *dir = opendir(path);
+	int n = 0;
+
+	if (!dir)
+		return false;
+	while ((d = readdir(dir))) {
+		if (d->d_type != DT_DIR || d->d_name[0] == '.')
+			continue;
+		if (strncmp(d->d_name, begin, strlen(begin)))
+			continue;
+		if (!random_below(++n))
+			snprintf(path + length, size - length, "/%s", d->d_name);
+	}
+	closedir(dir);
+	return n;
+}
+
+static void hold_one(void)
+{
+	struct held *h = &held[random_below(HELD)];
+	int scope = random_below(8);	/* 0: the host */
+	struct stat st;
+
+	if (h->fd >= 0)
+		close(h->fd);
+	h->fd = -1;
+	h->kind = random_below(KINDS);
+	strcpy(h->path, KVM);
+	if (scope && !random_folder(h->path, sizeof(h->path) - 32, ""))
+		return;
+	if (scope > 4 && !random_folder(h->path, sizeof(h->path) - 32, "vcpu"))
+		return;
+	strcat(h->path, "/");
+	strcat(h->path, names[h->kind]);
+	h->fd = open(h->path, h->kind == RESET ? O_WRONLY : O_RDONLY);
+	if (h->fd < 0) {		/* with its VM, or not yet there */
+		if (errno != ENOENT)
+			complain("open", h);
+		return;
+	}
+	if (fstat(h->fd, &st))
+		complain("fstat", h);
+	h->inode = st.st_ino;
+	done.opened++;
+}
+
+/* EIO is right only for what is no longer there. */
+static void went(const struct held *h)
+{
+	struct stat st;
+
+	if (errno != EIO)
+		complain("not EIO", h);
+	else if (!stat(h->path, &st) && st.st_ino == h->inode)
+		complain("is there", h);
+	else
+		done.gone++;
+}
+
+static bool whole(const struct held *h, const char *text, size_t size)
+{
+	char first[16], scope[24];
+	const char *last;
+
+	snprintf(first, sizeof(first), "# exit_cycles 1");
+	snprintf(scope, sizeof(scope), "\tscope=%s\t", strstr(h->path, "/vcpu") ? "vcpu" :
+		 h->path[strlen(KVM) + 1] == 'e' ? "host" : "vm");
+	last = strstr(text, "\n-\tTOTAL\t");
+	return !strncmp(text, first, strlen(first)) && strstr(text, scope) && last &&
+	       strchr(last + 1, '\n') == text + size - 1;
+}
+
+static void read_one(const struct held *h)
+{
+	static char text[1 << 18];
+	ssize_t n = pread(h->fd, text, sizeof(text) - 1, 0);
+
+	if (n < 0) {
+		went(h);
+		return;
+	}
+	text[n] = '\0';
+	errno = 0;
+	if (!whole(h, text, n))
+		complain(text, h);
+	if (strstr(text, "\tscope=host\t"))
+		done.host++;
+	else if (strstr(text, "\tscope=vm\t"))
+		done.vm++;
+	else
+		done.vcpu++;
+}
+
+static void reset_one(const struct held *h)
+{
+	if (write(h->fd, "0", 1) == 1)
+		done.resets++;
+	else
+		went(h);
+}
+
+static void flip(void)
+{
+	static bool off;
+	int fd = open(SWITCH, O_WRONLY);
+
+	off = !off;
+	if (fd < 0 || write(fd, off ? "N" : "Y", 1) != 1)
+		err(1, SWITCH);
+	close(fd);
+	done.flips++;
+}
+
+int main(int argc, char **argv)
+{
+	bool resets = false, flips = false;
+	long tries = -1;
+	int option;
+
+	while ((option = getopt(argc, argv, "rst:")) != -1) {
+		switch (option) {
+		case 'r': resets = true; break;
+		case 's': flips = true; break;
+		case 't': tries = atol(optarg); break;
+		default: return 2;
+		}
+	}
+	if (optind != argc - 1)
+		errx(2, "usage: files [-r] [-s] [-t TRIES] UNTIL");
+	seed = getpid();
+	for (int i = 0; i < HELD; i++)
+		held[i].fd = -1;
+
+	while (tries-- && access(argv[optind], F_OK)) {
+		hold_one();
+		for (int i = 0; i < 4; i++) {
+			const struct held *h = &held[random_below(HELD)];
+
+			if (h->fd < 0)
+				continue;
+			if (h->kind != RESET)
+				read_one(h);
+			else if (resets)
+				reset_one(h);
+		}
+		if (flips && !random_below(8))
+			flip();
+	}
+	if (flips && done.flips % 2)
+		flip();
+	printf("opened %lu\nhost-reads %lu\nvm-reads %lu\nvcpu-reads %lu\neio %lu\nresets %lu\nflips %lu\n",
+	       done.opened, done.host, done.vm, done.vcpu, done.gone, done.resets, done.flips);
+	return bad;
+}

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+# stress.sh - what the stress tests share. Sourced after lib.sh, in place of
+# labs.sh, which it sources.
+#
+# STRESS=small in the environment makes all sizes small. STRESS_TRIED names a
+# file to which is added what was tried, lines of "NAME N" (scripts/stress.sh
+# adds them up).
+
+: "${LABS=svm:6.1:kasan svm:6.1:kcsan}"
+. "$TOP/tests/labs.sh"
+
+# size FULL SMALL
+size() {
+	[[ $STRESS == small ]] && echo "$2" || echo "$1"
+}
+
+# tried NAME N
+tried() {
+	note "tried: $1 $2"
+	[[ ! $STRESS_TRIED ]] || echo "$1 $2" >>"$STRESS_TRIED"
+}
+
+# stress LAB [LAB-OPTION]...: boot, with what the tests here bring along.
+stress() {
+	local one=$1
+	shift
+	[[ -x $T/files ]] || gcc -static -O2 -Wall -Wextra -o "$T/files" "$TOP/tests/stress/files.c"
+	boot "$one" -a "$T/files" "$@" || return
+	tried boots 1
+}
+
+# sum SECTION NAME: of all "NAME N" lines of files.c.
+sum() {
+	awk -v name="$2" '$1 == name { n += $2 } END { printf "%d\n", n }' "$F/$1"
+}
+
+# tried_files SECTION
+tried_files() {
+	tried "files opened" "$(sum "$1" opened)"
+	tried "reads of the host's files" "$(sum "$1" host-reads)"
+	tried "reads of VMs' files" "$(sum "$1" vm-reads)"
+	tried "reads of vCPUs' files" "$(sum "$1" vcpu-reads)"
+	tried "uses of files whose VM has gone" "$(sum "$1" eio)"
+	tried "resets" "$(sum "$1" resets)"
+	tried "flips of the switch" "$(sum "$1" flips)"
+}
