@@ -140,21 +140,43 @@ static int bad_answer(uint32_t leaf, uint32_t ecx, const struct regs *r)
 	       (leaf < 0x4ffffffe && ecx == 0xfffffffe);
 }
 
+/* A CPUID that was refused has changed nothing: what cpuid_regs() had put there. */
+static int touched(uint32_t leaf, uint32_t ecx, const struct regs *r)
+{
+	const uint64_t poison = 0xdeadbeefdeadbeef;
+
+	return r->rax != (poison << 32 | leaf) || r->rcx != (poison << 32 | ecx) ||
+	       r->rbx != poison || r->rdx != poison;
+}
+
+/* Ask, and check and digest the answer. */
+static void try_leaf(struct guest *g, uint32_t leaf, uint32_t ecx, struct result *result)
+{
+	uint64_t t, faults = *(volatile uint64_t *)&g->faults;
+	struct regs r;
+
+	t = rdtsc();
+	cpuid_regs(leaf, ecx, &r);
+	account(result, rdtsc() - t);
+	g->digest = digest(g->digest, &r);
+	if (*(volatile uint64_t *)&g->faults != faults ? touched(leaf, ecx, &r) : bad_answer(leaf, ecx, &r))
+		g->bad++;
+}
+
 static void random_leaves(struct guest *g, const struct step *s, struct result *result)
 {
 	uint32_t i, leaf, ecx, seed = s->a ? s->a : 1;
-	struct regs r;
-	uint64_t t;
 
 	for (i = 0; i < s->count; i++) {
 		random_leaf(&seed, &leaf, &ecx);
-		t = rdtsc();
-		cpuid_regs(leaf, ecx, &r);
-		account(result, rdtsc() - t);
-		g->digest = digest(g->digest, &r);
-		if (bad_answer(leaf, ecx, &r))
-			g->bad++;
+		try_leaf(g, leaf, ecx, result);
 	}
+}
+
+static void sweep(struct guest *g, const struct step *s, struct result *result)
+{
+	for (uint32_t i = 0; i < s->count; i++)
+		try_leaf(g, s->a + i / s->b, i % s->b, result);
 }
 
 /* Totals as this guest sees them: always more exits, never fewer cycles. */
@@ -340,10 +362,26 @@ static int l2_run(struct guest *g, struct regs *r, uint64_t rip)
 	return g->svm ? svm_run(g, r, rip) : vmx_run(g, r, rip);
 }
 
+/* CPUID by L2, and by L1 for it where L1 intercepts that. */
+static void l2_cpuid_regs(struct guest *g, uint32_t leaf, uint32_t ecx, struct regs *r, struct result *result)
+{
+	uint64_t t;
+
+	r->rax = leaf;
+	r->rcx = ecx;
+	r->rbx = r->rdx = 0xdeadbeefdeadbeef;
+	t = rdtsc();
+	if (l2_run(g, r, (uint64_t)l2_leaf)) {
+		cpuid_regs(r->rax, r->rcx, r);
+		l2_run(g, r, 0);
+	}
+	account(result, rdtsc() - t);
+}
+
 static void nested(struct guest *g, const struct step *s, struct result *result)
 {
+	uint32_t i, leaf, ecx, seed = s->a ? s->a : 1;
 	struct regs r = { .r8 = s->count };
-	uint32_t i;
 	uint64_t t;
 
 	if (g->svm)
@@ -353,16 +391,16 @@ static void nested(struct guest *g, const struct step *s, struct result *result)
 
 	if (s->op == OP_NESTED_LEAF) {
 		for (i = 0; i < s->count; i++) {
-			r.rax = s->a;
-			r.rcx = s->b + i;
-			r.rbx = r.rdx = 0xdeadbeefdeadbeef;
-			t = rdtsc();
-			if (l2_run(g, &r, (uint64_t)l2_leaf)) {
-				cpuid_regs(r.rax, r.rcx, &r);
-				l2_run(g, &r, 0);
-			}
-			account(result, rdtsc() - t);
+			l2_cpuid_regs(g, s->a, s->b + i, &r, result);
 			keep_leaf(g, s->a, s->b + i, &r);
+		}
+	} else if (s->op == OP_NESTED_RANDOM) {
+		for (i = 0; i < s->count; i++) {
+			random_leaf(&seed, &leaf, &ecx);
+			l2_cpuid_regs(g, leaf, ecx, &r, result);
+			g->digest = digest(g->digest, &r);
+			if (bad_answer(leaf, ecx, &r))
+				g->bad++;
 		}
 	} else {
 		uint64_t rip = (uint64_t)(s->op == OP_NESTED ? l2_cpuid : l2_out);
@@ -475,12 +513,16 @@ static void run_step(struct guest *g, const struct step *s, struct result *r)
 	case OP_RANDOM:
 		random_leaves(g, s, r);
 		break;
+	case OP_SWEEP:
+		sweep(g, s, r);
+		break;
 	case OP_MONOTONIC:
 		monotonic(g, s, r);
 		break;
 	case OP_NESTED:
 	case OP_NESTED_OUT:
 	case OP_NESTED_LEAF:
+	case OP_NESTED_RANDOM:
 		nested(g, s, r);
 		break;
 	case OP_TRIPLE:

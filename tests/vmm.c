@@ -23,7 +23,7 @@
  *				of it between a return and the next KVM_RUN
  *	fault VM VCPU - N	#GP and #UD the guest took and skipped
  *	bad VM VCPU - N		answers that break the rules of the leaves
- *	digest VM VCPU - N	of all answers to the step `random`
+ *	digest VM VCPU - N	of all answers to the steps `random` and `sweep`
  *	fail VM - HOW FAILED CREATED	creations of a vCPU that failed, and those that
  *				did not (--fail)
  *	stat VM VCPU NAME N	KVM's own statistics (--stats)
@@ -56,6 +56,8 @@
 #define MAX_SETS	4
 
 #define DEBUGFS		"/sys/kernel/debug/"
+
+#define NO_DIGEST	0xcbf29ce484222325	/* where FNV-1a begins */
 
 #define EX_FAILED	1
 #define EX_MISUSE	2
@@ -119,12 +121,15 @@ static const struct {
 	{ "ept", "write to a page nobody has touched", OP_EPT, ANY_RING, 0, 0, 0, { { EPT, 1, 1 } } },
 	{ "mmio", "write to nothing, handled in user space", OP_MMIO, ANY_RING, 0, 0, 0, { { MMIO_ACCESS, 1, 0 } } },
 	{ "spin", "a loop without exits", OP_SPIN, ANY_RING, 0, 0, 0, { { CPUID, 0, 0 } } },
-	{ "random", ":SEED CPUID with random leaves and ECX, answers checked", OP_RANDOM, ANY_RING, 1, 0, 2, { { CPUID, 1, 0 } } },
+	{ "random", "[:SEED] CPUID with random leaves and ECX, answers checked", OP_RANDOM, ANY_MODE | ANY_RING, 1, 0, 2, { { CPUID, 1, 0 } } },
+	{ "sweep", "[:LEAF[:N]] CPUID, leaves on from LEAF, each with N ECX (1), the same", OP_SWEEP, ANY_RING, 0, 1, 2, { { CPUID, 1, 0 } } },
 	{ "monotonic", "reads of the totals, checked", OP_MONOTONIC, ANY_RING, 0, 0, 2, { { CPUID, 1, 0 } } },
 	{ "nested", "CPUID by a nested guest, reflected to L1", OP_NESTED, NESTED, 0, 0, 0, { { CPUID, 1, 0 }, { HYPERCALL, 0, 1 } } },
 	{ "nested-out", "OUT by a nested guest, passed by L1", OP_NESTED_OUT, NESTED | IRQCHIP, 0, 0, 0, { { IO, 1, 0 }, { HYPERCALL, 0, 1 } } },
 	{ "nested-leaf", ":LEAF=ECX,A-B,... leaf by a nested guest, asked by L1", OP_NESTED_LEAF, NESTED, 0, 0, 0, { { CPUID, 2, 0 }, { HYPERCALL, 1, 0 } } },
 	{ "nested-leaf-pass", ":LEAF=ECX,A-B,... the same, not intercepted by L1", OP_NESTED_LEAF, NESTED | ONLY_SVM, 0, 0, 0, { { CPUID, 1, 0 }, { HYPERCALL, 1, 0 } } },
+	{ "nested-random", "[:SEED] random by a nested guest, asked by L1", OP_NESTED_RANDOM, NESTED, 1, 0, 0, { { CPUID, 2, 0 }, { HYPERCALL, 1, 0 } } },
+	{ "nested-random-pass", "[:SEED] the same, not intercepted by L1", OP_NESTED_RANDOM, NESTED | ONLY_SVM, 1, 0, 0, { { CPUID, 1, 0 }, { HYPERCALL, 1, 0 } } },
 	{ "triple", "triple fault; the last step", OP_TRIPLE, 0, 0, 0, 0, { { TRIPLE, 1, 0 } } },
 };
 #define OPS (sizeof(ops) / sizeof(ops[0]))
@@ -303,6 +308,8 @@ static bool parse_step(struct script *script, const char *text)
 	}
 	if (*s++ != '=')
 		return false;
+	if (ops[op].op == OP_SWEEP && !b)
+		return false;
 	if (ops[op].op == OP_LEAF || ops[op].op == OP_NESTED_LEAF)
 		return add_leaves(script, op, a, s);
 	if (!number(&s, &count) || *s)
@@ -377,6 +384,7 @@ static void build_tables(struct vm *vm)
 	uint64_t *pml4 = (uint64_t *)(vm->low + PAGE_TABLES);
 	uint64_t *idt = (uint64_t *)(vm->low + IDT);
 	const uint64_t flags = 0x67;		/* present, written, any ring, A, D */
+	uint64_t fault = blob32_fault - blob32;
 	int i;
 
 	pml4[0] = (PAGE_TABLES + 0x1000) | flags;
@@ -392,9 +400,10 @@ static void build_tables(struct vm *vm)
 			     (rip >> 16 & 0xffff) << 48;
 		idt[2 * i + 1] = rip >> 32;
 	}
-	if (opt.mode == PROTECTED)
+	if (opt.mode == PROTECTED) {
 		memcpy(vm->low + BLOB, blob32, blob32_end - blob32);
-	else if (opt.mode != LONG)
+		idt[13] = (fault & 0xffff) | GDT_CODE(opt.ring) << 16 | 0x8eull << 40;
+	} else if (opt.mode != LONG)
 		memcpy(vm->low + BLOB, blob16, blob16_end - blob16);
 }
 
@@ -447,6 +456,7 @@ static void init_guest(struct vcpu *v)
 	g->svm = svm;
 	g->apic_id = v->index;
 	g->done_mmio = opt.done_mmio;
+	g->digest = NO_DIGEST;
 	memcpy(g->step, v->script->step, sizeof(g->step));
 	for (i = 0; i < v->script->steps; i++) {
 		g->result[i].min = UINT64_MAX;
@@ -457,6 +467,8 @@ static void init_guest(struct vcpu *v)
 		g->gdt[GDT_CODE(i) / 8] = 0x00af9b000000ffff | (uint64_t)i << 45;
 		g->gdt[GDT_DATA(i) / 8] = 0x00cf93000000ffff | (uint64_t)i << 45;
 	}
+	if (opt.mode == PROTECTED)			/* for its own ring only */
+		g->gdt[GDT_CODE(opt.ring) / 8] = 0x00cf9b000000ffff | (uint64_t)opt.ring << 45 | (uint64_t)BLOB << 16;
 	memcpy(g->tss + 0x04, &stack, 8);		/* RSP0 */
 	memcpy(g->tss + 0x24, &stack, 8);		/* IST1 */
 }
@@ -470,6 +482,12 @@ static void init_sregs(struct vcpu *v)
 	CALL(v->fd, KVM_GET_SREGS, &s);
 	data = (struct kvm_segment){ .limit = 0xffffffff, .type = 3, .present = 1, .s = 1,
 				     .db = 1, .g = 1, .dpl = opt.ring };
+	if (opt.mode <= PROTECTED) {
+		s.gdt.base = gpa + offsetof(struct guest, gdt);
+		s.gdt.limit = sizeof(v->g->gdt) - 1;
+		s.idt.base = IDT;
+		s.idt.limit = 0xfff;
+	}
 	if (opt.mode == LONG) {
 		data.selector = GDT_DATA(opt.ring);
 		code = data;
@@ -482,10 +500,6 @@ static void init_sregs(struct vcpu *v)
 		s.cr3 = PAGE_TABLES;
 		s.cr4 = 1 << 5 | (needs & NESTED && !svm ? 1 << 13 : 0);
 		s.efer = 1 << 8 | 1 << 10 | (needs & NESTED && svm ? 1 << 12 : 0);
-		s.gdt.base = gpa + offsetof(struct guest, gdt);
-		s.gdt.limit = sizeof(v->g->gdt) - 1;
-		s.idt.base = IDT;
-		s.idt.limit = 0xfff;
 		s.tr = (struct kvm_segment){ .base = gpa + offsetof(struct guest, tss), .limit = 0x67,
 					     .selector = GDT_TSS, .type = 11, .present = 1 };
 		s.ds = s.es = s.fs = s.ss = data;
@@ -980,7 +994,7 @@ static void print_vcpu(const struct vcpu *v)
 	if (g->faults)
 		printf("fault\t%d\t%d\t-\t%" PRIu64 "\n", vm, v->index, g->faults);
 	printf("bad\t%d\t%d\t-\t%" PRIu64 "\n", vm, v->index, g->bad);
-	if (g->digest)
+	if (g->digest != NO_DIGEST)
 		printf("digest\t%d\t%d\t-\t%" PRIu64 "\n", vm, v->index, g->digest);
 	if (opt.stats) {
 		snprintf(name, sizeof(name), "%d", v->index);
@@ -1183,8 +1197,8 @@ static void check(void)
 		misuse("real mode has no rings", "--ring");
 	if (opt.mode >= REAL && opt.vcpus > MAX_REAL)
 		misuse("at most 8 in real mode", "--vcpus");
-	if (opt.mode != LONG && (opt.bad_entry || opt.cpuid_fault || opt.done_mmio))
-		misuse("--bad-entry, --cpuid-fault and --done-mmio are for long mode", modes[opt.mode]);
+	if (opt.mode != LONG && (opt.bad_entry || opt.done_mmio))
+		misuse("--bad-entry and --done-mmio are for long mode", modes[opt.mode]);
 	if ((uint64_t)fresh * opt.vcpus > 0x40000)
 		misuse("more than 1 GiB of pages", "ept");
 }

@@ -37,7 +37,7 @@
 #define VECTOR_TIMER	32
 #define VECTOR_IPI	33
 
-/* Operations of a step. The first seven also exist in 16 and 32 bits. */
+/* Operations of a step. The first seven, and OP_RANDOM, also exist in 16 and 32 bits. */
 #define OP_END		0
 #define OP_CPUID	1		/* leaf a, ECX b */
 #define OP_LEAF		2		/* leaf a, ECX b, b + 1, ...: kept */
@@ -58,7 +58,9 @@
 #define OP_NESTED	17		/* L2 executes CPUID, all in one entry */
 #define OP_NESTED_OUT	18		/* L2 executes OUT, which L1 lets pass */
 #define OP_NESTED_LEAF	19		/* L2 executes CPUID a, b, ...: kept */
-#define OP_TRIPLE	20
+#define OP_NESTED_RANDOM 20		/* L2 executes what OP_RANDOM does */
+#define OP_SWEEP	21		/* leaf a + i / b, ECX i % b */
+#define OP_TRIPLE	22
 
 /* Offsets in struct guest, for the assembler. */
 #define G_NLEAVES	0x00
@@ -66,8 +68,14 @@
 #define G_FAULTS	0x08
 #define G_TICKS		0x10
 #define G_T0		0x18
-#define G_EARLY		0x40
+#define G_BAD		0x20
 #define G_SVM		0x28
+#define G_DIGEST	0x38
+#define G_EARLY		0x40
+#define G_SEED		0x48
+#define G_FAULTS_BEFORE	0x4c
+#define G_ASKED		0x50
+#define G_ANSWER	0x58
 #define G_STEP		0x80
 #define G_RESULT	0x1080
 #define G_LEAF		0x2080
@@ -115,9 +123,13 @@ struct guest {
 	uint32_t apic_id;
 	uint32_t launched;		/* L1 has entered L2 since VMCLEAR */
 	uint32_t done_mmio;
-	uint64_t digest;		/* of all answers to OP_RANDOM */
+	uint64_t digest;		/* of all answers to OP_RANDOM and OP_SWEEP */
 	uint64_t early;			/* HLTs whose interrupt came before them */
-	uint64_t unused[7];
+	uint32_t seed;			/* from here on of blob16 and blob32 only */
+	uint32_t faults_before;
+	uint32_t asked[2];
+	uint32_t answer[4];
+	uint64_t unused[3];
 	struct step step[MAX_STEPS];
 	struct result result[MAX_STEPS];
 	struct leaf leaf[MAX_LEAVES];
@@ -131,7 +143,13 @@ struct guest {
 };
 
 _Static_assert(offsetof(struct guest, t0) == G_T0, "G_T0");
+_Static_assert(offsetof(struct guest, bad) == G_BAD, "G_BAD");
+_Static_assert(offsetof(struct guest, digest) == G_DIGEST, "G_DIGEST");
 _Static_assert(offsetof(struct guest, early) == G_EARLY, "G_EARLY");
+_Static_assert(offsetof(struct guest, seed) == G_SEED, "G_SEED");
+_Static_assert(offsetof(struct guest, faults_before) == G_FAULTS_BEFORE, "G_FAULTS_BEFORE");
+_Static_assert(offsetof(struct guest, asked) == G_ASKED, "G_ASKED");
+_Static_assert(offsetof(struct guest, answer) == G_ANSWER, "G_ANSWER");
 _Static_assert(offsetof(struct guest, svm) == G_SVM, "G_SVM");
 _Static_assert(offsetof(struct guest, step) == G_STEP, "G_STEP");
 _Static_assert(offsetof(struct guest, result) == G_RESULT, "G_RESULT");
@@ -148,7 +166,7 @@ void guest_main(struct guest *g);
 
 /* vmm-guest.S */
 extern const uint64_t guest_vectors[VECTORS];
-extern const uint8_t blob16[], blob16_end[], blob32[], blob32_end[];
+extern const uint8_t blob16[], blob16_end[], blob32[], blob32_end[], blob32_fault[];
 void guest_halt(void);
 void l2_cpuid(void), l2_out(void), l2_leaf(void);
 /* Both take struct regs of vmm-guest.c. */
