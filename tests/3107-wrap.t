@@ -1,0 +1,74 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Promise: a counter that passes 2^32, or 2^64, reads right in both halves, in
+# CPUID and in debugfs, before, at and after the wrap. A small module of the
+# tests (set-account/) sets it just below, between two exits of its vCPU.
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/labs.sh"
+
+EXITS=(4294967290 18446744073709551610)
+CYCLES=(4294967000 18446744073709551000)
+
+in_lab <<EOF
+cpuid=114
+[ \$vendor = svm ] || cpuid=10
+insmod ./set_account.ko
+for n in 0 1; do
+	run wrap\$n --set "\$cpuid ${EXITS[0]} ${CYCLES[0]}" --set "\$cpuid ${EXITS[1]} ${CYCLES[1]}" \\
+		set:\$n=1 leaf:0x4ffffffd=\$cpuid,\$cpuid,\$cpuid,\$cpuid,\$cpuid,\$cpuid,\$cpuid,\$cpuid,\$cpuid \\
+		leaf:0x4ffffffc=\$cpuid,\$cpuid,\$cpuid leaf:0x4ffffffe=0,0 leaf:0x4fffffff=0
+done
+rmmod set_account
+EOF
+
+# unsigned N: any 64 bits that bash holds, in decimal.
+unsigned() {
+	printf '%u\n' "$1"
+}
+
+# of LEAF: the answers, EBX and ECX put together.
+of() {
+	local ebx ecx
+	awk -v leaf="$1" '$1 == "leaf" && $4 == leaf { print $7, $8 }' "$F/$section" |
+		while read -r ebx ecx; do
+			unsigned $((ebx + (ecx << 32)))
+		done
+}
+
+judge() {
+	local n i section expected cycles cpuid=10
+	[[ $vendor == vmx ]] || cpuid=114
+	for n in 0 1; do
+		section=wrap$n expected=''
+		for ((i = 0; i < 9; i++)); do
+			expected+="$(unsigned $((EXITS[n] + i)))"$'\n'
+		done
+		is "$lab exits pass $((n ? 64 : 32)) bits, read by read" "$(of 0x4ffffffd)" "${expected%$'\n'}"
+		is "$lab the high half goes from $((n ? 4294967295 : 0)) to $((n ? 0 : 1))" \
+			"$(awk '$1 == "leaf" && $4 == "0x4ffffffd" { print $8 }' "$F/$section" | uniq | xargs)" \
+			"$((n ? 4294967295 : 0)) $((n ? 0 : 1))"
+		is "$lab EAX is the low half" "$(awk '$1 == "leaf" && $4 == "0x4ffffffd" && $6 != $7' "$F/$section")" ''
+		is "$lab in debugfs: what came after it" "$(cell $section.vm $cpuid exits)" "$(unsigned $((EXITS[n] + 15)))"
+
+		# Cycles only grow; all that grew here is far below 2^32.
+		mapfile -t cycles < <(of 0x4ffffffc; cell $section.vm $cpuid cycles; of 0x4ffffffe)
+		is "$lab cycles: all answers" "${#cycles[@]}" 6
+		for i in 0 1 2 3 5; do
+			expected=$((cycles[i] - (i ? cycles[i - 1] : CYCLES[n])))
+			ok "$lab cycles grow over the wrap, number $i" test $expected -gt 0 -a $expected -lt 4294967296
+		done
+		ok "$lab cycles have passed $((n ? 64 : 32)) bits" test $((n ? cycles[0] : cycles[0] - 4294967296)) -ge 0
+	done
+}
+
+for one in $LABS; do
+	IFS=: read -r _ kernel debug <<<"$one"
+	"$TOP/scripts/kernel.sh" -k "$kernel" ${debug:+-d "$debug"} module "$TOP/tests/set-account" "$T" 2>"$T/build" || {
+		ok "$one: set_account.ko builds" false
+		note "$(<"$T/build")"
+		continue
+	}
+	boot "$one" -a "$T/set_account.ko" || continue
+	judge
+done
+done_testing
