@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # deps.sh - installs what is missing of the packages that this project needs.
 #
-#	scripts/deps.sh [GROUP]...	(build lab tool test lint; bench, plot when asked)
+#	scripts/deps.sh [GROUP]...	(build lab tool test lint; bench, plot, host when asked)
 #
 # With apt-get it installs (sudo when not root), without recommended packages;
 # elsewhere it names what is missing, by Debian's names, and exits with 1.
@@ -62,6 +62,16 @@ needs() {
 	test	clang			clang
 	test	libclang-rt-14-dev	/usr/lib/llvm-14
 	test	python3			python3
+	host	linux-source-6.1	/usr/src/linux-source-6.1.tar.xz
+	host	linux-source-6.12	/usr/src/linux-source-6.12.tar.xz
+	host	gcc-12			gcc-12
+	host	make			make
+	host	git			git
+	host	xz-utils		xz
+	host	binutils		strip
+	host	kmod			modprobe
+	host	pahole			pahole
+	host	openssl			openssl
 	lint	shellcheck		shellcheck
 	lint	perl			perl
 	bench	gcc			gcc
@@ -117,7 +127,7 @@ main() {
 	((${#groups[@]})) || groups=(build lab tool test lint)
 	for group in "${groups[@]}"; do
 		needs | grep -q "^$group	" ||
-			die "$group: no such group (build lab tool test lint bench plot)"
+			die "$group: no such group (build lab tool test lint bench plot host)"
 	done
 
 	missing=$(missing_packages "${groups[@]}")

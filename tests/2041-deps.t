@@ -54,7 +54,7 @@ is "groups: what others miss is not their matter" "$status $(<"$T/asked")" '0 '
 deps build
 like "groups: their own is" "$(tail -n 1 "$T/asked")" ' flex$'
 deps nonsense
-is "no such group" "$status $err" '1 deps.sh: nonsense: no such group (build lab tool test lint bench plot)'
+is "no such group" "$status $err" '1 deps.sh: nonsense: no such group (build lab tool test lint bench plot host)'
 
 rm -f "$T/installed"
 program apt-get 'echo "E: no network"; exit 100'
