@@ -15,7 +15,12 @@ cat >>"$T/facts" <<'EOF'
 n=0
 while [ $n -lt $vms ]; do
 	n=$((n + 1))
-	run fail$n --fail --vcpus 2 cpuid=23 out-user=7
+	section fail$n
+	vmm --fail --vcpus 2 --after ". ./words; account fail$n.vm \$VMM_DIRS" cpuid=23 out-user=7 2>&1 || {
+		status=$?
+		section fail$n.status
+		echo $status
+	}
 	account fail$n-host
 	run late$n --late --vcpus 8 --spare 2 cpuid=2003 out-kernel=211
 done
