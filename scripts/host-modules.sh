@@ -99,17 +99,19 @@ package_of() {
 key() {
 	echo "$version $package $headers"
 	"$compiler" --version | head -n 1
-	cat "${BASH_SOURCE[0]}" "$TOP/patches/$series"/[0-9]*.patch | sha256sum
+	{ declare -f unpack compile && cat "$TOP/patches/$series"/[0-9]*.patch; } | sha256sum
 }
 
-# The source: KVM's folders, and the one header outside that the series changes.
+# The source: KVM's folders, and the headers elsewhere that the series changes.
 unpack() {
-	local patch
+	local patch touched=()
 	step "Linux $version: unpacking KVM's source, of $package"
 	rm -rf "$dir/src" "$dir/modules"
 	mkdir -p "$dir/src/include/trace"
+	mapfile -t touched < <(sed -n 's|^--- a/\(arch/x86/include/.*\)|*/\1|p; s|^--- a/\(include/.*\)|*/\1|p' \
+		"$TOP/patches/$series"/[0-9]*.patch | sort -u)
 	"${mortal[@]}" tar -xf "/usr/src/linux-source-$series.tar.xz" -C "$dir/src" --strip-components=1 --wildcards \
-		'*/arch/x86/kvm/*' '*/virt/kvm/*' '*/arch/x86/include/asm/kvm_host.h'
+		'*/arch/x86/kvm/*' '*/virt/kvm/*' "${touched[@]}"
 	for patch in "$TOP/patches/$series"/[0-9]*.patch; do
 		# Outside of any repository: one above the cache is not meant.
 		(cd "$dir/src" && GIT_CEILING_DIRECTORIES=$dir git apply --include='arch/x86/kvm/*' \
@@ -125,10 +127,10 @@ compile() {
 	local module src=$dir/src new=$dir/modules.new common
 	common=$(sed -n 's/^include //p' "$headers/Makefile")
 	step "Linux $version: building kvm, kvm-intel, kvm-amd (a minute or two; log: $dir/build.log)"
-	# The patched header goes before the one of the headers package, and the
+	# Patched headers go before those of the headers package, and the
 	# trace events' own (../../arch/x86/kvm/trace.h) are found from include/trace.
 	quietly "$dir/build.log" make -C "$headers" -f "$root$common" -j"$(nproc)" M="$src/arch/x86/kvm" \
-		CONFIG_KVM_EXIT_CYCLES=y NOSTDINC_FLAGS="-nostdinc -I$src/arch/x86/include" \
+		CONFIG_KVM_EXIT_CYCLES=y NOSTDINC_FLAGS="-nostdinc $(printf -- ' -I%s' "$src"/{arch/x86/,}include{,/uapi})" \
 		KCFLAGS="-DCONFIG_KVM_EXIT_CYCLES=1 -I$src/arch/x86/kvm -I$src/include/trace" modules
 	rm -rf "$new"
 	mkdir "$new"
