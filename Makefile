@@ -27,6 +27,10 @@ check:
 lint:
 	@scripts/lint.sh
 
+stress:
+	@scripts/deps.sh
+	@scripts/stress.sh $(STRESS)
+
 bench: tool
 	@scripts/bench.sh $(BENCH)
 	@tests/bench-exitdump.sh
@@ -44,8 +48,9 @@ help:
 	@echo 'make test      all tests, the lab included (most of an hour, cold)'
 	@echo 'make check     the tests that need no lab (under a minute)'
 	@echo 'make lint      shellcheck, checkpatch, compiler warnings'
+	@echo 'make stress    the same at length, on kernels that watch themselves (hours)'
 	@echo 'make bench     what it costs, beside perf, ftrace, BPF (options: BENCH=-h)'
 	@echo 'make kernel    the lab kernels and their modules, into the cache'
 	@echo 'make install   exitdump and its manual (PREFIX, DESTDIR)'
 
-.PHONY: all tool demo test check lint bench kernel install clean help
+.PHONY: all tool demo test check lint stress bench kernel install clean help

@@ -1,0 +1,85 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Promise: a clean log of a kernel that watches itself means something: what it
+# is to notice, done by a module (misbehave/), it notices, and the lab fails.
+. "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/stress.sh"
+
+build_vmm
+cat "$TOP/tests/labs-inside.sh" - >"$T/facts" <<'EOF'
+if [ "$LAB_DEBUG" = kcsan ]; then
+	all=race
+else
+	# recursion last: it ends the watch over locks
+	all="leak freed beyond shift sleep rcu refcount object list recursion"
+fi
+for what in $all; do
+	insmod ./misbehave.ko what=$what
+	rmmod misbehave
+done
+leaks
+EOF
+
+# watches WHAT: the log has it.
+watches() {
+	local what=$1 says
+	case $what in
+	leak) says='kmemleak: [0-9]* new suspected memory leak' ;;
+	freed) says='KASAN: use-after-free|KASAN: slab-use-after-free' ;;
+	beyond) says='KASAN: slab-out-of-bounds' ;;
+	shift) says='UBSAN: shift-out-of-bounds' ;;
+	sleep) says='BUG: sleeping function called from invalid context' ;;
+	rcu) says='WARNING: suspicious RCU usage' ;;
+	refcount) says='refcount_t: ' ;;
+	object) says='ODEBUG: free active' ;;
+	list) says='list_add (corruption|double add)' ;;
+	recursion) says='WARNING: possible recursive locking detected' ;;
+	esac
+	ok "$lab notices: $what" grep -qE "$says" "$T/log"
+	tried "kinds of misbehaviour noticed" 1
+}
+
+for one in $LABS; do
+	IFS=: read -r machine kernel debug <<<"$one"
+	lab="${one//:/ }:" status=0
+	if [[ ! $debug ]]; then
+		skip "$lab all" "an ordinary kernel watches nothing"
+		continue
+	fi
+	"$TOP/scripts/kernel.sh" -k "$kernel" -d "$debug" module "$TOP/tests/misbehave" "$T" 2>"$T/build"
+	"$TOP/scripts/lab.sh" -m "$machine" -k "$kernel" -d "$debug" -c "$(cpus "$one")" -t 3000 -a "$T/facts" \
+		-a "$T/misbehave.ko" -l "$T/console" -- sh facts >"$T/out" 2>"$T/err" || status=$?
+	if [[ $debug == kcsan ]]; then
+		is "$lab a race that is not the account's is no failure" "$status" 0
+		like "$lab but is told" "$(<"$T/err")" "not the account's: data race in writes"
+		tried "kinds of misbehaviour noticed" 1
+		continue
+	fi
+	is "$lab the lab fails" "$status" 241
+	cp "$T/console" "$T/log"
+	for what in leak freed beyond shift sleep rcu refcount object list recursion; do
+		watches "$what"
+	done
+done
+
+# KCSAN's reports, by whose they are.
+cat >"$T/symbols" <<'EOF'
+     1: 0000000000000000     0 FILE    LOCAL  DEFAULT  ABS mmu.c
+     2: 0000000000001234    56 FUNC    LOCAL  DEFAULT    1 mmu_helper
+     3: 0000000000000000     0 FILE    LOCAL  DEFAULT  ABS exit_cycles.c
+     4: 0000000000001234    56 FUNC    LOCAL  DEFAULT    1 show_scope
+     5: 0000000000001234    56 FUNC    GLOBAL DEFAULT    1 kvm_exit_cycles_reset
+     6: 0000000000001234    56 FUNC    GLOBAL DEFAULT    1 kvm_vcpu_kick
+EOF
+cat >"$T/races" <<'EOF'
+1 BUG: KCSAN: data-race in show_scope [kvm] / vcpu_enter_guest [kvm]
+2 BUG: KCSAN: data-race in mmu_helper [kvm] / kvm_exit_cycles_reset [kvm]
+3 BUG: KCSAN: data-race in vcpu_enter_guest [kvm] / vcpu_enter_guest [kvm]
+4 BUG: KCSAN: data-race in vcpu_enter_guest [kvm]
+5 BUG: KCSAN: data-race in kvm_vcpu_kick [kvm] / vcpu_enter_guest [kvm]
+6 BUG: KCSAN: data-race in mmu_helper [kvm]
+7 BUG: KCSAN: data-race in tick_sched_do_timer / tick_sched_do_timer
+EOF
+is "races are the account's, or the kernel's own" \
+	"$(awk -f "$TOP/scripts/lab/races.awk" "$T/symbols" "$T/races" | sed -n 's/ BUG: KCSAN.*//p' | xargs)" "1 2 3 4"
+done_testing
