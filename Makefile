@@ -39,7 +39,7 @@ kernel:
 	@scripts/deps.sh
 	@for k in $(KERNELS); do scripts/kernel.sh -k $$k build || exit; done
 
-install clean:
+install install-fleet clean:
 	@$(MAKE) -s -C tools $@
 
 help:
@@ -52,5 +52,6 @@ help:
 	@echo 'make bench     what it costs, beside perf, ftrace, BPF (options: BENCH=-h)'
 	@echo 'make kernel    the lab kernels and their modules, into the cache'
 	@echo 'make install   exitdump and its manual (PREFIX, DESTDIR)'
+	@echo 'make install-fleet   its service, rules and dashboard for Prometheus'
 
-.PHONY: all tool demo test check lint stress bench kernel install clean help
+.PHONY: all tool demo test check lint stress bench kernel install install-fleet clean help

@@ -57,6 +57,9 @@ needs() {
 	test	tmux			tmux
 	test	mandoc			mandoc
 	test	prometheus		promtool
+	test	prometheus-node-exporter	prometheus-node-exporter
+	test	curl			curl
+	test	busybox-static		busybox
 	test	gnuplot-nox		gnuplot
 	test	libxml2-utils		xmllint
 	test	clang			clang
@@ -122,6 +125,16 @@ install_packages() {
 		-o DPkg::Lock::Timeout=600 install --no-install-recommends "$@"
 }
 
+# Prometheus and its exporter come as services that start; the tests run their own.
+quiet_services() {
+	local package
+	for package; do
+		[[ $package != prometheus* || ! -d /run/systemd/system ]] ||
+			as_root systemctl -q disable --now "$package" ||
+			step "$package runs as a service now"
+	done
+}
+
 main() {
 	local groups=("$@") group log missing
 	((${#groups[@]})) || groups=(build lab tool test lint)
@@ -148,6 +161,7 @@ main() {
 		tail -n 20 "$log" >&2
 		die "apt-get could not install ${missing[*]} (all of it: $log)"
 	fi
+	quiet_services "${missing[@]}"
 }
 
 main "$@"
