@@ -54,6 +54,11 @@ in_lab() {
 	cat "$TOP/tests/labs-inside.sh" - >"$T/facts"
 }
 
+# tried NAME N: for scripts/stress.sh, which adds up what stands in STRESS_TRIED.
+tried() {
+	[[ ! $STRESS_TRIED ]] || echo "$1 $2" >>"$STRESS_TRIED"
+}
+
 # boot LAB [LAB-OPTION]...: fails, with a case that says so, when there is nothing
 # to judge.
 boot() {
@@ -76,6 +81,7 @@ boot() {
 	fi
 	awk -v F="$F" '/^== / { out = F "/" $2; printf "" >out; next } out { print >out }' "$F/all"
 	vendor=$(<"$F/vendor")
+	tried "boots of a kernel" 1
 	[[ ! -s $F/stderr ]] || note "$(<"$F/stderr")"
 }
 

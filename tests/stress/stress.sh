@@ -3,9 +3,7 @@
 # stress.sh - what the stress tests share. Sourced after lib.sh, in place of
 # labs.sh, which it sources.
 #
-# STRESS=small in the environment makes all sizes small. STRESS_TRIED names a
-# file to which is added what was tried, lines of "NAME N" (scripts/stress.sh
-# adds them up).
+# STRESS=small in the environment makes all sizes small.
 
 : "${LABS=svm:6.1:kasan svm:6.1:kcsan}"
 . "$TOP/tests/labs.sh"
@@ -15,19 +13,12 @@ size() {
 	[[ $STRESS == small ]] && echo "$2" || echo "$1"
 }
 
-# tried NAME N
-tried() {
-	note "tried: $1 $2"
-	[[ ! $STRESS_TRIED ]] || echo "$1 $2" >>"$STRESS_TRIED"
-}
-
 # stress LAB [LAB-OPTION]...: boot, with what the tests here bring along.
 stress() {
 	local one=$1
 	shift
 	[[ -x $T/files ]] || gcc -static -O2 -Wall -Wextra -o "$T/files" "$TOP/tests/stress/files.c"
-	boot "$one" -a "$T/files" "$@" || return
-	tried boots 1
+	boot "$one" -a "$T/files" "$@"
 }
 
 # sum SECTION NAME: of all "NAME N" lines of files.c.
