@@ -26,7 +26,8 @@
  *	digest VM VCPU - N	of all answers to the steps `random` and `sweep`
  *	fail VM - HOW FAILED CREATED	creations of a vCPU that failed, and those that
  *				did not (--fail)
- *	stat VM VCPU NAME N	KVM's own statistics (--stats)
+ *	stat VM VCPU NAME N...	KVM's own statistics (--stats), of a histogram all
+ *				buckets
  *
  * Exit status: 0; 1 failed; 2 usage; 77 this host's KVM cannot do it.
  */
@@ -906,12 +907,16 @@ static void print_stats(int fd, int vm, const char *vcpu)
 	if (!desc)
 		err(EX_FAILED, "malloc");
 	for (uint32_t i = 0; i < header.num_desc; i++) {
-		if (pread(stats, desc, size, header.desc_offset + i * size) != (ssize_t)size ||
-		    pread(stats, &value, sizeof(value), header.data_offset + desc->offset) != sizeof(value))
+		if (pread(stats, desc, size, header.desc_offset + i * size) != (ssize_t)size)
 			err(EX_FAILED, "KVM statistics");
-		if (desc->size == 1)		/* no histograms */
-			printf("stat\t%d\t%s\t%.*s\t%" PRIu64 "\n", vm, vcpu,
-			       (int)header.name_size, desc->name, value);
+		printf("stat\t%d\t%s\t%.*s", vm, vcpu, (int)header.name_size, desc->name);
+		for (int j = 0; j < desc->size; j++) {
+			if (pread(stats, &value, sizeof(value),
+				  header.data_offset + desc->offset + j * sizeof(value)) != sizeof(value))
+				err(EX_FAILED, "KVM statistics");
+			printf("\t%" PRIu64, value);
+		}
+		putchar('\n');
 	}
 	free(desc);
 	close(stats);

@@ -1,0 +1,98 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Promise: KVM's binary statistics (KVM_GET_STATS_FD) have a vCPU's sums, equal to
+# those of exit_cycles, and its histogram; real QEMU shows them by query-stats with
+# no change to QEMU; debugfs has them as it has all statistics, read only.
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/labs.sh"
+
+FIELDS="exit_handler_cycles exit_total_cycles exit_halt_cycles exit_user_cycles guest_cycles"
+HIST="exit_total_cycles_hist"
+
+in_lab <<EOF
+FIELDS="$FIELDS" HIST="$HIST"
+$(cat <<'INSIDE'
+run vmm --vcpus 2 cpuid=50 out-user=7 hlt:5000000=3 / cpuid=20
+section modes
+for field in $FIELDS; do stat -c %a $K/$field; done
+
+# The firmware alone, no disk: it ends up waiting for keys. Asked while it is
+# stopped, so that debugfs and QEMU tell of the same exits.
+qmp() {
+	echo '{"execute": "qmp_capabilities"}'
+	while ! grep -qs '"return"' answers || ! ls -d $K/[0-9]*-* >/dev/null 2>&1; do sleep 0.2; done
+	sleep 3
+	echo '{"execute": "stop"}'
+	while ! grep -q '"STOP"' answers; do sleep 0.2; done
+	account qemu.vm "$(cd $K && ls -d [0-9]*-*)" >tables
+	account qemu.0 "$(cd $K && ls -d [0-9]*-*)/vcpu0" >>tables
+	for field in $FIELDS; do
+		echo "field $field $(cat $K/[0-9]*-*/$field)"
+	done >fields
+	echo '{"execute": "query-stats", "arguments": {"target": "vcpu", "providers": [{"provider": "kvm"}]}}'
+	while ! grep -q '"stats"' answers; do sleep 0.2; done
+	echo '{"execute": "quit"}'
+}
+>answers
+section qemu-stderr
+qmp | timeout 300 qemu-system-x86_64 -accel kvm -cpu host -m 64 -nodefaults -display none \
+	-bios "$PWD/bios-256k.bin" -qmp stdio >answers || echo "status $?"
+cat tables
+section fields
+cat fields
+section answers
+cat answers
+INSIDE
+)
+EOF
+
+need_command() { type -P "$1" >/dev/null || skip_all "no $1"; }
+need_command qemu-system-x86_64
+need_command jq
+
+# statistic NAME: the vCPU's value that QEMU told; a list's numbers with blanks.
+statistic() {
+	jq -r --arg name "$1" 'select(.return | type == "array") | .return[].stats[]
+		| select(.name == $name) | .value | if type == "array" then join(" ") else . end' "$F/answers"
+}
+
+# table ACCOUNT: what the statistics should be.
+table() {
+	local column
+	for column in cycles total halt user; do
+		cell "$1" TOTAL "$column"
+	done
+	key "$1" guest
+}
+
+# hist ACCOUNT: the buckets of all reasons, a line each.
+hist() {
+	local bucket
+	for ((bucket = 0; bucket < 32; bucket++)); do
+		cell "$1_hist" TOTAL $bucket
+	done
+}
+
+for one in $LABS; do
+	boot "$one" -M 1024 -a "$(type -P qemu-system-x86_64)" \
+		-a /usr/share/seabios/bios-256k.bin -a /usr/share/qemu/kvmvapic.bin || continue
+	for vcpu in 0 1; do
+		is "$lab vCPU $vcpu: the sums of exit_cycles" \
+			"$(for field in $FIELDS; do kvm_stat vmm "$field" $vcpu; done)" "$(table vmm.$vcpu)"
+	done
+	is "$lab vCPU 0: the histogram of exit_cycles" \
+		"$(awk -v name=$HIST '$1 == "stat" && $3 == 0 && $4 == name' "$F/vmm" | cut -f 5- | tr '\t' '\n')" "$(hist vmm.0)"
+	ok "$lab a halt and a return to user space among them" \
+		test "$(kvm_stat vmm exit_halt_cycles 0)" -gt 0 -a "$(kvm_stat vmm exit_user_cycles 0)" -gt 0
+	is "$lab debugfs has them, read only" "$(xargs <"$F/modes")" "444 444 444 444 444"
+
+	is "$lab QEMU ran" "$(cat "$F/qemu-stderr")" ''
+	ok "$lab QEMU made exits" test "$(cell qemu.0 TOTAL exits)" -gt 100
+	is "$lab query-stats: the sums of exit_cycles" \
+		"$(for field in $FIELDS; do statistic "$field"; done)" "$(table qemu.0)"
+	# QEMU tells lists, also of KVM's other histograms, the last bucket first.
+	is "$lab query-stats: the histogram" "$(statistic $HIST | tr ' ' '\n' | sort -n)" \
+		"$(hist qemu.0 | sort -n)"
+	is "$lab debugfs: the VM's" "$(awk '{ print $3 }' "$F/fields")" "$(table qemu.vm)"
+done
+done_testing
