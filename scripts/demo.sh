@@ -50,7 +50,7 @@ main() {
 
 	qemu=/usr/share/qemu
 	bring=("$(type -P bash)" "$(type -P qemu-system-x86_64)" "$tmp/exitdump"
-		"$TOP"/scripts/{common,run-vm}.sh "$TOP"/scripts/demo/{host.sh,compare.awk}
+		"$TOP"/scripts/{common,stops,run-vm}.sh "$TOP"/scripts/demo/{host.sh,compare.awk}
 		"$CACHE/$kernel/out/bzImage" "$tmp/initrd"
 		/usr/share/seabios/bios-256k.bin "$qemu"/{kvmvapic,linuxboot_dma}.bin)
 	if [[ $firmware == ovmf ]]; then

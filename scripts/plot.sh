@@ -119,6 +119,16 @@ gnuplot_why() {
 	grep -v warning "$tmp/why" | grep -m 1 -E 'line [0-9]+:|[a-z]' || true
 }
 
+# name_svg: what a pointer over an SVG, and a reader's voice, say it is.
+name_svg() {
+	local title=${head:-$picture}
+	[[ $format == svg ]] || return 0
+	title=${title//&/\&amp;}
+	TITLE=${title//</\&lt;} awk '$0 == "<title>Gnuplot</title>" { print "<title>" ENVIRON["TITLE"] "</title>"; next } { print }' \
+		"$tmp/picture" >"$tmp/named"
+	mv "$tmp/named" "$tmp/picture"
+}
+
 # draw HEIGHT SETTING...: gnuplot on $tmp/data, with the variables set.
 draw() {
 	local height=$1 settings
@@ -127,6 +137,7 @@ draw() {
 	(cd "$tmp" && gnuplot -e "$settings$(printf '; %s' "$@")" "$PLOT/style.gp" "$gp") </dev/null >"$tmp/why" 2>&1 ||
 		die "$out: gnuplot failed: $(gnuplot_why)"
 	[[ -s $tmp/picture ]] || die "$out: gnuplot drew nothing: $(gnuplot_why)"
+	name_svg
 }
 
 awks() {

@@ -10,10 +10,10 @@
 
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/common.sh"
+# shellcheck source=scripts/stops.sh
+. "${BASH_SOURCE[0]%/*}/stops.sh"
 
-KVM=/sys/kernel/debug/kvm
 ROUNDS=5		# a read that an interrupt fell into is made again
-PATIENCE=1800		# seconds; an emulated host with OVMF needs many
 
 here=$(cd "${BASH_SOURCE[0]%/*}" && pwd)
 
@@ -37,46 +37,13 @@ reads() {
 	done
 }
 
-start_vm() {
-	mkfifo "$tmp"/{qmp.in,qmp.out,answers}
-	exec 5<>"$tmp/qmp.in" 6<>"$tmp/qmp.out" 7<>"$tmp/answers"
-	"$here/run-vm.sh" -k "$1" -i "$2" -p "READS=$3" -- \
-		-chardev "pipe,id=qmp,path=$tmp/qmp" -mon chardev=qmp,mode=control \
+# The guest's answers come through a pipe of their own.
+start_demo() {
+	mkfifo "$tmp/answers"
+	exec 7<>"$tmp/answers"
+	start_vm "$1" "$2" "READS=$3" \
 		-chardev "file,id=answers,path=$tmp/answers" \
-		-device isa-debugcon,iobase=0xe9,chardev=answers \
-		-device pvpanic -action panic=pause \
-		</dev/null 5>&- 6>&- 7>&- &
-	vm=$!
-	echo '{"execute":"qmp_capabilities"}' >&5
-}
-
-# A line of QEMU's that arrives, or the end of the demo.
-hear() {
-	local line waited=0
-	until IFS= read -r -t 5 -u "$1" line; do
-		kill -0 "$vm" 2>/dev/null || die "the VM ended before its time"
-		(((waited += 5) < PATIENCE)) || die "no sign of the VM for $PATIENCE s"
-	done
-	heard=$line
-}
-
-wait_stopped() {
-	heard=''
-	until [[ $heard == *'"event": "STOP"'* ]]; do
-		hear 6
-	done
-}
-
-let_run() {
-	echo '{"execute":"cont"}' >&5
-}
-
-# The VM's own table where the kernel has one, else the host's, which has no
-# other VM's exits in the lab.
-find_table() {
-	local own=("$KVM"/*-*/exit_cycles)
-	table=$KVM/exit_cycles
-	[[ ! -e ${own[0]} || ${#own[@]} -gt 1 ]] || table=${own[0]}
+		-device isa-debugcon,iobase=0xe9,chardev=answers
 }
 
 # One read: the table before, the table after, the guest's answer.
@@ -118,28 +85,23 @@ show_host() {
 # shellcheck disable=SC2317 # called by the trap
 clean_up() {
 	local status=$?
-	if [[ $vm ]]; then
-		echo '{"execute":"quit"}' >&5
-		wait "$vm" || true
-	fi
+	end_vm
 	rm -rf "$tmp"
 	exit "$status"
 }
 
 main() {
-	local vendor list count i round status
-	[[ -r $KVM/exit_cycles ]] ||
-		die "$KVM/exit_cycles: No such file (is this kernel patched, debugfs mounted?)"
-	vendor=$(sed -n '1s/.*[[:space:]]vendor=\([a-z]*\).*/\1/p' "$KVM/exit_cycles")
+	local list count i round status
+	check_kernel
 	# shellcheck disable=SC2046 # a list of numbers
-	list=$(reads $(reasons "$vendor"))
+	list=$(reads $(reasons "$(vendor)"))
 	count=$(tr , '\n' <<<"$list" | wc -l)
 
-	vm='' tmp=$(mktemp -d)
+	tmp=$(mktemp -d)
 	trap clean_up EXIT
 	trap 'exit 130' INT TERM
 	echo "host# FIRMWARE=${FIRMWARE:-seabios} run-vm.sh -k $1 -i $2"
-	start_vm "$1" "$2" "$list"
+	start_demo "$1" "$2" "$list"
 	wait_stopped
 	find_table
 	cat <<-'EOF'

@@ -1,0 +1,233 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only
+# boot-report.sh - the classical experiment in one command: boots a VM, runs the
+# ordinary cpuid program on the leaves in it, five times in a row, and reports.
+#
+# Usage: scripts/boot-report.sh [-m host|vmx|svm|kvm] [-k 6.1|6.12]
+#                               [-f seabios|ovmf] [-c VCPUS] [-r RUNS] [-o FOLDER]
+#        scripts/boot-report.sh -i RECORDING [-o FOLDER]
+#
+#   -m MACHINE   host: this machine, whose kernel is patched (as root); vmx, svm or
+#                kvm: the lab of scripts/lab.sh. Without -m: host where the account
+#                is there, else the lab that lab.sh chooses
+#   -k KERNEL    of the guest, and of the lab: 6.1 (default) or 6.12
+#   -f FIRMWARE  seabios or ovmf; else FIRMWARE of the environment, seabios
+#   -c VCPUS     of the VM, 2
+#   -r RUNS      5
+#   -o FOLDER    where the report goes, ./report; made where it is not there
+#   -i RECORDING no VM: the report anew, of the file `recording` of an earlier one
+#   -h           this text
+#
+# Makes report.html, one page with all in it, report.md with its pictures (*.svg),
+# and recording, what both were made of. Nothing is left half-written. In the labs
+# vmx and svm a cycle of the TSC is an instruction. Exit status: 0, or 1.
+
+# shellcheck source=scripts/common.sh
+. "${BASH_SOURCE[0]%/*}/common.sh"
+
+REPORT=$TOP/scripts/report
+ACCOUNT=/sys/kernel/debug/kvm/exit_cycles
+
+machine='' kernel=6.1 firmware=${FIRMWARE:-seabios} vcpus=2 runs=5 folder=report recording=''
+
+usage() {
+	sed -n '3,/^$/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+}
+
+parse() {
+	local option
+	while getopts :m:k:f:c:r:o:i:h option; do
+		case $option in
+		m) machine=$OPTARG ;;
+		k) kernel=$OPTARG ;;
+		f) firmware=$OPTARG ;;
+		c) vcpus=$OPTARG ;;
+		r) runs=$OPTARG ;;
+		o) folder=$OPTARG ;;
+		i) recording=$OPTARG ;;
+		h) usage; exit 0 ;;
+		*) die "-$OPTARG: no such option, or its value is missing (-h shows them)" ;;
+		esac
+	done
+	((OPTIND > $#)) || die "${!OPTIND}: not understood (-h shows the usage)"
+	[[ " host vmx svm kvm " == *" ${machine:-host} "* ]] || die "-m $machine: no such machine (host, vmx, svm or kvm)"
+	[[ " $KERNELS " == *" $kernel "* ]] || die "-k $kernel: no such kernel (one of: $KERNELS)"
+	[[ $firmware == seabios || $firmware == ovmf ]] || die "-f $firmware: no such firmware (seabios or ovmf)"
+	[[ $vcpus =~ ^[1-9][0-9]?$ ]] || die "-c $vcpus: not a number from 1 to 99"
+	[[ $runs =~ ^[1-9]$ ]] || die "-r $runs: not a number from 1 to 9"
+	[[ $folder ]] || die "-o: the folder is missing"
+	[[ ! $recording || -f $recording && -r $recording ]] || die "$recording: no such file, or not readable"
+}
+
+build() {
+	make -s -C "$TOP/tools" BUILD="$tmp/build" PROG="$tmp/exitdump" >&2
+	[[ ! $recording ]] || return 0
+	"$TOP/scripts/kernel.sh" -k "$kernel" build >&2
+	"$TOP/scripts/guest-initrd.sh" -a "$REPORT/guest.sh" "$tmp/initrd" sh guest.sh
+}
+
+record_host() {
+	local name
+	((EUID == 0)) || die "-m host: only root can read $ACCOUNT"
+	[[ -r $ACCOUNT ]] || die "$ACCOUNT: No such file (is this kernel patched, debugfs mounted? see README)"
+	mkdir "$tmp/flat"
+	for name in common stops run-vm report/host; do
+		cp "$TOP/scripts/$name.sh" "$tmp/flat/"
+	done
+	step "starting the VM"
+	FIRMWARE=$firmware "$tmp/flat/host.sh" "$CACHE/$kernel/out/bzImage" "$tmp/initrd" "$runs" -c "$vcpus"
+}
+
+record_lab() {
+	local qemu=/usr/share/qemu seconds=1800 file bring
+	bring=("$(type -P bash)" "$(type -P qemu-system-x86_64)"
+		"$TOP"/scripts/{common,stops,run-vm,report/host}.sh
+		"$CACHE/$kernel/out/bzImage" "$tmp/initrd"
+		/usr/share/seabios/bios-256k.bin "$qemu"/{kvmvapic,linuxboot_dma}.bin)
+	if [[ $firmware == ovmf ]]; then
+		bring+=(/usr/share/OVMF/OVMF_{CODE,VARS}_4M.fd)
+		seconds=3600
+	fi
+	set -- -k "$kernel" -M 3072 -t "$seconds"
+	[[ ! $machine ]] || set -- "$@" -m "$machine"
+	for file in "${bring[@]}"; do
+		set -- "$@" -a "$file"
+	done
+	step "booting the lab"
+	# shellcheck disable=SC2016 # the lab's shell expands it
+	"$TOP/scripts/lab.sh" "$@" -- sh -c 'printf "== lab\n%s\n" "$LAB_MACHINE"; exec "$@"' sh \
+		env FIRMWARE="$firmware" bash ./host.sh bzImage initrd "$runs" -c "$vcpus"
+}
+
+# record: what happens in the VM and on its host, into $tmp/recording.
+record() {
+	[[ $machine || ! -r $ACCOUNT ]] || machine=host
+	{
+		printf '== when\n%s\n' "$(date -u '+%F %H:%M UTC')"
+		printf '== series\n%s\n' "$(git -C "$TOP" log -1 --format=%h -- "patches/$kernel" 2>/dev/null || true)"
+		printf '== command\n%s\n' "scripts/boot-report.sh${machine:+ -m $machine} -k $kernel -f $firmware -c $vcpus -r $runs"
+	} >"$tmp/recording"
+	if [[ $machine == host ]]; then
+		record_host
+	else
+		record_lab
+	fi >>"$tmp/recording" || die "no report: the VM or its machine failed (see above)"
+	recording=$tmp/recording
+}
+
+# split_recording: a file for each of its sections, in $tmp/parts.
+split_recording() {
+	local name
+	mkdir "$tmp/parts"
+	awk -v folder="$tmp/parts" '
+		/^== [a-z0-9_]+$/ { if (out) close(out); out = folder "/" $2; printf "" >out; next }
+		out { print >out }' "$recording"
+	for name in when command about boot ready console reads; do
+		[[ -s $tmp/parts/$name ]] || die "$recording: not a recording, or cut short (no $name in it)"
+	done
+	runs=$(about runs)
+	[[ $runs =~ ^[1-9]$ ]] || die "$recording: not a recording (its number of runs is not there)"
+	last=run$runs
+	[[ -s $tmp/parts/$last && -s $tmp/parts/${last}_hist ]] || die "$recording: cut short (no $last in it)"
+}
+
+about() {
+	sed -n "s/^$1	//p" "$tmp/parts/about"
+}
+
+# first_line KEY: of the last table.
+first_line() {
+	sed -n "1s/.*	$1=\([^	]*\).*/\1/p" "$tmp/parts/$last"
+}
+
+machine_name() {
+	case $(cat "$tmp/parts/lab" 2>/dev/null) in
+	vmx) echo "the lab: an Intel machine emulated by Bochs" ;;
+	svm) echo "the lab: an AMD machine emulated by QEMU's TCG" ;;
+	kvm) echo "the lab: QEMU, with this host's nested virtualization" ;;
+	*) echo "this host" ;;
+	esac
+}
+
+write_about() {
+	printf '%s\t%s\n' when "$(<"$tmp/parts/when")" machine "$(machine_name)"
+	grep '	' "$tmp/parts/about"
+	printf '%s\t%s\n' guest "$(sed -n 's/^guest: //p' "$tmp/parts/console" | head -n 1)" \
+		vCPUs "$(first_line vcpus)" TSC "$(first_line tsc_khz) kHz, $(first_line tsc)" \
+		"guest cycles" "$(first_line guest)" series "$(cat "$tmp/parts/series" 2>/dev/null)" \
+		command "$(<"$tmp/parts/command")"
+}
+
+# table NAME COLUMNS: one of the host's tables as CSV, in $tmp/NAME.csv.
+table() {
+	"$EXITDUMP" --csv -i "$tmp/parts/$1" -o "$2" 2>"$tmp/why" >"$tmp/$1.csv" ||
+		die "$recording: $1: $(sed "1s/^exitdump: //; 1s|$tmp/parts/||; q" "$tmp/why")"
+}
+
+awks() {
+	local program=$1
+	shift
+	awk -f "$TOP/scripts/plot/csv.awk" -f "$REPORT/$program" "$@" 2>"$tmp/why" ||
+		die "$recording: $(head -n 1 "$tmp/why")"
+}
+
+draw() {
+	local name=$1 picture=$2
+	shift 2
+	"$TOP/scripts/plot.sh" "$picture" -o "$tmp/page/$name.svg" "$@" ||
+		die "$recording: no picture $name (see above)"
+}
+
+write_report() {
+	local tables=() names=(boot ready) run
+	export EXITDUMP=$tmp/exitdump
+	mkdir "$tmp/page"
+	for ((run = 1; run <= runs; run++)); do
+		names+=("run$run")
+	done
+	for run in "${names[@]}"; do
+		[[ -s $tmp/parts/$run ]] || die "$recording: cut short (no $run in it)"
+		table "$run" reason,name,exits,cycles
+		tables+=("$tmp/$run.csv")
+	done
+	awks runs.awk -v "runs=$runs" "$tmp/parts/reads" "${tables[@]}" >"$tmp/runs"
+	table "$last" reason,name,exits,cycles,avg,total,halt,user,other,max,p50,p99,share
+	write_about >"$tmp/about"
+	awks content.awk "$tmp/about" "$tmp/runs" "$tmp/$last.csv" >"$tmp/content"
+
+	draw cycles cycles "$tmp/parts/$last"
+	draw where where "$tmp/parts/$last"
+	draw latency latency "$tmp/parts/$last"
+	names=("${names[@]:1}")
+	draw runs over-time "${names[@]/#/$tmp/parts/}"
+	awk -f "$REPORT/markdown.awk" "$tmp/content" >"$tmp/page/report.md"
+	awk -v "folder=$tmp/page" -v "style=$REPORT/style.css" -f "$REPORT/html.awk" "$tmp/content" >"$tmp/page/report.html"
+	cp "$recording" "$tmp/page/recording"
+}
+
+# All of it, and at once.
+deliver() {
+	if ! mkdir -p "$folder" 2>/dev/null || ! new=$(mktemp -d "$folder/.new-XXXXXX" 2>/dev/null); then
+		die "$folder: cannot be made, or not written to"
+	fi
+	cp "$tmp/page"/* "$new/" || die "$folder: could not be written"
+	chmod 644 "$new"/*
+	mv "$new"/* "$folder/"
+	step "$folder/report.html and report.md are written"
+}
+
+main() {
+	parse "$@"
+	"$TOP/scripts/deps.sh" build lab tool plot >&2
+	tmp=$(mktemp -d) new=''
+	trap 'rm -rf "$tmp" ${new:+"$new"}' EXIT
+	trap 'exit 130' INT
+	trap 'exit 143' TERM HUP
+	build
+	[[ $recording ]] || record
+	split_recording
+	write_report
+	deliver
+}
+
+main "$@"
