@@ -35,6 +35,9 @@ bench: tool
 	@scripts/bench.sh $(BENCH)
 	@tests/bench-exitdump.sh
 
+report:
+	@scripts/boot-report.sh $(REPORT)
+
 kernel:
 	@scripts/deps.sh
 	@for k in $(KERNELS); do scripts/kernel.sh -k $$k build || exit; done
@@ -50,8 +53,9 @@ help:
 	@echo 'make lint      shellcheck, checkpatch, compiler warnings'
 	@echo 'make stress    the same at length, on kernels that watch themselves (hours)'
 	@echo 'make bench     what it costs, beside perf, ftrace, BPF (options: BENCH=-h)'
+	@echo 'make report    a VM boots and reads its account: a page, ./report (REPORT=-h)'
 	@echo 'make kernel    the lab kernels and their modules, into the cache'
 	@echo 'make install   exitdump and its manual (PREFIX, DESTDIR)'
 	@echo 'make install-fleet   its service, rules and dashboard for Prometheus'
 
-.PHONY: all tool demo test check lint stress bench kernel install install-fleet clean help
+.PHONY: all tool demo test check lint stress bench report kernel install install-fleet clean help

@@ -156,9 +156,9 @@ function short_list(    i, r, low, high, n) {
 
 function runs_table(    i, r, text) {
 	say("section", "Exits in each run")
-	say("text", "What the guest itself read (leaf 0x4ffffffd, and 0x4fffffff for all), and in brackets how much more than in the run before. " \
-		"After boot: the host's table, before the first run.")
-	text = "reason\tname\tafter boot"
+	say("text", "What the guest itself read (leaf 0x4ffffffd, and 0x4fffffff for all), and behind it how much more than in the run before. " \
+		"Each number is of the moment it was read, so that the rows do not add up to all, which each run read first. After boot: the host's table.")
+	text = "name\treason\tafter boot"
 	for (r = 1; r <= reads; r++)
 		text = text "\trun " r
 	say("head", text)
@@ -166,13 +166,12 @@ function runs_table(    i, r, text) {
 		runs_row("row", reason[i], reason[i])
 	runs_row("sum", "all", "")
 	say("end", "")
-	if (reads > 1)
-		say("text", "All of a run's exits, as the host's tables before and after it have them:")
+	say("text", "What each run cost, by the host's tables before and after it:")
 	picture("runs", "Exits in each run, stacked by reason")
 }
 
 function runs_row(kind, key, number,    r, text, more) {
-	text = number "\t" name[key] "\t" group(boot[key])
+	text = name[key] "\t" number "\t" group(boot[key])
 	for (r = 1; r <= reads; r++) {
 		more = r > 1 && read[key, r] != "-" ? " (" sprintf("%+.0f", read[key, r] - read[key, r - 1]) ")" : ""
 		text = text "\t" (read[key, r] == "-" ? "-" : group(read[key, r])) more
@@ -184,16 +183,16 @@ function cycles_table(    i, c, n, text, cell) {
 	say("section", "Cycles by reason")
 	say("text", "Of the boot and all runs, the reason that cost the guest most first. Cycles are those in KVM's exit handler, total is from the exit to the next entry; " \
 		"halted, in user space (QEMU) and other are parts of it. Share leaves out the time halted.")
-	say("head", "reason\tname\texits\tcycles\teach\ttotal\thalted\tuser\tother\tlongest\t99 % below\tshare")
+	say("head", "name\treason\texits\tcycles\teach\ttotal\thalted\tuser\tother\tlongest\t99 % at most\tshare")
 	n = split("cycles avg total halt user other max p99", cell, " ")
 	for (i = 1; i <= lasts; i++) {
 		csv_line(last[i])
-		text = field[column["reason"]] "\t" plain(field[column["name"]]) "\t" group(csv_number("exits"))
+		text = plain(field[column["name"]]) "\t" field[column["reason"]] "\t" group(csv_number("exits"))
 		for (c = 1; c <= n; c++)
 			text = text "\t" (field[column[cell[c]]] == "" ? "-" : short(csv_number(cell[c])))
 		say("row", text "\t" percent(field[column["share"]], 1))
 	}
-	say("sum", "\tall\t" group(exits) "\t" short(cycles) "\t" short(exits ? int(cycles / exits) : 0) "\t" short(total) "\t" short(halt) "\t" short(user) "\t" short(other) "\t\t\t")
+	say("sum", "all\t\t" group(exits) "\t" short(cycles) "\t" short(exits ? int(cycles / exits) : 0) "\t" short(total) "\t" short(halt) "\t" short(user) "\t" short(other) "\t\t\t")
 	say("end", "")
 	picture("cycles", "Cycles in KVM's exit handler by reason")
 }

@@ -6,7 +6,8 @@
 #
 # READS is what the guest wrote, the others are the host's tables as exitdump --csv
 # -o reason,name,exits,cycles. Prints
-#	row REASON NAME AFTER-BOOT READ1... READN	exits; those that ever happened
+#	row REASON NAME AFTER-BOOT READ1... READN	exits; those that ever happened,
+#							the most frequent in the end first
 #	total - all AFTER-BOOT READ1... READN		exits
 #	never N			reasons that the kernel names and that never happened
 #	check N OUTSIDE		numbers read, exits and cycles, and how many of them do
@@ -70,6 +71,9 @@ END {
 		die("the guest has told of " run + 0 " runs of " runs ", or no end")
 	if (file != runs + 3)
 		die(runs + 2 " tables are needed, and there are " file - 1)
+	for (i = 1; i <= n; i++)
+		size[order[i]] = host[file, order[i], "exits"]
+	by_size(size, order, n)
 	for (i = 1; i <= n; i++)
 		line("row", order[i], name[order[i]])
 	line("total", "all", "all")
