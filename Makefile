@@ -45,6 +45,10 @@ kernel:
 install install-fleet clean:
 	@$(MAKE) -s -C tools $@
 
+# The patched KVM on this host, and off it again (root).
+install-kvm uninstall-kvm:
+	@scripts/install.sh $(@:-kvm=)
+
 help:
 	@echo 'make           build exitdump (needs cc and libsmartcols)'
 	@echo 'make demo      patched kernel, VM, both views, in a lab (minutes)'
@@ -56,6 +60,8 @@ help:
 	@echo 'make report    a VM boots and reads its account: a page, ./report (REPORT=-h)'
 	@echo 'make kernel    the lab kernels and their modules, into the cache'
 	@echo 'make install   exitdump and its manual (PREFIX, DESTDIR)'
+	@echo 'make install-kvm    the patched KVM on this host (root; Debian 12, stock kernel)'
+	@echo 'make uninstall-kvm  the stock one again'
 	@echo 'make install-fleet   its service, rules and dashboard for Prometheus'
 
-.PHONY: all tool demo test check lint stress bench report kernel install install-fleet clean help
+.PHONY: all tool demo test check lint stress bench report kernel install install-kvm uninstall-kvm install-fleet clean help

@@ -1,0 +1,284 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Promise: on Debian's own kernels, as their packages bring them, install.sh loads
+# the patched KVM and puts it where the next boot finds it, and a VM's exits are
+# counted; uninstall takes all of it away. Whatever is in the way is refused, and
+# whatever fails or interrupts it leaves the host as it was, a reason in one line.
+# (LABS=vmx:6.1 tries it in Bochs, which takes some minutes.)
+LABS=${LABS:-svm:6.1 svm:6.12}
+. "${BASH_SOURCE[0]%/*}/lib.sh"
+. "${BASH_SOURCE[0]%/*}/labs.sh"
+
+for what in "deps.sh build lab tool host" "stock.sh -k 6.1" "stock.sh -k 6.12"; do
+	[[ $what != stock* || $LABS == *":${what##* }"* ]] || continue
+	# shellcheck disable=SC2086 # words
+	run "$TOP/scripts/"$what
+	((!status)) || skip_all "$(tail -n 1 <<<"$err")"
+done
+
+in_lab <<'EOF'
+version=$(uname -r)
+read -r debian <exit_cycles/good/kernel
+debian=${debian#* }
+echo 12345 >$P/halt_poll_ns
+
+# state NAME: all that must be as it was, or changed.
+state() {
+	section "$1.state"
+	awk '{ print $1 }' /proc/modules | grep -xE 'kvm|kvm_intel|kvm_amd|irqbypass' | sort
+	find /lib/modules /usr/local /etc /var -not -name 'modules.*' 2>/dev/null | sort
+	cat $P/halt_poll_ns
+	[ ! -e $P/exit_cycles ] || echo 'with its account'
+	modinfo -n kvm
+}
+
+# try NAME ARGUMENT...
+try() {
+	name=$1
+	shift
+	section "$name"
+	status=0
+	$as bash exit_cycles/scripts/install.sh "$@" 2>&1 || status=$?
+	echo "status $status"
+	state "$name"
+}
+as=
+
+# with NAME FILE: modules like the good ones, but for one file, from standard input.
+with() {
+	rm -rf "$1"
+	cp -R exit_cycles/good "$1"
+	cat >"$1/$2"
+}
+
+good=exit_cycles/good
+mkdir -p /usr/local/lib
+state before
+
+# In the way.
+as='/usr/bin/setpriv --reuid 1000' try user -m $good install
+as=
+try folder -m no-such-folder install
+echo "6.1.0-1-amd64 $debian" | with m kernel
+try version -m m install
+echo "$version 6.1.1-1" | with m kernel
+try source -m m install
+mount -o bind /usr/lib/modules /usr/lib/modules
+mount -o remount,ro,bind /usr/lib/modules
+try read-only -m $good install
+umount /usr/lib/modules
+vmm --loop 0 cpuid=20 hlt:1000=1 >/dev/null &
+vm=$!
+while ! grep -qx '[1-9].*' $K/exits; do sleep 0.1; done
+try vms -m $good install
+kill $vm
+wait $vm
+modprobe kvmgt
+try kvmgt -m $good install
+rmmod kvmgt
+sed 's/mod_unload modversions/mod_unload modversionz/' $good/kvm.ko | with m kvm.ko
+try vermagic -m m install
+
+# Amid it.
+for stock in /lib/modules/$version/kernel/arch/x86/kvm/kvm*.ko*; do
+	case $stock in
+	*.xz) xzcat $stock ;;
+	*) cat $stock ;;
+	esac >stock.ko
+	module=${stock##*/}
+	[ -d shell ] || cp -R $good shell
+	cp stock.ko shell/${module%.xz}
+done
+try shell -m shell install
+for vendor in kvm-intel kvm-amd; do
+	with m $vendor.ko </dev/null
+	mv m/$vendor.ko $vendor.empty
+done
+mv kvm-intel.empty m/kvm-intel.ko
+mv kvm-amd.empty m/kvm-amd.ko
+try broken -m m install
+cat >/lab/depmod <<'END'
+#!/bin/sh
+[ ! -e /lab/interrupt ] || { rm /lab/interrupt; kill -TERM $PPID; sleep 1; }
+exec /usr/sbin/depmod "$@"
+END
+chmod +x /lab/depmod
+touch /lab/interrupt
+try interrupted -m $good install
+touch /etc/kernel
+try unwritten -m $good install
+rm /etc/kernel
+section stock
+vmm cpuid=23 >/dev/null 2>&1
+echo $?
+
+# The way it should be.
+try installed -m $good install
+run known cpuid=23 out-kernel=17
+account host
+section table
+exitdump --input $K/exit_cycles
+try again -m $good install
+try shell-over -m shell install
+lab-modules unload
+modprobe kvm_amd 2>/dev/null || modprobe kvm_intel
+state next-boot
+vmm --loop 0 cpuid=20 hlt:1000=1 >/dev/null &
+vm=$!
+while ! grep -qx '[1-9].*' $K/exits; do sleep 0.1; done
+try vms-uninstall uninstall
+kill $vm
+wait $vm
+section hook
+sh /etc/kernel/postinst.d/exit_cycles "$version" 2>&1
+state hook
+try reinstalled -m $good install
+echo 12345 >$P/halt_poll_ns
+section removed
+sh /etc/kernel/postrm.d/exit_cycles 5.10.0-1-amd64 2>&1
+state removed
+try uninstalled uninstall
+try nothing uninstall
+
+# Secure Boot, as far as the kernel knows of it.
+echo 1 >/sys/module/module/parameters/sig_enforce
+try unsigned -m $good install
+try stranger -m exit_cycles/signed install
+EOF
+
+# Builds that are refused or interrupted: nothing is there that was not there before.
+try_build() {
+	local title=$1 expected=$2
+	shift 2
+	run env XDG_CACHE_HOME="$T/cache" "$@"
+	like "build: $title: refused in one line" "$(wc -l <"$T/.err") $err" "^1 host-modules.sh: .*$expected"
+	is "build: $title: status" "$status" 1
+	ok "build: $title: nothing written" test ! -e "$T/cache/exit_cycles/host"
+}
+
+refuse_builds() {
+	local kernel=$1 version=$2 headers=$3/usr/src/linux-headers-$2 root=$T/root source
+	local build=("$TOP/scripts/host-modules.sh" -k "$version" -r "$root")
+	# shellcheck disable=SC2016 # dpkg-query expands what stands in quotes
+	source=$(dpkg-query -W -f '${Version}' "linux-source-$kernel")
+	try_build "no kernel of Debian 12" '5.10.0-1-amd64: not a stock kernel of Debian 12' "$TOP/scripts/host-modules.sh" -k 5.10.0-1-amd64
+	mkdir -p "$root/usr/src" "$T/bin"
+	try_build "no headers" "No such headers \(apt-get install linux-headers-${version/+/[+]}\)" "${build[@]}"
+	mkdir -p "$root/usr/src/linux-headers-$version/include/generated"
+	cp "$headers"/{Makefile,Module.symvers,.kernelvariables} "$root/usr/src/linux-headers-$version/"
+	cp "$headers"/include/generated/{utsrelease,package}.h "$root/usr/src/linux-headers-$version/include/generated/"
+	sed -i "s/Debian [^\"]*/Debian $kernel.1-1/" "$root/usr/src/linux-headers-$version/include/generated/package.h"
+	try_build "another source" "linux-source-$kernel is of ${source//[+]/[+]}, the kernel .* of $kernel.1-1 \(apt-get install linux-source-$kernel=$kernel.1-1," "${build[@]}"
+	printf '#!/bin/sh\nexit 1\n' >"$T/bin/dpkg-query"
+	chmod +x "$T/bin/dpkg-query"
+	try_build "no source" "linux-source-$kernel: not installed" env PATH="$T/bin:$PATH" "${build[@]}"
+
+	build=("$TOP/scripts/host-modules.sh" -k "$version" -r "$3")
+	touch "$T/file"
+	run env XDG_CACHE_HOME="$T/file" "${build[@]}"
+	like "build: nowhere to write" "$status $err" '^1 host-modules.sh: .*: cannot be written to \(XDG_CACHE_HOME'
+	run env XDG_CACHE_HOME="$T/cache" timeout 4 "${build[@]}"
+	is "build: interrupted" "$status" 124
+	ok "build: interrupted: no modules" test ! -e "$T/cache/exit_cycles/host/$version/modules"
+	echo "$T/cache" >"$T/pattern"
+	is "build: interrupted: nothing goes on" "$(sleep 1; cat /proc/[0-9]*/cmdline 2>/dev/null | tr "\0" "\n" | grep -aFf "$T/pattern")" ""
+	rm -rf "$T/cache"
+}
+
+# bring STOCK MODULES: what an installation needs, and the modules, not signed and
+# signed by nobody that the kernel knows.
+bring() {
+	local stock=$1 modules=$2 key=$T/key one sign
+	rm -rf "$T/exit_cycles"
+	mkdir -p "$T/exit_cycles"/{scripts,patches}
+	cp "$TOP"/scripts/{common,host-modules,install}.sh "$T/exit_cycles/scripts/"
+	cp "$TOP/patches/README.md" "$T/exit_cycles/patches/"
+	cp -R "$modules" "$T/exit_cycles/good"
+	cp -R "$modules" "$T/exit_cycles/signed"
+	openssl req -new -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=nobody/ -outform DER \
+		-keyout "$key.priv" -out "$key.der" 2>/dev/null
+	sign=("$stock"/headers/usr/lib/linux-kbuild-*/scripts/sign-file)
+	for one in "$T"/exit_cycles/signed/*.ko; do
+		"${sign[0]}" sha256 "$key.priv" "$key.der" "$one"
+	done
+}
+
+# same NAME: as it was before.
+same() {
+	is "$lab $1: the host is as it was" "$(diff "$F/before.state" "$F/$1.state")" ""
+}
+
+# refused NAME REGEX: one line, and nothing happened.
+refused() {
+	like "$lab $1: refused" "$(head -n 1 "$F/$1")" "^install.sh: .*$2"
+	is "$lab $1: status" "$(tail -n 1 "$F/$1")" "status 1"
+	same "$1"
+}
+
+judge() {
+	unlike "$lab before: stock" "$(<"$F/before.state")" 'updates|account'
+	refused user 'not root \(sudo make install-kvm\)'
+	refused folder '-m no-such-folder: No such folder'
+	refused version "for the kernel 6.1.0-1-amd64, and ${version/+/[+]} is running"
+	refused source "from the source of 6.1.1-1, and .*Debian"
+	refused read-only "/lib/modules/${version/+/[+]}: read-only"
+	refused vms 'VMs are running.*vmm \([0-9]+\)'
+	refused kvmgt 'kvmgt is loaded'
+	refused vermagic 'this kernel would not take it: Invalid module format'
+	refused unsigned 'not signed, and this kernel takes signed modules only'
+	like "$lab unsigned: says how" "$(<"$F/unsigned")" 'mokutil --import.*sign-file sha256'
+	like "$lab signed by a stranger: the kernel's own verdict" "$(<"$F/stranger")" \
+		'would not take it: (Key was rejected by service|Required key not available)'
+	same stranger
+
+	like "$lab a shell: found out" "$(<"$F/shell")" 'has no parameter exit_cycles, now that it is loaded'
+	same shell
+	like "$lab a module that does not load" "$(<"$F/broken")" 'insmod: ERROR: could not insert module'
+	same broken
+	is "$lab interrupted" "$(tail -n 1 "$F/interrupted")" "status 143"
+	same interrupted
+	is "$lab no place for the hooks" "$(tail -n 1 "$F/unwritten")" "status 1"
+	is "$lab no place for the hooks: the rest is as they were" \
+		"$(grep -v /etc/kernel "$F/unwritten.state")" "$(<"$F/before.state")"
+	is "$lab after all that a VM runs, on the stock modules" "$(<"$F/stock")" 0
+
+	is "$lab installed" "$(tail -n 1 "$F/installed")" "status 0"
+	is "$lab installed: the VM's rows are what its guest made" "$(counted known known.vm)" "$(known known)"
+	is "$lab installed: the account agrees with itself" "$(insane host)" ''
+	like "$lab installed: exitdump shows it" "$(<"$F/table")" 'TOTAL'
+	note "$(<"$F/table")"
+	for one in installed again shell-over next-boot vms-uninstall; do
+		like "$lab $one: with its account" "$(<"$F/$one.state")" $'\nwith its account\n'
+		is "$lab $one: the next boot finds it" "$(tail -n 1 "$F/$one.state")" \
+			"/lib/modules/$version/updates/exit_cycles/kvm.ko"
+	done
+	is "$lab parameters are kept" "$(grep -cx 12345 "$F/installed.state")" 1
+	is "$lab over itself: nothing changes" "$(<"$F/again.state")" "$(<"$F/installed.state")"
+	is "$lab over itself, and failing: nothing changes" "$(<"$F/shell-over.state")" "$(<"$F/installed.state")"
+	like "$lab uninstall with VMs: refused" "$(<"$F/vms-uninstall")" 'VMs are running'
+
+	like "$lab a kernel that cannot be followed gets its stock KVM" "$(<"$F/hook")" \
+		"gets its stock KVM: no linux-headers-${version/+/[+]} yet"
+	is "$lab at its next boot" "$(tail -n 1 "$F/hook.state")" "$(tail -n 1 "$F/before.state")"
+	is "$lab another kernel's removal changes nothing" "$(<"$F/removed.state")" "$(<"$F/installed.state")"
+	is "$lab uninstalled" "$(tail -n 1 "$F/uninstalled")" "status 0"
+	unlike "$lab uninstalled: nothing stays" "$(<"$F/uninstalled.state")" 'exit_cycles|account|/etc/kernel|updates'
+	same uninstalled
+	like "$lab uninstalled twice: says so" "$(<"$F/nothing")" 'nothing is installed'
+}
+
+make -s -C "$TOP/tools" BUILD="$T/build" PROG="$T/exitdump"
+for one in $LABS; do
+	lab="${one//:/ }:"
+	stock=$("$TOP/scripts/stock.sh" -k "$(kernel_of "$one")")
+	version=$(<"$stock/version")
+	[[ $TAP_CASES != 0 ]] || refuse_builds "$(kernel_of "$one")" "$version" "$stock/headers"
+	run "$TOP/scripts/host-modules.sh" -k "$version" -r "$stock/headers"
+	is "$lab the modules are built" "$status" 0
+	((!status)) || { note "$err"; continue; }
+	bring "$stock" "$out"
+	boot "$one" -b "$stock/lab" -t 1200 -a "$(type -P bash)" -a "$(type -P find)" -a "$(type -P flock)" \
+		-a "$(type -P setpriv)" -a "$T/exitdump" -a "$T/exit_cycles" || continue
+	judge
+done
+done_testing
