@@ -124,7 +124,9 @@ name_svg() {
 	local title=${head:-$picture}
 	[[ $format == svg ]] || return 0
 	title=${title//&/\&amp;}
-	TITLE=${title//</\&lt;} awk '$0 == "<title>Gnuplot</title>" { print "<title>" ENVIRON["TITLE"] "</title>"; next } { print }' \
+	TITLE=${title//</\&lt;} awk '
+		$0 == "<title>Gnuplot</title>" { $0 = "<title>" ENVIRON["TITLE"] "</title>" }
+		{ sub(/<title>gnuplot_plot_[0-9a-z]*<\/title>/, ""); print }' \
 		"$tmp/picture" >"$tmp/named"
 	mv "$tmp/named" "$tmp/picture"
 }
