@@ -8,9 +8,6 @@
 . "$(dirname "$0")/labs.sh"
 
 in_lab <<'EOF'
-# The TSC's frequency may be refined after KVM was loaded. Without TSC scaling KVM
-# then fails to set a guest's, and its timers go wrong.
-lab-modules load tsc_tolerance_ppm=10000
 flips=100
 [ "$LAB_MACHINE" != vmx ] || flips=40
 for what in none switch reset; do

@@ -32,7 +32,7 @@ typedef int64_t s64;
 #define data_race(x)			(x)
 #define cmpxchg(p, old, new)		__sync_val_compare_and_swap(p, old, new)
 #define BIT_ULL(n)			(1ull << (n))
-#define S64_MAX				INT64_MAX
+#define U64_MAX				(~0ULL)
 #define DECLARE_STATIC_KEY_TRUE(key)	extern int key
 #define static_branch_likely(key)	1
 
