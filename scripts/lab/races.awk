@@ -27,6 +27,7 @@ FNR == NR {
 }
 
 # BUG: KCSAN: data-race in show_scope [kvm] / vcpu_enter_guest [kvm]
+# BUG: KCSAN: data-race in show_scope+0x12/0x340 [kvm]
 /BUG: KCSAN: data-race in / {
 	title = $0
 	sub(/.*data-race in /, "", title)
@@ -34,7 +35,7 @@ FNR == NR {
 	ours = 0
 	hooks = 0
 	for (i = 1; i <= n; i++) {
-		sub(/ .*/, "", names[i])
+		sub(/[ +].*/, "", names[i])
 		ours += names[i] in account
 		hooks += names[i] in hook
 	}
