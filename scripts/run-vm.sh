@@ -3,20 +3,24 @@
 # run-vm.sh - starts a virtual machine for experiments: QEMU with KVM, 2 vCPUs,
 # 2048 MiB, its console here.
 #
-# Usage: scripts/run-vm.sh [-c VCPUS] [-m MIB] [-f seabios|ovmf]
-#                          [-k KERNEL] [-i INITRD] [-p PARAMETERS] [-d DISK]
+# Usage: scripts/run-vm.sh [-c VCPUS] [-m MIB] [-f ovmf|seabios]
+#                          [-k KERNEL] [-i INITRD] [-p PARAMETERS] [-t] [-d DISK]
 #                          [-- QEMU-OPTION...]
 #
 #   -c VCPUS        2
 #   -m MIB          2048; less, and said so, where the host has less to give
-#   -f FIRMWARE     seabios or ovmf; else FIRMWARE of the environment, seabios
+#   -f FIRMWARE     ovmf or seabios; else FIRMWARE of the environment, else ovmf
+#                   where it is installed
 #   -k KERNEL       boot this Linux; without -k and -d, the lab's Linux 6.1
-#   -i INITRD       its initrd; without, one that boots to a shell, with busybox
-#                   and the ordinary cpuid program
+#   -i INITRD       its initrd; without, one that boots to a shell, with busybox,
+#                   the ordinary cpuid program and, where it is built, exitdump
 #   -p PARAMETERS   more words for the kernel's command line
 #   -d DISK         boot this disk image instead (raw or qcow2, written to), with
-#                   a network; a second disk, EXITTOOLS (FAT, read-only), brings
-#                   the cpuid program: mount it and run `sh cpuid.sh`
+#                   a network and the tools' disk; firmware and system that
+#                   talk to a serial port are seen here
+#   -t              the tools' disk with a kernel too: EXITTOOLS, FAT, read-only,
+#                   with cpuid and, where it is built, exitdump. In the guest:
+#                   mount LABEL=EXITTOOLS /mnt; sh /mnt/exitdump.sh --guest
 #   -h              this text
 #
 # What stands after -- is added to QEMU's command line. Ctrl-A X ends the VM.
@@ -28,8 +32,8 @@
 
 OVMF=(/usr/share/OVMF/OVMF_CODE_4M.fd /usr/share/OVMF/OVMF_VARS_4M.fd)
 
-vcpus=2 megs=2048 firmware=${FIRMWARE:-seabios}
-kernel='' initrd='' parameters='' disk=''
+vcpus=2 megs=2048 firmware=${FIRMWARE:-}
+kernel='' initrd='' parameters='' disk='' format='' tools=''
 
 usage() {
 	sed -n '3,/^$/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
@@ -46,7 +50,7 @@ readable() {
 parse() {
 	local option
 	[[ $1 != --help ]] || { usage; exit 0; }
-	while getopts :c:m:f:k:i:p:d:h option; do
+	while getopts :c:m:f:k:i:p:td:h option; do
 		case $option in
 		c) vcpus=$OPTARG ;;
 		m) megs=$OPTARG ;;
@@ -54,6 +58,7 @@ parse() {
 		k) kernel=$OPTARG ;;
 		i) initrd=$OPTARG ;;
 		p) parameters=$OPTARG ;;
+		t) tools=1 ;;
 		d) disk=$OPTARG ;;
 		h) usage; exit 0 ;;
 		*) die "-$OPTARG: no such option, or its value is missing (-h shows them)" ;;
@@ -64,6 +69,10 @@ parse() {
 
 	positive c "$vcpus"
 	positive m "$megs"
+	if [[ ! $firmware ]]; then
+		firmware=seabios
+		[[ ! -r ${OVMF[0]} || ! -r ${OVMF[1]} ]] || firmware=ovmf
+	fi
 	[[ $firmware == seabios || $firmware == ovmf ]] || die "-f $firmware: no such firmware (seabios or ovmf)"
 	[[ ! $disk || ! $kernel$initrd$parameters ]] || die "-d: not together with -k, -i and -p"
 }
@@ -86,6 +95,7 @@ clamp_memory() {
 }
 
 boot_kernel() {
+	local bring
 	if [[ ! $kernel ]]; then
 		"$TOP/scripts/deps.sh" lab >&2
 		"$TOP/scripts/kernel.sh" -k 6.1 build >&2
@@ -96,47 +106,79 @@ boot_kernel() {
 		[[ -x $TOP/scripts/guest-initrd.sh ]] ||
 			die "no -i INITRD, and no scripts/guest-initrd.sh here to make one"
 		initrd=$tmp/initrd
-		"$TOP/scripts/guest-initrd.sh" "$initrd"
+		bring=$(exitdump)
+		"$TOP/scripts/guest-initrd.sh" ${bring:+-a "$bring"} "$initrd"
 	fi
 	readable "$initrd"
 	options+=(-kernel "$kernel" -initrd "$initrd"
 		-append "console=ttyS0 quiet panic=-1 $parameters")
 }
 
-# shellcheck disable=SC2054 # commas are QEMU's own
-# The tools' disk: cpuid with its libraries and its loader.
-make_tools() {
-	local cpuid library
-	if ! cpuid=$(type -P cpuid) || ! type -P ldd >/dev/null; then
-		echo "$PROGRAM: no cpuid or no ldd here, so no disk with tools" >&2
-		return
-	fi
-	mkdir "$tmp/tools"
+# put_tool PROGRAM: with its libraries and their loader, and a script that starts
+# it wherever the disk is mounted, on whatever system.
+put_tool() {
+	local library name=${1##*/} loader=''
 	while read -r library; do
 		cp -L "$library" "$tmp/tools/"
-	done < <(ldd "$cpuid" | grep -o '/[^ ]*')
-	cp -L "$cpuid" "$tmp/tools/cpuid.bin"
-	cat >"$tmp/tools/cpuid.sh" <<-'EOF'
+		[[ ${library##*/} != ld-linux* ]] || loader=${library##*/}
+	done < <(ldd "$1" | grep -o '/[^ ]*')
+	cp -L "$1" "$tmp/tools/$name.bin"
+	cat >"$tmp/tools/$name.sh" <<-EOF
 		#!/bin/sh
-		# The cpuid program of the host, with the libraries that lie beside it.
-		here=$(dirname "$0")
-		exec "$here"/ld-linux-x86-64.so.2 --library-path "$here" "$here/cpuid.bin" "$@"
+		# The $name of the host, with the libraries that lie beside it.
+		here=\$(dirname "\$0")
+		exec "\$here/$loader" --library-path "\$here" "\$here/$name.bin" "\$@"
 	EOF
+}
+
+# exitdump: the one built here, or installed, or beside this script.
+exitdump() {
+	local one
+	for one in "$TOP/tools/exitdump" "$(type -P exitdump)" "${BASH_SOURCE[0]%/*}/exitdump"; do
+		[[ ! -f $one || ! -x $one ]] || { echo "$one"; return; }
+	done
+}
+
+# shellcheck disable=SC2054 # commas are QEMU's own
+add_tools() {
+	local program
+	mkdir "$tmp/tools"
+	for program in "$(type -P cpuid)" "$(exitdump)"; do
+		[[ ! $program ]] || ! type -P ldd >/dev/null || put_tool "$program"
+	done
+	if ! compgen -G "$tmp/tools/*.sh" >/dev/null; then
+		echo "$PROGRAM: no cpuid, exitdump or ldd here, so no disk with tools" >&2
+		return
+	fi
 	options+=(-drive "file=fat:ro:$tmp/tools,format=vvfat,label=EXITTOOLS,read-only=on,if=virtio")
+}
+
+# format_of DISK: only what QEMU cannot mistake for another.
+format_of() {
+	case $(head -c 8 "$1" | tr -d '\0') in
+	QFI*) echo qcow2 ;;
+	KDM* | COWD* | vhdxfile | conectix | '<<< '*) ;;
+	*) echo raw ;;
+	esac
+}
+
+check_disk() {
+	[[ -f $disk || -b $disk ]] || die "$disk: no such disk image"
+	[[ -r $disk && -w $disk ]] || die "$disk: Permission denied (the VM writes to its disk)"
+	format=$(format_of "$disk")
+	[[ $format ]] || die "$disk: neither raw nor qcow2 (qemu-img convert -O qcow2 $disk NEW)"
 }
 
 # shellcheck disable=SC2054 # commas are QEMU's own
 boot_disk() {
-	local format=raw
-	readable "$disk"
-	[[ $(head -c 3 "$disk" | tr -d "\0") != QFI ]] || format=qcow2
-	options+=(-drive "file=$disk,format=$format,if=virtio" -nic user,model=virtio-net-pci)
-	make_tools
+	# In full, or what stands before a colon would be taken for a protocol.
+	disk=$(realpath "$disk")
+	options+=(-drive "file=${disk//,/,,},format=$format,if=virtio" -nic user,model=virtio-net-pci)
+	tools=1
 }
 
 use_ovmf() {
-	readable "${OVMF[0]}"
-	readable "${OVMF[1]}"
+	[[ -r ${OVMF[0]} && -r ${OVMF[1]} ]] || die "${OVMF[0]}: no such file (apt-get install ovmf, or -f seabios)"
 	cp "${OVMF[1]}" "$tmp/vars"
 	options+=(-drive "if=pflash,format=raw,readonly=on,file=${OVMF[0]}"
 		-drive "if=pflash,format=raw,file=$tmp/vars")
@@ -153,6 +195,7 @@ clean_up() {
 main() {
 	parse "$@"
 	check_kvm
+	[[ ! $disk ]] || check_disk
 	clamp_memory
 	tmp=$(mktemp -d)
 	qemu=''
@@ -167,6 +210,7 @@ main() {
 	else
 		boot_kernel
 	fi
+	[[ ! $tools ]] || add_tools
 	# In the background, with our input, so that a signal to us ends it.
 	qemu-system-x86_64 "${options[@]}" "${more[@]}" <&0 &
 	qemu=$!
