@@ -14,8 +14,10 @@
 # the account, and only then puts them into /lib/modules/VERSION/updates, where
 # modprobe prefers them at the next boot. Whatever fails or interrupts it, the
 # host is as before, with the modules it had loaded; the reason is one line on
-# standard error and status 1. No VM may run. Parameters of kvm, kvm_intel and
-# kvm_amd keep their values. Needs root and kmod, and what host-modules.sh needs.
+# standard error and status 1. No VM may run, and no kvmgt: a stock
+# module that uses KVM does not go together with these. Parameters of kvm,
+# kvm_intel and kvm_amd keep their values. Needs root and kmod, and what
+# host-modules.sh needs.
 #
 # It follows updates of the kernel by hooks in /etc/kernel, which build for the
 # new one from a copy in /usr/local/lib/exit_cycles. Not by DKMS, which builds one
@@ -192,7 +194,7 @@ unload() {
 load_indexed() {
 	local one
 	for one in "${before[@]}"; do
-		modprobe "$one"
+		modprobe "$one" || return 1
 	done
 	set_parameters
 }
