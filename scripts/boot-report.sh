@@ -71,10 +71,13 @@ build() {
 	"$TOP/scripts/guest-initrd.sh" -a "$REPORT/guest.sh" "$tmp/initrd" sh guest.sh
 }
 
-record_host() {
-	local name
+check_host() {
 	((EUID == 0)) || die "-m host: only root can read $ACCOUNT"
 	[[ -r $ACCOUNT ]] || die "$ACCOUNT: No such file (is this kernel patched, debugfs mounted? see README)"
+}
+
+record_host() {
+	local name
 	mkdir "$tmp/flat"
 	for name in common stops run-vm report/host; do
 		cp "$TOP/scripts/$name.sh" "$tmp/flat/"
@@ -106,7 +109,6 @@ record_lab() {
 
 # record: what happens in the VM and on its host, into $tmp/recording.
 record() {
-	[[ $machine || ! -r $ACCOUNT ]] || machine=host
 	{
 		printf '== when\n%s\n' "$(date -u '+%F %H:%M UTC')"
 		printf '== series\n%s\n' "$(git -C "$TOP" log -1 --format=%h -- "patches/$kernel" 2>/dev/null || true)"
@@ -222,6 +224,8 @@ deliver() {
 
 main() {
 	parse "$@"
+	[[ $machine || $recording || ! -r $ACCOUNT ]] || machine=host
+	[[ $machine != host ]] || check_host
 	# shellcheck disable=SC2046 # a list of words
 	"$TOP/scripts/deps.sh" $([[ $recording ]] || echo build lab) tool plot >&2
 	tmp=$(mktemp -d) new=''
