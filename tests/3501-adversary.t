@@ -1,0 +1,185 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Promise: a guest that asks for any leaf with any ECX, as fast as it can, in
+# every mode, at every privilege level and from a nested guest, with CPUID
+# faulting and without, gets answers by the rules and harms nobody: no word in
+# the kernel's log, another VM's counts exact, its exits as quick as before. And
+# where guests are to see nothing, KVM answers what stock KVM does, bit for bit.
+#
+# ADVERSARY=N in the environment: N CPUIDs by each kind of guest (400).
+. "${BASH_SOURCE[0]%/*}/lib.sh"
+. "${BASH_SOURCE[0]%/*}/labs.sh"
+
+n=${ADVERSARY:-400} loads=1 again=some
+((n < 10000)) || loads=20 again=all
+
+in_lab < <(
+	echo "n=$n loads=$loads again=$again"
+	cat <<'EOF'
+# attack NAME ARGUMENT...: as run, but without accounts.
+attack() {
+	section $1
+	shift
+	vmm "$@" 2>&1 || echo "status $?"
+}
+
+# some PREFIX, all PREFIX: the kinds of attack, each by a VM of its own, on the last
+# CPU.
+some() {
+	attack $1-long-0 random:1=$n
+	attack $1-long-fault-3 --ring 3 --cpuid-fault random:24=$n
+	attack $1-real --mode real random:41=$n
+	attack $1-nested nested-random:44=$((n / 10))
+	attack $1-two --vcpus 2 random:46=$n random:47=$n
+}
+
+all() {
+	some $1
+	for ring in 0 1 2 3; do
+		[ $ring = 0 ] || attack $1-long-$ring --ring $ring random:$((ring + 1))=$n
+		[ $ring = 3 ] || attack $1-long-fault-$ring --ring $ring --cpuid-fault random:$((ring + 21))=$n
+		attack $1-protected-$ring --mode protected --ring $ring random:$((ring + 11))=$n
+		attack $1-protected-fault-$ring --mode protected --ring $ring --cpuid-fault random:$((ring + 31))=$n
+	done
+	attack $1-real-fault --mode real --cpuid-fault random:42=$n
+	attack $1-bigreal --mode bigreal random:43=$((n / 10))
+	[ "$LAB_MACHINE" = vmx ] || attack $1-nested-pass nested-random-pass:45=$((n / 10))
+}
+
+# neighbour NAME COMMAND...: a VM on the first CPU, until COMMAND has ended.
+neighbour() {
+	vm=$1
+	shift
+	rm -f neighbour
+	# where there is one CPU, most of its time is for the attacks
+	taskset 1 vmm --stats --loop 0 --after ". ./words; accounts $vm" \
+		cpuid=100 out-kernel=50 rdmsr=30 wrmsr-slow=30 vmcall=20 out-user=5 sleep-user:3=1 \
+		leaf:0x4ffffffd=18,30,123,129 >neighbour &
+	pid=$!
+	while ! grep -qs ^vm neighbour; do sleep 0.01; done
+	"$@"
+	kill $pid
+	wait $pid
+	section $vm
+	cat neighbour
+}
+
+taskset -p $((1 << ($(nproc) - 1))) $$ >/dev/null
+lab-modules load patched
+account host0
+neighbour alone sleep 0.2
+neighbour beside all vm
+echo host >$P/exit_cycles_guest
+neighbour beside-host $again host
+account host1
+
+# answers NAME KINDS: what guests see.
+answers() {
+	attack $1-leaves --ring 3 leaves=0-130,1024-1027,0xdead,0xffff,0x7fffffff,0x80000000,0xfffffffe,0xffffffff
+	attack $1-sweep --loop $loads sweep:0:6=360 sweep:0x40000000:2=128 sweep:0x4ffffff0:130=4160 \
+		sweep:0x80000000:3=150 sweep:0x8ffffffe:2=8 sweep:0xc0000000:2=16 sweep:0xfffffffe:2=4
+	$2 $1
+}
+echo off >$P/exit_cycles_guest
+answers off all
+echo vm >$P/exit_cycles_guest
+echo N >$P/exit_cycles
+answers N $again
+lab-modules load patched exit_cycles_guest=off
+answers loaded-off $again
+lab-modules load stock
+answers stock all
+EOF
+)
+
+# sections PREFIX: the names of what attacked, without it.
+sections() {
+	local one
+	for one in "$F/$1"-*; do
+		echo "${one##*/"$1"-}"
+	done
+}
+
+# answered SECTION: what CPUID said to the guest.
+answered() {
+	grep -E '^(leaf|digest|fault|made|status)' "$F/$1" | cut -f 3-
+}
+
+field() {
+	awk -v kind="$2" '$1 == kind { n += $5 } END { print n + 0 }' "$F/$1"
+}
+
+# slower NAME: the steps of a neighbour that the attacks slowed down. On CPUs that
+# count instructions that is exact: the quickest of each kind as quick as it was
+# alone; and where it has a CPU for itself, the mean of each, but for interrupts
+# of one CPU by the other, which stock KVM sends as well.
+slower() {
+	awk -v own="$([[ $machine == vmx ]] && echo 1)" '
+		$1 != "step" || $4 == "leaf" || $4 == "sleep-user" { next }
+		FNR == NR { least[$4] = $6; mean[$4] = $7; next }
+		$6 > least[$4] { print $4 ": at least " $6 ", alone " least[$4] }
+		own && $7 > mean[$4] * 1.05 { print $4 ": " $7 " in the mean, alone " mean[$4] }
+	' "$F/alone" "$F/$1"
+}
+
+judge() {
+	local cpuid=10 hypercall=18 io=30 prefix one wrong bad=0 asked faults this
+	[[ $vendor == vmx ]] || cpuid=114 hypercall=129 io=123
+
+	for prefix in vm host; do
+		wrong=
+		for one in $(sections $prefix); do
+			bad=$((bad + $(field "$prefix-$one" bad)))
+			case $one in
+			*-fault-[1-3]) faults=$n ;;
+			*) faults=0 ;;
+			esac
+			[[ $(field "$prefix-$one" fault) == "$faults" ]] || wrong+=" $one"
+		done
+		is "$lab $prefix: each CPUID is refused where it should be" "$wrong" ''
+	done
+	is "$lab no answer breaks the rules" "$bad" 0
+	cat "$F"/{alone,beside,beside-host} "$F"/{vm,host}-* >"$F/all-made"
+	is "$lab each CPUID in every mode is one exit in the host's account" \
+		"$(($(cell host1 $cpuid exits) - $(cell host0 $cpuid exits)))" \
+		"$(awk '$1 == "made" && $4 == "cpuid" { n += $5 } END { print n }' "$F/all-made")"
+	asked=$(cat "$F"/{vm,host}-* | awk '$1 == "made" && $4 == "cpuid" { n += $5 } END { print n }')
+	tried "CPUIDs of adversaries" "$asked"
+	tried "answers compared with those of stock KVM" "$(cat "$F"/{off,N,loaded-off}-* | awk '$1 == "made" && $4 == "cpuid" { n += $5 } END { print n }')"
+	note "$asked CPUIDs of adversaries, $(awk '$1 == "made" { n += $5 } END { print n }' "$F"/beside{,-host}) exits of their neighbour"
+
+	for one in alone beside beside-host; do
+		is "$lab $one: the neighbour's exits are exactly what it made" "$(counted $one $one.vm)" "$(known $one)"
+		is "$lab $one: all of them, as KVM counts" "$(cell $one.vm TOTAL exits)" "$(kvm_stat $one exits)"
+		is "$lab $one: its account agrees with itself" "$(insane $one.vm)" ''
+	done
+	for one in alone beside; do
+		is "$lab $one: and it read that in its leaves" \
+			"$(awk -v h=$hypercall -v io=$io '$1 == "leaf" && ($5 == h || $5 == io) { print $5, $6 }' "$F/$one")" \
+			"$(known $one | awk -v h=$hypercall -v io=$io '$1 == h { print $1, $2 } $1 == io { print $1, $2 - 1 }')"
+	done
+	is "$lab beside: its exits are as quick as alone" "$(slower beside)" ''
+	is "$lab beside-host: its exits are as quick as alone" "$(slower beside-host)" ''
+
+	for prefix in off N loaded-off; do
+		wrong=
+		for one in $(sections $prefix); do
+			this=$(answered "$prefix-$one")
+			[[ $this =~ cpuid && $this == "$(answered "stock-$one")" ]] || wrong+=" $one"
+		done
+		is "$lab $prefix: every answer is that of stock KVM" "$wrong" ''
+	done
+	wrong=
+	for one in $(sections stock | grep -e '-fault-[1-3]'); do
+		[[ $(answered "vm-$one") == "$(answered "stock-$one")" ]] || wrong+=" $one"
+	done
+	is "$lab vm: a CPUID that faults tells nothing either" "$wrong" ''
+	ok "$lab vm: the others tell" test "$(answered vm-real)" != "$(answered stock-real)"
+}
+
+for one in $LABS; do
+	# exact needs one CPU there
+	boot "$one" -x -c "$([[ $one == svm:* ]] && echo 1 || echo 2)" -t $((600 + n / 5)) || continue
+	judge
+done
+done_testing
