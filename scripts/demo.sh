@@ -23,7 +23,9 @@ parse() {
 	local option
 	while getopts :m:k:f:h option; do
 		case $option in
-		m) machine=(-x -m "$OPTARG") ;;
+		m)
+			machine=(-m "$OPTARG")
+			[[ $OPTARG == kvm ]] || machine+=(-x) ;;
 		k) kernel=$OPTARG ;;
 		f) firmware=$OPTARG ;;
 		h) usage; exit 0 ;;
