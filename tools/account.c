@@ -40,6 +40,7 @@ static const char foreign[] = "not an exit_cycles file";
 static const char cut_off[] = "cut off before its TOTAL row (copy it again)";
 static const char bad_sums[] =
 	"the rows do not add up to its TOTAL row (copy it again)";
+static const char key_twice[] = "a key that stands there twice";
 static const char bad_number[] = "a number that does not fit 64 bits, or none";
 
 /*
@@ -131,13 +132,18 @@ static const char *parse_key(struct account *a, const char *key, const char *val
 	};
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++) {
-		if (!strcmp(key, words[i].key) &&
-		    !copy_word(words[i].to, words[i].size, value))
+		if (strcmp(key, words[i].key))
+			continue;
+		if (*words[i].to)
+			return key_twice;
+		if (!copy_word(words[i].to, words[i].size, value))
 			return "a vendor, tsc or scope that is no word";
 	}
 	for (int k = 0; k < N_KEYS; k++) {
 		if (strcmp(key, key_names[k]))
 			continue;
+		if (account_knows(a, k))
+			return key_twice;
 		if (!parse_u64(value, &a->key[k]))
 			return bad_number;
 		a->keys |= 1u << k;

@@ -239,6 +239,8 @@ static void format_time(char *to, size_t size, const struct cell *cell,
 			enum unit unit, uint64_t tsc_khz)
 {
 	unsigned __int128 ms_khz = (unsigned __int128)cell->n * 1000000;
+	unsigned __int128 rounded = (ms_khz + (cell->kind == CELL_BOUND ?
+		tsc_khz - 1 : tsc_khz / 2)) / tsc_khz;
 	double ns = cell->kind == CELL_AVERAGE ? cell->d * 1e6 / tsc_khz :
 		(double)ms_khz / tsc_khz;
 
@@ -246,9 +248,10 @@ static void format_time(char *to, size_t size, const struct cell *cell,
 		format_auto(to, size, ns);
 	else if (unit == UNIT_US || cell->kind == CELL_AVERAGE)
 		snprintf(to, size, "%.3f", unit == UNIT_US ? ns / 1e3 : ns);
-	else
-		snprintf(to, size, "%lu", (uint64_t)((ms_khz + (cell->kind == CELL_BOUND ?
-			tsc_khz - 1 : tsc_khz / 2)) / tsc_khz));
+	else if (rounded <= UINT64_MAX)
+		snprintf(to, size, "%lu", (uint64_t)rounded);
+	else		/* of a TSC slower than any */
+		snprintf(to, size, "%.0f", (double)rounded);
 }
 
 static void format_cycles(char *to, size_t size, const struct cell *cell,
@@ -278,7 +281,8 @@ void cell_format(char *to, size_t size, const struct cell *cell,
 		snprintf(to, size, "%s", table ? "-" : "");
 		break;
 	case CELL_TEXT:
-		snprintf(to, size, "%s", cell->text);
+		if ((size_t)snprintf(to, size, "%s", cell->text) >= size && size > 3)
+			strcpy(to + size - 4, "...");
 		break;
 	case CELL_COUNT:
 		if (table && (unit == UNIT_SHORT || unit == UNIT_AUTO))

@@ -50,6 +50,9 @@ struct column {
 extern const struct column columns[];
 extern const size_t ncolumns;
 
+/* Of --output (each of them once, or some of them oftener), and of a line. */
+enum { MAX_CHOSEN = 32, MAX_COLS = 12 + MAX_CHOSEN };
+
 const struct column *column_find(const char *name);
 int cell_compare(const struct cell *a, const struct cell *b);
 void cell_format(char *to, size_t size, const struct cell *cell,

@@ -132,8 +132,8 @@ static void parse_columns(struct options *opt, char *list)
 	opt->more_cols = *list == '+';
 	list += opt->more_cols;
 	while ((name = strsep(&list, ","))) {
-		if (opt->ncols == ncolumns)
-			errx(1, "--output: more columns than there are");
+		if (opt->ncols == MAX_CHOSEN)
+			errx(1, "--output: more than %d columns", MAX_CHOSEN);
 		opt->cols[opt->ncols++] = column("--output", name);
 	}
 }

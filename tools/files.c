@@ -88,6 +88,12 @@ static int read_one(const char *path, bool saved, struct account *a)
 	return 0;
 }
 
+/* Where both tell. */
+static bool differ(const char *a, const char *b)
+{
+	return *a && *b && strcmp(a, b);
+}
+
 /*
  * read_account() - a table and, where wanted and there, the histogram beside
  * it. 0, or -1 with the failure told; errno is 0 where the content is bad.
@@ -116,6 +122,12 @@ int read_account(const char *path, bool saved, bool hist, struct account *a)
 		account_free(a);
 		errno = error;
 		return -1;
+	}
+	if (differ(a->vendor, h.vendor) || differ(a->scope, h.scope)) {
+		account_free(&h);
+		account_free(a);
+		errno = 0;
+		return fail("%s: of another vendor or scope than its table", hist_path);
 	}
 	if (h.has_hist)
 		account_take_hist(a, &h);
@@ -164,7 +176,7 @@ static int by_number(const void *a, const void *b)
  */
 int list_vms(const char *root, struct vm_id **vms, size_t *n)
 {
-	char path[PATH_MAX], end;
+	char path[PATH_MAX], name[24];
 	struct dirent *entry;
 	struct vm_id vm;
 	DIR *dir;
@@ -179,8 +191,11 @@ int list_vms(const char *root, struct vm_id **vms, size_t *n)
 	if (!dir)
 		return fail_errno(path);
 	while ((entry = readdir(dir))) {
-		if (sscanf(entry->d_name, "%u-%u%c", &vm.pid, &vm.fd, &end) != 2)
+		if (sscanf(entry->d_name, "%u-%u", &vm.pid, &vm.fd) != 2)
 			continue;
+		snprintf(name, sizeof(name), "%u-%u", vm.pid, vm.fd);
+		if (strcmp(name, entry->d_name))
+			continue;	/* "01-2", or more than 32 bits */
 		if (!(*n & (*n - 1)))
 			*vms = need(reallocarray(*vms, *n ? *n * 2 : 1, sizeof(vm)));
 		(*vms)[(*n)++] = vm;
@@ -194,7 +209,7 @@ int list_vms(const char *root, struct vm_id **vms, size_t *n)
 /* list_vcpus() - the vCPUs of a VM by number, to be freed. 0, GONE or -1. */
 int list_vcpus(const char *root, struct vm_id vm, unsigned int **vcpus, size_t *n)
 {
-	char path[PATH_MAX], end;
+	char path[PATH_MAX], name[24];
 	struct dirent *entry;
 	unsigned int vcpu;
 	DIR *dir;
@@ -206,7 +221,10 @@ int list_vcpus(const char *root, struct vm_id vm, unsigned int **vcpus, size_t *
 	if (!dir)
 		return errno == ENOENT ? GONE : fail_errno(path);
 	while ((entry = readdir(dir))) {
-		if (sscanf(entry->d_name, "vcpu%u%c", &vcpu, &end) != 1)
+		if (sscanf(entry->d_name, "vcpu%u", &vcpu) != 1)
+			continue;
+		snprintf(name, sizeof(name), "vcpu%u", vcpu);
+		if (strcmp(name, entry->d_name))
 			continue;
 		if (!(*n & (*n - 1)))
 			*vcpus = need(reallocarray(*vcpus, *n ? *n * 2 : 1,
@@ -219,6 +237,28 @@ int list_vcpus(const char *root, struct vm_id vm, unsigned int **vcpus, size_t *
 	return 0;
 }
 
+/* Of "NAME" or "guest=NAME,KEY=VALUE,...", in any order; ",," is a comma in it. */
+static void copy_guest(char *name, size_t size, const char *value)
+{
+	const char *p = value;
+	size_t i = 0;
+	bool guest;
+
+	do {
+		guest = p == value && p[strcspn(p, ",=")] != '=';
+		if (!strncmp(p, "guest=", 6)) {
+			guest = true;
+			p += 6;
+		}
+		for (; *p && (*p != ',' || p[1] == ','); p++) {
+			p += *p == ',';
+			if (guest && i < size - 1)
+				name[i++] = *p < ' ' || *p > '~' ? '?' : *p;
+		}
+	} while (!guest && *p++);
+	name[i] = '\0';
+}
+
 /*
  * guest_name() - what the VM's process calls its guest: the argument of -name
  * (QEMU: "NAME" or "guest=NAME,...") or --name (kvmtool); "" where none.
@@ -228,12 +268,11 @@ void guest_name(const char *root, unsigned int pid, char *name, size_t size)
 	char path[PATH_MAX], args[32768];
 	const char *arg = args, *value = NULL;
 	ssize_t len;
-	size_t i;
 	int fd;
 
 	*name = '\0';
 	snprintf(path, sizeof(path), "%s/proc/%u/cmdline", root, pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (fd < 0)
 		return;
 	len = read(fd, args, sizeof(args) - 1);
@@ -245,11 +284,8 @@ void guest_name(const char *root, unsigned int pid, char *name, size_t size)
 		if (!strcmp(arg, "-name") || !strcmp(arg, "--name"))
 			value = arg + strlen(arg) + 1;
 	}
-	if (!value || value >= args + len)
+	/* The last argument may be cut off: no name rather than half of one. */
+	if (!value || value >= args + len || value + strlen(value) == args + len)
 		return;
-	if (!strncmp(value, "guest=", 6))
-		value += 6;
-	for (i = 0; i < size - 1 && value[i] && value[i] != ','; i++)
-		name[i] = value[i] < ' ' || value[i] > '~' ? '?' : value[i];
-	name[i] = '\0';
+	copy_guest(name, size, value);
 }

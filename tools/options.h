@@ -13,7 +13,7 @@ struct options {
 	enum unit unit;
 	uint64_t tsc_khz;	/* in place of the file's, or 0 */
 	const char *reasons;	/* names, numbers and patterns, by commas; or NULL */
-	const struct column *cols[32];
+	const struct column *cols[MAX_CHOSEN];
 	size_t ncols;		/* 0: the defaults */
 	bool more_cols;		/* behind the defaults */
 	const struct column *sort;	/* NULL: by what is lost */

@@ -59,7 +59,7 @@ static void json_line(FILE *to, const struct view *view, const struct line *line
 			    view->tsc_khz, false);
 		fprintf(to, "%s\"%s\":", before, columns[i].name);
 		if (cell.kind == CELL_TEXT)
-			json_text(to, text);
+			json_text(to, cell.text);
 		else
 			fputs(*text ? text : "null", to);
 		before = ",";

@@ -20,7 +20,7 @@ static void add_line(struct libscols_table *table, const struct view *view,
 		if (total && cell.kind == CELL_NONE &&
 		    view->cols[i]->flags & COLUMN_LEFT)
 			snprintf(text, sizeof(text), "%s", i ? "" : "TOTAL");
-		if (scols_line_set_data(line, i, text))
+		if (scols_line_set_data(line, i, cell.kind == CELL_TEXT ? cell.text : text))
 			need(NULL);
 	}
 }

@@ -29,6 +29,7 @@ void print_text(const struct view *view, FILE *to, bool first)
 	bool csv = view->opt->format == FORMAT_CSV;
 	const struct column *col;
 	struct cell cell;
+	const char *shown;
 	char text[128];
 
 	for (size_t i = 0; csv && first && i < view->ncols; i++)
@@ -41,12 +42,13 @@ void print_text(const struct view *view, FILE *to, bool first)
 			cell = col->get(&view->lines[n], col->arg);
 			cell_format(text, sizeof(text), &cell, view->opt->unit,
 				    view->tsc_khz, false);
+			shown = cell.kind == CELL_TEXT ? cell.text : text;	/* of any length */
 			if (i)
 				putc(csv ? ',' : '\t', to);
 			if (csv)
-				csv_field(to, text);
+				csv_field(to, shown);
 			else
-				fputs(*text ? text : "-", to);
+				fputs(*shown ? shown : "-", to);
 		}
 		putc('\n', to);
 	}

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <ctype.h>
 #include <fnmatch.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -193,6 +194,9 @@ int sample_take(struct sample *s, const struct pick *pick)
 	int ret;
 
 	memset(s, 0, sizeof(*s));
+	/* The longest name below it has 70 bytes. */
+	if (strlen(pick->root) > PATH_MAX - 100)
+		return fail("%.60s...: File name too long", pick->root);
 	clock_gettime(CLOCK_REALTIME, &s->when);
 	clock_gettime(CLOCK_MONOTONIC, &s->clock);
 	if (pick->vm || pick->vcpu || pick->split != SPLIT_NONE) {

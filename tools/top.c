@@ -284,7 +284,7 @@ static void draw_heads(const struct view *view, const int *widths, int y)
 static void draw_lines(struct top *top)
 {
 	const struct view *view = &top->view;
-	int widths[32], at = cursor(top), room = LINES - 5, n;
+	int widths[MAX_COLS], at = cursor(top), room = LINES - 5, n;
 	char text[128];
 
 	for (size_t i = 0; i < view->ncols; i++) {
@@ -388,6 +388,7 @@ static void plan_next(struct top *top)
 int cmd_top(struct options *opt, int argc, char **argv)
 {
 	struct top top = { .opt = *opt, .interval = 1 };
+	int c;
 
 	if (argc > 1)
 		return fail("%s: top takes an interval only", argv[1]);
@@ -420,7 +421,10 @@ int cmd_top(struct options *opt, int argc, char **argv)
 			plan_next(&top);
 			continue;
 		}
-		key(&top, getch());
+		c = getch();
+		if (c == ERR && !isatty(STDIN_FILENO))
+			break;		/* the terminal went away: no key will ever come */
+		key(&top, c);
 	}
 	view_free(&top.view);
 	sample_free(&top.shown);

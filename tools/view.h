@@ -10,7 +10,7 @@
 struct view {
 	const struct options *opt;
 	const struct sample *sample;
-	const struct column *cols[32];
+	const struct column *cols[MAX_COLS];	/* time, the usual ones, those chosen */
 	size_t ncols;
 	uint64_t tsc_khz;	/* 0: not known */
 	size_t nlines;

@@ -1,0 +1,283 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Promise: whatever stands where debugfs should be, in whatever place, exitdump
+# under sanitizers neither crashes nor hangs, prints no number that is not the
+# kernel's and nothing of a file that is none of its own; each number that is no
+# number is refused; and an unprivileged user gets nothing.
+# shellcheck disable=SC2317 # functions that ok and trap call
+[[ ! -w /dev/shm ]] || export TMPDIR=/dev/shm
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/fixtures/exitdump.sh"
+
+export ASAN_OPTIONS=exitcode=99 UBSAN_OPTIONS=halt_on_error=1:exitcode=99
+SAFE=$EXITDUMP
+mkdir "$T/exitdump.safe"
+if make -s -C "$TOP/tools" BUILD="$T/build" PROG="$T/exitdump.safe/exitdump" \
+	CFLAGS='-O1 -g -fsanitize=address,undefined' >"$T/make.log" 2>&1; then
+	SAFE=$T/exitdump.safe/exitdump
+else
+	skip 'sanitizers' 'this compiler has none'
+fi
+
+# --- every kind of thing in every place
+
+mkdir "$T/good"
+tree "$T/good/" 2 2
+printf 'SECRET\nroot:SECRET:1:1\n' >"$T/secret"
+truncate -s 100G "$T/enormous"
+{
+	printf '# exit_cycles 1\nreason\tname\texits\n'
+	head -c 900000 /dev/zero | tr '\0' 7
+} >"$T/digits"
+things='nothing fifo zero tty mem enormous empty digits secret loop folder socket'
+
+# put THING PATH: in the place of what was there.
+put() {
+	rm -rf "$2"
+	case $1 in
+	fifo) mkfifo "$2" ;;
+	zero | tty) ln -s "/dev/$1" "$2" ;;
+	mem) ln -s /proc/self/mem "$2" ;;
+	empty) : >"$2" ;;
+	enormous | digits | secret) ln -s "$T/$1" "$2" ;;
+	loop) ln -s "${2##*/}" "$2" ;;
+	folder) mkdir "$2" ;;
+	socket) ln -s "$T/socket" "$2" ;;
+	esac
+}
+if command -v tmux >/dev/null; then
+	tmux -S "$T/socket" -f /dev/null new-session -d 'exec sleep 600'
+	trap 'tmux -S "$T/socket" kill-server 2>/dev/null || :; tap_end' EXIT
+fi
+
+kvm=sys/kernel/debug/kvm
+places="$kvm $kvm/exit_cycles $kvm/exit_cycles_hist $kvm/1000-11 $kvm/1000-11/exit_cycles
+	$kvm/1000-11/exit_cycles_hist $kvm/1000-11/vcpu1 $kvm/1000-11/vcpu1/exit_cycles
+	$kvm/1000-11/vcpu1/exit_cycles_hist proc/1000/cmdline proc/1000"
+# In all of these, a line is right or it is not there.
+commands=('--raw -o name,exits,max,p99' '-a --raw -o vm,exits,user,p50' '--all-vcpus --csv -o vm,vcpu,total'
+	'--openmetrics -a --buckets' '--json -a' 'hist 9' 'list --raw -o vm,exits' '--vm 1000 --raw -o name,exits')
+# Guests' names are no numbers; where a histogram is missing, a percentile is.
+shape() { sed 's/,vmname="[^"]*"//' "$1" | sort -u; }
+for ((c = 0; c < ${#commands[@]}; c++)); do
+	# shellcheck disable=SC2086 # words
+	"$EXITDUMP" ${commands[c]} -S "$T/good" >"$T/.good"
+	sed -i 'p; s/\t[0-9]*$/\t-/' "$T/.good"
+	shape "$T/.good" >"$T/good.$c"
+done
+
+tried=0 refused=0 wrong=''
+# attempt WHAT PROGRAM C: one command, and all that is promised of it.
+attempt() {
+	# shellcheck disable=SC2086 # words
+	run timeout 10 "$2" ${commands[$3]} -S "$T/bad" </dev/null
+	((++tried, refused += status == 1)) || :
+	[[ $status == [01] && $out$err != *SECRET* && $(wc -l <"$T/.err") -le 1 ]] ||
+		wrong+="$1: ${commands[$3]}: $status $err"$'\n'
+	if [[ $status == 1 ]]; then
+		[[ ! $out && $err == exitdump:* ]] || wrong+="$1: ${commands[$3]}: $out$err"$'\n'
+		return
+	fi
+	[[ ! $err ]] || wrong+="$1: ${commands[$3]}: $err"$'\n'
+	# The sums in --json go with what is left out.
+	[[ ${commands[$3]} != *json* ]] || return 0
+	[[ ! $(comm -23 <(shape "$T/.out") "$T/good.$3") ]] ||
+		wrong+="$1: ${commands[$3]}: $(comm -23 <(shape "$T/.out") "$T/good.$3" | head -n 2)"$'\n'
+}
+c=0
+for place in $places; do
+	for thing in $things; do
+		rm -rf "$T/bad"
+		cp -r "$T/good" "$T/bad"
+		put "$thing" "$T/bad/$place"
+		for ((i = 0; i < 4; i++)); do
+			attempt "$thing for $place" "$EXITDUMP" $((c++ % ${#commands[@]}))
+		done
+		attempt "$thing for $place" "$SAFE" $((c++ % ${#commands[@]}))
+	done
+done
+note "$tried commands, $refused refused"
+is 'each kind of thing in each place: right lines or one line of error' "$wrong" ''
+ok 'both came to pass' test "$refused" -gt 50 -a "$refused" -lt "$tried"
+wrong=''
+for thing in $things; do
+	put "$thing" "$T/thing"
+	for args in "-i $T/thing" "diff $T/thing $T/good" "diff $T/good $T/thing" "hist -i $T/thing" "-S $T/thing -a"; do
+		[[ $thing != fifo ]] || continue	# whose writer it may wait for
+		# shellcheck disable=SC2086 # words
+		run timeout 10 "$SAFE" $args </dev/null
+		[[ $status == 1 && ! $out && $err == exitdump:* && $err != *SECRET* ]] || wrong+="$thing: $args: $status $out $err"$'\n'
+	done
+done
+is 'nor as a saved copy' "$wrong" ''
+
+# --- names that only look like those of VMs and vCPUs
+
+rm -rf "$T/bad"
+cp -r "$T/good" "$T/bad"
+for name in 4294968296-11 ' 1000-11' +1000-11 -1000-11 01000-11 1000-+11 1000-011 1000-11-1 1000- 1000-4294967307 \
+	1000-11/vcpu4294967296 1000-11/vcpu00 1000-11/'vcpu 0' 1000-11/vcpu+1 1000-11/vcpu-1 1000-11/vcpu 1000-11/vcpu1x; do
+	cp -r "$T/good/$kvm/1001-11" "$T/bad/$kvm/$name"
+done
+run "$SAFE" -S "$T/bad" -a --raw -o vm,exits
+is 'VMs count once' "$status:$out" "0:$(lines '1000-11 110' '1001-11 110')"
+run "$SAFE" -S "$T/bad" --all-vcpus --raw -o vm,vcpu,exits
+is 'and vCPUs' "$status:$out" "0:$(lines '1000-11 0 55' '1000-11 1 55' '1001-11 0 55' '1001-11 1 55')"
+
+# What QEMU's -name may look like, and what the guest is called.
+while IFS='|' read -r arguments expected; do
+	printf '%b' "$arguments" >"$T/bad/proc/1000/cmdline"
+	run "$SAFE" -S "$T/bad" --vm 1000 -a --raw -o vmname
+	is "cmdline $arguments" "$status:$out" "0:$expected"
+done <<'END'
+qemu\0-name\0web\0|web
+qemu\0-name\0guest=web,debug-threads=on\0|web
+qemu\0-name\0debug-threads=on,guest=web\0|web
+qemu\0-name\0a,,b,process=x\0|a,b
+qemu\0-name\0debug-threads=on\0|-
+qemu\0-name\0guest=\033[2J\0|?[2J
+qemu\0-name\0|-
+qemu\0-name|-
+-name\0\0|-
+\0\0\0|-
+qemu\0-name\0cut|-
+END
+
+# --- numbers that are none
+
+source=$TOP/tests/fixtures/captures/vmx-6.1/$kvm
+wrong='' tried=0
+# mutate FILE FORM: each number of each row of it in that form, one file each.
+mutate() {
+	awk -F '\t' -v OFS='\t' -v form="$2" -v dir="$T/mutants" '
+		{ line[NR] = $0 }
+		END {
+			for (l = 3; l <= NR; l++) {
+				n = split(line[l], field, "\t")
+				for (f = 3; f <= n; f++) {
+					bad = form
+					gsub(/N/, field[f], bad)
+					if (form == "N+1") {
+						# Of max only the largest shows in the sum.
+						if (!hist && f == n)
+							continue
+						bad = field[f] + 1
+					}
+					file = dir "/" l "." f
+					for (k = 1; k <= NR; k++) {
+						if (k != l) {
+							print line[k] >file
+							continue
+						}
+						for (g = 1; g <= n; g++)
+							printf "%s%s", g == f ? bad : field[g], g < n ? OFS : "\n" >file
+					}
+					close(file)
+				}
+			}
+		}' hist="$([[ $1 == *_hist ]] && echo 1)" "$1"
+}
+for form in -N +N ' N' 'N ' N.0 0xN Ne0 "N'" 'N\\0' 'N\r' '' '٣' 18446744073709551616 N18446744073709551615 N+1; do
+	rm -rf "$T/mutants"
+	mkdir "$T/mutants"
+	mutate "$source/exit_cycles" "$form"
+	for file in "$T/mutants"/*; do
+		((++tried))
+		"$EXITDUMP" -i "$file" >"$T/.out" 2>"$T/.err" && wrong+=" $form:${file##*/}"
+		[[ ! -s $T/.out && $(wc -l <"$T/.err") == 1 ]] || wrong+=" $form:${file##*/}!"
+	done
+done
+is "each number of a capture, in 15 wrong forms ($tried files): refused" "$wrong" ''
+ok 'there were enough of them' test "$tried" -gt 700
+wrong='' tried=0
+for form in -N N+1; do
+	rm -rf "$T/mutants"
+	mkdir "$T/mutants"
+	mutate "$source/exit_cycles_hist" "$form"
+	for file in "$T/mutants"/*; do
+		((++tried))
+		cp "$source/exit_cycles" "$T/table"
+		mv "$file" "$T/table_hist"
+		"$EXITDUMP" -i "$T/table" -o name,p99 >"$T/.out" 2>"$T/.err" && wrong+=" $form:${file##*/}"
+		[[ ! -s $T/.out ]] || wrong+=" $form:${file##*/}!"
+	done
+done
+is "and each of its histogram ($tried files)" "$wrong" ''
+sed 's/scope=host/scope=vm/' "$source/exit_cycles_hist" >"$T/table_hist"
+run "$SAFE" -i "$T/table" -o p99
+like "another account's histogram is refused" "$status:$out:$err" '^1::.*another vendor or scope'
+sed '1s/$/\topen=1/' "$source/exit_cycles" >"$T/twice"
+run "$SAFE" -i "$T/twice"
+like 'a key twice is refused' "$status:$out:$err" '^1::.*a key that stands there twice$'
+
+# --- what made it fail before: kept
+
+run "$SAFE" -S "$T/good" --all-vcpus --raw -o "+$(printf 'time,%.0s' {1..31})kept" 0.01 1
+is 'more columns than there are' "$status:$(head -n 1 "$T/.out" | awk -F '\t' '{ print NF }')" 0:42
+run "$SAFE" -S "$T/good" -o "$(printf 'time,%.0s' {1..32})kept"
+is 'too many of them: refused' "$status:$out:$err" '1::exitdump: --output: more than 32 columns'
+run "$SAFE" -S "$(printf '/.%.0s' {1..3000})" -a
+like 'a path too long: refused, not cut' "$status:$out:$err" '^1::exitdump: .*File name too long$'
+for ((i = 0; i < 300; i += 2)); do
+	mkdir "$T/bad/$kvm/1001-11/vcpu1$i"
+done
+run "$SAFE" list -S "$T/bad" --vm 1001 --raw -o vcpus
+is 'a long list of vCPUs is whole' "$status:$out" "0:0-1,10,$(for ((i = 2; i < 10; i += 2)); do
+	printf '1%d,' "$i"; done)$(for ((i = 10; i < 300; i += 2)); do printf '1%d ' "$i"; done | tr ' ' ',' | sed 's/,$//')"
+lines '#~exit_cycles~1 tsc_khz=1' 'reason name exits cycles' '1 A 1 18446744073709551615' \
+	'- TOTAL 1 18446744073709551615' >"$T/slow"
+run "$SAFE" -i "$T/slow" --raw -u ns -o cycles
+is 'a time beyond 64 bits is not cut' "$status:${out:0:12}:${#out}" '0:184467440737:26'
+
+# --- an unprivileged user
+
+if [[ $(id -u) != 0 ]]; then
+	skip 'an unprivileged user gets nothing' 'not root: no second user to try as'
+else
+	chmod 755 "$T"
+	cp "$EXITDUMP" "$T/exitdump"
+	nobody() { run setpriv --reuid=65534 --regid=65534 --clear-groups "$T/exitdump" -S "$T/good" "$@"; }
+	chmod -R a+rX "$T/good"
+	nobody -a --raw -o exits
+	is 'who may read, reads' "$status:$out" $'0:110\n110'
+	chmod 700 "$T/good/sys/kernel/debug"	# as the kernel has it
+	for args in '' -a --all-vcpus '--vm vm0' --json --openmetrics list 'hist 9' '1 1' 'run -- echo ran'; do
+		# shellcheck disable=SC2086 # words
+		nobody $args
+		is "exitdump $args: nothing but one line" "$status:$out:$(wc -l <"$T/.err"):$err" \
+			"1::1:exitdump: $T/good/$kvm/exit_cycles: Permission denied (try as root)"
+	done
+	chmod 755 "$T/good/sys/kernel/debug"
+	chmod 700 "$T/good/$kvm/1001-11"
+	nobody -a --raw -o vm
+	is 'one VM that is not for them: no half of the table' "$status:$out:$err" \
+		"1::exitdump: $T/good/$kvm/1001-11/exit_cycles: Permission denied (try as root)"
+	chmod 755 "$T/good/$kvm/1001-11"
+fi
+
+# --- a terminal that goes away, and no signal that tells
+
+if ! command -v tmux >/dev/null; then
+	skip 'a terminal that goes away' 'tmux is not installed'
+else
+	tmux -S "$T/socket" new-window -d \
+		"trap '' HUP; echo \$\$ >'$T/pid'; exec '$EXITDUMP' -S '$T/good' top 3600"
+	for ((i = 0; i < 100; i++)); do
+		[[ ! -s $T/pid || $(readlink "/proc/$(<"$T/pid")/exe") != */exitdump ]] || break
+		sleep 0.05
+	done
+	pid=$(<"$T/pid")
+	sleep 0.5
+	tmux -S "$T/socket" kill-server
+	gone() {
+		for ((i = 0; i < 100; i++)); do
+			kill -0 "$pid" 2>/dev/null || return 0
+			sleep 0.05
+		done
+		kill "$pid"
+		return 1
+	}
+	ok 'the live view ends with its terminal' gone
+fi
+
+done_testing
