@@ -4,20 +4,22 @@
 # among them: builds them and runs them in the lab.
 #
 # Usage: scripts/selftests.sh [-k 6.1|6.12] [-m MACHINE] [-s stock|patched]
-#                             [-t SECONDS] VERB [TEST]...
+#                             [-d DEBUG] [-t SECONDS] VERB [TEST]...
 #
 #   build     prints the path of each TEST's program; those that do not build
 #             with this compiler are named on standard error
 #   run       a line for each TEST: its name, its result, how long it took (s)
 #             and its last words. Fails when a TEST does
 #   compare   runs them on stock and on patched modules and prints how many had
-#             which result, and each TEST whose results differ. A difference
+#             which result, each TEST that stock does not pass with its result
+#             and last words, and each TEST whose results differ. A difference
 #             that comes back when the TEST is run twice more on both is a
 #             failure. A TEST that the series adds has to pass when patched
 #
 #   -k KERNEL   6.1 (default) or 6.12
 #   -m MACHINE  of lab.sh; svm (default), for vmx takes hours to run all
 #   -s SERIES   for run: patched (default) or stock
+#   -d DEBUG    of lab.sh: on a kernel that watches itself
 #   -t SECONDS  for a TEST, 300: then its result is timeout
 #
 # TEST: a name such as exit_cycles_test; all that the Makefile has for x86
@@ -32,7 +34,7 @@
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/common.sh"
 
-machine=svm series=patched seconds=300
+machine=svm series=patched debug='' seconds=300
 
 usage() {
 	sed -n '3,/^$/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
@@ -193,7 +195,7 @@ inside() {
 				[ "$words" ] || words=$(grep -v '^# *$' out | tail -n 1)
 				;;
 			esac
-			! dmesg -c | grep -Eq 'WARNING|BUG|Oops|KASAN|UBSAN' || result=$result+log
+			! dmesg -c | grep -Eq 'WARNING|BUG|Oops|KASAN|KCSAN|UBSAN' || result=$result+log
 			echo "result $name $result $took $words"
 		done
 	INSIDE
@@ -209,7 +211,7 @@ lab() {
 	[[ $machine != vmx ]] || slow=20
 	# With two, QEMU's TCG can stumble over code that is being patched.
 	[[ $machine != svm ]] || cpus=1
-	"$TOP/scripts/lab.sh" -m "$machine" -k "$KERNEL" -s "$series" -c "$cpus" -M 2048 \
+	"$TOP/scripts/lab.sh" -m "$machine" -k "$KERNEL" -s "$series" ${debug:+-d "$debug"} -c "$cpus" -M 2048 \
 		-t $((slow * (seconds * $# + 120))) "${files[@]}" \
 		-- sh inside "$seconds" "$@" >"$tmp/out" 2>"$tmp/err" || status=$?
 	sed -n 's/^result //p' "$tmp/out" >>"$tmp/results"
@@ -242,7 +244,7 @@ run_on() {
 		((${#rest[@]})) || break
 		((${#rest[@]} != before)) || die "the lab runs no selftest (the first one: ${rest[0]})"
 		before=${#rest[@]}
-		step "Linux $KERNEL, $machine, $series: ${#rest[@]} selftests"
+		step "Linux $KERNEL, $machine${debug:+, $debug}, $series: ${#rest[@]} selftests"
 		lab "$series" "${rest[@]}"
 	done
 	sort "$tmp/results"
@@ -288,9 +290,14 @@ compare() {
 	for series in stock patched; do
 		run_on "$series" "$@" >"$tmp/$series"
 	done
-	echo "Linux $KERNEL, $machine: $(wc -l <"$tmp/patched") KVM selftests of its own tree"
+	echo "Linux $KERNEL, $machine${debug:+, $debug}: $(wc -l <"$tmp/patched") KVM selftests of its own tree"
 	sizes stock
 	sizes patched
+	awk '$2 != "pass" {
+		result = $2; name = $1
+		sub(/^[^ ]+ [^ ]+ [^ ]+ ?/, "")
+		printf "not passed on stock: %-42s %-10s %s\n", name, result, $0
+	}' "$tmp/stock"
 
 	mapfile -t different < <(differing)
 	if ((${#different[@]})); then
@@ -317,11 +324,12 @@ compare() {
 }
 
 use_kernel 6.1
-while getopts :k:m:s:t:h option; do
+while getopts :k:m:s:d:t:h option; do
 	case $option in
 	k) use_kernel "$OPTARG" ;;
 	m) machine=$OPTARG ;;
 	s) series=$OPTARG ;;
+	d) debug=$OPTARG ;;
 	t) seconds=$OPTARG ;;
 	h) usage; exit 0 ;;
 	*) die "-$OPTARG: no such option, or its value is missing (-h shows them)" ;;
