@@ -47,7 +47,7 @@ like 'cycles: each reason with its number and share' "$(words cycles.svg)" 'EPT_
 like 'cycles: the axis has a unit' "$(words cycles.svg)" "time in KVM's exit handler, TSC cycles"
 like 'where: guest and exits, then all exits, then each by its total' "$(words where.svg)" \
 	'guest and exits \(2\.2M\)\|.*all exits \(2\.0M\)\|.*HLT \(1\.3M\)\|.*EPT_MISCONFIG \(290k\)'
-like 'where: a unit' "$(words where.svg)" 'share of the time from exit to entry, %.*TSC cycles'
+like 'where: a unit' "$(words where.svg)" 'share of the time, %.*TSC cycles'
 like 'latency: a panel a reason, with its exits and bounds' "$(words latency.svg)" \
 	'MSR_WRITE: 80 exits, half of them below 512, 99 % below 2\.0k'
 like 'latency: cycles and time on the axis' "$(words latency.svg)" '512\|25\.6 us\|.*from exit to entry, TSC cycles'

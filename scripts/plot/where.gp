@@ -4,7 +4,7 @@
 
 set yrange [rows + 0.6 : 0.4]
 set xrange [0 : 100]
-set xlabel 'share of the time from exit to entry, % (in brackets all of it, '.unit.')'
+set xlabel 'share of the time, % (in brackets all of it, '.unit.')'
 set border 1
 set ytics scale 0
 unset grid

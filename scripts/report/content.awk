@@ -13,6 +13,7 @@
 
 BEGIN {
 	FS = "\t"
+	split("one two three four five six seven eight nine", word, " ")
 }
 
 FNR == 1 {
@@ -61,9 +62,9 @@ FNR == 1 {
 END {
 	if (died)
 		exit 1
-	say("title", "Where a virtual machine's time goes: its boot, and " words(reads) " times cpuid")
+	say("title", "Where a virtual machine's time goes: its boot, and cpuid " times())
 	say("text", "A VM with " about["vCPUs"] " vCPUs booted Linux. Then the ordinary cpuid program read KVM's exit_cycles leaves in it, " \
-		"all of them, " words(reads) " times in a row. QEMU stopped the VM after its boot and after each run, and the host's table was taken " \
+		"all of them, " times() (reads > 1 ? " in a row" : "") ". QEMU stopped the VM after its boot and after each run, and the host's table was taken " \
 		"while it stood still. A cycle is a tick of the TSC" ticks() ".")
 	short_list()
 	runs_table()
@@ -90,8 +91,8 @@ function picture(file, text) {
 	say("picture", file "\t" text)
 }
 
-function words(n) {
-	return substr("one   two   three four  five  six   seven eight nine  ", 6 * n - 5, index(substr("one   two   three four  five  six   seven eight nine  ", 6 * n - 5), " ") - 1)
+function times() {
+	return reads == 1 ? "once" : word[reads] " times"
 }
 
 # What a tick is depends on the machine.
