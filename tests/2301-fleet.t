@@ -62,6 +62,12 @@ is 'it is exitdump --openmetrics, and that it worked' "$(grep -v '^#' "$TEXTFILE
 	tail -n +4 "$TEXTFILE" | cmp - <("$EXITDUMP" -S "$T/root" --openmetrics) && echo same)" \
 	'exitdump_success 1:same'
 
+# As many series as fleet/README.md says.
+tree "$T/large" 100 4 -v reasons=25
+count() { "$EXITDUMP" -S "$T/large" --openmetrics "$@" | grep -vc '^#'; }
+is '100 VMs of 4 vCPUs, 25 reasons: 156 series, or a choice of more' "$(count) $(count --buckets) $(
+	count --all-vms -o exits,total,halt,guest) $(count --all-vms)" '156 1006 402 15302'
+
 # Whoever looks finds a whole file, however often it is written.
 (for ((i = 0; i < 25; i++)); do
 	"$T/usr/bin/exitdump-textfile" -S "$T/root" --all-vcpus --buckets

@@ -57,6 +57,7 @@ tree "$T/tree" 100 4 -v reasons=60
 row 'exitdump' "$EXITDUMP" -S "$T/tree"
 row 'exitdump --all-vms' "$EXITDUMP" -S "$T/tree" --all-vms
 row 'exitdump --all-vcpus' "$EXITDUMP" -S "$T/tree" --all-vcpus
+row 'exitdump --openmetrics' "$EXITDUMP" -S "$T/tree" --openmetrics
 row 'exitdump --all-vms --openmetrics' "$EXITDUMP" -S "$T/tree" --all-vms --openmetrics
 row 'exitdump --all-vms --json' "$EXITDUMP" -S "$T/tree" --all-vms --json
 other 'kvm_stat -1' kvm_stat -1
