@@ -110,12 +110,17 @@ build() {
 	git_src apply --include='tools/*' "$PATCHES"/[0-9]*.patch
 	selftests_make -k -j"$(nproc)" >"$LOG" 2>&1 || true
 	selftests_make -s emit_tests 2>/dev/null | sed -n '/\.sh$/!s/.*://p' | sort >"$DIR/names"
-	git_src diff --name-only --diff-filter=A HEAD | sed -n 's|.*/\(.*\)\.c$|\1|p' >"$DIR/added"
 	while read -r program; do
 		# Debugging symbols are most of it.
 		[[ ! -f $program ]] || strip "$program"
 	done < <(programs)
 	echo "$key" >"$DIR/key"
+}
+
+# added: the TESTs that the series adds.
+added() {
+	sed -n '/^--- \/dev\/null$/{n;s|^+++ b/tools/testing/selftests/kvm/.*/\(.*\)\.c$|\1|p}' \
+		"$PATCHES"/[0-9]*.patch
 }
 
 # programs [NAME]...: PATH of each, with that of a program not built as well.
@@ -282,7 +287,7 @@ differing() {
 			for (key in patched)
 				if (key in stock) { split(key, k, SUBSEP); delete names[k[1]] }
 			for (name in names) print name
-		}' "$tmp/stock" "$tmp/patched" | sort | grep -vxFf "$DIR/added" || true
+		}' "$tmp/stock" "$tmp/patched" | sort | grep -vxFf "$tmp/added" || true
 }
 
 compare() {
@@ -316,9 +321,9 @@ compare() {
 	done
 	while read -r name; do
 		grep -q "^$name " "$tmp/patched" || continue
-		grep "^$name " "$tmp/stock" "$tmp/patched" | sed 's|.*/||; s|:[^ ]*|:|'
+		grep "^$name " "$tmp/stock" "$tmp/patched" | sed 's|.*/\([^:]*\):\([^ ]*\)|\2, \1:|'
 		grep -q "^$name pass " "$tmp/patched" || bad=1
-	done <"$DIR/added"
+	done <"$tmp/added"
 	((bad)) || echo "stock and patched: no difference"
 	return $bad
 }
@@ -356,6 +361,7 @@ trap 'rm -rf "$tmp"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 inside >"$tmp/inside"
+added >"$tmp/added"
 declare -f arguments >"$tmp/arguments"
 (($#)) || mapfile -t names <"$DIR/names"
 "$verb" "$@" "${names[@]}"
