@@ -70,6 +70,12 @@ main() {
 			one "$test" "$(svm)"
 		elif [[ $test == *exact* ]]; then
 			one "$test" "$(exact)$(svm :kcsan)"
+		elif [[ $test == *adversary* ]]; then
+			one "$test" "$(exact)$(svm :kasan)"
+		elif [[ $test == *selftests* ]]; then
+			one "$test" "$(svm)$(svm :kasan)"
+		elif [[ $test == *races* ]]; then
+			one "$test" "$(svm :kcsan)"
 		elif [[ $test == *wrap* || $test == *creation* ]]; then
 			one "$test" "$(svm :kasan)"
 		else
