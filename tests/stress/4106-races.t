@@ -1,0 +1,50 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Promise: the switch, turned off and on as fast as a shell can beside vCPUs that
+# run flat out, and files read and reset meanwhile, race with nothing of the
+# account's. KCSAN is to say so: the log has to be clean.
+: "${LABS=svm:6.1:kcsan}"
+. "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/stress.sh"
+
+FLIPS=$(size 2000 100)
+
+in_lab <<EOF
+flips=$FLIPS
+EOF
+cat >>"$T/facts" <<'EOF'
+lab-modules load tsc_tolerance_ppm=10000
+watch=/sys/module/kcsan/parameters/skip_watch
+[ ! -e $watch ] || echo 100 >$watch
+vmm --quiet --vcpus 2 --loop 0 --after ". ./words; accounts races" cpuid=2000 out-user=20 hlt:20000=2 >races &
+storm=$!
+sleep 2
+files -r over >files-out 2>&1 &
+files=$!
+n=0
+while [ $n -lt $flips ]; do
+	n=$((n + 1))
+	echo N >$P/exit_cycles
+	echo Y >$P/exit_cycles
+done
+>over
+section files
+wait $files || echo "files failed"
+cat files-out
+kill $storm
+wait $storm
+cat races
+run end --vcpus 2 cpuid=211 out-user=23
+EOF
+
+for one in $LABS; do
+	stress "$one" -c "$(cpus "$one")" || continue
+	is "$lab every file read as a whole, or EIO" "$(grep -vE '^[a-z-]+ [0-9]+$' "$F/files" || true)" ''
+	for section in races.vm races.0 races.1; do
+		is "$lab $section: the account agrees with itself" "$(insane "$section")" ''
+	done
+	is "$lab then: exact" "$(counted end end.vm)" "$(known end)"
+	tried_files files
+	tried "flips of the switch" $((2 * FLIPS))
+done
+done_testing
