@@ -16,13 +16,13 @@ demo:
 test:
 	@scripts/deps.sh
 	@$(MAKE) -s tool
-	@prove tests/*.t
+	@prove -j2 tests/*.t
 
 # What needs no lab, under a minute; and what needs no build.
 check:
 	@scripts/deps.sh
 	@$(MAKE) -s tool
-	@prove tests/[0-2]*.t
+	@prove -j2 tests/[0-2]*.t
 
 lint:
 	@scripts/lint.sh
