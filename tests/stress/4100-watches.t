@@ -10,8 +10,8 @@ cat "$TOP/tests/labs-inside.sh" - >"$T/facts" <<'EOF'
 if [ "$LAB_DEBUG" = kcsan ]; then
 	all=race
 else
-	# recursion last: it ends the watch over locks
-	all="leak freed beyond shift sleep rcu refcount object list recursion"
+	# in this order: any report but the first ends the watch over locks
+	all="rcu recursion leak freed beyond shift sleep refcount object list"
 fi
 for what in $all; do
 	insmod ./misbehave.ko what=$what
