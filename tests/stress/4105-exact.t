@@ -46,7 +46,7 @@ judge() {
 }
 
 for one in $LABS; do
-	stress "$one" -c 2 -t 3000 || continue
+	stress "$one" -c "$(cpus "$one")" -t 3000 || continue
 	judge
 done
 done_testing
