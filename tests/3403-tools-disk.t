@@ -33,7 +33,8 @@ EOF
 "$TOP/scripts/guest-initrd.sh" -a "$T/modules" -a "$T/look" "$T/initrd" sh look
 
 ovmf=()
-[[ ! -r /usr/share/OVMF/OVMF_CODE_4M.fd ]] || ovmf=(-a /usr/share/OVMF/OVMF_CODE_4M.fd -a /usr/share/OVMF/OVMF_VARS_4M.fd)
+[[ ! -r /usr/share/OVMF/OVMF_CODE_4M.fd || ! -r /usr/lib/ipxe/qemu/efi-virtio.rom ]] || ovmf=(-a /usr/share/OVMF/OVMF_CODE_4M.fd -a /usr/share/OVMF/OVMF_VARS_4M.fd
+	-a /usr/lib/ipxe/qemu/efi-virtio.rom)
 head -c 1048576 /dev/zero >"$T/disk"
 { printf 'KDMV'; head -c 1020 /dev/zero; } >"$T/disk.vmdk"
 cat >"$T/vms" <<'EOF'
@@ -48,7 +49,7 @@ try none -d no-such-disk
 try vmdk -d disk.vmdk
 echo "== default"
 run-vm.sh -d disk -m 128 -- -S </dev/null >/dev/null 2>&1 &
-sleep 3
+sleep 5 # it would have ended by now if it could not start
 tr "\0" " " </proc/$(pidof qemu-system-x86_64)/cmdline
 kill $!
 wait $!
