@@ -26,10 +26,6 @@
 BENCH=$TOP/scripts/bench
 parts=() labs=() csv='' folder=''
 
-usage() {
-	sed -n '3,/^$/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
-}
-
 parse() {
 	local kernel
 	while (($#)); do

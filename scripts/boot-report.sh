@@ -31,10 +31,6 @@ ACCOUNT=/sys/kernel/debug/kvm/exit_cycles
 
 machine='' kernel=6.1 firmware=${FIRMWARE:-seabios} vcpus=2 runs=5 folder=report recording=''
 
-usage() {
-	sed -n '3,/^$/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
-}
-
 parse() {
 	local option
 	while getopts :m:k:f:c:r:o:i:h option; do

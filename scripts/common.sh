@@ -20,6 +20,11 @@ die() {
 	exit 1
 }
 
+# The comment on top of the script, from its name on.
+usage() {
+	sed -n "/^# $PROGRAM/,/^$/s/^# \{0,1\}//p" "${BASH_SOURCE[-1]}"
+}
+
 # step TEXT: one line a step, with the seconds since the script began.
 step() {
 	printf '[%3d s] %s: %s\n' "$SECONDS" "${PROGRAM%.sh}" "$*" >&2

@@ -15,10 +15,6 @@
 
 machine=() kernel=6.1 firmware=${FIRMWARE:-seabios}
 
-usage() {
-	sed -n '3,/^$/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
-}
-
 parse() {
 	local option
 	while getopts :m:k:f:h option; do

@@ -16,10 +16,6 @@
 # shellcheck source=scripts/initramfs.sh
 . "${BASH_SOURCE[0]%/*}/initramfs.sh"
 
-usage() {
-	sed -n '3,/^$/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
-}
-
 main() {
 	local files=() option out cpuid
 	while getopts :a:h option; do

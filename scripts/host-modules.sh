@@ -27,10 +27,6 @@ MODULES="kvm kvm-intel kvm-amd"
 
 version=$(uname -r) root=''
 
-usage() {
-	sed -n '3,/^$/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
-}
-
 parse() {
 	local option
 	while getopts :k:r:h option; do

@@ -39,10 +39,6 @@ changed=() made=()	# files and folders put or removed, and folders made for them
 before=() touched=''	# what was loaded, and whether that has been changed
 declare -A parameters
 
-usage() {
-	sed -n '3,/^$/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
-}
-
 installed() {
 	echo "/lib/modules/$1/updates/exit_cycles"
 }

@@ -30,10 +30,6 @@ TRACKED="arch/x86/include arch/x86/kvm include/linux include/uapi/linux/kvm.h
 	virt Documentation/virt Documentation/admin-guide/kernel-parameters.txt
 	tools/kvm tools/testing/selftests/kvm"
 
-usage() {
-	sed -n '4,/^$/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
-}
-
 use_kernel() {
 	KERNEL=$1
 	[[ " $KERNELS " == *" $KERNEL "* ]] || die "-k $KERNEL: no such kernel (one of: $KERNELS)"

@@ -33,10 +33,6 @@
 PLOT=$TOP/scripts/plot
 PICTURES="cycles where over-time latency patched ways"
 
-usage() {
-	sed -n '3,/^$/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
-}
-
 parse() {
 	local option
 	[[ $1 != -h && $1 != --help ]] || { usage; exit 0; }

@@ -35,10 +35,6 @@ OVMF=(/usr/share/OVMF/OVMF_CODE_4M.fd /usr/share/OVMF/OVMF_VARS_4M.fd)
 vcpus=2 megs=2048 firmware=${FIRMWARE:-}
 kernel='' initrd='' parameters='' disk='' format='' tools=''
 
-usage() {
-	sed -n '3,/^$/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
-}
-
 positive() {
 	[[ $2 =~ ^[1-9][0-9]{0,6}$ ]] || die "-$1 $2: not a number above 0"
 }

@@ -36,10 +36,6 @@
 
 machine=svm series=patched debug='' seconds=300
 
-usage() {
-	sed -n '3,/^$/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
-}
-
 use_kernel() {
 	KERNEL=$1
 	[[ " $KERNELS " == *" $KERNEL "* ]] || die "-k $KERNEL: no such kernel (one of: $KERNELS)"

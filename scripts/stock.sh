@@ -22,10 +22,6 @@ MODULES="kvm-intel kvm-amd kvmgt virtio-pci virtio-blk vfat nls-ascii nls-cp437 
 
 kernel=6.1 flavour=amd64
 
-usage() {
-	sed -n '3,/^$/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
-}
-
 parse() {
 	local option
 	while getopts :k:f:h option; do

@@ -16,10 +16,6 @@
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/common.sh"
 
-usage() {
-	sed -n '3,/^$/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
-}
-
 # one TEST LABS: prove it there. What it tries is added to the numbers.
 one() {
 	step "${1##*/}: $2"

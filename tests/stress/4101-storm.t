@@ -13,10 +13,6 @@ in_lab <<EOF
 vms=$VMS
 EOF
 cat >>"$T/facts" <<'EOF'
-# The TSC's frequency may be refined after KVM was loaded. Without TSC scaling KVM
-# then fails to set a guest's, and its timers go wrong.
-lab-modules load tsc_tolerance_ppm=10000
-
 # storm NAME: this many VMs, and one that stays, beside two of files.c.
 storm() {
 	name=$1

@@ -12,7 +12,6 @@ in_lab <<EOF
 stops=$STOPS
 EOF
 cat >>"$T/facts" <<'EOF'
-lab-modules load tsc_tolerance_ppm=10000
 
 # stops NAME: a VM, and then again and again stopped, looked at, continued.
 stops() {
