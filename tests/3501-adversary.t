@@ -110,15 +110,16 @@ field() {
 }
 
 # slower NAME: the steps of a neighbour that the attacks slowed down. On CPUs that
-# count instructions that is exact: the quickest of each kind as quick as it was
-# alone; and where it has a CPU for itself, the mean of each, but for interrupts
-# of one CPU by the other, which stock KVM sends as well.
+# count instructions the quickest of each kind is as quick as it was alone. Of Bochs's
+# two CPUs each runs 5 instructions in its turn, so it may be a turn later there; and
+# as the neighbour has one to itself, the mean tells too, but for the interrupts that
+# one CPU sends the other, with stock KVM as well: 3 to 5 %.
 slower() {
 	awk -v own="$([[ $machine == vmx ]] && echo 1)" '
 		$1 != "step" || $4 == "leaf" || $4 == "sleep-user" { next }
 		FNR == NR { least[$4] = $6; mean[$4] = $7; next }
-		$6 > least[$4] { print $4 ": at least " $6 ", alone " least[$4] }
-		own && $7 > mean[$4] * 1.05 { print $4 ": " $7 " in the mean, alone " mean[$4] }
+		$6 > least[$4] + (own ? 5 : 0) { print $4 ": at least " $6 ", alone " least[$4] }
+		own && $7 > mean[$4] * 1.1 { print $4 ": " $7 " in the mean, alone " mean[$4] }
 	' "$F/alone" "$F/$1"
 }
 
