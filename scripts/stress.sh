@@ -3,88 +3,140 @@
 # stress.sh - the kernel tests on kernels that watch themselves, and stress, at
 # length; at the end, the numbers of what was tried.
 #
-# Usage: scripts/stress.sh [-q] [-k KERNELS] [TEST]...
+# Usage: scripts/stress.sh [-nq] [-j JOBS] [-k KERNELS] [TEST]...
 #
+#   -n          anew: run what an interrupted run has passed as well
 #   -q          small: minutes, on the ordinary kernel in QEMU's TCG alone
+#   -j JOBS     labs at once (as many as CPUs)
 #   -k KERNELS  "6.1 6.12" (default)
 #   TEST        only these, of tests/ and tests/stress/
 #
-# The first run builds two kernels more for each of KERNELS, a quarter of an
-# hour each on 2 cores, into the cache. All of it takes hours. Exit status: 0
-# when every test passed, 1 if not, 2 usage.
+# The first run builds two kernels more for each of KERNELS, ten minutes or more
+# each on 2 cores, into the cache. All of it takes hours; a run that was interrupted,
+# or in which something failed, goes on with what has not passed, unless patches/,
+# scripts/ or tests/ have changed. Exit status: 0 when every test passed, 1 if not,
+# 2 usage.
 
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/common.sh"
 
-# one TEST LABS: prove it there. What it tries is added to the numbers.
+# one "TEST LAB": prove it there, in a shell of its own. What it tried is left in
+# $state, when it passes.
 one() {
-	step "${1##*/}: $2"
-	LABS=$2 prove "$1" || failed=1
+	local test=${1% *} lab=${1##* } since
+	local out=$state/${test##*/}.${lab//:/-} title="${test##*/} $lab"
+
+	since=$(date +%s)
+	SECONDS=$((since - began))
+	if [[ -f $out.passed ]]; then
+		step "$title: passed before"
+		return
+	fi
+	rm -f "$out.tried"
+	if STRESS_TRIED=$out.tried LABS=$lab prove "$test" >"$out.log" 2>&1; then
+		sed -n 's/.*Tests=\([0-9]*\).*/checks \1/p' "$out.log" >>"$out.tried"
+		mv "$out.tried" "$out.passed"
+		step "$title: passed, $((SECONDS + began - since)) s"
+	else
+		step "$title: failed, $((SECONDS + began - since)) s"
+		cat "$out.log"
+		return 1
+	fi
 }
 
-# svm [SUFFIX]: the SVM labs of the kernels chosen.
-svm() {
+# labs MACHINE [DEBUG]: of the kernels chosen.
+labs() {
 	local kernel
 	for kernel in $kernels; do
-		printf 'svm:%s%s ' "$kernel" "$1"
+		echo "$1:$kernel${2:+:$2}"
 	done
 }
 
-# exact: those in which millions of exits are made.
-exact() {
-	local kernel
-	for kernel in $kernels; do
-		printf 'vmx:%s svm:%s ' "$kernel" "$kernel"
+# labs_of TEST
+labs_of() {
+	if [[ $small ]]; then
+		labs svm
+		return
+	fi
+	case ${1##*/} in
+	*exact*) labs vmx; labs svm; labs svm kcsan ;;
+	*adversary*) labs vmx; labs svm; labs svm kasan ;;
+	*selftests*) labs svm; labs svm kasan ;;
+	*races*) labs svm kcsan ;;
+	*wrap* | *creation*) labs svm kasan ;;
+	*) labs svm kasan; labs svm kcsan ;;
+	esac
+}
+
+# build JOB...: the kernels of these, one after the other.
+build() {
+	local kernel debug
+	printf '%s\n' "${jobs[@]##* }" | cut -d: -f2- | sort -u | while IFS=: read -r kernel debug; do
+		"$TOP/scripts/kernel.sh" -k "$kernel" ${debug:+-d "$debug"} build </dev/null
 	done
+}
+
+# what_is_tried: changes when that does.
+what_is_tried() {
+	(cd "$TOP" && find patches scripts tests -type f -print0 | sort -z | xargs -0 cat | sha1sum | cut -c -12)
 }
 
 main() {
 	local tests=("$TOP"/tests/310[1-57]-*.t "$TOP"/tests/3201-*.t "$TOP"/tests/stress/*.t)
-	local kernels=$KERNELS option small='' test
+	local kernels=$KERNELS option small='' anew='' width test lab jobs=() failed=''
 
-	while getopts qk:h option; do
+	width=$(nproc)
+	while getopts nqj:k:h option; do
 		case $option in
+		n) anew=1 ;;
 		q) small=1 ;;
+		j) width=$OPTARG ;;
 		k) kernels=$OPTARG ;;
 		h) usage; exit 0 ;;
 		*) usage >&2; exit 2 ;;
 		esac
 	done
+	[[ $width =~ ^[1-9][0-9]{0,2}$ ]] || { usage >&2; exit 2; }
 	shift $((OPTIND - 1))
 	if (($#)); then
 		tests=("$@")
 	elif [[ $small ]]; then
 		tests=("$TOP"/tests/stress/*.t)
 	fi
-
-	tmp=$(mktemp -d)
-	trap 'rm -rf "$tmp"' EXIT
-	export STRESS_TRIED=$tmp/tried STRESS=${small:+small}
-	failed=0
 	for test in "${tests[@]}"; do
-		if [[ $small ]]; then
-			one "$test" "$(svm)"
-		elif [[ $test == *exact* ]]; then
-			one "$test" "$(exact)$(svm :kcsan)"
-		elif [[ $test == *adversary* ]]; then
-			one "$test" "$(exact)$(svm :kasan)"
-		elif [[ $test == *selftests* ]]; then
-			one "$test" "$(svm)$(svm :kasan)"
-		elif [[ $test == *races* ]]; then
-			one "$test" "$(svm :kcsan)"
-		elif [[ $test == *wrap* || $test == *creation* ]]; then
-			one "$test" "$(svm :kasan)"
-		else
-			one "$test" "$(svm :kasan)$(svm :kcsan)"
-		fi
+		[[ -f $test ]] || die "$test: no such test"
+		for lab in $(labs_of "$test"); do
+			jobs+=("$test $lab")
+		done
 	done
 
+	build
+	state=$CACHE/stress/$(what_is_tried)${small:+-small}
+	mkdir -p "$CACHE/stress"
+	exec 9>"$CACHE/stress/lock"
+	flock -n 9 || die "$CACHE/stress/lock: another run is on: wait for it"
+	find "$CACHE/stress" -mindepth 1 -maxdepth 1 -type d -mtime +30 -exec rm -rf {} +
+	[[ ! $anew ]] || rm -rf "$state"
+	mkdir -p "$state"
+	began=$(($(date +%s) - SECONDS))
+	export STRESS=${small:+small} state PROGRAM began
+	export -f one step
+	step "${#jobs[@]} labs to run, $width at a time"
+	printf '%s\n' "${jobs[@]}" |
+		"${mortal[@]}" xargs -d '\n' -P "$width" -n 1 bash -c 'one "$@"' one 9>&- || failed=1
 	echo
 	echo "Tried, on Linux $kernels${small:+, small}:"
-	[[ ! -f $STRESS_TRIED ]] || awk '{ n = $NF; sub(/ [0-9]+$/, ""); if (!($0 in sum)) order[++names] = $0; sum[$0] += n }
-		END { for (i = 1; i <= names; i++) printf "%12d  %s\n", sum[order[i]], order[i] }' "$STRESS_TRIED"
-	((failed)) && echo "Something failed: see above." || echo "No findings."
-	exit $failed
+	for test in "${jobs[@]}"; do
+		lab=${test##* } test=${test% *}
+		cat "$state/${test##*/}.${lab//:/-}.passed" 2>/dev/null || true
+	done | awk '{ n = $NF; sub(/ [0-9]+$/, ""); if (!($0 in sum)) order[++names] = $0; sum[$0] += n }
+		END { for (i = 1; i <= names; i++) printf "%12d  %s\n", sum[order[i]], order[i] }'
+	if [[ $failed ]]; then
+		echo "Something failed: see above."
+		exit 1
+	fi
+	rm -rf "$state"
+	echo "No findings."
 }
 
 main "$@"
