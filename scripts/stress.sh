@@ -13,19 +13,25 @@
 #
 # The first run builds two kernels more for each of KERNELS, ten minutes or more
 # each on 2 cores, into the cache. All of it takes hours; a run that was interrupted,
-# or in which something failed, goes on with what has not passed, unless patches/,
-# scripts/ or tests/ have changed. Exit status: 0 when every test passed, 1 if not,
-# 2 usage.
+# or in which something failed, goes on with what has not passed, unless the series,
+# the scripts or the test have changed. Exit status: 0 when every test passed, 1 if
+# not, 2 usage.
 
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/common.sh"
+
+# kept TEST LAB: where its result is; another place when the test has changed.
+kept() {
+	echo "$state/${1##*/}.${2//:/-}.$(sha1sum <"$1" | cut -c -12)"
+}
 
 # one "TEST LAB": prove it there, in a shell of its own. What it tried is left in
 # $state, when it passes.
 one() {
 	local test=${1% *} lab=${1##* } since
-	local out=$state/${test##*/}.${lab//:/-} title="${test##*/} $lab"
+	local out title="${test##*/} $lab"
 
+	out=$(kept "$test" "$lab")
 	since=$(date +%s)
 	SECONDS=$((since - began))
 	if [[ -f $out.passed ]]; then
@@ -33,13 +39,13 @@ one() {
 		return
 	fi
 	rm -f "$out.tried"
-	if STRESS_TRIED=$out.tried LABS=$lab prove "$test" >"$out.log" 2>&1; then
+	if STRESS_TRIED=$out.tried LABS=$lab prove -v "$test" >"$out.log" 2>&1; then
 		sed -n 's/.*Tests=\([0-9]*\).*/checks \1/p' "$out.log" >>"$out.tried"
 		mv "$out.tried" "$out.passed"
 		step "$title: passed, $((SECONDS + began - since)) s"
 	else
 		step "$title: failed, $((SECONDS + began - since)) s"
-		cat "$out.log"
+		grep -A 9 '^not ok' "$out.log" || tail -n 20 "$out.log"
 		return 1
 	fi
 }
@@ -76,9 +82,10 @@ build() {
 	done
 }
 
-# what_is_tried: changes when that does.
+# what_is_tried: changes when that does, the tests themselves aside.
 what_is_tried() {
-	(cd "$TOP" && find patches scripts tests -type f -print0 | sort -z | xargs -0 cat | sha1sum | cut -c -12)
+	(cd "$TOP" && find patches scripts/{common,initramfs,kernel,lab,selftests}* tests -type f ! -name '*.t' -print0 |
+		sort -z | xargs -0 cat | sha1sum | cut -c -12)
 }
 
 main() {
@@ -120,7 +127,7 @@ main() {
 	mkdir -p "$state"
 	began=$(($(date +%s) - SECONDS))
 	export STRESS=${small:+small} state PROGRAM began
-	export -f one step
+	export -f one kept step
 	step "${#jobs[@]} labs to run, $width at a time"
 	printf '%s\n' "${jobs[@]}" |
 		"${mortal[@]}" xargs -d '\n' -P "$width" -n 1 bash -c 'one "$@"' one 9>&- || failed=1
@@ -128,7 +135,7 @@ main() {
 	echo "Tried, on Linux $kernels${small:+, small}:"
 	for test in "${jobs[@]}"; do
 		lab=${test##* } test=${test% *}
-		cat "$state/${test##*/}.${lab//:/-}.passed" 2>/dev/null || true
+		cat "$(kept "$test" "$lab").passed" 2>/dev/null || true
 	done | awk '{ n = $NF; sub(/ [0-9]+$/, ""); if (!($0 in sum)) order[++names] = $0; sum[$0] += n }
 		END { for (i = 1; i <= names; i++) printf "%12d  %s\n", sum[order[i]], order[i] }'
 	if [[ $failed ]]; then

@@ -31,7 +31,7 @@ again=(-q -k 6.1 "$T/passes.t" "$T/fails.t")
 run "$TOP/scripts/stress.sh" -n "${again[@]}"
 is "a test that fails: 1" "$status" 1
 like "it is told" "$err" 'fails.t svm:6.1: failed'
-like "with what it said" "$out" 'Failed test:  1'
+like "with what it said" "$out" 'not ok 1 - it does not work'
 like "and in the end" "$out" $'\nSomething failed: see above\\.$'
 touch "$T/mended"
 run "$TOP/scripts/stress.sh" "${again[@]}"
