@@ -87,15 +87,18 @@ read_files() {
 	done
 }
 
-# through NUMBER COMMAND...: a command over file NUMBER; its error, which may know
-# the copy only, becomes one line about the file.
+# through NUMBER COMMAND...: a command over file NUMBER; its error, which knows the
+# copies only, becomes one line about the files.
 through() {
-	local file=${files[$1]} text
+	local file=${files[$1]} text i
 	shift
 	"$@" 2>"$tmp/why" || {
 		text=$(head -n 1 "$tmp/why")
 		text=${text#exitdump: }
-		die "$file: ${text#"$tmp"/*/in: }"
+		for ((i = 0; i < ${#files[@]}; i++)); do
+			text=${text//"$tmp/$i/in"/"${files[i]}"}
+		done
+		die "$file: ${text#"$file: "}"
 	}
 }
 

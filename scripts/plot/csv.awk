@@ -60,16 +60,16 @@ function plain(text) {
 	return text
 }
 
-# short NUMBER: four digits at most, with k, M, G, T behind.
+# short NUMBER: four digits at most, with k, M, G to E behind.
 function short(n,    unit) {
 	unit = 1
 	if (n < 1000)
 		return n == int(n) ? n "" : sprintf("%.3g", n)
-	while (n >= 999.5 && unit < 6) {
+	while (n >= 999.5 && unit < 7) {
 		n /= 1000
 		unit++
 	}
-	return sprintf(n < 99.95 ? "%.1f" : "%.0f", n) substr(" kMGTP", unit, 1)
+	return sprintf(n < 99.95 ? "%.1f" : "%.0f", n) substr(" kMGTPE", unit, 1)
 }
 
 # by_size VALUE ORDER N: the keys ORDER[1...N] of VALUE, the largest first; equal
