@@ -28,9 +28,15 @@ answers N
 echo Y >$P/exit_cycles
 answers vm
 
+total() {
+	awk '$2 == "TOTAL" { print $3 }' $K/exit_cycles
+}
+
 run alone rdmsr=5 vmcall=3 leaves=$numbers
+before=$(total)
 vmm --loop 0 cpuid=100 out-kernel=100 rdmsr=100 wrmsr-slow=100 vmcall=10 mmio=10 >neighbour &
-sleep 0.2
+# until it has been round a dozen times
+until [ "$(total)" -gt $((before + 6000)) ]; do sleep 0.05; done
 run beside rdmsr=5 vmcall=3 leaves=$numbers
 kill $!
 wait $!
