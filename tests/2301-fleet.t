@@ -351,6 +351,36 @@ fires() {
 	fires KvmExitStorm 130 "$bad, $ept" \
 		'100k EPT_VIOLATION exits a second on bad, ten times those of an hour before'
 	fires KvmExitTail 130 "$bad, $ept" '1 % of EPT_VIOLATION exits on bad take 33.39ms or longer'
+	# A storm of a reason that did not happen before is one; what comes with the first
+	# guest, on a host that had none or was not there, is not.
+	cat <<-'END'
+	  - interval: 1m
+	    input_series:
+	      - series: 'kvm_tsc_hertz{instance="changed"}'
+	        values: '1000000000x200'
+	      - series: 'kvm_guest_cycles_total{instance="changed"}'
+	        values: '0+30000000000x200'
+	      - series: 'kvm_exits_total{instance="changed",reason="HLT"}'
+	        values: '0+1800000x200'
+	      - series: 'kvm_exits_total{instance="changed",reason="EXCEPTION_NMI"}'
+	        values: '_x100 6000000+6000000x100'
+	      - series: 'kvm_tsc_hertz{instance="first"}'
+	        values: '1000000000x200'
+	      - series: 'kvm_guest_cycles_total{instance="first"}'
+	        values: '0x99 0+30000000000x100'
+	      - series: 'kvm_exits_total{instance="first",reason="HLT"}'
+	        values: '_x100 6000000+6000000x100'
+	      - series: 'kvm_tsc_hertz{instance="new"}'
+	        values: '_x100 1000000000x100'
+	      - series: 'kvm_guest_cycles_total{instance="new"}'
+	        values: '_x100 0+30000000000x100'
+	      - series: 'kvm_exits_total{instance="new",reason="HLT"}'
+	        values: '_x100 6000000+6000000x100'
+	    alert_rule_test:
+	END
+	fires KvmExitStorm 130 'instance: changed, severity: warning, reason: EXCEPTION_NMI' \
+		'100k EXCEPTION_NMI exits a second on changed, ten times those of an hour before'
+	fires KvmExitStorm 180
 } >"$T/rules.test.yml"
 run promtool test rules "$T/rules.test.yml"
 is 'the rules make the right rates of them, and alerts when they should' "$status" 0
