@@ -207,27 +207,44 @@ write_report() {
 	cp "$recording" "$tmp/page/recording"
 }
 
-# All of it, and at once.
-deliver() {
+# make_place: where the report goes, before the minutes that it takes. Sets new, a
+# folder there, and made, the topmost of the folders that were not there.
+make_place() {
+	local above=$folder
+	while [[ ! -e $above ]]; do
+		made=$above
+		above=$(dirname "$above")
+	done
 	if ! mkdir -p "$folder" 2>/dev/null || ! new=$(mktemp -d "$folder/.new-XXXXXX" 2>/dev/null); then
 		die "$folder: cannot be made, or not written to"
 	fi
+}
+
+# All of it, and at once.
+deliver() {
 	cp "$tmp/page"/* "$new/" || die "$folder: could not be written"
 	chmod 644 "$new"/*
 	mv "$new"/* "$folder/"
 	step "$folder/report.html and report.md are written"
 }
 
+# shellcheck disable=SC2317 # called by the trap
+clean_up() {
+	rm -rf "$tmp" ${new:+"$new"}
+	[[ ! $made ]] || find "$made" -depth -type d -empty -delete 2>/dev/null || true
+}
+
 main() {
 	parse "$@"
 	[[ $machine || $recording || ! -r $ACCOUNT ]] || machine=host
 	[[ $machine != host ]] || check_host
-	# shellcheck disable=SC2046 # a list of words
-	"$TOP/scripts/deps.sh" $([[ $recording ]] || echo build lab) tool plot >&2
-	tmp=$(mktemp -d) new=''
-	trap 'rm -rf "$tmp" ${new:+"$new"}' EXIT
+	tmp=$(mktemp -d) new='' made=''
+	trap clean_up EXIT
 	trap 'exit 130' INT
 	trap 'exit 143' TERM HUP
+	make_place
+	# shellcheck disable=SC2046 # a list of words
+	"$TOP/scripts/deps.sh" $([[ $recording ]] || echo build lab) tool plot >&2
 	build
 	[[ $recording ]] || record
 	split_recording

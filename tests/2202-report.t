@@ -77,7 +77,7 @@ is 'nothing else stays there' "$(find . -mindepth 1 | wc -l)" 7
 
 # What is wrong makes one line, and no folder.
 fails() { # TITLE REGEX
-	report -i "$T/bad" -o "$T/none"
+	report -i "$T/bad" -o "$T/none/page"
 	like "$1" "$status:$out:$err" "^1::boot-report.sh: $T/bad: $2\$"
 	ok "$1: no report" test ! -e "$T/none"
 }
@@ -112,5 +112,11 @@ wrong 'none: no such file, or not readable' -i none
 wrong 'now: not understood (-h shows the usage)' now
 : >"$T/file"
 wrong "$T/file/page: cannot be made, or not written to" -i "$RECORDING" -o "$T/file/page"
+# Before the minutes of a VM's boot, that is: nothing else is said.
+run timeout 10 "$TOP/scripts/boot-report.sh" -m svm -o "$T/file/page"
+is 'nowhere to put the report of a VM: before it boots' "$status:$out:$err" "1::boot-report.sh: $T/file/page: cannot be made, or not written to"
+mkdir "$T/empty"
+report -i "$T/bad" -o "$T/empty"
+is 'a folder that was there stays, and as it was' "$status:$(ls -A "$T/empty" && echo there)" 1:there
 
 done_testing
