@@ -53,5 +53,47 @@ completes 'options' 'exitdump --op' --openmetrics
 completes 'columns' 'exitdump -s p99' 'p99 p99.9'
 completes 'a list of columns' 'exitdump -o +name,kep' '+name,kept'
 completes 'units' 'exitdump -u n' ns
+completes 'a unit behind =' 'exitdump --unit = u' us
+completes 'behind = alone' 'exitdump --unit =' 'cycles ns us auto'
+completes 'files for diff' 'exitdump diff ' ''
+completes 'files for --input' 'exitdump -i ' ''
+completes 'options behind a command' 'exitdump list --vm' --vm
+completes 'no command for an argument' 'exitdump -v top li' list
+completes 'commands for run' 'exitdump run -- compge' compgen
+completes 'and then files' 'exitdump run -- ls --he' ''
+
+# What VMs are called is not for the shell to expand: not here, and not behind
+# the Enter key, where each is the very name again.
+tree "$T/tree" 4 1
+mkdir "$T/bin"
+printf '#!/bin/sh\nexec "%s" -S "%s" "$@"\n' "$EXITDUMP" "$T/tree" >"$T/bin/exitdump"
+chmod +x "$T/bin/exitdump"
+PATH=$T/bin:$PATH
+named() { printf 'qemu\0-name\0guest=%s\0' "$2" >"$T/tree/proc/$1/cmdline"; }
+evil="\$(touch\${IFS}$T/pwned)"
+named 1000 "$evil"
+named 1001 'my web server'
+named 1002 "it's \`touch $T/pwned\`; *"
+printf 'qemu\0' >"$T/tree/proc/1003/cmdline"
+COMP_WORDS=(exitdump -v '')
+COMP_CWORD=2
+_exitdump_complete
+inserted=()
+eval "inserted=(${COMPREPLY[*]})"
+is 'completion: VMs, each whole' "$(printf '%s\n' "${inserted[@]}")" \
+	"1000-11
+$evil
+1001-11
+my web server
+1002-11
+it's \`touch $T/pwned\`; *
+1003-11"
+ok 'completion: runs nothing of a name' test ! -e "$T/pwned"
+completes 'a name with blanks' 'exitdump --vm my' 'my\ web\ server'
+COMP_WORDS=(exitdump --vm 'my\ w')
+_exitdump_complete
+is 'completion: and begun with one' "${COMPREPLY[*]}" 'my\ web\ server'
+completes 'a list of reasons' 'exitdump -r REASON_1,REASON_2' 'REASON_1,REASON_2'
+completes 'reasons for hist' 'exitdump hist REASON_3' 'REASON_3'
 
 done_testing

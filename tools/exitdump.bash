@@ -1,35 +1,72 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
 # bash completion for exitdump: options, columns and commands as --help lists
-# them, VMs and reasons as they are counted now.
+# them, VMs and reasons as they are counted now. A guest's name is foreign text:
+# it is compared and quoted, never expanded.
 
 _exitdump_columns() {
 	exitdump --help | awk '/^Columns:/ { on = 1; next } /^$/ { on = 0 } on { print $1 }'
 }
 
+_exitdump_vms() {
+	exitdump list --raw -o vm,vmname 2>/dev/null | tr '\t' '\n' | grep -vx -e -
+}
+
+# _exitdump_offer CUR [HEAD] <WORDS: those of the lines that begin with CUR, as
+# typed or quoted, each quoted and with HEAD before it.
+_exitdump_offer() {
+	local word quoted
+	while IFS= read -r word; do
+		printf -v quoted %q "$word"
+		[[ $word != "$1"* && $quoted != "$1"* ]] || COMPREPLY+=("$2$quoted")
+	done
+}
+
+# With nothing to offer, bash completes files.
 _exitdump_complete() {
-	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} words=''
-	local head=''
-	case $prev in
-	-i | --input) mapfile -t COMPREPLY < <(compgen -f -- "$cur") && return ;;
-	-S | --sysroot) mapfile -t COMPREPLY < <(compgen -d -- "$cur") && return ;;
-	-u | --unit) words='cycles ns us auto' ;;
-	-s | --sort) words=$(_exitdump_columns) ;;
-	-o | --output)
-		# The last name of the list is the one to complete.
-		head=${cur%"${cur##*[,+]}"}
-		words=$(_exitdump_columns)
+	local cur=${COMP_WORDS[COMP_CWORD]} word option='' command='' arguments=0 rest=''
+	local i head
+	COMPREPLY=()
+	for ((i = 1; i < COMP_CWORD; i++)); do
+		word=${COMP_WORDS[i]}
+		if [[ $option ]]; then
+			[[ $word == = ]] || option=''	# --unit=us is three words
+		elif [[ $rest || $word != -* ]]; then
+			[[ $command ]] && ((++arguments))
+			command=${command:-$word}
+		else
+			case $word in
+			--) rest=1 ;;
+			-[cinorsSuv] | --input | --limit | --output | --reason | --sort | \
+				--sysroot | --tsc-khz | --unit | --vcpu | --vm) option=$word ;;
+			esac
+		fi
+		[[ $command != run || $arguments == 0 ]] || return 0	# the command's own
+	done
+	[[ ! $option || $cur != = ]] || cur=''
+	head=${cur%"${cur##*[,+]}"}	# of a list the last word is the one to complete
+
+	case $option:$command in
+	-u:* | --unit:*) _exitdump_offer "$cur" < <(printf '%s\n' cycles ns us auto) ;;
+	-s:* | --sort:*) _exitdump_offer "$cur" < <(_exitdump_columns) ;;
+	-o:* | --output:*) _exitdump_offer "${cur#"$head"}" "$head" < <(_exitdump_columns) ;;
+	-v:* | --vm:*) _exitdump_offer "$cur" < <(_exitdump_vms) ;;
+	-r:* | --reason:*)
+		_exitdump_offer "${cur#"$head"}" "$head" < <(exitdump --raw -o name 2>/dev/null)
 		;;
-	-v | --vm) words=$(exitdump list --raw -o vm,vmname 2>/dev/null | tr '\t' '\n') ;;
-	-r | --reason | hist) words=$(exitdump --raw -o name 2>/dev/null | tr ' ' '?') ;;
-	-n | --limit | -c | --vcpu | --tsc-khz) return ;;
+	-*) ;;
 	*)
-		words=$(exitdump --help | grep -o -e '--[a-z-]*' | sort -u)
-		[[ $cur == -* ]] || words='diff hist list run top'
+		if [[ $cur == -* && ! $rest ]]; then
+			_exitdump_offer "$cur" < <(exitdump --help | grep -o -e '--[a-z][a-z-]*' | sort -u)
+		elif [[ ! $command ]]; then
+			_exitdump_offer "$cur" < <(printf '%s\n' diff hist list run top)
+		elif [[ $command == run ]]; then
+			_exitdump_offer "$cur" < <(compgen -c -- "$cur" | sort -u)
+		elif [[ $command == hist ]]; then
+			_exitdump_offer "${cur#"$head"}" "$head" < <(exitdump --raw -o name 2>/dev/null)
+		fi
 		;;
 	esac
-	cur=${cur#"$head"}
-	mapfile -t COMPREPLY < <(compgen -P "$head" -W "$words" -- "$cur")
 }
 
 complete -o default -F _exitdump_complete exitdump
