@@ -60,6 +60,8 @@ parse() {
 		*) die "-$OPTARG: no such option, or its value is missing (-h shows them)" ;;
 		esac
 	done
+	((OPTIND > $#)) || [[ ${*:OPTIND-1:1} == -- ]] ||
+		die "${!OPTIND}: not understood (a disk image goes behind -d, QEMU's own options behind --)"
 	shift $((OPTIND - 1))
 	more=("$@")
 
