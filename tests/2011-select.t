@@ -56,6 +56,25 @@ mkdir "$T/tree/sys/kernel/debug/kvm/1001-11/vcpu"{7,9,10}
 raw list --vm vm1 -o vcpus
 is 'list: numbers and ranges' "$out" 0-3,7,9-10
 
+# On a terminal of 80 columns names give way, not the numbers and the VM's id.
+if ! command -v script >/dev/null; then
+	skip 'long names on a terminal' 'script is not installed'
+else
+	cp -r "$T/tree" "$T/long"
+	for i in 0 1 2; do
+		printf 'qemu\0-name\0%s-%d\0' a-guest-of-a-name-with-some-fifty-letters-in-it "$i" \
+			>"$T/long/proc/100$i/cmdline"
+	done
+	run script -qec "stty cols 80; exec '$EXITDUMP' -S '$T/long' -a" /dev/null </dev/null
+	is 'long names on a terminal' "$(tr -d '\r' <"$T/.out" | sed 's/a-guest-[a-z-]*/NAME/')" \
+'3 VMs, 12 vCPUs, vmx; ran 66.7% of its time
+VM      VMNAME                           EXITS  TOTAL   HALT   USER  SHARE  KEPT
+1000-11 NAME   220 880000 110000 440000  33.3% 66.7%
+1001-11 NAME   220 880000 110000 440000  33.3% 66.7%
+1002-11 NAME   220 880000 110000 440000  33.3% 66.7%
+TOTAL                                      660 2.640M 330000 1.320M 100.0% 66.7%'
+fi
+
 tree "$T/none" 0 0
 exitdump -S "$T/none" list
 is 'list without a VM' "$status:$err" '0:'

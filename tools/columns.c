@@ -155,7 +155,7 @@ static struct cell get_kept(const struct line *line, int arg)
 const struct column columns[] = {
 	{ "time", "when it was read, seconds since 1970", get_time, 0, COLUMN_WHOLE },
 	{ "vm", "the VM: PID-FD of its process", get_vm, 0, COLUMN_LEFT },
-	{ "vmname", "the VM's guest name, as QEMU's -name gave it", get_vmname, 0, COLUMN_LEFT },
+	{ "vmname", "the VM's guest name, as QEMU's -name gave it", get_vmname, 0, COLUMN_LEFT | COLUMN_CUT },
 	{ "vcpu", "the vCPU's number", get_vcpu, 0, 0 },
 	{ "vcpus", "the numbers of the VM's vCPUs", get_vcpus, 0, COLUMN_LEFT | COLUMN_VCPUS | COLUMN_WHOLE },
 	{ "reason", "the exit reason's number", get_reason, 0, COLUMN_REASON },

@@ -46,6 +46,7 @@ struct column {
 #define COLUMN_VCPUS	16	/* needs the list of vCPUs */
 #define COLUMN_WHOLE	32	/* of a whole account, not of a reason */
 #define COLUMN_GUEST	64	/* needs the cycles inside the guest */
+#define COLUMN_CUT	128	/* text that a narrow terminal may cut: it names nothing alone */
 
 extern const struct column columns[];
 extern const size_t ncolumns;

@@ -40,7 +40,8 @@ void print_table(const struct view *view, FILE *to)
 			title[c] = toupper(view->cols[i]->name[c]);
 		title[c] = '\0';
 		need(scols_table_new_column(table, title, 0,
-			view->cols[i]->flags & COLUMN_LEFT ? SCOLS_FL_TRUNC : SCOLS_FL_RIGHT));
+			(view->cols[i]->flags & COLUMN_LEFT ? 0 : SCOLS_FL_RIGHT) |
+			(view->cols[i]->flags & COLUMN_CUT ? SCOLS_FL_TRUNC : 0)));
 	}
 	for (size_t i = 0; i < view->nlines; i++)
 		add_line(table, view, &view->lines[i], false);
