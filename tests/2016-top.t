@@ -107,6 +107,41 @@ sees 'options hold' $'VM 1001-11.*NAME +EXITS +P99 *\n[^\n]*\n[^\n]*\n[^\n]*\nTO
 keys q
 sees 'and q' 'status 0'
 
+# Numbers on small terminals: each is whole, or its column is not there.
+tree "$T/long" 2 2 -v step=1234567
+for i in 0 1; do
+	printf 'qemu\0-name\0%s-%d\0' a-guest-of-a-name-with-some-fifty-letters-in-it "$i" \
+		>"$T/long/proc/100$i/cmdline"
+done
+show long
+start -a 3600
+sees 'long names are cut, and no number' $'SHARE +KEPT *\n1000-11 a-guest-[^ ]*> 135\.8M 543\.2G 67\.90G 271\.6G +50\.0% 66\.7% <\n.*TOTAL +271\.6M 1\.086T 135\.8G 543\.2G 100\.0% 66\.7%\n'
+tm resize-window -x 200
+sees 'a wide terminal has the whole name' 'letters-in-it-0 +135\.8M'
+words() { screen | sed '1,2d; $d' | tr -s '<> ' '\n' | sort -u; }
+# broken: the words that the wide screen had not; "" once there are none, and the
+# heading says that columns were left out.
+broken() {
+	local i
+	for ((i = 0; i < 100; i++)); do
+		[[ ! $(screen) =~ NAME\ [^$'\n']*\>$'\n' || $(comm -23 <(words) "$T/wide") ]] || return 0
+		sleep 0.1
+	done
+	echo 'not all whole:'
+	screen
+}
+keys v
+sees 'the host' 'AVG.*REASON_0.*TOTAL +271\.6M'
+words >"$T/wide"
+for width in 50 36 24; do
+	tm resize-window -x "$width"
+	is "$width columns: whole numbers" "$(broken)" ''
+done
+keys h
+sees 'a histogram line that is cut ends in >' $'4095 [^\n]*>\n'
+keys q
+sees 'and q' 'status 0'
+
 exitdump -S "$T/root" top </dev/null
 is 'without a terminal' "$status:$out:$err" \
 	'1::exitdump: top: needs a terminal (exitdump INTERVAL needs none)'

@@ -246,38 +246,83 @@ static void cell_text(const struct view *view, const struct line *line, size_t i
 		strcpy(to, i ? "" : "TOTAL");
 }
 
+/* A line of text; that it is cut shows, as half a number is another one. */
+static void draw_text(int y, const char *text, int len)
+{
+	mvaddnstr(y, 0, text, len < COLS ? len : COLS);
+	if (len > COLS)
+		mvaddch(y, COLS - 1, '>');
+}
+
+/*
+ * The columns that fit, from the left: names may be cut, all else is whole or
+ * not there. The last two places of a line are the cursor's.
+ */
+static size_t fit(const struct view *view, int *widths)
+{
+	enum { SHORTEST = 8 };	/* of a name that is cut */
+	int room = COLS - 1, least, more, wanted[MAX_COLS];
+	size_t n;
+
+	for (n = 0; n < view->ncols; n++) {
+		least = wanted[n] = widths[n];
+		if (view->cols[n]->flags & COLUMN_CUT && least > SHORTEST)
+			least = SHORTEST;
+		if (room < least + 1)
+			break;
+		widths[n] = least;
+		room -= least + 1;
+	}
+	for (size_t i = 0; i < n; i++) {
+		more = wanted[i] - widths[i];
+		more = more < room ? more : room;
+		widths[i] += more;
+		room -= more;
+	}
+	return n;
+}
+
+static void draw_cell(const struct view *view, size_t i, int width, int y, int x,
+		      const char *text)
+{
+	bool cut = (int)strlen(text) > width;
+
+	mvprintw(y, x, view->cols[i]->flags & COLUMN_LEFT ? "%-*.*s%s" : "%*.*s%s",
+		 width - cut, width - cut, text, cut ? ">" : "");
+}
+
 static void draw_line(const struct view *view, const struct line *line,
-		      const int *widths, int y)
+		      const int *widths, size_t n, int y)
 {
 	char text[128];
 	int x = 0;
 
-	for (size_t i = 0; i < view->ncols && x < COLS; i++) {
+	for (size_t i = 0; i < n; i++) {
 		cell_text(view, line, i, text, sizeof(text));
-		mvprintw(y, x, view->cols[i]->flags & COLUMN_LEFT ? "%-*.*s" : "%*.*s",
-			 widths[i], COLS - x, text);
+		draw_cell(view, i, widths[i], y, x, text);
 		x += widths[i] + 1;
 	}
 }
 
-static void draw_heads(const struct view *view, const int *widths, int y)
+static void draw_heads(const struct view *view, const int *widths, size_t n, int y)
 {
 	char title[32];
 	int x = 0;
 
 	attron(A_REVERSE);
 	mvhline(y, 0, ' ', COLS);
-	for (size_t i = 0; i < view->ncols && x < COLS; i++) {
+	for (size_t i = 0; i < n; i++) {
 		snprintf(title, sizeof(title), "%s", view->cols[i]->name);
 		for (char *c = title; *c; c++)
 			*c = toupper(*c);
 		if (view->cols[i] == view->opt->sort)
 			attron(A_BOLD | A_UNDERLINE);
-		mvprintw(y, x, view->cols[i]->flags & COLUMN_LEFT ? "%-*.*s" : "%*.*s",
-			 widths[i], COLS - x, title);
+		draw_cell(view, i, widths[i], y, x, title);
 		attroff(A_BOLD | A_UNDERLINE);
 		x += widths[i] + 1;
 	}
+	if (n < view->ncols)
+		mvaddch(y, COLS - 1, '>');	/* others do not fit */
 	attroff(A_REVERSE);
 }
 
@@ -286,6 +331,7 @@ static void draw_lines(struct top *top)
 	const struct view *view = &top->view;
 	int widths[MAX_COLS], at = cursor(top), room = LINES - 5, n;
 	char text[128];
+	size_t cols;
 
 	for (size_t i = 0; i < view->ncols; i++) {
 		widths[i] = strlen(view->cols[i]->name);
@@ -296,6 +342,7 @@ static void draw_lines(struct top *top)
 			widths[i] = n > widths[i] ? n : widths[i];
 		}
 	}
+	cols = fit(view, widths);
 	if (room < 1)
 		room = 1;
 	if (at < top->top_line)
@@ -303,27 +350,29 @@ static void draw_lines(struct top *top)
 	if (at >= top->top_line + room)
 		top->top_line = at - room + 1;
 
-	draw_heads(view, widths, 2);
+	draw_heads(view, widths, cols, 2);
 	n = 0;
 	for (size_t l = top->top_line; l < view->nlines && n < room; l++, n++) {
 		if ((int)l == at)
 			attron(A_BOLD);
-		draw_line(view, &view->lines[l], widths, 3 + n);
+		draw_line(view, &view->lines[l], widths, cols, 3 + n);
 		if ((int)l == at)
 			attroff(A_BOLD);
-		mvaddch(3 + n, COLS - 1, (int)l == at ? '<' : ' ');
+		if ((int)l == at)
+			mvaddch(3 + n, COLS - 1, '<');
 	}
-	draw_line(view, &view->total, widths, 3 + n);
+	draw_line(view, &view->total, widths, cols, 3 + n);
 }
 
 /* Text of several lines, from line 2 on. */
-static void draw_text(const char *text)
+static void draw_page(const char *text)
 {
+	int len;
+
 	for (int y = 2; *text && y < LINES - 1; y++) {
-		mvaddnstr(y, 0, text, (int)strcspn(text, "\n") < COLS ?
-			  (int)strcspn(text, "\n") : COLS);
-		text += strcspn(text, "\n");
-		text += !!*text;
+		len = strcspn(text, "\n");
+		draw_text(y, text, len);
+		text += len + !!text[len];
 	}
 }
 
@@ -335,31 +384,35 @@ static void draw_hist(const struct top *top)
 
 	print_hist(&top->view, to);
 	fclose(need(to));
-	draw_text(*text ? text : "no such exit in this span");
+	draw_page(*text ? text : "no such exit in this span");
 	free(text);
 }
 
 static void draw(struct top *top)
 {
 	static const char *const units[] = { "cycles", "exact cycles", "ns", "us", "auto" };
-	char head[256], notes[256];
+	static const char keys[] =
+		"q quit  ? help  v VMs  Enter histogram  < > sort  p pause  t span  u unit";
+	char head[256], notes[sizeof(failure)];
 
 	erase();
 	view_headline(&top->view, head, sizeof(head));
 	view_notes(&top->view, notes, sizeof(notes));
-	mvaddnstr(0, 0, head, COLS);
-	mvprintw(1, 0, "%.*s", COLS, *top->trouble ? top->trouble : *notes ? notes : "");
-	if (!*top->trouble && !*notes)
-		mvprintw(1, 0, "%severy %g s, %s, in %s", top->paused ? "PAUSED, " : "",
-			 top->interval, span_names[top->shown_span], units[top->opt.unit]);
+	draw_text(0, head, strlen(head));
+	if (*top->trouble)
+		snprintf(notes, sizeof(notes), "%s", top->trouble);
+	else if (!*notes)
+		snprintf(notes, sizeof(notes), "%severy %g s, %s, in %s",
+			 top->paused ? "PAUSED, " : "", top->interval,
+			 span_names[top->shown_span], units[top->opt.unit]);
+	draw_text(1, notes, strlen(notes));
 	if (top->page == PAGE_HELP)
-		draw_text(help);
+		draw_page(help);
 	else if (top->page == PAGE_HIST)
 		draw_hist(top);
 	else
 		draw_lines(top);
-	mvaddnstr(LINES - 1, 0,
-		  "q quit  ? help  v VMs  Enter histogram  < > sort  p pause  t span  u unit", COLS);
+	draw_text(LINES - 1, keys, sizeof(keys) - 1);
 	refresh();
 }
 
