@@ -57,6 +57,22 @@ is 'diff: the wrong way round' "$status:$out:$err" "1::exitdump: $T/tree1: count
 tree "$T/svm" 2 2 -v vendor=svm
 exitdump diff "$T/tree1" "$T/svm"
 like 'diff: of two vendors' "$status:$out:$err" '^1::.*one is of vmx, the other of svm$'
+for pair in "$kvm/1000-11/exit_cycles vm:$kvm/exit_cycles host" \
+	"$kvm/1000-11/vcpu0/exit_cycles vcpu:$kvm/1000-11/exit_cycles vm"; do
+	read -r a of b or <<<"${pair/:/ }"
+	exitdump diff "$T/tree1/$a" "$T/tree2/$b"
+	is "diff: of a $of and a $or" "$status:$out:$err" \
+		"1::exitdump: $T/tree1/$a, $T/tree2/$b: one is of $of, the other of $or"
+done
+sed 1s/tsc_khz=2000000/tsc_khz=3000000/ "$T/tree2/$kvm/exit_cycles" >"$T/faster"
+for unit in cycles us; do
+	exitdump diff "$T/tree1/$kvm/exit_cycles" "$T/faster" -u "$unit"
+	is "diff: of TSCs of two frequencies, in $unit" "$status:$out:$err" \
+		"1::exitdump: $T/tree1/$kvm/exit_cycles, $T/faster: one is of a TSC of 2000000 kHz, the other of 3000000 kHz"
+done
+sed $'1s/\t.*//' "$T/tree1/$kvm/exit_cycles" >"$T/tells-nothing"
+exitdump diff "$T/tells-nothing" "$T/tree2/$kvm/exit_cycles" --raw -r 9 -o exits
+is 'diff: where one does not tell' "$status:$out" 0:40
 exitdump diff "$T/tree1"
 is 'diff: one capture' "$status" 1
 

@@ -192,6 +192,25 @@ static int take_capture(struct sample *sample, const struct pick *pick, const ch
 	return sample_take(sample, &capture);
 }
 
+/* 0 where both are of one kind, as far as both tell; or the failure is told. */
+static int comparable(char **paths, const struct account *a, const struct account *b)
+{
+	const struct { const char *a, *b; } words[] = {
+		{ a->vendor, b->vendor }, { a->scope, b->scope },
+	};
+	uint64_t x = a->key[K_TSC_KHZ], y = b->key[K_TSC_KHZ];
+
+	for (int i = 0; i < 2; i++) {
+		if (*words[i].a && *words[i].b && strcmp(words[i].a, words[i].b))
+			return fail("%s, %s: one is of %s, the other of %s", paths[0],
+				    paths[1], words[i].a, words[i].b);
+	}
+	if (x && y && x != y)
+		return fail("%s, %s: one is of a TSC of %lu kHz, the other of %lu kHz",
+			    paths[0], paths[1], x, y);
+	return 0;
+}
+
 /* cmd_diff() - A B */
 int cmd_diff(struct options *opt, int argc, char **argv)
 {
@@ -212,9 +231,8 @@ int cmd_diff(struct options *opt, int argc, char **argv)
 	}
 	sample_between(&between, &b, &a);
 	between.seconds = 0;	/* the files do not tell */
-	if (a.nparts && b.nparts && strcmp(a.parts[0].account.vendor, b.parts[0].account.vendor))
-		ret = fail("%s, %s: one is of %s, the other of %s", argv[0], argv[1],
-			   a.parts[0].account.vendor, b.parts[0].account.vendor);
+	if (a.nparts && b.nparts)
+		ret = comparable(argv, &a.parts[0].account, &b.parts[0].account);
 	for (size_t i = 0; !ret && i < between.nparts; i++) {
 		if (between.parts[i].cleared)
 			ret = fail("%s: counters lower than in %s (the earlier first? cleared in between?)",
