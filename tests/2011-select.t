@@ -105,6 +105,12 @@ is 'no such VM' "$status:$err" \
 raw --vm 1001 --vcpu 17
 is 'no such vCPU' "$status:$err" \
 	'1:exitdump: no vCPU 17 in VM 1001 (exitdump list names them)'
+for args in '' --all-vcpus -a --json --openmetrics '1 1' 'hist' 'run -- echo ran'; do
+	# shellcheck disable=SC2086 # words
+	exitdump -S "$T/tree" --vcpu 17 $args
+	is "no such vCPU in any VM, exitdump $args" "$status:$out:$err" \
+		'1::exitdump: no vCPU 17 in any VM (exitdump list names them)'
+done
 for bad in '' x 1- -1 1,,2 3-1 '1,'; do
 	raw --vcpu "$bad"
 	like "--vcpu '$bad' is refused" "$status:$err" '^1:exitdump: --vcpu: .*not a list'

@@ -108,6 +108,15 @@ between tree1 --vm vm2
 is 'the one VM that was asked for ended' "$status:$err" \
 	'1:exitdump: no VM vm2 (exitdump list names those there are)'
 
+tree "$T/empty" 0 0
+show tree1
+between empty --vcpu 0-1 --raw -o exits
+is 'all vCPUs that were asked for ended with their VMs' "$status:$out:$err" \
+	'0::exitdump: 4 ended in this interval, its last figures are lost'
+exitdump diff "$T/tree1" "$T/tree2" --vcpu 7
+is 'diff: of a vCPU that neither has' "$status:$out:$err" \
+	"1::exitdump: $T/tree1, $T/tree2: no vCPU 7 in any VM"
+
 # Counters of 64 bits wrap; exits go on from 2^64 - 5 to 12.
 one() { # EXITS MAX
 	lines '#~exit_cycles~1 vendor=vmx' 'reason name exits max' "10 CPUID $1 $2" \

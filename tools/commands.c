@@ -59,7 +59,7 @@ static int no_metrics(const struct options *opt)
 static int snapshot(const struct options *opt)
 {
 	struct sample sample;
-	int ret = sample_take(&sample, &opt->pick);
+	int ret = sample_first(&sample, &opt->pick);
 
 	if (ret)
 		return ret;
@@ -73,7 +73,7 @@ static int watch(const struct options *opt, double interval, uint64_t count)
 {
 	struct sample before, after, between;
 	struct timespec next;
-	int ret = sample_take(&before, &opt->pick);
+	int ret = sample_first(&before, &opt->pick);
 
 	if (ret)
 		return ret;
@@ -160,7 +160,7 @@ int cmd_hist(struct options *opt, int argc, char **argv)
 	if (opt->format != FORMAT_TABLE && opt->format != FORMAT_JSON)
 		return fail("hist: bars or --json (--openmetrics has --buckets)");
 	opt->pick.hist = true;
-	ret = sample_take(&sample, &opt->pick);
+	ret = sample_first(&sample, &opt->pick);
 	if (ret)
 		return ret;
 	sample_merge(&sample);
@@ -231,6 +231,8 @@ int cmd_diff(struct options *opt, int argc, char **argv)
 	}
 	sample_between(&between, &b, &a);
 	between.seconds = 0;	/* the files do not tell */
+	if (!a.nparts && !b.nparts && opt->pick.vcpu)
+		ret = fail("%s, %s: no vCPU %s in any VM", argv[0], argv[1], opt->pick.vcpu);
 	if (a.nparts && b.nparts)
 		ret = comparable(argv, &a.parts[0].account, &b.parts[0].account);
 	for (size_t i = 0; !ret && i < between.nparts; i++) {
@@ -281,7 +283,7 @@ int cmd_run(struct options *opt, int argc, char **argv)
 
 	if (!argc)
 		return fail("run: takes a command");
-	ret = no_metrics(opt) ?: sample_take(&before, &opt->pick);
+	ret = no_metrics(opt) ?: sample_first(&before, &opt->pick);
 	if (ret)
 		return ret;
 	status = run_command(argv);

@@ -216,6 +216,20 @@ int sample_take(struct sample *s, const struct pick *pick)
 	return ret;
 }
 
+/*
+ * sample_first() - sample_take() of what is there: a vCPU that nobody has is a
+ * failure. Later it may go away, as may its VM.
+ */
+int sample_first(struct sample *s, const struct pick *pick)
+{
+	int ret = sample_take(s, pick);
+
+	if (ret || !pick->vcpu || s->nparts)
+		return ret;
+	sample_free(s);
+	return fail("no vCPU %s in any VM (exitdump list names them)", pick->vcpu);
+}
+
 /* From *at on, then from the start: both samples have mostly the same order. */
 static const struct part *find_part(const struct sample *s, size_t *at,
 				    const struct part *like)

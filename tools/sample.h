@@ -46,6 +46,7 @@ struct sample {
 
 bool pick_vcpus_valid(const char *vcpus);
 int sample_take(struct sample *s, const struct pick *pick);
+int sample_first(struct sample *s, const struct pick *pick);
 void sample_between(struct sample *s, const struct sample *after,
 		    const struct sample *before);
 void sample_count(const struct sample *s, struct account *sum);

@@ -452,7 +452,7 @@ int cmd_top(struct options *opt, int argc, char **argv)
 	if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO))
 		return fail("top: needs a terminal (exitdump INTERVAL needs none)");
 	top.opt.pick.hist |= opt->pick.split == SPLIT_NONE;
-	if (sample_take(&top.last, &top.opt.pick))
+	if (sample_first(&top.last, &top.opt.pick))
 		return -1;
 	if (opt->unit > UNIT_CYCLES)	/* refuse now what cannot be had */
 		if (view_make(&top.view, &top.last, &top.opt))
