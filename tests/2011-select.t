@@ -46,6 +46,27 @@ raw -a -o vmname,name,exits -r 'REASON_[89]' -s exits -n 3
 is '--all-vms with the column name: a line per VM and reason' "$out" \
 	"$(lines 'vm0 REASON_9 40' 'vm1 REASON_9 40' 'vm2 REASON_9 40')"
 
+raw -a --vcpu 0-2 -o vm,vmname,vcpu,exits
+is '--all-vms --vcpu: a line per VM as well' "$out" \
+	"$(lines '1000-11 vm0 - 165' '1001-11 vm1 - 165' '1002-11 vm2 - 165')"
+exitdump -S "$T/tree" -a --vcpu 3 -o vm,exits
+is '--all-vms of one vCPU each, and their sum' "$out" \
+'3 VMs, 3 vCPUs, vmx; ran 66.7% of its time
+VM      EXITS
+1000-11    55
+1001-11    55
+1002-11    55
+TOTAL     165'
+raw -a --vcpu 0-2 -o vmname,name,exits -r 'REASON_[89]' -n 2
+is '--all-vms --vcpu: a line per VM and reason' "$out" \
+	"$(lines 'vm0 REASON_9 30' 'vm1 REASON_9 30')"
+for args in '--vcpu 0-1' --all-vcpus; do
+	# shellcheck disable=SC2086 # words
+	raw list $args
+	is "list $args: refused" "$status:$out:$err" \
+		'1::exitdump: list: of VMs, with all their vCPUs: not with --vcpu or --all-vcpus'
+done
+
 exitdump -S "$T/tree" list
 is 'list' "$out" \
 'VM      VMNAME VCPUS EXITS  KEPT

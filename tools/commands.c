@@ -139,6 +139,8 @@ int cmd_list(struct options *opt, int argc, char **argv)
 		return fail("%s: list takes options only", argv[0]);
 	if (opt->pick.input || opt->pick.guest || opt->format == FORMAT_METRICS)
 		return fail("list: not with --input, --guest or --openmetrics");
+	if (opt->pick.vcpu || opt->pick.split == SPLIT_VCPUS)
+		return fail("list: of VMs, with all their vCPUs: not with --vcpu or --all-vcpus");
 	opt->list = true;
 	opt->pick.split = SPLIT_VMS;
 	opt->pick.vcpu_lists = true;
@@ -163,7 +165,7 @@ int cmd_hist(struct options *opt, int argc, char **argv)
 	ret = sample_first(&sample, &opt->pick);
 	if (ret)
 		return ret;
-	sample_merge(&sample);
+	sample_merge(&sample, SPLIT_NONE);
 	if (!sample.nparts || !sample.parts[0].account.has_hist)
 		ret = fail("no histogram there (an exit_cycles_hist beside exit_cycles)");
 	for (size_t i = 0; !ret && opt->reasons; i++) {

@@ -297,30 +297,48 @@ void sample_count(const struct sample *s, struct account *sum)
 	sum->keys |= 1u << K_VCPUS;
 }
 
-/* sample_merge() - make one part of all: their sum. */
-void sample_merge(struct sample *s)
+/* Make one part of n: their sum. */
+static struct part merge(struct part *parts, size_t n)
 {
+	const struct sample of = { .parts = parts, .nparts = n };
 	struct part all = { .vcpu = -1 };
 	bool one_vm = true;
 
-	if (s->nparts < 2)
-		return;
-	for (size_t i = 0; i < s->nparts; i++) {
-		account_add(&all.account, &s->parts[i].account);
-		all.cleared |= s->parts[i].cleared;
-		one_vm &= !strcmp(s->parts[i].vm, s->parts[0].vm);
+	for (size_t i = 0; i < n; i++) {
+		account_add(&all.account, &parts[i].account);
+		all.cleared |= parts[i].cleared;
+		one_vm &= !strcmp(parts[i].vm, parts[0].vm);
 	}
-	sample_count(s, &all.account);
+	sample_count(&of, &all.account);
 	if (one_vm) {
-		strcpy(all.vm, s->parts[0].vm);
-		strcpy(all.vmname, s->parts[0].vmname);
+		strcpy(all.vm, parts[0].vm);
+		strcpy(all.vmname, parts[0].vmname);
 	}
-	for (size_t i = 0; i < s->nparts; i++) {
-		account_free(&s->parts[i].account);
-		free(s->parts[i].vcpus);
+	for (size_t i = 0; i < n; i++) {
+		account_free(&parts[i].account);
+		free(parts[i].picked.hist);
+		free(parts[i].vcpus);
 	}
-	s->parts[0] = all;
-	s->nparts = 1;
+	return all;
+}
+
+/* sample_merge() - what is asked for as one account, or as one a VM, becomes one. */
+void sample_merge(struct sample *s, enum split split)
+{
+	size_t left = 0, n;
+
+	if (split == SPLIT_VCPUS || (split == SPLIT_NONE && s->nparts < 2))
+		return;
+	for (size_t i = 0; i < s->nparts; i += n) {
+		for (n = 1; i + n < s->nparts; n++) {
+			if (split == SPLIT_VMS &&
+			    strcmp(s->parts[i + n].vm, s->parts[i].vm))
+				break;
+		}
+		s->parts[left++] = n > 1 || s->parts[i].vcpu >= 0 ?
+			merge(&s->parts[i], n) : s->parts[i];
+	}
+	s->nparts = left;
 }
 
 /* sample_free() - give back all of it; it is empty after it. */

@@ -50,7 +50,7 @@ int sample_first(struct sample *s, const struct pick *pick);
 void sample_between(struct sample *s, const struct sample *after,
 		    const struct sample *before);
 void sample_count(const struct sample *s, struct account *sum);
-void sample_merge(struct sample *s);
+void sample_merge(struct sample *s, enum split split);
 void sample_free(struct sample *s);
 
 #endif

@@ -166,8 +166,7 @@ static int compare_lines(const void *a, const void *b, void *arg)
 }
 
 /*
- * view_make() - the lines of a sample, whose parts it sums up on the way: what
- * is asked for as one account becomes one. The sample must outlive the view.
+ * view_make() - the lines of a sample, whose parts it merges on the way. The sample must outlive the view.
  * -1 and the failure told where a unit of time cannot be had.
  */
 int view_make(struct view *view, struct sample *sample, const struct options *opt)
@@ -178,8 +177,7 @@ int view_make(struct view *view, struct sample *sample, const struct options *op
 	*view = (struct view){ .opt = opt, .sample = sample };
 	view->all.vcpu = -1;
 	view->all.picked = (struct row){ .reason = REASON_SUM, .name = "TOTAL" };
-	if (opt->pick.split == SPLIT_NONE)
-		sample_merge(sample);
+	sample_merge(sample, opt->pick.split);
 	for (size_t i = 0; i < sample->nparts; i++) {
 		sum_picked(&sample->parts[i], opt->reasons);
 		add_all(&view->all, &sample->parts[i]);
