@@ -26,7 +26,20 @@ is '--reason NAME, whatever its case' "$(total -r reason_9)" 120
 is '--reason NUMBER' "$(total -r 9)" 120
 is '--reason NUMBER in base 16' "$(total -r 0x9)" 120
 is '--reason PATTERN and list' "$(total -r 'REASON_[01],9')" 156
-is '--reason of none' "$(total -r NONE)" 0
+is '--reason NUMBER begins with no octal 0' "$(total -r 08,001)" 132
+for none in NONE 0x99 0x '9 ' 010,NONE; do
+	raw -r "$none"
+	is "--reason '$none' of none: nothing, and it is said" "$status:$out:$err" \
+		"0::exitdump: $none: no such exit so far"
+done
+for bad in '' ',' '9,' ',9' '1,,9'; do
+	raw -r "$bad"
+	is "--reason '$bad': refused" "$status:$out:$err" \
+		"1::exitdump: --reason: '$bad': not a list of names, numbers and patterns"
+	exitdump -S "$T/tree" hist "$bad"
+	is "hist '$bad': refused" "$status:$out:$err" \
+		"1::exitdump: hist: '$bad': not a list of names, numbers and patterns"
+done
 
 exitdump -S "$T/tree" --all-vms
 is '--all-vms: a line per VM, and their sum' "$out" \

@@ -64,6 +64,8 @@ static int snapshot(const struct options *opt)
 	if (ret)
 		return ret;
 	ret = print_sample(opt, &sample, true, print_table);
+	if (!ret && opt->reasons && !reason_there(opt->reasons, &sample))
+		warnx("%s: no such exit so far", opt->reasons);
 	sample_free(&sample);
 	return ret;
 }
@@ -155,6 +157,8 @@ int cmd_hist(struct options *opt, int argc, char **argv)
 
 	if (argc > 1)
 		return fail("%s: hist takes one reason (a list is one: CPUID,HLT)", argv[1]);
+	if (argc && !reasons_valid(argv[0]))
+		return fail("hist: '%s': not a list of names, numbers and patterns", argv[0]);
 	if (argc)
 		opt->reasons = argv[0];
 	if (opt->pick.split != SPLIT_NONE)
@@ -168,12 +172,8 @@ int cmd_hist(struct options *opt, int argc, char **argv)
 	sample_merge(&sample, SPLIT_NONE);
 	if (!sample.nparts || !sample.parts[0].account.has_hist)
 		ret = fail("no histogram there (an exit_cycles_hist beside exit_cycles)");
-	for (size_t i = 0; !ret && opt->reasons; i++) {
-		if (i == sample.parts[0].account.nrows)
-			ret = fail("%s: no such exit so far", opt->reasons);
-		else if (reason_picked(opt->reasons, &sample.parts[0].account.rows[i]))
-			break;
-	}
+	if (!ret && opt->reasons && !reason_there(opt->reasons, &sample))
+		ret = fail("%s: no such exit so far", opt->reasons);
 	if (!ret)
 		ret = print_sample(opt, &sample, true, print_hist);
 	sample_free(&sample);

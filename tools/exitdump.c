@@ -188,6 +188,8 @@ static void parse_option(struct options *opt, int c, char *arg)
 		parse_columns(opt, arg);
 		break;
 	case 'r':
+		if (!reasons_valid(arg))
+			errx(1, "--reason: '%s': not a list of names, numbers and patterns", arg);
 		opt->reasons = arg;
 		break;
 	case 's':

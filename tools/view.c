@@ -6,20 +6,41 @@
 #include "fail.h"
 #include "view.h"
 
+/* reasons_valid() - whether it is a list, with something in each of its places. */
+bool reasons_valid(const char *reasons)
+{
+	return *reasons && *reasons != ',' && !strstr(reasons, ",,") &&
+		reasons[strlen(reasons) - 1] != ',';
+}
+
 /* reason_picked() - whether a list of names, numbers and patterns has the row. */
 bool reason_picked(const char *reasons, const struct row *row)
 {
 	char word[128], *end;
 	long long number;
 	size_t len;
+	bool hex;
 
 	for (; reasons; reasons = reasons[len] ? reasons + len + 1 : NULL) {
 		len = strcspn(reasons, ",");
 		snprintf(word, sizeof(word), "%.*s", (int)len, reasons);
-		number = strtoll(word, &end, 0);
+		hex = !strncasecmp(word, "0x", 2);
+		number = strtoll(word, &end, hex ? 16 : 10);
 		if (*word && !*end ? number == row->reason :
 		    !fnmatch(word, row->name, FNM_CASEFOLD))
 			return true;
+	}
+	return false;
+}
+
+/* reason_there() - whether any of the list has happened, so that it has a row. */
+bool reason_there(const char *reasons, const struct sample *s)
+{
+	for (size_t i = 0; i < s->nparts; i++) {
+		for (size_t r = 0; r < s->parts[i].account.nrows; r++) {
+			if (reason_picked(reasons, &s->parts[i].account.rows[r]))
+				return true;
+		}
 	}
 	return false;
 }

@@ -19,7 +19,9 @@ struct view {
 	struct line total;	/* a line for it */
 };
 
+bool reasons_valid(const char *reasons);
 bool reason_picked(const char *reasons, const struct row *row);
+bool reason_there(const char *reasons, const struct sample *s);
 int view_make(struct view *view, struct sample *sample, const struct options *opt);
 void view_headline(const struct view *view, char *to, size_t size);
 void view_notes(const struct view *view, char *to, size_t size);
