@@ -57,7 +57,7 @@ is '--limit' "$out" $'60000\n9000'
 raw -o name,max -u ns -s max
 is '--unit ns' "$out" "$(lines 'HLT 30000' 'IO_INSTRUCTION 4500' 'CPUID 450')"
 raw -o name,max,p99 -u us -s max
-is '--unit us' "$out" "$(lines 'HLT 30.000 32.767' 'IO_INSTRUCTION 4.500 8.191' \
+is '--unit us' "$out" "$(lines 'HLT 30.000 32.768' 'IO_INSTRUCTION 4.500 8.192' \
 	'CPUID 0.450 0.032')"
 raw -o p99 -r CPUID -u ns
 is 'a bound is rounded up: 63 cycles are at most 32 ns' "$out" 32
@@ -69,13 +69,34 @@ exitdump -i "$T/vm" -o name,max,p99,share -u auto
 is 'a table with units that fit, and bounds marked' "$out" \
 '1 VM, 2 vCPUs, vmx; ran 5.0% of its time
 NAME              MAX      P99  SHARE
-IO_INSTRUCTION 4.50us <=8.19us  84.0%
+IO_INSTRUCTION 4.50us <=8.20us  84.0%
 CPUID           450ns <=31.5ns  12.0%
 HLT            30.0us <=32.8us   4.0%
 TOTAL          30.0us <=16.4us 100.0%'
 exitdump -i "$T/vm" -n 1 -o +p99
 like '-o + adds to the usual ones' "$out" \
 	$'\nNAME +EXITS +CYCLES +AVG +TOTAL +HALT +USER +SHARE +P99\n'
+
+# bounds TITLE UNIT KHZ BUCKET EXPECTED [BUCKET EXPECTED]...: as tables show p50.
+bounds() {
+	local title=$1 khz=$3
+	local -a unit=(-u "$2")
+	[[ $2 ]] || unit=()
+	shift 3
+	while (($#)); do
+		lines "#~exit_cycles~1 vendor=vmx tsc_khz=$khz" 'reason name exits' '12 HLT 1' \
+			'- TOTAL 1' >"$T/one"
+		lines '#~exit_cycles~1 vendor=vmx' "reason name $(echo {0..31})" \
+			"$(hist 12 HLT "$1" 1)" "$(hist - TOTAL "$1" 1)" >"$T/one_hist"
+		exitdump -i "$T/one" "${unit[@]}" -o p50
+		is "$title: bucket $1" "$(sed -n '2{s/ //g;p}' "$T/.out")" "$2"
+		shift 2
+	done
+}
+bounds 'a bound cut to four digits is rounded up' '' 2000000 20 '<=1.049M' 21 '<=2.098M' 23 '<=8.389M' 30 '<=1.074G'
+bounds 'in us' us 1000001 21 '<=2097.149' 4 '<=0.015'
+bounds 'in units that fit' auto 1000000 12 '<=4.10us' 10 '<=1.03us' 5 '<=31.0ns' 21 '<=2.10ms' 0 '<=0ns'
+bounds 'at the edge of a unit' auto 1024000 10 '<=1.00us'
 
 lines '#~exit_cycles~1 vendor=vmx tsc=unstable' 'reason name exits' '- TOTAL 0' >"$T/early"
 exitdump -i "$T/early" -o name,total,p99

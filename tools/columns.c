@@ -202,36 +202,60 @@ int cell_compare(const struct cell *a, const struct cell *b)
 	return a->d < b->d ? 1 : a->d > b->d ? -1 : 0;
 }
 
-/* At most six characters: 999999 as it is, then 1.000M to 9999E. */
-static void format_short(char *to, size_t size, uint64_t n)
+/* n / by, rounded to the nearest or up. */
+static unsigned __int128 divide(unsigned __int128 n, uint64_t by, bool up)
 {
-	static const char suffixes[] = "kMGTPE";
-	double d = n / 1e3;
-	int i = 0;
-
-	if (n < 1000000) {
-		snprintf(to, size, "%lu", n);
-		return;
-	}
-	/* 999.95 and more would print as 1000.0 */
-	for (; d >= 999.95 && suffixes[i + 1]; i++)
-		d /= 1e3;
-	snprintf(to, size, "%.*f%c", d < 9.9995 ? 3 : d < 99.995 ? 2 : 1, d, suffixes[i]);
+	return (n + (up ? by - 1 : by / 2)) / by;
 }
 
-/* At most six characters: 0.34ns to 99999s, then days. */
-static void format_auto(char *to, size_t size, double ns)
+/* n with so many of its digits behind the point. */
+static void format_digits(char *to, size_t size, uint64_t n, int behind,
+			  const char *unit)
+{
+	uint64_t one = 1;
+
+	for (int i = 0; i < behind; i++)
+		one *= 10;
+	if (behind)
+		snprintf(to, size, "%lu.%0*lu%s", n / one, behind, n % one, unit);
+	else
+		snprintf(to, size, "%lu%s", n, unit);
+}
+
+/* At most six characters: 999999 as it is, then 1.000M to 18.45E. */
+static void format_short(char *to, size_t size, uint64_t n, bool up)
+{
+	static const char *const suffixes[] = { "", "k", "M", "G", "T", "P", "E" };
+	uint64_t step = 1;
+	int cut = 0;		/* digits */
+
+	if (n >= 1000000) {
+		for (; divide(n, step, up) > 9999; step *= 10)
+			cut++;
+	}
+	format_digits(to, size, divide(n, step, up), cut ? 3 - cut % 3 : 0,
+		      suffixes[cut ? cut / 3 + 1 : 0]);
+}
+
+/* Hundredths of a ns, at most six characters: 0.34ns to 99999s, then days. */
+static void format_auto(char *to, size_t size, unsigned __int128 n, bool up)
 {
 	static const char *const units[] = { "ns", "us", "ms", "s" };
-	int i = 0;
+	const char *unit = units[0];
+	uint64_t one = 100, part = 100;
+	int behind = 2;
 
-	for (; ns >= 999.5 && i < 3; i++)
-		ns /= 1e3;
-	if (ns >= 99999.5)
-		snprintf(to, size, "%.*fd", ns < 86e6 ? 1 : 0, ns / 86400);
-	else
-		snprintf(to, size, "%.*f%s", !ns || ns >= 99.95 ? 0 : ns < 9.995 ? 2 : 1,
-			 ns, units[i]);
+	for (int i = 1; i < 4 && divide(n, one, up) > 999; i++) {
+		unit = units[i];
+		one *= 1000;
+	}
+	if (divide(n, one, up) > 99999) {
+		unit = "d";
+		one *= 86400;
+	}
+	for (; behind && (!n || divide(n * part, one, up) > 999); behind--)
+		part /= 10;
+	format_digits(to, size, divide(n * part, one, up), behind, unit);
 }
 
 /* A length of time in a unit of time; a bound is rounded up, so that it stays one. */
@@ -239,19 +263,20 @@ static void format_time(char *to, size_t size, const struct cell *cell,
 			enum unit unit, uint64_t tsc_khz)
 {
 	unsigned __int128 ms_khz = (unsigned __int128)cell->n * 1000000;
-	unsigned __int128 rounded = (ms_khz + (cell->kind == CELL_BOUND ?
-		tsc_khz - 1 : tsc_khz / 2)) / tsc_khz;
-	double ns = cell->kind == CELL_AVERAGE ? cell->d * 1e6 / tsc_khz :
-		(double)ms_khz / tsc_khz;
+	bool average = cell->kind == CELL_AVERAGE, up = cell->kind == CELL_BOUND;
+	unsigned __int128 rounded = divide(ms_khz, tsc_khz, up);
+	double ns = cell->d * 1e6 / tsc_khz;
+	int behind = unit == UNIT_US ? 3 : 0;
 
 	if (unit == UNIT_AUTO)
-		format_auto(to, size, ns);
-	else if (unit == UNIT_US || cell->kind == CELL_AVERAGE)
-		snprintf(to, size, "%.3f", unit == UNIT_US ? ns / 1e3 : ns);
+		format_auto(to, size, average ? (unsigned __int128)(ns * 100 + 0.5) :
+			    divide(ms_khz * 100, tsc_khz, up), up);
+	else if (average)
+		snprintf(to, size, "%.3f", behind ? ns / 1e3 : ns);
 	else if (rounded <= UINT64_MAX)
-		snprintf(to, size, "%lu", (uint64_t)rounded);
+		format_digits(to, size, rounded, behind, "");
 	else		/* of a TSC slower than any */
-		snprintf(to, size, "%.0f", (double)rounded);
+		snprintf(to, size, "%.*f", behind, (double)rounded / (behind ? 1e3 : 1));
 }
 
 static void format_cycles(char *to, size_t size, const struct cell *cell,
@@ -262,7 +287,8 @@ static void format_cycles(char *to, size_t size, const struct cell *cell,
 	if (unit > UNIT_CYCLES)
 		format_time(to, size, cell, unit, tsc_khz);
 	else if (unit == UNIT_SHORT && table)
-		format_short(to, size, average ? (uint64_t)(cell->d + 0.5) : cell->n);
+		format_short(to, size, average ? (uint64_t)(cell->d + 0.5) : cell->n,
+			     cell->kind == CELL_BOUND);
 	else if (average)
 		snprintf(to, size, table ? "%.0f" : "%.2f", cell->d);
 	else
@@ -286,7 +312,7 @@ void cell_format(char *to, size_t size, const struct cell *cell,
 		break;
 	case CELL_COUNT:
 		if (table && (unit == UNIT_SHORT || unit == UNIT_AUTO))
-			format_short(to, size, cell->n);
+			format_short(to, size, cell->n, false);
 		else
 			snprintf(to, size, "%lu", cell->n);
 		break;
@@ -304,7 +330,7 @@ void cell_format(char *to, size_t size, const struct cell *cell,
 		break;
 	case CELL_RATE:
 		if (table && cell->d >= 99.95)
-			format_short(to, size, (uint64_t)(cell->d + 0.5));
+			format_short(to, size, (uint64_t)(cell->d + 0.5), false);
 		else
 			snprintf(to, size, table ? "%.1f" : "%.3f", cell->d);
 		break;
