@@ -35,7 +35,8 @@ HOOKS=(/etc/kernel/{postinst,header_postinst,postrm}.d/exit_cycles)
 MODULES="kvm kvm_intel kvm_amd"
 
 modules=''		# where they come from
-changed=() made=()	# files and folders put or removed, and folders made for them
+placed=() removed=()	# files and folders that are new, and that wait aside
+made=() coming=()	# folders made for them, and where new ones are prepared
 before=() touched=''	# what was loaded, and whether that has been changed
 declare -A parameters
 
@@ -53,11 +54,22 @@ aside() {
 	esac
 }
 
+# fresh PLACE: where what is to be there is prepared.
+fresh() {
+	case $1 in
+	/lib/modules/*) echo "$(aside "$1").new" ;;
+	*) echo "$1.new" ;;
+	esac
+}
+
 # recover: what a power cut left.
 recover() {
-	local place
-	for place in "$LIB" "${HOOKS[@]}" /lib/modules/*/updates/exit_cycles; do
-		rm -rf "$(aside "$place").new"
+	local place version places=("$LIB" "${HOOKS[@]}")
+	for version in /lib/modules/*/; do
+		places+=("$(installed "$(basename "$version")")")
+	done
+	for place in "${places[@]}"; do
+		rm -rf "$(fresh "$place")"
 		if [[ -e $place ]]; then
 			rm -rf "$(aside "$place")"
 		elif [[ -e $(aside "$place") ]]; then
@@ -66,56 +78,66 @@ recover() {
 	done
 }
 
+# What is about to be done is noted before, so that no signal comes between.
 make_folder() {
 	[[ ! -d $1 ]] || return 0
 	[[ -d ${1%/*} || ! ${1%/*} ]] || make_folder "${1%/*}"
-	mkdir "$1"
 	made+=("$1")
+	mkdir "$1"
 }
 
 remove() {
 	[[ -e $1 ]] || return 0
-	changed+=("$1")
-	mv "$1" "$(aside "$1")"
+	removed+=("$1")
+	mv -T "$1" "$(aside "$1")"
 }
 
-# put NEW PLACE
+# prepare PLACE: sets new, of which nothing is there yet.
+prepare() {
+	new=$(fresh "$1")
+	coming+=("$new")
+	rm -rf "$new"
+}
+
+# put PLACE: what was prepared for it.
 put() {
-	make_folder "${2%/*}"
-	remove "$2"
-	changed+=("$2")
-	mv "$1" "$2"
+	make_folder "${1%/*}"
+	remove "$1"
+	placed+=("$1")
+	mv -T "$(fresh "$1")" "$1"
 }
 
 # index: modprobe's, of the kernels whose modules were changed.
 index() {
 	local place version
-	for place in "${changed[@]}"; do
+	for place in "${removed[@]}" "${placed[@]}"; do
 		version=${place#/lib/modules/}
 		version=${version%%/*}
 		[[ $place != /lib/modules/* || ! -d /lib/modules/$version ]] || depmod "$version"
 	done
 }
 
+# Only what we have put goes, and what is not aside was not touched.
 undo_files() {
-	local i
-	for ((i = ${#changed[@]} - 1; i >= 0; i--)); do
-		[[ -e $(aside "${changed[i]}") ]] || { rm -rf "${changed[i]}"; continue; }
-		rm -rf "${changed[i]}"
-		mv "$(aside "${changed[i]}")" "${changed[i]}"
+	local i place
+	rm -rf "${coming[@]}" "${placed[@]}"
+	for place in "${removed[@]}"; do
+		[[ ! -e $(aside "$place") ]] || mv -T "$(aside "$place")" "$place"
 	done
 	for ((i = ${#made[@]} - 1; i >= 0; i--)); do
-		rmdir --ignore-fail-on-non-empty "${made[i]}"
+		rmdir "${made[i]}" 2>/dev/null
 	done
 	index
 }
 
-keep_files() {
+# keep: all is as it should be, and a signal comes too late.
+keep() {
 	local place
-	for place in "${changed[@]}"; do
+	trap '' INT TERM HUP
+	for place in "${removed[@]}"; do
 		rm -rf "$(aside "$place")"
 	done
-	changed=() made=()
+	placed=() removed=() made=() coming=() touched=''
 }
 
 # --- modules ---
@@ -300,7 +322,7 @@ finish() {
 	local status=$?
 	trap '' INT TERM HUP
 	set +e
-	if [[ $touched || ${changed[*]} || ${made[*]} ]]; then
+	if [[ $touched || ${placed[*]} || ${removed[*]} || ${made[*]} || ${coming[*]} ]]; then
 		((status)) || status=1
 		undo_files
 		if [[ $touched ]] && ! { unload && load_indexed; }; then
@@ -323,42 +345,38 @@ begin() {
 	trap 'exit 143' TERM
 }
 
-done_all() {
-	keep_files
-	touched=''
-}
-
 # put_modules VERSION
 put_modules() {
 	local place new
 	place=$(installed "$1")
-	new=$(aside "$place").new
-	rm -rf "$new"
+	prepare "$place"
 	mkdir "$new"
 	cp "$modules"/*.ko "$modules/kernel" "$new/"
-	put "$new" "$place"
+	put "$place"
 	index
 	[[ $(modinfo -k "$1" -n kvm) == "$place/kvm.ko" ]] ||
 		die "modprobe would not take $place/kvm.ko but $(modinfo -k "$1" -n kvm) (look into /etc/depmod.d)"
 }
 
 put_hooks() {
-	local hook verb
-	rm -rf "$LIB.new"
-	mkdir -p "$LIB.new/scripts"
-	cp "$TOP"/scripts/{common,host-modules,install}.sh "$LIB.new/scripts/"
-	cp -R "$TOP/patches" "$LIB.new/"
-	put "$LIB.new" "$LIB"
+	local hook verb new
+	make_folder "${LIB%/*}"
+	prepare "$LIB"
+	mkdir -p "$new/scripts"
+	cp "$TOP"/scripts/{common,host-modules,install}.sh "$new/scripts/"
+	cp -R "$TOP/patches" "$new/"
+	put "$LIB"
 	for hook in "${HOOKS[@]}"; do
 		verb=follow
 		[[ $hook != */postrm.d/* ]] || verb=leave
 		make_folder "${hook%/*}"
+		prepare "$hook"
 		# shellcheck disable=SC2016 # the hook expands it
 		printf '%s\n' '#!/bin/sh' \
 			'# Of exit_cycles: its KVM modules for the kernel $1. "make uninstall-kvm" removes this.' \
-			"$LIB/scripts/install.sh $verb \"\$1\" || true" >"$hook.new"
-		chmod 755 "$hook.new"
-		put "$hook.new" "$hook"
+			"$LIB/scripts/install.sh $verb \"\$1\" || true" >"$new"
+		chmod 755 "$new"
+		put "$hook"
 	done
 }
 
@@ -384,7 +402,7 @@ install() {
 	verify
 	put_modules "$(uname -r)"
 	put_hooks
-	done_all
+	keep
 	step "KVM keeps its account now, and after the next boot (cat /sys/kernel/debug/kvm/exit_cycles; make uninstall-kvm undoes it)"
 }
 
@@ -398,7 +416,7 @@ uninstall() {
 	for place in "$LIB" "${HOOKS[@]}" /lib/modules/*/updates/exit_cycles; do
 		remove "$place"
 	done
-	if [[ ! ${changed[*]} ]] && ! ours_loaded; then
+	if [[ ! ${removed[*]} ]] && ! ours_loaded; then
 		step "nothing is installed"
 		return
 	fi
@@ -409,7 +427,7 @@ uninstall() {
 		load_indexed
 		! ours_loaded || die "the modules that modprobe finds keep an account as well: $(modinfo -n kvm) (not installed by this script)"
 	fi
-	done_all
+	keep
 	rm -rf /var/cache/exit_cycles
 	for place in /lib/modules/*/updates "${HOOKS[@]%/*}" /etc/kernel; do
 		[[ ! -d $place ]] || dpkg-query -S "$place" >/dev/null 2>&1 || rmdir --ignore-fail-on-non-empty "$place"
@@ -429,7 +447,7 @@ follow() {
 	elif XDG_CACHE_HOME=/var/cache "$LIB/scripts/host-modules.sh" -k "$version" >"$answer"; then
 		modules=$(<"$answer")
 		put_modules "$version"
-		keep_files
+		keep
 		step "Linux $version will have its account"
 		return
 	else
@@ -437,7 +455,7 @@ follow() {
 	fi
 	remove "$(installed "$version")"
 	index
-	keep_files
+	keep
 	step "Linux $version gets its stock KVM: $why"
 }
 
