@@ -154,6 +154,22 @@ wait "$pid" || :
 is 'intervals: each change once, the heading once' "$(<"$T/csv")" \
 	$'exits,name\n40,REASON_9\n40,REASON_9'
 
+# Stopped for as long as ten intervals, it goes on with one long interval, and
+# not with ten of nothing.
+"$EXITDUMP" -S "$T/root" --json 0.2 6 >"$T/json" &
+pid=$!
+for ((i = 0; i < 600; i++)); do
+	[[ ! -s $T/json ]] || break
+	sleep 0.05
+done
+kill -STOP "$pid"
+sleep 2
+kill -CONT "$pid"
+wait "$pid"
+is 'after a stop: one interval for all of it, no burst' "$(jq -s -c '[length,
+	([.[] | select(.interval > 1.5)] | length), ([.[] | select(.interval < 0.02)] | length) < 3]' \
+	"$T/json")" '[6,1,true]'
+
 exitdump -S "$T/root" 0.01 3
 is 'COUNT intervals, then the end' "$status:$(grep -c '^NAME' "$T/.out")" 0:3
 like 'each with its time and length' "$out" '^[0-9:]{8} \+0\.[0-9]{3} s: host'

@@ -70,23 +70,36 @@ static int snapshot(const struct options *opt)
 	return ret;
 }
 
-/* The differences from one sample to the next; count 0 is without end. */
+static struct timespec later(struct timespec t, double seconds)
+{
+	t.tv_sec += (time_t)seconds;
+	t.tv_nsec += (seconds - (time_t)seconds) * 1e9;
+	if (t.tv_nsec >= 1000000000) {
+		t.tv_nsec -= 1000000000;
+		t.tv_sec++;
+	}
+	return t;
+}
+
+/*
+ * The differences from one sample to the next; count 0 is without end. What was
+ * missed, as by a process that was stopped, is one long interval.
+ */
 static int watch(const struct options *opt, double interval, uint64_t count)
 {
 	struct sample before, after, between;
-	struct timespec next;
+	struct timespec next, now;
 	int ret = sample_first(&before, &opt->pick);
 
 	if (ret)
 		return ret;
 	next = before.clock;
 	for (uint64_t i = 0; !ret && (!count || i < count); i++) {
-		next.tv_sec += (time_t)interval;
-		next.tv_nsec += (interval - (time_t)interval) * 1e9;
-		if (next.tv_nsec >= 1000000000) {
-			next.tv_nsec -= 1000000000;
-			next.tv_sec++;
-		}
+		next = later(next, interval);
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		if (now.tv_sec > next.tv_sec ||
+		    (now.tv_sec == next.tv_sec && now.tv_nsec > next.tv_nsec))
+			next = later(now, interval);
 		while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &next, NULL) == EINTR)
 			;
 		ret = sample_take(&after, &opt->pick);
