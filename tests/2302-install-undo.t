@@ -156,8 +156,8 @@ try no 0 "${uninstall[@]}"
 is 'uninstalled: as before' "$status:$(diff <(echo "$bare") <(files | grep -v " usr/local/lib "))" 0:
 
 every bare kill install "${install[@]}"
-every earlier 'half term' install "${install[@]}"
-every earlier 'no half term kill' follow "${follow[@]}"
+every earlier half install "${install[@]}"
+every earlier 'no term kill' follow "${follow[@]}"
 every earlier 'no term' uninstall "${uninstall[@]}"
 
 done_testing
