@@ -65,14 +65,15 @@ check() {
 		die "the kernel that runs is \"$(uname -v)\", its headers are of $package (boot the installed kernel, or apt-get install linux-headers-$version of its version)"
 	fi
 
+	# Amid an upgrade, when the hook of the headers runs, it may be unpacked only.
 	# shellcheck disable=SC2016 # dpkg-query expands what stands in quotes
 	source=$(dpkg-query -W -f '${db:Status-Status} ${Version}' "linux-source-$series" 2>/dev/null) || true
-	[[ $source == installed\ * && -f /usr/src/linux-source-$series.tar.xz ]] ||
+	[[ ${source% *} == @(installed|unpacked|half-configured|triggers-*) && -f /usr/src/linux-source-$series.tar.xz ]] ||
 		die "linux-source-$series: not installed (apt-get install linux-source-$series=$package)"
-	[[ $source == "installed $package" ]] ||
-		die "linux-source-$series is of ${source#installed }, the kernel $version of $package (apt-get install linux-source-$series=$package, or boot the newer kernel)"
+	[[ ${source#* } == "$package" ]] ||
+		die "linux-source-$series is of ${source#* }, the kernel $version of $package (apt-get install linux-source-$series=$package, or boot the newer kernel)"
 
-	compiler=$(sed -n 's/^CC = .*(CROSS_COMPILE)//p' "$headers/.kernelvariables" 2>/dev/null)
+	compiler=$(sed -n 's/^CC = .*(CROSS_COMPILE)//p' "$headers/.kernelvariables" 2>/dev/null) || true
 	compiler=${compiler:-gcc}
 	for program in "$compiler" make git xz modinfo strip; do
 		type -P "$program" >/dev/null || die "$program: not found (apt-get install $(package_of "$program"))"
