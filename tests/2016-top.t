@@ -71,7 +71,8 @@ sees 'it ends: said, and the last figures stay' $'no VM 1002-11 .*REASON_9 +40 '
 keys v
 sees 'v: the VMs that are left' $'2 VMs, 4 vCPUs.*\n1001-11 vm1 +330 '
 show tree1
-sees 'one that is back, others cleared: said' 'cleared in this interval|3 VMs, 6 vCPUs'
+sees 'one that is back, and what is counted of the others' \
+	$'3 VMs, 6 vCPUs.*1000-11 vm0 +110 .*1001-11 vm1 +110 .*1002-11 vm2 +110 '
 keys v
 sees 'v again: the host' 'host, 3 VMs, 6 vCPUs'
 
@@ -92,15 +93,34 @@ keys t t t
 sees 'paused: what was read stays' $'PAUSED.*all that is counted.*\nTOTAL +330 '
 keys p
 sees 'p: and on' $'every 0.2 s, all that is counted.*\nTOTAL +660 '
-show tree1
-keys t
-sees 'cleared counters: said' 'counters were cleared in this interval|TOTAL +0 '
 keys '?'
 sees '?: the keys' 'PgUp.*since the view began.*automatic'
 keys q
 sees 'any key leaves the help' 'host, 3 VMs.*TOTAL'
 keys q
 sees 'q: ends well, the terminal is as before' 'status 0'
+
+# Cleared counters: the note stands for the interval, and for a view that began
+# before it.
+show tree2
+start 2
+sees 'an interval of nothing' $'the last interval.*TOTAL +0 '
+show tree1
+note='counters were cleared in this interval, so its figures are left out'
+sees 'cleared counters: said' $'\n'"$note"
+sees 'and of the next interval no more' $'the last interval.*TOTAL +0 '
+keys t
+sees 'since the view began: said as well' $'\n'"$note.*TOTAL +0 "
+keys q
+sees 'and q' 'status 0'
+show two
+start -a 2
+sees 'VMs, in an interval of nothing' $'the last interval.*1001-11 vm1 +0\.0 '
+show tree1
+sees 'two cleared, a third one new: said' \
+	$'\nthe counters of 2 were cleared in this interval, so their figures are left out *\n.*1002-11 vm2 +[1-9]'
+keys q
+sees 'and q' 'status 0'
 
 start --vm vm1 -o name,exits,p99 -n 3
 sees 'options hold' $'VM 1001-11.*NAME +EXITS +P99 *\n[^\n]*\n[^\n]*\n[^\n]*\nTOTAL'
@@ -140,6 +160,29 @@ done
 keys h
 sees 'a histogram line that is cut ends in >' $'4095 [^\n]*>\n'
 keys q
+sees 'and q' 'status 0'
+
+# A histogram of 24 buckets, of 1 to 24 exits: on 24 lines there is room for 19.
+kvm=sys/kernel/debug/kvm
+mkdir -p "$T/tail/$kvm"
+lines '#~exit_cycles~1 vendor=vmx' 'reason name exits' '12 HLT 300' '- TOTAL 300' >"$T/tail/$kvm/exit_cycles"
+row=$(echo {1..24} 0 0 0 0 0 0 0 0)
+lines '#~exit_cycles~1 vendor=vmx' "reason name $(echo {0..31})" "12 HLT $row" \
+	"- TOTAL $row" >"$T/tail/$kvm/exit_cycles_hist"
+show tail
+start 3600
+sees 'HLT' HLT
+keys h
+sees 'a histogram longer than the screen: the lowest share a line' \
+	$'HLT: 300 exits.*\n +cycles +to +exits\n +0 -> 31 +21 \|\(6 buckets in one line\) +\|\n +32 -> 63 +7 '
+like 'and the longest are there' "$(screen)" $'4\.194M -> 8\.389M +24 \|\*{38}\|\nq quit'
+tm resize-window -y 40
+sees 'all of them on a taller terminal' $' 0 -> 0 +1 .*\n +1 -> 1 +2 .*4\.194M -> 8\.389M +24 '
+tm resize-window -y 7
+sees 'at least the longest' $'cycles +to +exits\n +0 -> 4\.194M +276 .*in one line.*\n +4\.194M -> 8\.389M +24 '
+keys '?'
+sees 'help that does not fit says so' $'Enter, h [^\n]*\n.*\(more on a taller terminal\)\nq quit'
+keys q q
 sees 'and q' 'status 0'
 
 exitdump -S "$T/root" top </dev/null

@@ -364,14 +364,18 @@ static void draw_lines(struct top *top)
 	draw_line(view, &view->total, widths, cols, 3 + n);
 }
 
-/* Text of several lines, from line 2 on. */
+/* Text of several lines, from line 2 on; where it ends too early, the last says so. */
 static void draw_page(const char *text)
 {
+	static const char more[] = "(more on a taller terminal)";
 	int len;
 
 	for (int y = 2; *text && y < LINES - 1; y++) {
 		len = strcspn(text, "\n");
-		draw_text(y, text, len);
+		if (y == LINES - 2 && text[len] && text[len + 1])
+			draw_text(y, more, sizeof(more) - 1);
+		else
+			draw_text(y, text, len);
 		text += len + !!text[len];
 	}
 }
@@ -382,7 +386,8 @@ static void draw_hist(const struct top *top)
 	size_t size;
 	FILE *to = need(open_memstream(&text, &size));
 
-	print_hist(&top->view, to);
+	/* Two lines of head above the page, two of its own, and the keys. */
+	print_hist_within(&top->view, to, LINES > 6 ? LINES - 5 : 1);
 	fclose(need(to));
 	draw_page(*text ? text : "no such exit in this span");
 	free(text);

@@ -34,5 +34,6 @@ void print_json(const struct view *view, FILE *to);
 bool metrics_have(const struct column *col);
 void print_metrics(const struct view *view, FILE *to);
 void print_hist(const struct view *view, FILE *to);
+void print_hist_within(const struct view *view, FILE *to, int most);
 
 #endif
