@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Promise: KVM's binary statistics (KVM_GET_STATS_FD) have a vCPU's sums, equal to
 # those of exit_cycles, and its histogram; real QEMU shows them by query-stats with
-# no change to QEMU; debugfs has them as it has all statistics, read only.
+# no change to QEMU; debugfs has the sums as it has all statistics, read only.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/labs.sh"
 
