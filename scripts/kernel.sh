@@ -14,7 +14,8 @@
 #   refresh  regenerate patches/KERNEL/ from that branch
 #   module FOLDER OUT  build the module in FOLDER for the patched modules, and put
 #            it into the folder OUT
-#   each     build the modules after each patch alone, warnings are errors
+#   each     build the modules after each patch alone, warnings are errors, and all
+#            of it without debugfs and without KVM_EXIT_CYCLES
 #   applies  apply the series to clean source, regenerate it, compare bytes
 #
 # Needs: linux-source-KERNEL and what scripts/deps.sh installs. Writes only to
@@ -123,6 +124,7 @@ tree_key() {
 configure() {
 	local line
 	settings >"$DIR/config"
+	rm -f "$SRC/.config.whole"
 	(
 		cd "$SRC"
 		quietly "$LOG" make LOCALVERSION= tinyconfig
@@ -177,6 +179,8 @@ apply_series() {
 	local files
 	files=$(series)
 	git_src am -q --abort 2>/dev/null || true
+	# what an interrupted `each` left
+	[[ ! -f $SRC/.config.whole ]] || mv "$SRC/.config.whole" "$SRC/.config"
 	git_src checkout -q -f --detach base
 	[[ -n $files ]] || die "$PATCHES: no patches there"
 	# shellcheck disable=SC2086 # one name a line, and none has a blank
@@ -268,6 +272,16 @@ applies() {
 	diff -r "$PATCHES" "$again"
 }
 
+# without SYMBOL: all of the series, but for what that brings.
+without() {
+	[[ -f $SRC/.config.whole ]] || cp "$SRC/.config" "$SRC/.config.whole"
+	cp "$SRC/.config.whole" "$SRC/.config"
+	"$SRC/scripts/config" --file "$SRC/.config" -d "$1"
+	modules
+	grep -qx "# CONFIG_$1 is not set" "$SRC/.config" || die "$SRC/.config: CONFIG_$1 is still set"
+	echo "without $1: builds"
+}
+
 each() {
 	local commit
 	unpack
@@ -279,10 +293,10 @@ each() {
 		modules
 		echo "builds: $(git_src show -s --format=%s "$commit")"
 	done
-	"$SRC/scripts/config" --file "$SRC/.config" -d KVM_EXIT_CYCLES
-	modules
-	echo "without KVM_EXIT_CYCLES: builds"
-	"$SRC/scripts/config" --file "$SRC/.config" -e KVM_EXIT_CYCLES
+	without DEBUG_FS
+	without KVM_EXIT_CYCLES
+	! nm "$SRC/arch/x86/kvm/kvm.ko" | grep kvm_exit_cycles || die "without KVM_EXIT_CYCLES kvm.ko has some of it"
+	mv "$SRC/.config.whole" "$SRC/.config"
 	modules
 	install_modules patched
 	series_key >"$OUT/patched.key"

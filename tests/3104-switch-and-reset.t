@@ -32,6 +32,7 @@ for scope in vm vcpu host; do
 		accounts $scope-zero
 	X
 	run $scope --vcpus 2 --at '. ./reset' cpuid=10 shell=1 cpuid=7 / cpuid=20
+	account $scope-host2
 done
 
 section refused
@@ -70,6 +71,8 @@ judge_reset() {
 	done
 	is "$lab reset of $scope: the host's CPUID exits are $dropped fewer" \
 		$(($(cell "$scope-host0" $cpuid exits) - $(cell "$scope-host1" $cpuid exits))) "$dropped"
+	is "$lab reset of $scope: the VM leaves the host no more than that, not what it had before" \
+		$(($(cell "$scope-host2" $cpuid exits) - $(cell "$scope-host1" $cpuid exits))) 7
 	is "$lab reset of $scope: what comes later is counted" "$(cell "$scope.vm" $cpuid exits) $(cell "$scope.vm" $io exits)" "$rest"
 	is "$lab reset of $scope: vCPU 1 has" "$(cell "$scope.1" $cpuid exits)" "$one"
 	for section in $scope-host1 $scope.vm $scope.0 $scope.1; do

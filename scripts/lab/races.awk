@@ -7,8 +7,9 @@
 # SYMBOLS is what readelf -sW shows of kvm.ko. A report names the two functions
 # that met, or the one of them that is known. It is the account's when one is of
 # exit_cycles.c, or when all are those that exit_cycles.h has its hooks in. The
-# title of any other is written anew, "lab: data race of the kernel's own: ...",
-# and the log is otherwise passed on as it is.
+# title of any other is written anew, "lab: data race of the kernel's own: ...", and
+# so is what KCSAN says of a stack that it could not make out for its report. The
+# log is otherwise passed on as it is.
 
 BEGIN {
 	split("vcpu_enter_guest vcpu_run vcpu_block kvm_arch_vcpu_ioctl_run kvm_cpuid " \
@@ -41,6 +42,11 @@ FNR == NR {
 	}
 	if (!ours && hooks < n)
 		sub(/BUG: KCSAN: data-race in/, "lab: data race of the kernel's own:")
+}
+
+# WARNING: CPU: 0 PID: 73 at kernel/kcsan/report.c:343
+/WARNING: .* at kernel\/kcsan\// {
+	sub(/WARNING/, "lab: the watcher of races about itself")
 }
 
 { print }

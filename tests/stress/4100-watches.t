@@ -81,7 +81,9 @@ cat >"$T/races" <<'EOF'
 7 BUG: KCSAN: data-race in tick_sched_do_timer / tick_sched_do_timer
 8 BUG: KCSAN: data-race in show_scope+0x12/0x340 [kvm]
 9 BUG: KCSAN: data-race in _find_first_bit+0x37/0x60
+10 WARNING: CPU: 0 PID: 73 at kernel/kcsan/report.c:343 replace_stack_entry.constprop.0+0xdc/0xe0
+11 WARNING: CPU: 0 PID: 73 at arch/x86/kvm/x86.c:343 vcpu_enter_guest+0xdc/0xe0
 EOF
 is "races are the account's, or the kernel's own" \
-	"$(awk -f "$TOP/scripts/lab/races.awk" "$T/symbols" "$T/races" | sed -n 's/ BUG: KCSAN.*//p' | xargs)" "1 2 3 4 8"
+	"$(awk -f "$TOP/scripts/lab/races.awk" "$T/symbols" "$T/races" | sed -n 's/ \(BUG: KCSAN\|WARNING\).*//p' | xargs)" "1 2 3 4 8 11"
 done_testing

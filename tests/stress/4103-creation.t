@@ -51,7 +51,7 @@ judge() {
 		is "$lab late$n: vCPUs" "$(key "late$n.vm" vcpus)" 10
 		tried "vCPUs created late" 9
 	done
-	is "$lab nothing leaks" "$(<"$F/leaks")" ''
+	judge_leaks
 	is "$lab then: exact" "$(counted end end.vm)" "$(known end)"
 	is "$lab then: no vCPU stays" "$(key end-host vcpus)" 0
 }

@@ -64,7 +64,7 @@ judge() {
 	for section in stop.vm stop.0 stop.1 any.vm any.0 any.1; do
 		is "$lab $section: the account agrees with itself" "$(insane "$section")" ''
 	done
-	is "$lab nothing leaks" "$(<"$F/leaks")" ''
+	judge_leaks
 	is "$lab then: exact" "$(counted end end.vm)" "$(known end)"
 	tried "stops of vCPU threads" $((2 * STOPS))
 	tried exits "$(kvm_stat storm-stop exits)"

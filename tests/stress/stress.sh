@@ -36,3 +36,12 @@ tried_files() {
 	tried "resets" "$(sum "$1" resets)"
 	tried "flips of the switch" "$(sum "$1" flips)"
 }
+
+# judge_leaks: of what `leaks` found in the lab.
+judge_leaks() {
+	if [[ $(<"$F/leaks") == unwatched ]]; then
+		skip "$lab nothing leaks" "this kernel does not watch for leaks"
+	else
+		is "$lab nothing leaks" "$(<"$F/leaks")" ''
+	fi
+}
