@@ -50,7 +50,7 @@ install-kvm uninstall-kvm:
 	@scripts/install.sh $(@:-kvm=)
 
 help:
-	@echo 'make           build exitdump (needs cc and libsmartcols)'
+	@echo 'make           build exitdump (needs cc, libsmartcols, ncurses)'
 	@echo 'make demo      patched kernel, VM, both views, in a lab (minutes)'
 	@echo 'make test      all tests, the lab included (most of an hour, cold)'
 	@echo 'make check     the tests that need no lab (under a minute)'
