@@ -168,11 +168,22 @@ stock() {
 	step "Linux $KERNEL${DEBUG:+ $DEBUG}: built"
 }
 
+# modules: kbuild goes by times alone, so see whether it built what .config says.
 modules() {
+	local wanted built
 	# The series has a Kconfig symbol that the stock .config does not know.
 	quietly "$LOG" make LOCALVERSION= -C "$SRC" olddefconfig
 	quietly "$LOG" make LOCALVERSION= -C "$SRC" modules_prepare
 	quietly "$LOG" make LOCALVERSION= -C "$SRC" -j"$(nproc)" M=arch/x86/kvm modules
+	wanted=$(grep -cx CONFIG_KVM_EXIT_CYCLES=y "$SRC/.config" || true)
+	built=$(nm "$SRC/arch/x86/kvm/kvm.ko" | grep -c ' kvm_exit_cycles_init$' || true)
+	((wanted == built)) || die "$SRC/arch/x86/kvm/kvm.ko: not what .config says (remove $DIR to build it anew)"
+}
+
+# whole: what `without` took away is there again, and newer than all that was made.
+whole() {
+	cp "$SRC/.config.whole" "$SRC/.config"
+	rm "$SRC/.config.whole"
 }
 
 apply_series() {
@@ -180,7 +191,7 @@ apply_series() {
 	files=$(series)
 	git_src am -q --abort 2>/dev/null || true
 	# what an interrupted `each` left
-	[[ ! -f $SRC/.config.whole ]] || mv "$SRC/.config.whole" "$SRC/.config"
+	[[ ! -f $SRC/.config.whole ]] || whole
 	git_src checkout -q -f --detach base
 	[[ -n $files ]] || die "$PATCHES: no patches there"
 	# shellcheck disable=SC2086 # one name a line, and none has a blank
@@ -295,8 +306,7 @@ each() {
 	done
 	without DEBUG_FS
 	without KVM_EXIT_CYCLES
-	! nm "$SRC/arch/x86/kvm/kvm.ko" | grep kvm_exit_cycles || die "without KVM_EXIT_CYCLES kvm.ko has some of it"
-	mv "$SRC/.config.whole" "$SRC/.config"
+	whole
 	modules
 	install_modules patched
 	series_key >"$OUT/patched.key"
