@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Promise: KVM's binary statistics (KVM_GET_STATS_FD) have a vCPU's sums, equal to
 # those of exit_cycles, and its histogram; real QEMU shows them by query-stats with
-# no change to QEMU; debugfs has the sums as it has all statistics, read only.
+# no change to QEMU; debugfs has the sums as it has all statistics, read only, and
+# reading them waits for no memory.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/labs.sh"
 
@@ -42,6 +43,29 @@ section fields
 cat fields
 section answers
 cat answers
+
+# Reclaim, when it sees shadow pages (of enough VMs to be seen), takes the lock
+# under which debugfs adds up all VMs. lockdep tells when that could meet.
+if [ -e /proc/lockdep ]; then
+	section reclaim
+	rmmod kvm-amd
+	insmod "$LAB_MODULES/kvm-amd.ko" npt=0
+	vms=
+	for vm in 1 2 3 4 5 6; do
+		vmm --loop 0 cpuid=100 ept=20 >vmm$vm &
+		vms="$vms $!"
+	done
+	sleep 3
+	echo 3000 >/proc/sys/vm/watermark_scale_factor
+	echo $(($(awk '/^MemFree/ { print $2 }' /proc/meminfo) - 50000)) >/proc/sys/vm/min_free_kbytes
+	dd if=/dev/zero of=fill bs=1M count=20 2>/dev/null
+	sleep 2
+	echo 4000 >/proc/sys/vm/min_free_kbytes
+	awk '/ FD:/ { reclaim = $NF == "fs_reclaim" } reclaim && $NF == "kvm_lock"' /proc/lockdep
+	cat $K/exit_total_cycles >/dev/null
+	kill $vms
+	wait $vms
+fi
 INSIDE
 )
 EOF
@@ -94,5 +118,9 @@ for one in $LABS; do
 	is "$lab query-stats: the histogram" "$(statistic $HIST | tr ' ' '\n' | sort -n)" \
 		"$(hist qemu.0 | sort -n)"
 	is "$lab debugfs: the VM's" "$(awk '{ print $3 }' "$F/fields")" "$(table qemu.vm)"
+
+	# lockdep is in the debug kernels alone
+	[[ ! -f $F/reclaim ]] ||
+		like "$lab a read beside reclaim, which takes KVM's lock, is no word in the log" "$(<"$F/reclaim")" kvm_lock
 done
 done_testing
