@@ -61,7 +61,7 @@ if [ -e /proc/lockdep ]; then
 	dd if=/dev/zero of=fill bs=1M count=20 2>/dev/null
 	sleep 2
 	echo 4000 >/proc/sys/vm/min_free_kbytes
-	awk '/ FD:/ { reclaim = $NF == "fs_reclaim" } reclaim && $NF == "kvm_lock"' /proc/lockdep
+	awk '/ FD:/ { reclaim = /fs_reclaim$|shrinker_rwsem$/ } reclaim && $NF == "kvm_lock"' /proc/lockdep
 	cat $K/exit_total_cycles >/dev/null
 	kill $vms
 	wait $vms
