@@ -74,7 +74,7 @@ labs_of() {
 	*races*) labs svm kcsan ;;
 	*wrap*) labs svm kasan ;;
 	4103*) labs vmx; labs svm kasan ;;
-	4101* | 4102* | 4104*) labs vmx; labs svm kasan; labs svm kcsan ;;
+	4101* | 4102* | 4104*) labs vmx; labs svm; labs svm kasan; labs svm kcsan ;;
 	*) labs svm kasan; labs svm kcsan ;;
 	esac
 }
