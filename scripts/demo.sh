@@ -62,7 +62,8 @@ main() {
 	done
 	step "booting the lab"
 	set -- "$@" -- env FIRMWARE="$firmware" bash ./host.sh bzImage initrd
-	# QEMU's TCG stands still in some boots of a VM, lab.sh's status for which is 243
+	# In QEMU's TCG some boots of a VM stand still, without the series as well: a vCPU
+	# spins on a lock whose holder the host does not run again. lab.sh says 243 then.
 	for try in 1 2 3; do
 		status=0
 		"$TOP/scripts/lab.sh" "$@" || status=$?

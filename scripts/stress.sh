@@ -95,7 +95,7 @@ what_is_tried() {
 
 main() {
 	local tests=("$TOP"/tests/310[1-57]-*.t "$TOP"/tests/320[1-3]-*.t "$TOP"/tests/stress/*.t)
-	local kernels=$KERNELS option small='' anew='' width test lab jobs=() failed=''
+	local kernels=$KERNELS option small='' anew='' width test lab jobs=() failed='' running
 
 	width=$(nproc)
 	while getopts nqj:k:h option; do
@@ -134,8 +134,14 @@ main() {
 	export STRESS=${small:+small} state PROGRAM began
 	export -f one kept step
 	step "${#jobs[@]} labs to run, $width at a time"
-	printf '%s\n' "${jobs[@]}" |
-		"${mortal[@]}" xargs -d '\n' -P "$width" -n 1 bash -c 'one "$@"' one 9>&- || failed=1
+	# a process group: who ends us ends what is on
+	set -m
+	"${mortal[@]}" xargs -d '\n' -P "$width" -n 1 bash -c 'one "$@"' one 9>&- < <(printf '%s\n' "${jobs[@]}") &
+	running=$!
+	set +m
+	trap 'kill -- "-$running" 2>/dev/null || true; wait; exit 130' INT TERM HUP
+	wait "$running" || failed=1
+	trap - INT TERM HUP
 	echo
 	echo "Tried, on Linux $kernels${small:+, small}:"
 	for test in "${jobs[@]}"; do

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
 # Promise: `make stress`, in its small form, finds nothing and says what it tried;
-# where a test fails it says so, with status 1, and the next run takes up the rest.
+# where a test fails it says so, with status 1, and the next run takes up the rest;
+# interrupted, it leaves nothing at work.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 
 run "$TOP/scripts/stress.sh" -q -n
@@ -41,6 +42,28 @@ like "only" "$err" 'passes.t svm:6.1: passed before'
 like "and tells all" "$out" ' 2  checks'
 run "$TOP/scripts/stress.sh" "${again[@]}"
 like "after that it begins anew" "$err" 'passes.t svm:6.1: passed, '
+
+cat >"$T/waits.t" <<EOF2
+#!/bin/sh
+echo \$\$ >$T/waits
+exec sleep 600
+EOF2
+"$TOP/scripts/stress.sh" -q -k 6.1 "$T/waits.t" >/dev/null 2>&1 &
+stress=$!
+for ((i = 0; i < 1200; i++)); do
+	[[ ! -s $T/waits ]] || break
+	sleep 0.1
+done
+ok "interrupted: it was at work" kill -0 "$(<"$T/waits")"
+kill "$stress"
+status=0
+wait "$stress" || status=$?
+is "its status is 130" "$status" 130
+for ((i = 0; i < 50; i++)); do
+	kill -0 "$(<"$T/waits")" 2>/dev/null || break
+	sleep 0.1
+done
+ok "and nothing of it runs on" test "$i" -lt 50
 
 run "$TOP/scripts/stress.sh" "$T/none.t"
 is "no such test: 1" "$status" 1
