@@ -153,7 +153,10 @@ main() {
 		echo "Something failed: see above."
 		exit 1
 	fi
-	rm -rf "$state"
+	for test in "${jobs[@]}"; do
+		rm -f "$(kept "${test% *}" "${test##* }")".*
+	done
+	rmdir "$state" 2>/dev/null || true
 	echo "No findings."
 }
 
