@@ -95,7 +95,7 @@ what_is_tried() {
 
 main() {
 	local tests=("$TOP"/tests/310[1-57]-*.t "$TOP"/tests/320[1-3]-*.t "$TOP"/tests/stress/*.t)
-	local kernels=$KERNELS option small='' anew='' width test lab jobs=() failed='' running
+	local kernels=$KERNELS option small='' anew='' width test lab jobs=() failed='' running job results=()
 
 	width=$(nproc)
 	while getopts nqj:k:h option; do
@@ -144,18 +144,17 @@ main() {
 	trap - INT TERM HUP
 	echo
 	echo "Tried, on Linux $kernels${small:+, small}:"
-	for test in "${jobs[@]}"; do
-		lab=${test##* } test=${test% *}
-		cat "$(kept "$test" "$lab").passed" 2>/dev/null || true
-	done | awk '{ n = $NF; sub(/ [0-9]+$/, ""); if (!($0 in sum)) order[++names] = $0; sum[$0] += n }
+	for job in "${jobs[@]}"; do
+		results+=("$(kept "${job% *}" "${job##* }")")
+	done
+	{ cat "${results[@]/%/.passed}" 2>/dev/null || true; } |
+		awk '{ n = $NF; sub(/ [0-9]+$/, ""); if (!($0 in sum)) order[++names] = $0; sum[$0] += n }
 		END { for (i = 1; i <= names; i++) printf "%12d  %s\n", sum[order[i]], order[i] }'
 	if [[ $failed ]]; then
 		echo "Something failed: see above."
 		exit 1
 	fi
-	for test in "${jobs[@]}"; do
-		rm -f "$(kept "${test% *}" "${test##* }")".*
-	done
+	rm -f "${results[@]/%/.passed}" "${results[@]/%/.log}"
 	rmdir "$state" 2>/dev/null || true
 	echo "No findings."
 }
