@@ -16,7 +16,7 @@
 
 # The exits, as vmm calls them. The first step of each list warms up: the last of
 # a name is what counts.
-STEPS="cpuid=100 cpuid=5000 out-kernel=2000 out-user=2000 rdmsr=2000 wrmsr-fast=2000 hlt=300 ept=2000"
+STEPS="cpuid=100 cpuid=5000 out-kernel=2000 out-user=2000 rdmsr=2000 wrmsr-slow=2000 wrmsr-fast=2000 hlt=300 ept=2000"
 LEAVES="cpuid=100 cpuid=5000 cpuid:0x4fffffff=5000 cpuid:0x4ffffffe=5000 cpuid:0x4ffffffd:REASON=5000 cpuid:0x4ffffffc:REASON=5000"
 
 measure() {

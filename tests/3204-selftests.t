@@ -18,7 +18,7 @@ for one in $LABS; do
 	IFS=: read -r machine kernel debug <<<"$one"
 	# in Bochs one takes a minute
 	seconds=60
-	[[ ! $debug ]] || seconds=600
+	[[ ! $debug ]] || seconds=300
 	[[ $machine != vmx ]] || seconds=$((seconds * 5))
 	tests="$QUICK $SVM"
 	[[ $machine != vmx ]] || tests=$VMX
