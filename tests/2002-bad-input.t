@@ -99,4 +99,17 @@ is 'an unknown argument is an error' "$status" 1
 exitdump --unknown
 is 'an unknown option is an error' "$status$out" 1
 
+# One line for what is no option, as for all else.
+while IFS="|" read -r words why; do
+	# shellcheck disable=SC2086 # words
+	exitdump $words
+	is "exitdump $words: refused in one line" "$status:$out:$err" "1::exitdump: $why"
+done <<'EOF2'
+--foo|--foo: no such option (exitdump --help lists them)
+-aZ|-Z: no such option (exitdump --help lists them)
+--all|--all: no such option (exitdump --help lists them)
+-n|-n: its value is missing (exitdump --help shows them)
+top --vm|--vm: its value is missing (exitdump --help shows them)
+EOF2
+
 done_testing

@@ -15,6 +15,9 @@ is 'and one line that says so' "$err" \
 run bash -c '"$0" -i "$1" >&-' "$EXITDUMP" "$T/good"
 is 'standard output closed: status 1' "$status" 1
 
+run bash -c '"$0" --help >&-' "$EXITDUMP"
+is 'and so with the help: status 1' "$status" 1
+
 # The reader is gone before anything is written.
 run bash -c 'exec 3> >(exec true); wait $!; "$0" -i "$1" >&3' "$EXITDUMP" "$T/good"
 ok 'a closed pipe: no success' test "$status" -ne 0

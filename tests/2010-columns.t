@@ -63,8 +63,10 @@ raw -o p99 -r CPUID -u ns
 is 'a bound is rounded up: 63 cycles are at most 32 ns' "$out" 32
 raw -o max -r CPUID -u ns --tsc-khz 1000000
 is '--tsc-khz in place of the file'\''s' "$out" 900
-raw -o share,avg -r HLT
-is 'shares are of all, whatever is chosen' "$out" $'0.040000\t20.00'
+raw -o share,avg,avgtotal -r HLT
+is 'shares are of all, whatever is chosen' "$out" $'0.040000\t20.00\t45000.00'
+exitdump -i "$T/vm" -u us
+like 'the unit stands above' "$out" '^1 VM, 2 vCPUs, vmx; ran 5.0% of its time; in us'
 exitdump -i "$T/vm" -o name,max,p99,share -u auto
 is 'a table with units that fit, and bounds marked' "$out" \
 '1 VM, 2 vCPUs, vmx; ran 5.0% of its time

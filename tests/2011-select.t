@@ -32,6 +32,20 @@ for none in NONE 0x99 0x '9 ' 010,NONE; do
 	is "--reason '$none' of none: nothing, and it is said" "$status:$out:$err" \
 		"0::exitdump: $none: no such exit so far"
 done
+raw -r 4294967296
+is '--reason beyond 32 bits: none, and not OTHER' "$out" ''
+raw --vm ''
+is "--vm '': refused" "$status:$out:$err" "1::exitdump: --vm: '': no PID, PID-FD, guest name or pattern"
+long=$(printf 'guest-%.0s' {1..20})
+cp -r "$T/tree" "$T/named"
+name() { printf 'qemu\0-name\0%s\0' "$2" >"$T/named/proc/$1/cmdline"; }
+name 1000 'web[1]'
+name 1001 "$long"
+name 1002 büro
+for name in 'web[1]' "$long" büro 'b?*ro'; do
+	exitdump -S "$T/named" --raw -o exits -r 9 --vm "$name"
+	is "--vm $name: by its exact name as well" "$status:$out" 0:40
+done
 for bad in '' ',' '9,' ',9' '1,,9'; do
 	raw -r "$bad"
 	is "--reason '$bad': refused" "$status:$out:$err" \

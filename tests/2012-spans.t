@@ -95,6 +95,61 @@ between tree1 --json
 is 'cleared: in JSON' "$(jq -c '[.rows, .totals[0].cleared, .totals[0].exits]' "$T/.out")" \
 	'[[],true,0]'
 
+rm -r "$T/cleared/$kvm/1001-11"
+cp -r "$T/tree3/$kvm/1001-11" "$T/cleared/$kvm/"
+cp -r "$T/tree1/$kvm/1001-11/vcpu1" "$T/cleared/$kvm/1001-11/"
+show tree2
+between cleared --all-vcpus --raw -o exits
+is 'cleared: one vCPU is named' "$status:$err" \
+	'0:exitdump: counters of vCPU 1 of VM 1001-11 were cleared in this interval, so its figures are left out'
+mkdir -p "$T/off/sys/module/kvm/parameters"
+cp -r "$T/tree1/sys/kernel" "$T/off/sys/"
+echo N >"$T/off/sys/module/kvm/parameters/exit_cycles"
+off='exitdump: nothing is counted at present (/sys/module/kvm/parameters/exit_cycles is N)'
+exitdump -S "$T/off" --raw -o exits -n 1
+is 'switched off: said of a snapshot' "$status:$out:$err" "0:40:$off"
+exitdump -S "$T/off" --raw -o exits 0.01 1
+is 'switched off: and of an interval' "$status:$out:$err" "0::$off"
+
+# A max that did not rise hides how long the exits of this interval were. So it
+# does in sums, in which another rose, but not beyond it.
+high() { # DIR MAX0 EXITS0 MAX1 EXITS1: two vCPUs of a VM
+	local vcpu
+	for vcpu in 0 1; do
+		mkdir -p "$1/$kvm/100-1/vcpu$vcpu"
+		lines '#~exit_cycles~1 vendor=vmx scope=vcpu vms=1 vcpus=1' 'reason name exits total max' \
+			"12 HLT $3 $(($3 * 1000)) $2" "- TOTAL $3 $(($3 * 1000)) $2" \
+			>"$1/$kvm/100-1/vcpu$vcpu/exit_cycles"
+		shift 3
+		set -- "$dir" "$@"
+	done
+	cp "$dir/$kvm/100-1/vcpu0/exit_cycles" "$dir/$kvm/"
+}
+maxima() { # EXITS0 MAX0 EXITS1 MAX1: after 1 exit each, of at most 900
+	dir=$T/high1 && high "$dir" 900 1 900 1
+	dir=$T/high2 && high "$dir" "$2" "$1" "$4" "$3"
+	exitdump diff "$T/high1" "$T/high2" --vcpu 0-1 --raw -o max
+	echo "$out"
+}
+is 'max of a sum: one rose above what the other can have' "$(maxima 2 900 2 950)" 950
+is 'max of a sum: both rose' "$(maxima 2 920 2 910)" 920
+is 'max of a sum: none rose' "$(maxima 2 900 2 900)" -
+dir=$T/high1 && high "$dir" 900 1 100 1
+dir=$T/high2 && high "$dir" 900 2 120 2
+exitdump diff "$T/high1" "$T/high2" --vcpu 0-1 --raw -o max
+is 'max of a sum: what rose is below what the other can have' "$out" -
+exitdump diff "$T/high1" "$T/high2" --all-vcpus -o vm,vcpu,max
+is 'and in the row of sums' "$(tail -n 1 <<<"$out" | tr -d ' ')" TOTAL--
+dir=$T/high2 && high "$dir" 900 1 120 2
+exitdump diff "$T/high1" "$T/high2" --vcpu 0-1 --raw -o max
+is 'max of a sum: the other had no exit' "$out" 120
+
+# What only the later capture tells has no difference.
+cut -f 1-4 "$T/tree1/$kvm/exit_cycles" | sed $'1s/\tguest=.*//' >"$T/less"
+exitdump diff "$T/less" "$T/tree2/$kvm/exit_cycles" -o name,exits,total,guest,kept -r 9
+is 'diff: of a column and a key that the first lacks' "$status:$(tail -n 1 <<<"$out" | tr -s ' ')" \
+	'0:TOTAL 40 - - -'
+
 # A VM that ends, and one that begins.
 tree "$T/three" 3 2
 show tree1
@@ -102,7 +157,7 @@ between three -a --raw -o vmname,exits
 is 'a new VM began with zeros' "$out" "$(lines 'vm2 110' 'vm0 0' 'vm1 0')"
 between tree1 -a --raw -o vmname,exits
 is 'a VM that ended' "$status:$err" \
-	'0:exitdump: 1 ended in this interval, its last figures are lost'
+	'0:exitdump: 1 VM ended in this interval, its last figures are lost'
 show three
 between tree1 --vm vm2
 is 'the one VM that was asked for ended' "$status:$err" \
@@ -112,7 +167,7 @@ tree "$T/empty" 0 0
 show tree1
 between empty --vcpu 0-1 --raw -o exits
 is 'all vCPUs that were asked for ended with their VMs' "$status:$out:$err" \
-	'0::exitdump: 4 ended in this interval, its last figures are lost'
+	'0::exitdump: 4 vCPUs ended in this interval, their last figures are lost'
 exitdump diff "$T/tree1" "$T/tree2" --vcpu 7
 is 'diff: of a vCPU that neither has' "$status:$out:$err" \
 	"1::exitdump: $T/tree1, $T/tree2: no vCPU 7 in any VM"

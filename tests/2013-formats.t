@@ -17,17 +17,25 @@ else
 	all --json
 	is 'one line' "$(wc -l <"$T/.out")" 1
 	is 'the head' "$(jq -c '[.version, .interval, .vendor, .scope, .tsc, .tsc_khz,
-		.unit, .gone, .own_exits]' "$T/.out")" \
-		'[1,null,"vmx","host","stable",2000000,"cycles",0,0]'
+		.unit, .vms, .vcpus, .off, .gone, .own_exits]' "$T/.out")" \
+		'[1,null,"vmx","host","stable",2000000,"cycles",2,4,false,0,0]'
 	is 'the time is now' "$(jq 'now - .time | . >= -1 and . < 3600' "$T/.out")" true
 	is 'a row' "$(jq -c '.rows[0]' "$T/.out")" \
-		'{"vm":null,"vmname":null,"vcpu":null,"reason":9,"name":"REASON_9","exits":40,"rate":null,"cycles":40000,"avg":1000,"total":160000,"halt":20000,"user":80000,"other":20000,"max":4000,"p50":4095,"p90":4095,"p99":4095,"p99.9":4095,"share":0.181818,"hist":[0,0,0,0,0,0,0,0,0,0,0,0,40,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0]}'
+		'{"vm":null,"vmname":null,"vcpu":null,"reason":9,"name":"REASON_9","exits":40,"rate":null,"cycles":40000,"avg":1000,"total":160000,"avgtotal":4000,"halt":20000,"user":80000,"other":20000,"max":4000,"p50":4095,"p90":4095,"p99":4095,"p99.9":4095,"share":0.181818,"hist":[0,0,0,0,0,0,0,0,0,0,0,0,40,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0]}'
 	is 'the sum' "$(jq -c '.totals[0] | [.exits, .guest, .kept, .open, .cleared,
 		.hist[12]]' "$T/.out")" '[220,1760000,0.666667,0,false,220]'
 	all --json -a
 	is 'by VM: rows of all of them, a sum for each' \
-		"$(jq -c '[(.rows | length), (.totals | length), .totals[1].vmname]' "$T/.out")" \
-		'[20,2,"a\"b\\c"]'
+		"$(jq -c '[(.rows | length), (.totals | length), .totals[1].vmname, .totals[1].vcpus]' "$T/.out")" \
+		'[20,2,"a\"b\\c","0-1"]'
+	all --json -o exits
+	is 'a choice of columns: refused' "$status:$out:$err" \
+		'1::exitdump: --output: not with --json, which has all columns'
+	mkdir -p "$T/tree/sys/module/kvm/parameters"
+	echo N >"$T/tree/sys/module/kvm/parameters/exit_cycles"
+	all --json
+	is 'counting switched off: said' "$(jq .off "$T/.out")" true
+	rm -r "$T/tree/sys/module"
 	all --json --all-vcpus -r 9 -u ns
 	is 'by vCPU, in ns' "$(jq -c '.rows | map([.vm, .vcpu, .max])' "$T/.out")" \
 		'[["1000-11",0,2000],["1000-11",1,2000],["1001-11",0,2000],["1001-11",1,2000]]'

@@ -37,6 +37,14 @@ is '--json' "$(jq -c '.rows[0].hist[0:4]' "$T/.out")" '[1,0,19,3]'
 exitdump -i "$T/x_hist"
 is 'a histogram is no table' "$status:$err" \
 	"1:exitdump: $T/x_hist: a histogram alone (its table is the file without _hist)"
+cp "$T/x_hist" "$T/whole_hist"
+sed -i '/^78/d; s/^-.*/-\tTOTAL\t0\t0\t0\t0'"$(printf '\\t0%.0s' {1..27})"'\t3/' "$T/x_hist"
+exitdump -i "$T/x" hist 78
+is 'a reason that the histogram lacks' "$out" 'PF excp: no histogram'
+sed $'s/\t31$/\t31\t32/; 3,$s/$/\t0/' "$T/whole_hist" >"$T/x_hist"
+exitdump -i "$T/x" hist
+like 'a longer histogram, of a later version' "$status:$out:$err" '^1::.*more than 32 buckets'
+cp "$T/whole_hist" "$T/x_hist"
 sed -i 's/\t31$//; s/\t[0-9]*$//' "$T/x_hist"
 exitdump -i "$T/x" hist
 like 'a histogram that lacks a bucket' "$status:$out:$err" '^1::.*fewer than 32 buckets'

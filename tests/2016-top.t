@@ -118,9 +118,40 @@ start -a 2
 sees 'VMs, in an interval of nothing' $'the last interval.*1001-11 vm1 +0\.0 '
 show tree1
 sees 'two cleared, a third one new: said' \
-	$'\nthe counters of 2 were cleared in this interval, so their figures are left out *\n.*1002-11 vm2 +[1-9]'
+	$'\ncounters of 2 VMs were cleared in this interval, so their figures are left out *\n.*1002-11 vm2 +[1-9]'
 keys q
 sees 'and q' 'status 0'
+
+# What the command line chose comes back behind a histogram, the help, the VMs.
+start -r 'REASON_[89]' -o name,exits,p99 3600
+sees 'chosen reasons and columns' $'NAME +EXITS +P99 *\nREASON_9 [^\n]*\nREASON_8 [^\n]*\nTOTAL'
+keys h
+sees 'a histogram of one' 'REASON_9: .* exits'
+keys h
+sees 'and back' $'NAME +EXITS +P99 *\nREASON_9 [^\n]*\nREASON_8 [^\n]*\nTOTAL'
+keys '?' x
+sees 'and behind the help' $'NAME +EXITS +P99 *\nREASON_9 [^\n]*\nREASON_8 [^\n]*\nTOTAL'
+keys v
+sees 'among the VMs' $'VM +VMNAME.*1000-11 vm0'
+keys v
+sees 'and back with the host' $'NAME +EXITS +P99 *\nREASON_9 [^\n]*\nREASON_8 [^\n]*\nTOTAL'
+keys q
+sees 'and q' 'status 0'
+start --all-vcpus -o vm,vcpu,name,exits 3600
+sees 'vCPUs and reasons' $'1000-11 +0 REASON_9 [^\n]*<\n'
+keys Down Down Down
+sees 'the cursor goes from line to line' $'\n[^<]*\n[^<\n]*\n[^<\n]*\n1001-11 +1 REASON_9 [^\n]*<\n'
+keys q
+sees 'and q' 'status 0'
+mkdir -p "$T/off/sys/module/kvm/parameters"
+cp -r "$T/tree1/sys/kernel" "$T/off/sys/"
+echo N >"$T/off/sys/module/kvm/parameters/exit_cycles"
+show off
+start 3600
+sees 'counting switched off: said' 'nothing is counted at present'
+keys q
+sees 'and q' 'status 0'
+show tree1
 
 start --vm vm1 -o name,exits,p99 -n 3
 sees 'options hold' $'VM 1001-11.*NAME +EXITS +P99 *\n[^\n]*\n[^\n]*\n[^\n]*\nTOTAL'
@@ -188,6 +219,10 @@ sees 'and q' 'status 0'
 exitdump -S "$T/root" top </dev/null
 is 'without a terminal' "$status:$out:$err" \
 	'1::exitdump: top: needs a terminal (exitdump INTERVAL needs none)'
+tm kill-server 2>/dev/null || :
+((++server))
+tm new-session -d -x 80 -y 24 "TERM=dumb '$EXITDUMP' -S '$T/root' top; echo status \$?; read -r"
+sees 'a terminal without a cursor' $'top: the terminal dumb cannot move its cursor.*status 1'
 exitdump -S "$T/nowhere" top
 is 'and without files' "$status" 1
 

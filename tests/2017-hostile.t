@@ -84,6 +84,6 @@ is 'as one sum' "$status:${out%%$'\n'*}:$(tail -n 1 "$T/.out")" \
 run "$EXITDUMP" run -S "$T/tree" --all-vcpus --raw -o exits -- \
 	rm -r "$T/tree/sys/kernel/debug/kvm/1000-11"
 is '100 of them end' "$status:$(wc -l <"$T/.out"):$err" \
-	'0:9900:exitdump: 100 ended in this interval, its last figures are lost'
+	'0:9900:exitdump: 100 vCPUs ended in this interval, their last figures are lost'
 
 done_testing

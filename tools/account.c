@@ -24,6 +24,7 @@ enum {
 	MAX_ROWS = 4096,	/* SVM's codes end at 0x403 */
 	COL_BUCKET = N_COUNTERS,	/* 32 of them */
 	COL_REASON = COL_BUCKET + BUCKETS, COL_NAME, COL_UNKNOWN,
+	COL_BEYOND,	/* a bucket of a longer histogram, whose others mean something else */
 };
 
 static const char *const counter_names[N_COUNTERS] = {
@@ -185,8 +186,8 @@ static int column_kind(const char *name)
 		if (!strcmp(name, counter_names[c]))
 			return c;
 	}
-	if (parse_u64(name, &bucket) && bucket < BUCKETS)
-		return COL_BUCKET + bucket;
+	if (parse_u64(name, &bucket))
+		return bucket < BUCKETS ? COL_BUCKET + (int)bucket : COL_BEYOND;
 	return COL_UNKNOWN;
 }
 
@@ -204,6 +205,8 @@ static const char *parse_columns(struct account *a, char *line,
 		if (n == MAX_COLUMNS)
 			return "more columns than any exit_cycles file has";
 		c = column_kind(field);
+		if (c == COL_BEYOND)
+			return "a histogram of more than 32 buckets (a newer exitdump reads it)";
 		if (c != COL_UNKNOWN && seen & 1ULL << c)
 			return "a column that stands there twice";
 		if (c != COL_UNKNOWN)
@@ -459,8 +462,10 @@ static bool row_subtract(struct row *row, const struct row *before)
 	for (int c = 0; c < C_MAX; c++)
 		grown &= subtract(&row->n[c], before->n[c]);
 	grown &= row->n[C_MAX] >= before->n[C_MAX];
-	if (row->n[C_MAX] == before->n[C_MAX])
-		row->n[C_MAX] = 0;	/* it happened earlier */
+	if (row->n[C_MAX] == before->n[C_MAX]) {	/* it happened earlier */
+		row->hidden = row->n[C_TOTAL] ? row->n[C_MAX] : 0;
+		row->n[C_MAX] = 0;
+	}
 	if (!before->hist) {		/* it was not read then */
 		free(row->hist);
 		row->hist = NULL;
@@ -481,7 +486,7 @@ static bool row_idle(const struct row *row)
 
 /*
  * account_subtract() - make it the difference to an earlier reading: what
- * happened in between. A `max` that did not rise is 0, not known. False where
+ * happened in between. A `max` that did not rise is not known. False where
  * the counters were cleared meanwhile: then nothing is known and no row left.
  */
 bool account_subtract(struct account *a, const struct account *before)
@@ -495,7 +500,10 @@ bool account_subtract(struct account *a, const struct account *before)
 		grown = row && row_subtract(row, &before->rows[i]) && grown;
 	}
 	grown &= row_subtract(&a->sum, &before->sum);
-	if (account_knows(a, K_GUEST) && account_knows(before, K_GUEST))
+	a->counters &= before->counters;
+	if (!account_knows(before, K_GUEST))
+		a->keys &= ~(1u << K_GUEST);
+	if (account_knows(a, K_GUEST))
 		grown &= subtract(&a->key[K_GUEST], before->key[K_GUEST]);
 
 	for (size_t i = 0; i < a->nrows; i++) {
@@ -507,6 +515,7 @@ bool account_subtract(struct account *a, const struct account *before)
 	a->nrows = left;
 	if (!grown) {
 		memset(a->sum.n, 0, sizeof(a->sum.n));
+		a->sum.hidden = 0;
 		free(a->sum.hist);
 		a->sum.hist = NULL;
 		free(a->rows);
@@ -524,6 +533,8 @@ void row_add(struct row *to, const struct row *from)
 		to->n[c] += from->n[c];
 	if (from->n[C_MAX] > to->n[C_MAX])
 		to->n[C_MAX] = from->n[C_MAX];
+	if (from->hidden > to->hidden)
+		to->hidden = from->hidden;
 	if (!from->hist)
 		return;
 	if (!to->hist) {
@@ -545,6 +556,15 @@ uint64_t row_lost(const struct row *row, const struct account *a)
 	if (row->n[C_TOTAL] < row->n[C_HALT])
 		return 0;
 	return row->n[C_TOTAL] - row->n[C_HALT];
+}
+
+/*
+ * row_max() - the largest total, or 0 where it is not known: as of a difference in
+ * which one that is no larger than an earlier one may be the largest.
+ */
+uint64_t row_max(const struct row *row)
+{
+	return row->n[C_MAX] >= row->hidden ? row->n[C_MAX] : 0;
 }
 
 /*

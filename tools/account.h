@@ -26,7 +26,8 @@ enum key { K_TSC_KHZ, K_VMS, K_VCPUS, K_OPEN, K_GUEST, N_KEYS };
 struct row {
 	int64_t reason;		/* 0 to 2^32 - 1, REASON_OTHER or REASON_SUM */
 	char name[48];
-	uint64_t n[N_COUNTERS];	/* n[C_MAX] is 0 where it is not known */
+	uint64_t n[N_COUNTERS];	/* n[C_MAX] by row_max() alone */
+	uint64_t hidden;	/* of a difference: no max is known up to here */
 	uint64_t *hist;		/* BUCKETS counts, or NULL; freed with its row */
 };
 
@@ -63,6 +64,7 @@ bool account_subtract(struct account *a, const struct account *before);
 
 void row_add(struct row *to, const struct row *from);
 uint64_t row_lost(const struct row *row, const struct account *a);
+uint64_t row_max(const struct row *row);
 int row_percentile(const struct row *row, unsigned int per_100000);
 
 /* bucket_low(), bucket_high() - the cycles a bucket holds; the last has no end. */

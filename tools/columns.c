@@ -67,7 +67,7 @@ static struct cell get_counter(const struct line *line, int c)
 {
 	if (!account_has(&line->part->account, c))
 		return none;
-	if (c == C_MAX && !line->row->n[c])
+	if (c == C_MAX && !row_max(line->row))
 		return none;
 	return (struct cell){ .kind = c == C_EXITS ? CELL_COUNT : CELL_CYCLES,
 			      .n = line->row->n[c] };
@@ -82,13 +82,12 @@ static struct cell get_rate(const struct line *line, int arg)
 			      .d = line->row->n[C_EXITS] / line->sample->seconds };
 }
 
-static struct cell get_avg(const struct line *line, int arg)
+static struct cell get_average(const struct line *line, int c)
 {
-	(void)arg;
-	if (!line->row->n[C_EXITS] || !account_has(&line->part->account, C_CYCLES))
+	if (!line->row->n[C_EXITS] || !account_has(&line->part->account, c))
 		return none;
 	return (struct cell){ .kind = CELL_AVERAGE,
-			      .d = (double)line->row->n[C_CYCLES] / line->row->n[C_EXITS] };
+			      .d = (double)line->row->n[c] / line->row->n[C_EXITS] };
 }
 
 /* The open exit has cycles already, but no total: never below 0. */
@@ -113,9 +112,9 @@ static struct cell get_percentile(const struct line *line, int per_100000)
 		return none;
 	bound = bucket_high(bucket);
 	if (bucket == BUCKETS - 1) {
-		if (line->row->n[C_MAX] < bucket_low(bucket))
+		bound = row_max(line->row);
+		if (bound < bucket_low(bucket))
 			return none;
-		bound = line->row->n[C_MAX];
 	}
 	return (struct cell){ .kind = CELL_BOUND, .n = bound };
 }
@@ -163,8 +162,9 @@ const struct column columns[] = {
 	{ "exits", "how many", get_counter, C_EXITS, 0 },
 	{ "rate", "exits a second, over an interval", get_rate, 0, 0 },
 	{ "cycles", "time in KVM's exit handler", get_counter, C_CYCLES, 0 },
-	{ "avg", "cycles / exits", get_avg, 0, 0 },
+	{ "avg", "cycles / exits", get_average, C_CYCLES, 0 },
 	{ "total", "time from exit to the next entry", get_counter, C_TOTAL, COLUMN_TOTAL },
+	{ "avgtotal", "total / exits", get_average, C_TOTAL, COLUMN_TOTAL },
 	{ "halt", "of total: halted or waiting", get_counter, C_HALT, COLUMN_TOTAL },
 	{ "user", "of total: in user space (QEMU)", get_counter, C_USER, COLUMN_TOTAL },
 	{ "other", "of total: the rest (interrupts, scheduling, entry)", get_other, 0, COLUMN_TOTAL },
@@ -173,7 +173,7 @@ const struct column columns[] = {
 	{ "p90", "90 % are", get_percentile, 90000, COLUMN_HIST },
 	{ "p99", "99 % are", get_percentile, 99000, COLUMN_HIST },
 	{ "p99.9", "99.9 % are", get_percentile, 99900, COLUMN_HIST },
-	{ "share", "of all time lost to exits: total - halt", get_share, 0, 0 },
+	{ "share", "of all time lost to exits: of total, halt aside", get_share, 0, 0 },
 	{ "guest", "time inside the guest", get_guest, 0, COLUMN_WHOLE | COLUMN_GUEST },
 	{ "kept", "share of its time that the guest ran: guest / (guest + total)", get_kept, 0, COLUMN_WHOLE | COLUMN_GUEST },
 };

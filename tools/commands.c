@@ -276,6 +276,7 @@ static int run_command(char **argv)
 	sigaddset(&set, SIGQUIT);
 	signal(SIGINT, SIG_IGN);
 	signal(SIGQUIT, SIG_IGN);
+	signal(SIGCHLD, SIG_DFL);	/* whoever started us may have it ignored */
 	posix_spawnattr_init(&attr);
 	posix_spawnattr_setsigdefault(&attr, &set);
 	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGDEF);

@@ -7,12 +7,14 @@
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
+#include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "commands.h"
 #include "fail.h"
+#include "files.h"
 #include "view.h"
 
 #define VERSION "0.1"
@@ -86,13 +88,13 @@ static void usage(void)
 	     "      --raw             tab-separated, without a heading\n"
 	     "  -s, --sort COLUMN     largest first\n"
 	     "  -S, --sysroot DIR     a folder to see as /\n"
-	     "      --tsc-khz KHZ     the TSC's frequency where the file does not tell\n"
+	     "      --tsc-khz KHZ     the TSC's frequency, in place of the file's\n"
 	     "  -u, --unit UNIT       cycles, ns, us or auto; plain cycles are cut to 4 digits\n"
 	     "  -v, --vm VM           this VM: PID, PID-FD, or guest name or pattern\n"
 	     "  -V, --version         the version\n\n"
 	     "Columns:");
 	for (size_t i = 0; i < ncolumns; i++)
-		printf("  %-6s  %s\n", columns[i].name, columns[i].help);
+		printf("  %-8s  %s\n", columns[i].name, columns[i].help);
 	puts("\nExamples:\n"
 	     "  exitdump                          what costs this host most\n"
 	     "  exitdump --vm web -u auto 1       the VM \"web\", every second, as times\n"
@@ -202,6 +204,9 @@ static void parse_option(struct options *opt, int c, char *arg)
 		opt->unit = parse_unit(arg);
 		break;
 	case 'v':
+		if (!*arg)
+			errx(1, "--vm: '': no PID, PID-FD, guest name or pattern");
+		printable(arg);
 		pick->vm = arg;
 		break;
 	case 'V':
@@ -228,10 +233,19 @@ static void parse_option(struct options *opt, int c, char *arg)
 	case OPT_TSC_KHZ:
 		opt->tsc_khz = number("--tsc-khz", arg, UINT32_MAX);
 		break;
-	default:
-		fputs("exitdump: see exitdump --help\n", stderr);
-		exit(1);
 	}
+}
+
+/* What getopt did not take, which is '?' or a value that is missing ':'. */
+static void refuse_option(int c, const char *word)
+{
+	char letter[] = { '-', optopt, '\0' };
+
+	/* Within letters that share a word only getopt knows which. */
+	if (word[0] == '-' && word[1] != '-' && optopt > 0 && optopt < 256)
+		word = letter;
+	errx(1, c == ':' ? "%s: its value is missing (exitdump --help shows them)" :
+	     "%s: no such option (exitdump --help lists them)", word);
 }
 
 /* Up to the first word that is no option, or where they may mix all of them. */
@@ -240,10 +254,13 @@ static void parse_options(struct options *opt, int *argc, char ***argv, bool mix
 	int c;
 
 	optind = 0;
-	(*argv)[0] = program_invocation_short_name;	/* for getopt's messages */
-	while ((c = getopt_long(*argc, *argv, mix ? "ac:ghi:n:o:r:s:S:u:v:V" :
-				"+ac:ghi:n:o:r:s:S:u:v:V", long_options, NULL)) != -1)
+	opterr = 0;
+	while ((c = getopt_long(*argc, *argv, mix ? ":ac:ghi:n:o:r:s:S:u:v:V" :
+				"+:ac:ghi:n:o:r:s:S:u:v:V", long_options, NULL)) != -1) {
+		if (c == '?' || c == ':')
+			refuse_option(c, (*argv)[optind - 1]);
 		parse_option(opt, c, optarg);
+	}
 	*argc -= optind;
 	*argv += optind;
 }
@@ -272,12 +289,17 @@ static void check_options(struct options *opt)
 		pick->hist |= opt->cols[i]->flags & COLUMN_HIST;
 		pick->vcpu_lists |= opt->cols[i]->flags & COLUMN_VCPUS;
 	}
+	pick->vcpu_lists |= opt->format == FORMAT_JSON;
+	if (opt->format == FORMAT_JSON && opt->ncols)
+		errx(1, "--output: not with --json, which has all columns");
 }
 
-/* Output that did not arrive is an error; reported once. */
+/* Output that did not arrive is an error; reported once. None is none. */
 static void close_stdout(void)
 {
-	if (ferror(stdout) || (fclose(stdout) && errno != EBADF)) {
+	bool some = __fpending(stdout) > 0;
+
+	if (ferror(stdout) || (fclose(stdout) && (some || errno != EBADF))) {
 		warn("standard output");
 		_exit(1);
 	}

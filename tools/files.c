@@ -237,6 +237,31 @@ int list_vcpus(const char *root, struct vm_id vm, unsigned int **vcpus, size_t *
 	return 0;
 }
 
+/* switched_off() - whether KVM says that it counts no exits at present. */
+bool switched_off(const char *root)
+{
+	char path[PATH_MAX], value = 0;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s" SWITCH, root);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (fd < 0)
+		return false;
+	if (read(fd, &value, 1) < 0)
+		value = 0;
+	close(fd);
+	return value == 'N';
+}
+
+/* printable() - a name as it is shown: what is not printable ASCII is '?'. */
+void printable(char *name)
+{
+	for (; *name; name++) {
+		if (*name < ' ' || *name > '~')
+			*name = '?';
+	}
+}
+
 /* Of "NAME" or "guest=NAME,KEY=VALUE,...", in any order; ",," is a comma in it. */
 static void copy_guest(char *name, size_t size, const char *value)
 {
@@ -253,10 +278,11 @@ static void copy_guest(char *name, size_t size, const char *value)
 		for (; *p && (*p != ',' || p[1] == ','); p++) {
 			p += *p == ',';
 			if (guest && i < size - 1)
-				name[i++] = *p < ' ' || *p > '~' ? '?' : *p;
+				name[i++] = *p;
 		}
 	} while (!guest && *p++);
 	name[i] = '\0';
+	printable(name);
 }
 
 /*

@@ -33,6 +33,10 @@ static void print_one(const struct view *view, FILE *to, const struct row *row, 
 		if (row->hist[i] > largest)
 			largest = row->hist[i];
 	}
+	if (!row->hist) {
+		fprintf(to, "%s: no histogram\n", row->name);
+		return;
+	}
 	fprintf(to, "%s: %lu exits that are over\n", row->name, all);
 	if (last < 0)
 		return;

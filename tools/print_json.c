@@ -101,6 +101,9 @@ void print_json(const struct view *view, FILE *to)
 	json_word(to, "tsc", a->tsc);
 	json_number(to, "tsc_khz", view->tsc_khz, view->tsc_khz);
 	json_word(to, "unit", units[view->opt->unit]);
+	json_number(to, "vms", account_knows(a, K_VMS), a->key[K_VMS]);
+	json_number(to, "vcpus", account_knows(a, K_VCPUS), a->key[K_VCPUS]);
+	fprintf(to, ",\"off\":%s", sample->off ? "true" : "false");
 	fprintf(to, ",\"gone\":%zu,\"own_exits\":%lu,\"rows\":[", sample->gone, sample->own_exits);
 	for (size_t i = 0; i < view->nlines; i++) {
 		fputs(i ? ",{" : "{", to);

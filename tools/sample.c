@@ -81,7 +81,7 @@ static bool vm_picked(const struct pick *pick, struct vm_id vm, bool by_number,
 	if (!pick->vm)
 		return true;
 	if (!by_number)
-		return !fnmatch(pick->vm, vmname, 0);
+		return !strcmp(pick->vm, vmname) || !fnmatch(pick->vm, vmname, 0);
 	snprintf(pid, sizeof(pid), "%u", vm.pid);
 	snprintf(id, sizeof(id), "%u-%u", vm.pid, vm.fd);
 	return !strcmp(pick->vm, pid) || !strcmp(pick->vm, id);
@@ -211,6 +211,7 @@ int sample_take(struct sample *s, const struct pick *pick)
 			ret = read_dir_account(pick->root, "", pick->hist, &part->account);
 	}
 	s->own_exits = guest_own_exits;
+	s->off = !pick->input && !pick->guest && switched_off(pick->root);
 	if (ret)
 		sample_free(s);
 	return ret;
@@ -257,7 +258,8 @@ void sample_between(struct sample *s, const struct sample *after,
 	const struct part *old;
 	struct part *part;
 
-	*s = (struct sample){ .when = after->when, .clock = after->clock };
+	*s = (struct sample){ .when = after->when, .clock = after->clock,
+			      .off = after->off };
 	for (size_t i = 0; i < after->nparts; i++) {
 		part = add_part(s);
 		*part = after->parts[i];

@@ -26,7 +26,7 @@ struct pick {
 
 struct part {
 	char vm[24];		/* "PID-FD"; "" for the host or a file */
-	char vmname[64];
+	char vmname[256];
 	int64_t vcpu;		/* -1 for a VM or the host */
 	char *vcpus;		/* "0-3", or NULL */
 	bool cleared;		/* in between: the difference is not known */
@@ -41,6 +41,7 @@ struct sample {
 	size_t nparts;
 	struct part *parts;
 	size_t gone;		/* parts that ended during a difference */
+	bool off;		/* nothing was counted at its end */
 	unsigned long own_exits;	/* CPUID exits that reading itself made, in its CPUID row */
 };
 

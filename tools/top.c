@@ -21,11 +21,12 @@ static const char *const span_names[N_SPANS] = {
 };
 
 struct top {
-	struct options opt;
+	const struct options *given;	/* on the command line */
+	struct options opt;		/* as keys have changed it */
 	double interval;
 	struct timespec next;
 	char vm[24];			/* what opt.pick.vm points to once chosen */
-	char chosen[sizeof(((struct row *)0)->name)];	/* the cursor's VM or reason */
+	char chosen[96];		/* the cursor's line: see line_name() */
 	char reasons[16];		/* the histogram's, for opt.reasons */
 	enum span span, shown_span;
 	unsigned long intervals;	/* passed since the first sample */
@@ -42,7 +43,7 @@ static const char help[] =
 	"up, down, PgUp, PgDn, Home   choose a line\n"
 	"Enter, h       the histogram of the chosen reason, and back;\n"
 	"               among VMs: that VM\n"
-	"v              all VMs, to choose from; again: the host\n"
+	"v              all VMs, to choose from; again: the host (without --vcpu)\n"
 	"<, >           sort by the column to the left, to the right\n"
 	"p, space       pause and go on\n"
 	"t              the last interval, since the view began, all that is counted\n"
@@ -56,15 +57,20 @@ static void restore_terminal(void)
 		endwin();
 }
 
-static const char *line_name(const struct top *top, const struct line *line)
+/* What makes a line the same in the next interval: VM, vCPU and reason. */
+static void line_name(const struct line *line, char *name, size_t size)
 {
-	return top->opt.pick.split == SPLIT_NONE ? line->row->name : line->part->vm;
+	snprintf(name, size, "%s/%ld/%s", line->part->vm, (long)line->part->vcpu,
+		 line->row->name);
 }
 
 static int cursor(const struct top *top)
 {
+	char name[sizeof(top->chosen)];
+
 	for (size_t i = 0; i < top->view.nlines; i++) {
-		if (!strcmp(line_name(top, &top->view.lines[i]), top->chosen))
+		line_name(&top->view.lines[i], name, sizeof(name));
+		if (!strcmp(name, top->chosen))
 			return i;
 	}
 	return 0;
@@ -77,8 +83,7 @@ static void move_cursor(struct top *top, int by)
 	if (last < 0)
 		return;
 	at = at < 0 ? 0 : at > last ? last : at;
-	snprintf(top->chosen, sizeof(top->chosen), "%s",
-		 line_name(top, &top->view.lines[at]));
+	line_name(&top->view.lines[at], top->chosen, sizeof(top->chosen));
 }
 
 /* What is shown, from the samples as they are. */
@@ -144,9 +149,16 @@ static void choose_vm(struct top *top, const char *vm, enum split split)
 	top->opt.pick.split = split;
 	top->opt.pick.hist = split == SPLIT_NONE;
 	top->opt.pick.vcpu = NULL;
-	top->opt.sort = NULL;
+	top->opt.sort = split == top->given->pick.split ? top->given->sort : NULL;
 	top->opt.more_cols = true;
 	top->opt.ncols = 0;
+	if (split == top->given->pick.split) {
+		memcpy(top->opt.cols, top->given->cols, sizeof(top->opt.cols));
+		top->opt.ncols = top->given->ncols;
+		top->opt.more_cols = top->given->more_cols || !top->given->ncols;
+		top->opt.pick.hist |= top->given->pick.hist;
+		top->opt.pick.vcpu_lists = top->given->pick.vcpu_lists;
+	}
 	top->top_line = 0;
 	begin(top);
 }
@@ -172,7 +184,7 @@ static void toggle_hist(struct top *top)
 	const struct line *line = &top->view.lines[cursor(top)];
 
 	if (top->page == PAGE_HIST) {
-		top->opt.reasons = NULL;
+		top->opt.reasons = top->given->reasons;
 		top->page = PAGE_LINES;
 	} else if (top->view.nlines) {
 		if (line->row->reason == REASON_OTHER)
@@ -205,7 +217,11 @@ static void key(struct top *top, int c)
 	}
 	switch (c) {
 	case 'q': top->quit = true; break;
-	case '?': top->page = PAGE_HELP; top->opt.reasons = NULL; update(top); break;
+	case '?':
+		top->page = PAGE_HELP;
+		top->opt.reasons = top->given->reasons;
+		update(top);
+		break;
 	case 'p': case ' ': top->paused = !top->paused; break;
 	case KEY_UP: move_cursor(top, -1); break;
 	case KEY_DOWN: move_cursor(top, 1); break;
@@ -229,7 +245,7 @@ static void key(struct top *top, int c)
 		if (top->opt.pick.input || top->opt.pick.guest)
 			break;
 		top->page = PAGE_LINES;
-		top->opt.reasons = NULL;
+		top->opt.reasons = top->given->reasons;
 		choose_vm(top, "", top->opt.pick.split == SPLIT_VMS ? SPLIT_NONE : SPLIT_VMS);
 		break;
 	}
@@ -388,7 +404,7 @@ static void draw_hist(const struct top *top)
 
 	/* Two lines of head above the page, two of its own, and the keys. */
 	print_hist_within(&top->view, to, LINES > 6 ? LINES - 5 : 1);
-	fclose(need(to));
+	fclose(to);
 	draw_page(*text ? text : "no such exit in this span");
 	free(text);
 }
@@ -445,7 +461,7 @@ static void plan_next(struct top *top)
 /* cmd_top() - [INTERVAL] */
 int cmd_top(struct options *opt, int argc, char **argv)
 {
-	struct top top = { .opt = *opt, .interval = 1 };
+	struct top top = { .given = opt, .opt = *opt, .interval = 1 };
 	int c;
 
 	if (argc > 1)
@@ -465,6 +481,8 @@ int cmd_top(struct options *opt, int argc, char **argv)
 	if (!newterm(NULL, stdout, stdin))
 		return fail("top: the terminal %s is not known here", getenv("TERM") ?: "\"\"");
 	atexit(restore_terminal);
+	if (!tigetstr("cup"))
+		return fail("top: the terminal %s cannot move its cursor", getenv("TERM") ?: "\"\"");
 	cbreak();
 	noecho();
 	curs_set(0);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "fail.h"
+#include "files.h"
 #include "view.h"
 
 /* reasons_valid() - whether it is a list, with something in each of its places. */
@@ -26,7 +27,7 @@ bool reason_picked(const char *reasons, const struct row *row)
 		snprintf(word, sizeof(word), "%.*s", (int)len, reasons);
 		hex = !strncasecmp(word, "0x", 2);
 		number = strtoll(word, &end, hex ? 16 : 10);
-		if (*word && !*end ? number == row->reason :
+		if (*word && !*end ? number == row->reason && number <= UINT32_MAX :
 		    !fnmatch(word, row->name, FNM_CASEFOLD))
 			return true;
 	}
@@ -187,8 +188,8 @@ static int compare_lines(const void *a, const void *b, void *arg)
 }
 
 /*
- * view_make() - the lines of a sample, whose parts it merges on the way. The sample must outlive the view.
- * -1 and the failure told where a unit of time cannot be had.
+ * view_make() - the lines of a sample, whose parts it merges on the way. The
+ * sample must outlive the view. -1 and the failure told where a unit of time cannot be had.
  */
 int view_make(struct view *view, struct sample *sample, const struct options *opt)
 {
@@ -278,6 +279,8 @@ void view_headline(const struct view *view, char *to, size_t size)
 		fprintf(out, ", TSC %s", a->tsc);
 	if (cell.kind == CELL_SHARE)
 		fprintf(out, "; ran %.1f%% of its time", cell.d * 100);
+	if (view->opt->unit == UNIT_NS || view->opt->unit == UNIT_US)
+		fprintf(out, "; in %s", view->opt->unit == UNIT_NS ? "ns" : "us");
 	fclose(out);
 }
 
@@ -285,25 +288,36 @@ void view_headline(const struct view *view, char *to, size_t size)
 void view_notes(const struct view *view, char *to, size_t size)
 {
 	const struct sample *sample = view->sample;
+	const struct pick *pick = &view->opt->pick;
+	bool by_vcpu = pick->vcpu || pick->split == SPLIT_VCPUS;
+	const char *kind = by_vcpu ? "vCPU" : "VM";
+	const struct part *one = NULL;
 	size_t cleared = 0;
-	const char *vm = "";
+	char of[64] = "";
 
 	for (size_t i = 0; i < sample->nparts; i++) {
 		if (!sample->parts[i].cleared)
 			continue;
 		cleared++;
-		vm = sample->parts[i].vm;
+		one = &sample->parts[i];
 	}
+	if (one && one->vcpu >= 0)
+		snprintf(of, sizeof(of), " of vCPU %ld of VM %s", (long)one->vcpu, one->vm);
+	else if (one && *one->vm)
+		snprintf(of, sizeof(of), " of VM %s", one->vm);
 	*to = '\0';
 	if (cleared == 1)
-		snprintf(to, size, "counters%s%s were cleared in this interval, so its figures are left out",
-			 *vm ? " of VM " : "", vm);
+		snprintf(to, size, "counters%s were cleared in this interval, so its figures are left out",
+			 of);
 	else if (cleared)
-		snprintf(to, size, "the counters of %zu were cleared in this interval, so their figures are left out",
-			 cleared);
+		snprintf(to, size, "counters of %zu %ss were cleared in this interval, so their figures are left out",
+			 cleared, sample->parts[0].vcpu >= 0 ? "vCPU" : "VM");
 	else if (sample->gone)
-		snprintf(to, size, "%zu ended in this interval, its last figures are lost",
-			 sample->gone);
+		snprintf(to, size, "%zu %s%s ended in this interval, %s last figures are lost",
+			 sample->gone, kind, sample->gone == 1 ? "" : "s",
+			 sample->gone == 1 ? "its" : "their");
+	else if (sample->off)
+		snprintf(to, size, "nothing is counted at present (" SWITCH " is N)");
 	else if (sample->own_exits)
 		snprintf(to, size, "%lu of the CPUID exits are this reading's own",
 			 sample->own_exits);
