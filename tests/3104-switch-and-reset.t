@@ -48,8 +48,11 @@ done
 ticks=$(($(awk -F'[=\t]' '/^# / { print $5 }' $K/exit_cycles) * 500))
 run halt --at 'sleep 0.1' --vcpus 2 --done-mmio shell=1 / hlt:$ticks=1 cpuid=3
 run halt-off-on --at "sleep 0.1; echo N >$switch; echo Y >$switch" --vcpus 2 --done-mmio shell=1 / hlt:$ticks=1 cpuid=3
-run halt-reset --at 'sleep 0.1; echo 0 >/sys/kernel/debug/kvm/$VMM_DIRS/vcpu1/exit_cycles_reset' \
+wakeups='cat /sys/kernel/debug/kvm/$VMM_DIRS/halt_wakeup >>wakeups'
+run halt-reset --at "sleep 0.1; $wakeups; echo 0 >/sys/kernel/debug/kvm/\$VMM_DIRS/vcpu1/exit_cycles_reset; $wakeups" \
 	--vcpus 2 --done-mmio shell=1 / hlt:$ticks=1 cpuid=3
+section wakeups
+cat wakeups
 run halt-off --at "sleep 0.1; echo N >$switch" --vcpus 2 --done-mmio shell=1 / hlt:$ticks=1 cpuid=3
 EOF
 
@@ -106,6 +109,7 @@ judge() {
 	is "$lab halt, off and on: the exit is counted, its time is not" "$(cells halt-off-on.1 $hlt exits total halt)" "1 0 0"
 	is "$lab halt, off and on: what follows is counted" "$(cell halt-off-on.1 $cpuid exits)" 3
 	is "$lab halt, reset: the exit is dropped" "$(cells halt-reset.1 $hlt exits total halt)" "0 0 0"
+	is "$lab halt, reset: the vCPU is not woken for it" "$(uniq <"$F/wakeups" | wc -l)" 1
 	is "$lab halt, reset: what follows is counted" "$(cell halt-reset.1 $cpuid exits)" 3
 	is "$lab halt, off: the exit is counted, nothing after it" "$(cells halt-off.1 $hlt exits total halt) $(cell halt-off.1 $cpuid exits)" "1 0 0 0"
 	for section in halt halt-off-on halt-reset halt-off; do
