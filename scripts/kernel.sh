@@ -14,8 +14,9 @@
 #   refresh  regenerate patches/KERNEL/ from that branch
 #   module FOLDER OUT  build the module in FOLDER for the patched modules, and put
 #            it into the folder OUT
-#   each     build the modules after each patch alone, warnings are errors, and all
-#            of it without debugfs and without KVM_EXIT_CYCLES
+#   each [FOLDER]  build the modules after each patch alone, warnings are errors, and
+#            all of it without debugfs and without KVM_EXIT_CYCLES; those after the
+#            Nth patch are kept in FOLDER/N
 #   applies  apply the series to clean source, regenerate it, compare bytes
 #
 # Needs: linux-source-KERNEL and what scripts/deps.sh installs. Writes only to
@@ -293,8 +294,15 @@ without() {
 	echo "without $1: builds"
 }
 
+# keep FOLDER: a copy of the modules as they are now.
+keep() {
+	mkdir -p "$1"
+	# shellcheck disable=SC2086 # a list of paths
+	(cd "$SRC" && cp $MODULES "$1/")
+}
+
 each() {
-	local commit
+	local commit n=0
 	unpack
 	stock
 	rm -f "$OUT/patched.key"
@@ -302,6 +310,8 @@ each() {
 	for commit in $(git_src rev-list --reverse base..HEAD); do
 		git_src checkout -q --detach "$commit"
 		modules
+		((++n))
+		[[ ! $1 ]] || keep "$1/$n"
 		echo "builds: $(git_src show -s --format=%s "$commit")"
 	done
 	without DEBUG_FS
@@ -324,7 +334,8 @@ done
 shift $((OPTIND - 1))
 use_kernel "$kernel"
 case ${1:-build} in
-build | tree | refresh | each | applies) ;;
+build | tree | refresh | applies) ;;
+each) (($# <= 2)) || { usage >&2; exit 2; } ;;
 module) (($# == 3)) || { usage >&2; exit 2; } ;;
 *) usage >&2; exit 2 ;;
 esac
