@@ -95,7 +95,7 @@ what_is_tried() {
 
 main() {
 	local tests=("$TOP"/tests/310[1-57]-*.t "$TOP"/tests/320[1-3]-*.t "$TOP"/tests/stress/*.t)
-	local kernels=$KERNELS option small='' anew='' width test lab jobs=() failed='' running job results=()
+	local kernels=$KERNELS option small='' anew='' width test lab lock jobs=() failed='' running job results=()
 
 	width=$(nproc)
 	while getopts nqj:k:h option; do
@@ -125,8 +125,9 @@ main() {
 	build
 	state=$CACHE/stress/$(what_is_tried)${small:+-small}
 	mkdir -p "$CACHE/stress"
-	exec 9>"$CACHE/stress/lock"
-	flock -n 9 || die "$CACHE/stress/lock: another run is on: wait for it"
+	lock=$CACHE/stress/lock${small:+-small}
+	exec 9>"$lock"
+	flock -n 9 || die "$lock: another run is on: wait for it"
 	find "$CACHE/stress" -mindepth 1 -maxdepth 1 -type d -mtime +30 -exec rm -rf {} +
 	[[ ! $anew ]] || rm -rf "$state"
 	mkdir -p "$state"
