@@ -25,7 +25,8 @@
 # TEST: a name such as exit_cycles_test; all that the Makefile has for x86
 # without one, but for its shell scripts. A result is pass, skip, timeout, fail=STATUS, none (not built),
 # panic, hang or end (those three of the lab; the others go on in a new one),
-# with +log when the kernel's log has a WARNING, BUG or the like.
+# with +left when a process of it could not be ended, and +log when the kernel's log
+# has a WARNING, BUG or the like.
 #
 # Builds in $CACHE/KERNEL/selftests, again when patches/KERNEL changed. Needs:
 # linux-source-KERNEL and what scripts/deps.sh installs. Everything runs in the
@@ -170,6 +171,19 @@ inside() {
 	cat <<-'INSIDE'
 		seconds=$1
 		shift
+		# end_forks NAME: what a TEST that was killed had forked runs on, and slows
+		# all that follow. Fails when one does not end.
+		end_forks() {
+			for _ in 1 2 3 4 5 6 7 8 9 10; do
+				forks=$(ls -l /proc/[0-9]*/exe 2>/dev/null |
+					sed -n "s|.* /proc/\([0-9]*\)/exe -> $PWD/$1\$|\1|p")
+				[ "$forks" ] || return 0
+				kill -KILL $forks
+				sleep 1
+			done
+			return 1
+		}
+
 		dmesg -c >/dev/null
 		. ./arguments
 		for name; do
@@ -196,6 +210,7 @@ inside() {
 				[ "$words" ] || words=$(grep -v '^# *$' out | tail -n 1)
 				;;
 			esac
+			end_forks "$name" || result=$result+left
 			! dmesg -c | grep -Eq 'WARNING|BUG|Oops|KASAN|KCSAN|UBSAN' || result=$result+log
 			echo "result $name $result $took $words"
 		done
