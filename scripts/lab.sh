@@ -377,15 +377,16 @@ log_since_modules() {
 		fi
 }
 
-# show_log TEXT: why, and the end of the log; all of it before the modules were
-# loaded.
+# show_log TEXT: why, and the first thing that is bad in the log, and its end; of all
+# of it before the modules were loaded.
 show_log() {
 	echo "$PROGRAM: $*" >&2
 	if grep -aq '^lab: modules' "$tmp/console"; then
 		log_since_modules
 	else
 		tr -d '\r\0' <"$tmp/console"
-	fi | tail -n 200 >&2
+	fi | BAD=$BAD awk '{ line[NR] = $0; if (!bad && $0 ~ ENVIRON["BAD"]) bad = NR }
+		END { for (i = 1; i <= NR; i++) if (i > NR - 200 || bad && i >= bad && i < bad + 60) print line[i] }' >&2
 	{
 		tail -n 5 "$tmp/machine.out"
 		grep -a ">>PANIC<<" "$tmp/machine.log" || true

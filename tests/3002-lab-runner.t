@@ -67,7 +67,8 @@ lab -- sh -c 'echo "WARNING: not a real one" >/dev/kmsg
 	dmesg | grep -c WARNING'
 is "a warning in the kernel's log: 241, though the command failed too" "$status" 241
 is "and though the kernel itself has lost it" "$out" 0
-like "the log is shown" "$err" 'log has: WARNING: not a real one'
+like "the log is shown" "$err" 'log has: .*WARNING: not a real one'
+like "from there, and its end" "$err" $'WARNING: not a real one[\n].*line 0 of.*line 8999 of'
 
 lab -- sh -c 'echo before; sleep 1; echo c >/proc/sysrq-trigger; echo after'
 is "a panic: 242" "$status" 242

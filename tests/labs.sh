@@ -76,7 +76,8 @@ boot() {
 	fi
 	is "$lab the commands ran and the kernel's log is clean" "$status" 0
 	if ((status)); then
-		note "$(tail -n 40 "$F/all" "$F/stderr")"
+		# all of the second: what the kernel complained of is said once only
+		sed "s/^/# /" <(tail -n 10 "$F/all") "$F/stderr"
 		return 1
 	fi
 	awk -v F="$F" '/^== / { out = F "/" $2; printf "" >out; next } out { print >out }' "$F/all"
