@@ -94,7 +94,8 @@ what_is_tried() {
 }
 
 main() {
-	local tests=("$TOP"/tests/310[1-57]-*.t "$TOP"/tests/320[1-3]-*.t "$TOP"/tests/stress/*.t)
+	# those that take longest first, so that no CPU waits for another at the end
+	local tests=("$TOP"/tests/stress/*.t "$TOP"/tests/310[1-57]-*.t "$TOP"/tests/320[1-3]-*.t)
 	local kernels=$KERNELS option small='' anew='' width test lab lock jobs=() failed='' running job results=()
 
 	width=$(nproc)
