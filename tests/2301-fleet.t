@@ -207,6 +207,21 @@ while read -r expression; do
 done < <(expressions)
 is "its $(expressions | wc -l) queries find something" "$empty" ''
 
+# counted LEGEND: what panel 3 shows of it.
+counted() {
+	jq -r --arg legend "$1" '.panels[] | select(.id == 3).targets[] | select(.legendFormat == $legend).expr' "$dashboard" |
+		sed 's/\$[a-z]*/.*/g'
+}
+is 'VMs of one host in all and of another by VM' "$(value "$(counted VMs)")" 4
+is 'and their vCPUs' "$(value "$(counted vCPUs)")" 8
+tree "$T/vcpus" 3 2 -v step=6
+show "$T/vcpus"
+textfile --all-vcpus -o exits,total,halt,guest
+ok 'VMs of one by vCPU' comes 5 "$(counted VMs)"
+is 'and their vCPUs' "$(value "$(counted vCPUs)")" 10
+show "$T/six"
+textfile --buckets
+
 names() { grep -o '[a-z0-9_:]*\(kvm_\|exitdump_\)[a-z0-9_:]*' | sort -u; }
 labels() {
 	{
