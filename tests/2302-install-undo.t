@@ -155,9 +155,9 @@ mkdir "$R/usr/src/linux-headers-$NEW"
 try no 0 "${uninstall[@]}"
 is 'uninstalled: as before' "$status:$(diff <(echo "$bare") <(files | grep -v " usr/local/lib "))" 0:
 
-every bare kill install "${install[@]}"
+every bare 'no half term kill' install "${install[@]}"
 every earlier half install "${install[@]}"
-every earlier 'no term kill' follow "${follow[@]}"
-every earlier 'no term' uninstall "${uninstall[@]}"
+every earlier 'no half term kill' follow "${follow[@]}"
+every earlier 'no half term kill' uninstall "${uninstall[@]}"
 
 done_testing

@@ -67,10 +67,10 @@ part() {
 }
 
 like "Debian's kernel boots in it" "$(part tools)" "guest: Linux $(<"$stock/version") is up"
-like "the disk mounts by its label" "$(part tools)" 'exitdump.sh'
+like "the disk mounts by its label" "$(part tools)" $'(^|[ \n])exitdump[.]sh($|[ \n])'
 like "read-only" "$(part tools)" 'touch: /root/new: Read-only file system'
 like "cpuid runs from it" "$(part tools)" 'hypervisor_id \(0x40000000\) = "KVMKVMKVM'
-like "exitdump as well: the guest's own account" "$(part tools)" 'CPUID|cpuid'
+like "exitdump as well: the guest's own account" "$(part tools)" $'\n(CPUID|cpuid) +[0-9]'
 like "in a table" "$(part tools)" $'\nTOTAL '
 note "$(part tools)"
 is "a folder is no disk" "$(part folder)" 'run-vm.sh: /root: no such disk image'
