@@ -31,9 +31,12 @@ stress:
 	@scripts/deps.sh
 	@scripts/stress.sh $(STRESS)
 
-bench: tool
+# exitdump's own times as well, where nothing else is asked for
+bench:
+	@scripts/deps.sh build lab tool bench plot
+	@$(MAKE) -s tool
 	@scripts/bench.sh $(BENCH)
-	@tests/bench-exitdump.sh
+	@[ -n '$(BENCH)' ] || tests/bench-exitdump.sh
 
 report:
 	@scripts/boot-report.sh $(REPORT)
@@ -42,7 +45,7 @@ kernel:
 	@scripts/deps.sh
 	@for k in $(KERNELS); do scripts/kernel.sh -k $$k build || exit; done
 
-install install-fleet clean:
+install install-fleet uninstall clean:
 	@$(MAKE) -s -C tools $@
 
 # The patched KVM on this host, and off it again (root).
@@ -63,5 +66,7 @@ help:
 	@echo 'make install-kvm    the patched KVM on this host (root; Debian 12, stock kernel)'
 	@echo 'make uninstall-kvm  the stock one again'
 	@echo 'make install-fleet   its service, rules and dashboard for Prometheus'
+	@echo 'make uninstall      both of these again'
+	@echo 'make clean     exitdump, as built here (the cache stays)'
 
-.PHONY: all tool demo test check lint stress bench report kernel install install-kvm uninstall-kvm install-fleet clean help
+.PHONY: all tool demo test check lint stress bench report kernel install install-fleet uninstall install-kvm uninstall-kvm clean help

@@ -46,6 +46,10 @@ table() {
 
 main() {
 	local kernel labs=("$@") one
+	if [[ $1 == -h ]]; then
+		usage
+		exit
+	fi
 	if ((!$#)); then
 		for kernel in $KERNELS; do
 			[[ ! -d $TOP/patches/$kernel ]] || labs+=("vmx:$kernel" "svm:$kernel")

@@ -7,6 +7,7 @@
 # With apt-get it installs (sudo when not root), without recommended packages;
 # elsewhere it names what is missing, by Debian's names, and exits with 1.
 # Nothing missing: nothing is done or printed.
+
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/common.sh"
 
@@ -83,6 +84,7 @@ needs() {
 	bench	clang			clang
 	bench	libbpf-dev		/usr/include/bpf/libbpf.h
 	bench	linux-perf		perf
+	bench	time			/usr/bin/time
 	plot	gnuplot-nox		gnuplot
 	EOF
 }
@@ -137,6 +139,10 @@ quiet_services() {
 
 main() {
 	local groups=("$@") group log missing
+	if [[ $1 == -h ]]; then
+		usage
+		exit
+	fi
 	((${#groups[@]})) || groups=(build lab tool test lint)
 	for group in "${groups[@]}"; do
 		needs | grep -q "^$group	" ||

@@ -1,9 +1,13 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
 # lint.sh - shellcheck on every script and test, checkpatch --strict on every
-# patch, and the C of tools/ and tests/ with warnings as errors. Status 1 if
-# any has something to say. Builds nothing that stays but checkpatch's copy in
-# the cache.
+# patch, and the C that builds without a kernel or its headers, of tools/, tests/
+# and scripts/, with warnings as errors.
+#
+# Usage: scripts/lint.sh
+#
+# Status 1 if any has something to say. Builds nothing that stays but checkpatch's
+# copy in the cache.
 
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/common.sh"
@@ -52,15 +56,19 @@ lint_patches() {
 
 lint_c() {
 	local file
-	step "compiler warnings: tools/, tests/"
+	step "compiler warnings: tools/, tests/, scripts/"
 	tmp=$(mktemp -d)
 	trap 'rm -rf "$tmp"' EXIT
 	make -s -C "$TOP/tools" BUILD="$tmp/tools" PROG="$tmp/exitdump" CFLAGS="-O2 -Werror"
-	for file in "$TOP"/tests/*.c; do
-		cc -std=gnu11 -O2 -Wall -Wextra -Werror -c -o "$tmp/object" "$file"
+	for file in "$TOP"/tests/{,stress/,fuzz/,fixtures/}*.c "$TOP"/scripts/{lab,demo}/*.c; do
+		cc -std=gnu11 -I"$TOP/tools" -O2 -Wall -Wextra -Werror -c -o "$tmp/object" "$file"
 	done
 }
 
+if (($#)); then
+	usage
+	[[ $* == -h ]] && exit 0 || exit 2
+fi
 "$TOP/scripts/deps.sh" build lint tool
 lint_scripts
 lint_patches
