@@ -113,13 +113,44 @@ unpack() {
 
 # A new point release unpacks anew: not over commits that are nowhere else.
 refuse_to_lose_work() {
-	git_src rev-parse -q --verify exit_cycles >/dev/null || return 0
-	[[ -n $(git_src status --porcelain) || $(tree_key) != "$(cat "$DIR/tree.key" 2>/dev/null)" ]] || return 0
-	die "$SRC: holds work on branch exit_cycles that patches/ has not (scripts/kernel.sh refresh, or remove the directory)"
+	! holds_work ||
+		die "$SRC: holds work on branch exit_cycles that patches/ has not (scripts/kernel.sh refresh, or remove the directory)"
 }
 
+# tree.key: the branch as patches/KERNEL had it last, and those patches.
 tree_key() {
 	git_src rev-parse 'exit_cycles^{tree}'
+	series | xargs -r cat | sha256sum | cut -d' ' -f1
+}
+
+has_branch() {
+	git_src rev-parse -q --verify exit_cycles >/dev/null
+}
+
+# holds_work: whether the branch has what patches/KERNEL never had.
+holds_work() {
+	has_branch && [[ -n $(git_src status --porcelain) || $(tree_key | head -n 1) != "$(head -n 1 "$DIR/tree.key" 2>/dev/null)" ]]
+}
+
+# overtaken: whether patches/KERNEL has changed since the branch was made of it.
+overtaken() {
+	[[ $(tree_key | tail -n 1) != "$(sed -n 2p "$DIR/tree.key" 2>/dev/null)" ]]
+}
+
+# keep_edits: before the source is made something else. Committed, they are safe.
+keep_edits() {
+	[[ ! -d $SRC/.git/rebase-merge ]] ||
+		die "$SRC: a rebase is under way there (git rebase --continue or --abort)"
+	[[ $(git_src symbolic-ref -q --short HEAD) != exit_cycles ]] || {
+		[[ -z $(git_src status --porcelain) ]] ||
+			die "$SRC: branch exit_cycles has changes that are not committed (git commit, or git checkout -f)"
+		worked_on=1
+	}
+}
+
+# go_back: to the branch, for whoever was at work there.
+go_back() {
+	[[ ! $worked_on ]] || git_src checkout -q exit_cycles
 }
 
 configure() {
@@ -190,6 +221,7 @@ whole() {
 apply_series() {
 	local files
 	files=$(series)
+	keep_edits
 	git_src am -q --abort 2>/dev/null || true
 	# what an interrupted `each` left
 	[[ ! -f $SRC/.config.whole ]] || whole
@@ -247,9 +279,11 @@ build() {
 
 tree() {
 	unpack
-	if ! git_src rev-parse -q --verify exit_cycles >/dev/null; then
+	if ! has_branch || overtaken; then
+		! holds_work ||
+			die "$SRC: patches/$KERNEL has changed since branch exit_cycles was made of it, and that holds work (git branch -m exit_cycles NAME; make it anew; git cherry-pick)"
 		apply_series
-		git_src branch exit_cycles
+		git_src branch -f exit_cycles
 		tree_key >"$DIR/tree.key"
 	fi
 	git_src checkout -q exit_cycles
@@ -262,8 +296,8 @@ format_series() {
 }
 
 refresh() {
-	git_src rev-parse -q --verify exit_cycles >/dev/null ||
-		die "$SRC: no branch exit_cycles (scripts/kernel.sh tree makes it)"
+	has_branch || die "$SRC: no branch exit_cycles (scripts/kernel.sh tree makes it)"
+	! overtaken || die "$SRC: patches/$KERNEL has changed since branch exit_cycles was made of it (scripts/kernel.sh tree)"
 	rm -rf "$PATCHES.new"
 	format_series "$PATCHES.new" exit_cycles
 	rm -rf "$PATCHES"
@@ -322,7 +356,13 @@ each() {
 	series_key >"$OUT/patched.key"
 }
 
-kernel=6.1 DEBUG=''
+# verb NAME [ARGUMENT]...
+verb() {
+	"$@"
+	go_back
+}
+
+kernel=6.1 DEBUG='' worked_on=''
 while getopts k:d:h option; do
 	case $option in
 	k) kernel=$OPTARG ;;
@@ -341,4 +381,4 @@ module) (($# == 3)) || { usage >&2; exit 2; } ;;
 esac
 [[ ! $DEBUG || " build module " == *" ${1:-build} "* ]] || die "-d $DEBUG: build and module are all that it can do"
 mkdir -p "$DIR"
-locked "$DIR/lock" "${@:-build}"
+locked "$DIR/lock" verb "${@:-build}"

@@ -1,0 +1,85 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Promise: who works on the series as commits loses nothing: no build and no test
+# takes the branch or what is not committed, and patches/ is not overwritten with
+# what a branch had before they changed. With a source of a few files: the script
+# is kernel.sh itself but for where Debian's source is.
+. "${BASH_SOURCE[0]%/*}/lib.sh"
+
+export XDG_CACHE_HOME=$T/cache HOME=$T/home GIT_CONFIG_GLOBAL=/dev/null
+mkdir -p "$T/top/scripts" "$T/src" "$T/linux" "$T/home"
+cp "$TOP"/scripts/{common.sh,*.config} "$T/top/scripts/"
+sed "s,/usr/src/,$T/src/,g" "$TOP/scripts/kernel.sh" >"$T/top/scripts/kernel.sh"
+chmod +x "$T/top/scripts/kernel.sh"
+PATCHES=$T/top/patches/6.1
+
+# kernel VERB
+kernel() {
+	run "$T/top/scripts/kernel.sh" "$@"
+}
+
+# edit TEXT: in the tree.
+edit() { echo "$1" >>"$tree/virt/file"; }
+
+# commit TEXT
+commit() {
+	edit "$1"
+	git -C "$tree" -c user.name=n -c user.email=e@example.org commit -qam "$1"
+}
+
+branch() { git -C "$tree" symbolic-ref -q --short HEAD || echo none; }
+
+# shellcheck disable=SC2013 # no name there has a blank
+for path in $(sed -n '/^TRACKED=/,/"$/p' "$TOP/scripts/kernel.sh" | tr -d '"' | sed 's/TRACKED=//'); do
+	mkdir -p "$T/linux/${path%/*}"
+	case $path in
+	*.*) echo base >"$T/linux/$path" ;;
+	*) mkdir -p "$T/linux/$path"; echo base >"$T/linux/$path/file" ;;
+	esac
+done
+tar -cJf "$T/src/linux-source-6.1.tar.xz" -C "$T" linux
+tree=$T/cache/exit_cycles/6.1/src
+
+# The first patch, made by hand as any other series would be.
+mkdir -p "$PATCHES"
+kernel applies
+like 'no patches yet: said so' "$status:$err" '^1:.*no patches there$'
+git -C "$tree" checkout -qb first
+commit first
+git -C "$tree" format-patch -q -N --zero-commit --no-signature --full-index -o "$PATCHES" base..first
+
+kernel tree
+is 'the series is a branch, and where is said' "$status:$out:$(branch)" "0:$tree:exit_cycles"
+edit mine
+kernel applies
+like 'changes that are not committed stop what would take them' "$status:$err" \
+	'^1:kernel.sh: .*src: branch exit_cycles has changes that are not committed \('
+is 'and are there still' "$(tail -n 1 "$tree/virt/file")" mine
+git -C "$tree" checkout -q -f
+commit second
+kernel applies
+is 'what is committed: nothing stops, and the branch is where it was' \
+	"$status:$err:$(branch):$(tail -n 1 "$tree/virt/file")" 0::exit_cycles:second
+kernel refresh
+is 'the patches are generated' "$status:$err:$(cd "$PATCHES" && echo *)" '0::0001-first.patch 0002-second.patch'
+kernel applies
+is 'and generate themselves' "$status:$err$out" 0:
+
+# Meanwhile patches/ lose the second, as after git pull.
+mkdir "$T/aside"
+mv "$PATCHES"/0002* "$T/aside/"
+kernel refresh
+like 'patches that changed since are not overwritten' "$status:$err" '^1:kernel.sh: .*6.1 has changed since branch'
+is 'but as they were' "$(cd "$PATCHES" && echo *)" 0001-first.patch
+commit third
+kernel tree
+like 'nor is a branch that holds work' "$status:$err" '^1:kernel.sh: .*and that holds work'
+is 'it holds it still' "$(git -C "$tree" log -1 --format=%s exit_cycles)" third
+git -C "$tree" branch -qm exit_cycles mine
+kernel tree
+is 'moved away, it makes room for the patches' "$status:$(branch):$(tail -n 1 "$tree/virt/file")" 0:exit_cycles:first
+mv "$T/aside"/* "$PATCHES/"
+kernel tree
+is 'a branch without work follows the patches' "$status:$(branch):$(tail -n 1 "$tree/virt/file")" 0:exit_cycles:second
+
+done_testing
