@@ -26,10 +26,13 @@ clang -std=gnu11 -D_GNU_SOURCE -g -O1 -I"$TOOLS" \
 	-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
 	-o "$WORK/fuzz" parser.c "${SOURCES[@]}" -lsmartcols
 mkdir "$WORK/corpus"
+set +e
 "$WORK/fuzz" -runs="$RUNS" -max_len=4096 -dict=exit_cycles.dict \
 	-timeout=10 -print_final_stats=1 -artifact_prefix=corpus/ -verbosity=0 \
-	"$WORK/corpus" corpus 2>&1 | tee "$WORK/log" | grep -E 'ERROR|SUMMARY|runtime error|number_of_executed|crash-' || :
-grep -q "^stat::number_of_executed_units: *$RUNS" "$WORK/log" || {
+	"$WORK/corpus" corpus 2>&1 | tee "$WORK/log" | grep -E 'ERROR|SUMMARY|runtime error|number_of_executed|crash-'
+status=${PIPESTATUS[0]}
+set -e
+if ((status)) || ! grep -q "^stat::number_of_executed_units: *$RUNS" "$WORK/log"; then
 	tail -n 40 "$WORK/log"
 	exit 1
-}
+fi
