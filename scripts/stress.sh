@@ -29,7 +29,7 @@ kept() {
 # $state, when it passes.
 one() {
 	local test=${1% *} lab=${1##* } since
-	local out title="${test##*/} $lab" form=$STRESS
+	local out title="${test##*/} $lab" form=$STRESS_SIZE
 
 	out=$(kept "$test" "$lab")
 	since=$(date +%s)
@@ -41,7 +41,7 @@ one() {
 	# Bochs is slow; the tests behind these divide by themselves
 	[[ $lab:${test##*/} != vmx:*:410[1-4]* ]] || form=small
 	rm -f "$out.tried"
-	if STRESS=$form STRESS_TRIED=$out.tried LABS=$lab prove -v "$test" >"$out.log" 2>&1; then
+	if STRESS_SIZE=$form STRESS_TRIED=$out.tried LABS=$lab prove -v "$test" >"$out.log" 2>&1; then
 		sed -n 's/.*Tests=\([0-9]*\).*/checks \1/p' "$out.log" >>"$out.tried"
 		mv "$out.tried" "$out.passed"
 		step "$title: passed, $((SECONDS + began - since)) s"
@@ -133,7 +133,7 @@ main() {
 	[[ ! $anew ]] || rm -rf "$state"
 	mkdir -p "$state"
 	began=$(($(date +%s) - SECONDS))
-	export STRESS=${small:+small} state PROGRAM began
+	export STRESS_SIZE=${small:+small} state PROGRAM began
 	export -f one kept step
 	step "${#jobs[@]} labs to run, $width at a time"
 	# a process group: who ends us ends what is on

@@ -5,7 +5,7 @@
 HERE=$(cd "${BASH_SOURCE[0]%/*}/.." && pwd)
 : "${LABS=svm:6.1:kasan}"
 export LABS
-if [[ $STRESS != small ]]; then
+if [[ $STRESS_SIZE != small ]]; then
 	# CPUIDs by each of some 120 guests; of 80 where all is slow
 	export ADVERSARY=20000
 	[[ $LABS != vmx:* && $LABS != *:k?san* ]] || ADVERSARY=5000

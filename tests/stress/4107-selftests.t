@@ -4,5 +4,5 @@
 HERE=$(cd "${BASH_SOURCE[0]%/*}/.." && pwd)
 : "${LABS=svm:6.1:kasan}"
 export LABS
-[[ $STRESS == small ]] || export ALL_SELFTESTS=1
+[[ $STRESS_SIZE == small ]] || export ALL_SELFTESTS=1
 exec "$HERE/3204-selftests.t"

@@ -3,14 +3,14 @@
 # stress.sh - what the stress tests share. Sourced after lib.sh, in place of
 # labs.sh, which it sources.
 #
-# STRESS=small in the environment makes all sizes small.
+# STRESS_SIZE=small in the environment makes all sizes small.
 
 : "${LABS=svm:6.1:kasan svm:6.1:kcsan}"
 . "$TOP/tests/labs.sh"
 
 # size FULL SMALL
 size() {
-	[[ $STRESS == small ]] && echo "$2" || echo "$1"
+	[[ $STRESS_SIZE == small ]] && echo "$2" || echo "$1"
 }
 
 # stress LAB [LAB-OPTION]...: boot, with what the tests here bring along.
