@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Nothing to say: shellcheck on every script, checkpatch --strict on every patch,
+# the compiler's warnings on every C file that builds without a kernel. And a fault
+# in any of the three is told.
+. "${BASH_SOURCE[0]%/*}/lib.sh"
+
+type -p shellcheck >/dev/null || skip_all "shellcheck is not installed"
+for kernel in 6.1 6.12; do
+	[[ -f /usr/src/linux-source-$kernel.tar.xz ]] || skip_all "linux-source-$kernel is not installed"
+done
+
+run "$TOP/scripts/lint.sh"
+is "lint is content" "$status" 0
+[[ $status == 0 ]] || note "$out"$'\n'"$err"
+
+# A copy with little in it, and one fault at a time.
+git clone -q "$TOP" "$T/copy"
+cd "$T/copy"
+cp "$TOP"/scripts/{lint,common,deps}.sh scripts/
+find tests -name '*.t' -delete
+find patches -name '*.patch' ! -name '0001-*' -delete
+run scripts/lint.sh
+is "a copy with no fault" "$status" 0
+
+# tells FAULT REGEX
+tells() {
+	run scripts/lint.sh
+	ok "$1: the status" test "$status" -ne 0
+	like "$1: what it is" "$out$err" "$2"
+}
+
+printf '#!/bin/bash\n%s\n' "cat \$1" >tests/faulty.t
+tells "a word unquoted" 'faulty.t.*SC2086'
+rm tests/faulty.t
+
+sed '0,/^+$/s//+ /' patches/6.12/0001-* >patches/6.12/0002-faulty.patch
+tells "a blank at the end of a line" '0002-faulty.patch:[0-9]+: ERROR: trailing whitespace'
+rm patches/6.12/0002-faulty.patch
+
+echo 'int main(void) { int unused; return 0; }' >tests/faulty.c
+tells "a variable unused" 'faulty.c:.*Werror=unused-variable'
+rm tests/faulty.c
+
+done_testing
