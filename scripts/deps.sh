@@ -78,6 +78,7 @@ needs() {
 	host	openssl			openssl
 	lint	shellcheck		shellcheck
 	lint	perl			perl
+	lint	sparse			sparse
 	bench	gcc			gcc
 	bench	libc6-dev		/usr/include/stdio.h
 	bench	git			git

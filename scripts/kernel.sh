@@ -15,8 +15,9 @@
 #   module FOLDER OUT  build the module in FOLDER for the patched modules, and put
 #            it into the folder OUT
 #   each [FOLDER]  build the modules after each patch alone, warnings are errors, and
-#            all of it without debugfs and without KVM_EXIT_CYCLES; those after the
-#            Nth patch are kept in FOLDER/N
+#            all of it without debugfs and without KVM_EXIT_CYCLES, where sparse has
+#            nothing to say that it does not say of stock; those after the Nth patch
+#            are kept in FOLDER/N
 #   applies  apply the series to clean source, regenerate it, compare bytes
 #
 # Needs: linux-source-KERNEL and what scripts/deps.sh installs. Writes only to
@@ -200,13 +201,14 @@ stock() {
 	step "Linux $KERNEL${DEBUG:+ $DEBUG}: built"
 }
 
-# modules: kbuild goes by times alone, so see whether it built what .config says.
+# modules [OPTION]...: kbuild goes by times alone, so see whether it built what
+# .config says. The options are make's.
 modules() {
 	local wanted built
 	# The series has a Kconfig symbol that the stock .config does not know.
 	quietly "$LOG" make LOCALVERSION= -C "$SRC" olddefconfig
 	quietly "$LOG" make LOCALVERSION= -C "$SRC" modules_prepare
-	quietly "$LOG" make LOCALVERSION= -C "$SRC" -j"$(nproc)" M=arch/x86/kvm modules
+	quietly "$LOG" make LOCALVERSION= -C "$SRC" -j"$(nproc)" M=arch/x86/kvm "$@" modules
 	wanted=$(grep -cx CONFIG_KVM_EXIT_CYCLES=y "$SRC/.config" || true)
 	built=$(nm "$SRC/arch/x86/kvm/kvm.ko" | grep -c ' kvm_exit_cycles_init$' || true)
 	((wanted == built)) || die "$SRC/arch/x86/kvm/kvm.ko: not what .config says (remove $DIR to build it anew)"
@@ -335,19 +337,40 @@ keep() {
 	(cd "$SRC" && cp $MODULES "$1/")
 }
 
+# sparse_says: of KVM as it is now, a line each, without numbers of lines. All that
+# is said of a file stays together (-O), as CPUs take files side by side.
+sparse_says() {
+	local before
+	: >>"$LOG"
+	before=$(wc -c <"$LOG")
+	modules -O C=2
+	tail -c "+$((before + 1))" "$LOG" | sed -nE 's/:[0-9]+:[0-9]+: (warning|error): /: /p' | sort
+}
+
 each() {
-	local commit n=0
+	local commit commits n=0 stock='' says=''
 	unpack
 	stock
 	rm -f "$OUT/patched.key"
 	apply_series
-	for commit in $(git_src rev-list --reverse base..HEAD); do
+	commits=$(git_src rev-list --reverse base..HEAD)
+	if type -p sparse >/dev/null; then
+		git_src checkout -q --detach base
+		stock=$(sparse_says)
+	fi
+	for commit in $commits; do
 		git_src checkout -q --detach "$commit"
 		modules
 		((++n))
 		[[ ! $1 ]] || keep "$1/$n"
 		echo "builds: $(git_src show -s --format=%s "$commit")"
 	done
+	if type -p sparse >/dev/null; then
+		says=$(sparse_says)
+		says=$(comm -13 <(echo "$stock") <(echo "$says"))
+		[[ ! $says ]] || die "sparse: $says"
+		echo "sparse: no more than of stock"
+	fi
 	without DEBUG_FS
 	without KVM_EXIT_CYCLES
 	whole

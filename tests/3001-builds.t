@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Promise: each patch of the series builds alone, as modules, with warnings as
 # errors, on both kernels, as does the whole without debugfs, and without the
-# feature; and after each patch the account says what it has so far rightly, of
-# exits that a fast path takes as well.
+# feature; sparse has no more to say than of stock; and after each patch the
+# account says what it has so far rightly, of exits that a fast path takes as well.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 LABS=none
 . "${BASH_SOURCE[0]%/*}/labs.sh"
@@ -39,6 +39,11 @@ for kernel in 6.1 6.12; do
 	for symbol in DEBUG_FS KVM_EXIT_CYCLES; do
 		like "$kernel: the series builds without $symbol" "$out" "without $symbol: builds"
 	done
+	if type -p sparse >/dev/null; then
+		like "$kernel: sparse has no more to say than of stock" "$out" "sparse: no more than of stock"
+	else
+		skip "$kernel: sparse has no more to say than of stock" "sparse is not installed"
+	fi
 	is "$kernel: and no more is said" "$status" 0
 
 	tar -C "$T/$kernel" -czf "$T/modules.tar.gz" --exclude kvm-amd.ko .
