@@ -18,7 +18,7 @@ test:
 	@$(MAKE) -s tool
 	@prove -j2 tests/*.t
 
-# What needs no lab, under a minute; and what needs no build.
+# What needs no lab, two minutes; and what needs no build.
 check:
 	@scripts/deps.sh
 	@$(MAKE) -s tool
@@ -56,7 +56,7 @@ help:
 	@echo 'make           build exitdump (needs cc, libsmartcols, ncurses)'
 	@echo 'make demo      patched kernel, VM, both views, in a lab (minutes)'
 	@echo 'make test      all tests, the lab included (most of an hour, cold)'
-	@echo 'make check     the tests that need no lab (under a minute)'
+	@echo 'make check     the tests that need no lab (two minutes)'
 	@echo 'make lint      shellcheck, checkpatch, compiler warnings'
 	@echo 'make stress    the same at length, on kernels that watch themselves (hours)'
 	@echo 'make bench     what it costs, beside perf, ftrace, BPF (options: BENCH=-h)'
