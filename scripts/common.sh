@@ -30,6 +30,12 @@ step() {
 	printf '[%3d s] %s: %s\n' "$SECONDS" "${PROGRAM%.sh}" "$*" >&2
 }
 
+# What is bad in a kernel's log, as an extended regular expression.
+# shellcheck disable=SC2034 # likewise
+BAD='WARNING|BUG|Oops|KASAN|KCSAN|UBSAN|\[#[0-9]+\]|self-detected stall|detected stalls|blocked for more than|suspected memory leak'
+BAD+='|refcount_t:|ODEBUG:|possible recursive locking|inconsistent lock state|suspicious RCU usage'
+BAD+='|register non-static key|turning off the locking|leak detector disabled|list_(add|del) corruption'
+
 # Before a command: it ends with its parent, whatever ends that, SIGKILL included.
 mortal=(setpriv --pdeathsig TERM)
 

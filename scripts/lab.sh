@@ -52,9 +52,6 @@
 . "${BASH_SOURCE[0]%/*}/initramfs.sh"
 
 BAD_LOG=241 PANIC=242 HANG=243 ENDED=244 NO_START=245 NO_MACHINE=246
-BAD='WARNING|BUG|Oops|KASAN|KCSAN|UBSAN|\[#[0-9]+\]|self-detected stall|detected stalls|blocked for more than|suspected memory leak'
-BAD+='|refcount_t:|ODEBUG:|possible recursive locking|inconsistent lock state|suspicious RCU usage'
-BAD+='|register non-static key|turning off the locking|leak detector disabled|list_(add|del) corruption'
 
 machine='' kernel=6.1 boot='' debug='' series=patched cpus=1 exact='' megs=1024 seconds=600
 files=() console=''

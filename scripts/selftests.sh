@@ -12,8 +12,8 @@
 #             and its last words. Fails when a TEST does
 #   compare   runs them on stock and on patched modules and prints how many had
 #             which result, each TEST that stock does not pass with its result
-#             and last words, and each TEST whose results differ. A difference
-#             that comes back when the TEST is run twice more on both is a
+#             and last words, and each TEST whose results differ. A result
+#             that stock does not have in most of three runs on both is a
 #             failure. A TEST that the series adds has to pass when patched
 #
 #   -k KERNEL   6.1 (default) or 6.12
@@ -26,7 +26,7 @@
 # without one, but for its shell scripts. A result is pass, skip, timeout, fail=STATUS, none (not built),
 # panic, hang or end (those three of the lab; the others go on in a new one),
 # with +left when a process of it could not be ended, and +log when the kernel's log
-# has a WARNING, BUG or the like.
+# has what lab.sh takes for bad.
 #
 # Builds in $CACHE/KERNEL/selftests, again when patches/KERNEL changed. Needs:
 # linux-source-KERNEL and what scripts/deps.sh installs. Everything runs in the
@@ -211,7 +211,7 @@ inside() {
 				;;
 			esac
 			end_forks "$name" || result=$result+left
-			! dmesg -c | grep -Eq 'WARNING|BUG|Oops|KASAN|KCSAN|UBSAN' || result=$result+log
+			! dmesg -c | grep -Eqf bad || result=$result+log
 			echo "result $name $result $took $words"
 		done
 	INSIDE
@@ -219,7 +219,7 @@ inside() {
 
 # lab SERIES NAME...: one lab, and what it leaves out; adds to $tmp/results.
 lab() {
-	local series=$1 status=0 files=(-a "$tmp/inside" -a "$tmp/arguments") slow=1 cpus=2 path
+	local series=$1 status=0 files=(-a "$tmp/inside" -a "$tmp/arguments" -a "$tmp/bad") slow=1 cpus=2 path
 	shift
 	while read -r path; do
 		files+=(-a "$path")
@@ -283,8 +283,8 @@ sizes() {
 		}' "$tmp/$1"
 }
 
-# differing: the names whose results differ in all that was run. Words count, but
-# not those of a pass, nor how long it took.
+# differing: the names of which most of the patched results are not among stock's.
+# Words count, but not those of a pass, nor how long it took.
 differing() {
 	awk '
 		{
@@ -293,20 +293,20 @@ differing() {
 			sub(/ [0-9]+/, "", result)
 		}
 		FILENAME ~ /stock$/ { stock[$1, result] = 1; next }
-		{ patched[$1, result] = 1; names[$1] = 1 }
+		{ runs[$1]++; unlike[$1] += !(($1, result) in stock) }
 		END {
-			for (key in patched)
-				if (key in stock) { split(key, k, SUBSEP); delete names[k[1]] }
-			for (name in names) print name
+			for (name in runs)
+				if (2 * unlike[name] > runs[name]) print name
 		}' "$tmp/stock" "$tmp/patched" | sort | grep -vxFf "$tmp/added" || true
 }
 
 compare() {
-	local series different=() bad=0 name
+	local series different=() bad=0 name ran
 	for series in stock patched; do
 		run_on "$series" "$@" >"$tmp/$series"
 	done
-	echo "Linux $KERNEL, $machine${debug:+, $debug}: $(wc -l <"$tmp/patched") KVM selftests of its own tree"
+	ran=$(grep -vcE '^[^ ]+ (none|skip) ' "$tmp/patched" || true)
+	echo "Linux $KERNEL, $machine${debug:+, $debug}: $ran KVM selftests of its own tree, and $(($(wc -l <"$tmp/patched") - ran)) not built or skipped"
 	sizes stock
 	sizes patched
 	awk '$2 != "pass" {
@@ -372,6 +372,7 @@ trap 'rm -rf "$tmp"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 inside >"$tmp/inside"
+echo "$BAD" >"$tmp/bad"
 added >"$tmp/added"
 declare -f arguments >"$tmp/arguments"
 (($#)) || mapfile -t names <"$DIR/names"

@@ -20,9 +20,13 @@
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/common.sh"
 
-# kept TEST LAB: where its result is; another place when the test has changed.
+# kept TEST LAB: where its result is; another place when the test has changed, or one
+# that it names, or what the fuzzer is fed to.
 kept() {
-	echo "$state/${1##*/}.${2//:/-}.$(sha1sum <"$1" | cut -c -12)"
+	local also
+	mapfile -t also < <(sed -nE 's|.*/([0-9]{4}-[a-z-]+\.t).*|\1|p' "$1" | sed "s|^|$TOP/tests/|")
+	[[ $1 != *fuzz* ]] || also+=("$TOP"/tools/*.[ch])
+	echo "$state/${1##*/}.${2//:/-}.$(cat "$1" "${also[@]}" | sha1sum | cut -c -12)"
 }
 
 # one "TEST LAB": prove it there, in a shell of its own. What it tried is left in
@@ -133,7 +137,7 @@ main() {
 	[[ ! $anew ]] || rm -rf "$state"
 	mkdir -p "$state"
 	began=$(($(date +%s) - SECONDS))
-	export STRESS_SIZE=${small:+small} state PROGRAM began
+	export STRESS_SIZE=${small:+small} state PROGRAM TOP began
 	export -f one kept step
 	step "${#jobs[@]} labs to run, $width at a time"
 	# a process group: who ends us ends what is on

@@ -36,7 +36,7 @@ of() {
 }
 
 judge() {
-	local n i section expected cycles cpuid=10
+	local n i section expected cycles exits cpuid=10
 	[[ $vendor == vmx ]] || cpuid=114
 	for n in 0 1; do
 		section=wrap$n expected=''
@@ -49,6 +49,10 @@ judge() {
 			"$((n ? 4294967295 : 0)) $((n ? 0 : 1))"
 		is "$lab EAX is the low half" "$(awk '$1 == "leaf" && $4 == "0x4ffffffd" && $6 != $7' "$F/$section")" ''
 		is "$lab in debugfs: what came after it" "$(cell $section.vm $cpuid exits)" "$(unsigned $((EXITS[n] + 15)))"
+
+		# of all reasons: here, one's exits, and maybe a few of interrupts
+		exits=$(($(of 0x4fffffff) - EXITS[n]))
+		ok "$lab all exits pass $((n ? 64 : 32)) bits: $exits more" test $exits -ge 14 -a $exits -lt 1000
 
 		# Cycles only grow; all that grew here is far below 2^32.
 		mapfile -t cycles < <(of 0x4ffffffc; cell $section.vm $cpuid cycles; of 0x4ffffffe)

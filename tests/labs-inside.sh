@@ -60,6 +60,9 @@ leaks() {
 # --- end of words ---
 
 sed '/^# --- end of words/,$d' "$0" >words
+# What a command says on standard error, and no section takes, boot counts a failure.
+exec 2>errors
+trap 'section errors; cat errors' EXIT
 vendor=svm
 [ ! -d /sys/module/kvm_intel ] || vendor=vmx
 section vendor

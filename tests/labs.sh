@@ -60,7 +60,7 @@ tried() {
 }
 
 # boot LAB [LAB-OPTION]...: fails, with a case that says so, when there is nothing
-# to judge.
+# to judge. A case of its own is that no command had anything to complain of.
 boot() {
 	local status=0
 	IFS=: read -r machine kernel debug <<<"$1"
@@ -82,6 +82,7 @@ boot() {
 	fi
 	awk -v F="$F" '/^== / { out = F "/" $2; printf "" >out; next } out { print >out }' "$F/all"
 	vendor=$(<"$F/vendor")
+	is "$lab no command complained" "$(cat "$F/errors" 2>&1)" ''
 	tried "boots of a kernel" 1
 	[[ ! -s $F/stderr ]] || note "$(<"$F/stderr")"
 }
@@ -117,7 +118,8 @@ known() {
 }
 
 # counted SECTION ACCOUNT [BEFORE]: the same reasons as known SECTION, but the
-# exits of the account, less those of an account before.
+# exits of the account, less those of an account before. Of a vmm that told of no
+# exit at all, it is not the same.
 counted() {
 	known "$1" | awk -v after="$F/$2" -v before="${3:+$F/$3}" "$ACCOUNT"'
 		BEGIN {
@@ -125,7 +127,8 @@ counted() {
 			for (r in cell) old[r] = cell[r]
 			read_account(after)
 		}
-		{ print $1, cell[$1, "exits"] - old[$1, "exits"] }'
+		{ print $1, cell[$1, "exits"] - old[$1, "exits"] }
+		END { if (!NR) print "vmm knows of no exit" }'
 }
 
 # kvm_stat SECTION NAME [VCPU]: one of KVM's own statistics, over the vCPUs.

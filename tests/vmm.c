@@ -757,8 +757,33 @@ static void prepare_fails(void)
 }
 
 /*
+ * A vCPU that was created, though debugfs may have failed to make its folder or any
+ * file there: what is there has to work.
+ */
+static void check_files(const char *folder)
+{
+	static const char *const names[] = { "exit_cycles", "exit_cycles_hist", "exit_cycles_reset" };
+	char path[128], text[32];
+	int file;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		snprintf(path, sizeof(path), "%s/%s", folder, names[i]);
+		file = open(path, (i < 2 ? O_RDONLY : O_WRONLY) | O_CLOEXEC);
+		if (file < 0 && errno == ENOENT)
+			continue;
+		if (file < 0)
+			err(EX_FAILED, "%s", path);
+		if (i == 2 ? write(file, "0", 1) != 1 : read(file, text, sizeof(text)) != sizeof(text) ||
+		    strncmp(text, "# exit_cycles 1\t", 16))
+			errx(EX_FAILED, "%s: half-made", path);
+		close(file);
+	}
+}
+
+/*
  * KVM_CREATE_VCPU with every failure of a kind, until there is none left to
- * fail. What failed has to leave no folder; `id` is the next that is free.
+ * fail. What failed has to leave no folder, and what did not none that is
+ * half-made; `id` is the next that is free.
  */
 static void fail_kind(struct vm *vm, int kind, int *id)
 {
@@ -785,15 +810,16 @@ static void fail_kind(struct vm *vm, int kind, int *id)
 		if (pread(knob, text, sizeof(text) - 1, 0) < 0 || pwrite(knob, "0", 1, 0) < 0)
 			err(EX_FAILED, "%s", fails[kind].knob);
 
+		snprintf(path, sizeof(path), DEBUGFS "kvm/%d-%d/vcpu%d", getpid(), vm->fd, *id);
 		if (fd < 0) {
 			if (error != ENOMEM)
 				errx(EX_FAILED, "KVM_CREATE_VCPU, %s %d: %s", fails[kind].name, n, strerror(error));
-			snprintf(path, sizeof(path), DEBUGFS "kvm/%d-%d/vcpu%d", getpid(), vm->fd, *id);
 			if (!stat(path, &st))
 				errx(EX_FAILED, "%s: is there, though its vCPU is not", path);
 			failed++;
 			continue;
 		}
+		check_files(path);
 		close(fd);
 		++*id;
 		created++;

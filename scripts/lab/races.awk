@@ -13,7 +13,8 @@
 
 BEGIN {
 	split("vcpu_enter_guest vcpu_run vcpu_block kvm_arch_vcpu_ioctl_run kvm_cpuid " \
-		"svm_handle_exit svm_vcpu_run vmx_handle_exit __vmx_handle_exit vmx_vcpu_run", names)
+		"svm_handle_exit svm_vcpu_run svm_exit_handlers_fastpath " \
+		"vmx_handle_exit __vmx_handle_exit vmx_vcpu_run vmx_exit_handlers_fastpath", names)
 	for (i in names)
 		hook[names[i]] = 1
 }
@@ -22,7 +23,7 @@ BEGIN {
 FNR == NR {
 	if ($4 == "FILE")
 		file = $8
-	if ($4 == "FUNC" && ($5 == "LOCAL" && file == "exit_cycles.c" || $8 ~ /kvm_exit_cycles/))
+	if ($4 == "FUNC" && ($5 == "LOCAL" && file == "exit_cycles.c" || $8 ~ /kvm_exit_cycles|kvm_arch_vcpu_update_stats/))
 		account[$8] = 1
 	next
 }

@@ -70,6 +70,7 @@ cat >"$T/symbols" <<'EOF'
      4: 0000000000001234    56 FUNC    LOCAL  DEFAULT    1 show_scope
      5: 0000000000001234    56 FUNC    GLOBAL DEFAULT    1 kvm_exit_cycles_reset
      6: 0000000000001234    56 FUNC    GLOBAL DEFAULT    1 kvm_vcpu_kick
+     7: 0000000000001234    56 FUNC    GLOBAL DEFAULT    1 kvm_arch_vcpu_update_stats
 EOF
 cat >"$T/races" <<'EOF'
 1 BUG: KCSAN: data-race in show_scope [kvm] / vcpu_enter_guest [kvm]
@@ -83,7 +84,10 @@ cat >"$T/races" <<'EOF'
 9 BUG: KCSAN: data-race in _find_first_bit+0x37/0x60
 10 WARNING: CPU: 0 PID: 73 at kernel/kcsan/report.c:343 replace_stack_entry.constprop.0+0xdc/0xe0
 11 WARNING: CPU: 0 PID: 73 at arch/x86/kvm/x86.c:343 vcpu_enter_guest+0xdc/0xe0
+12 BUG: KCSAN: data-race in kvm_arch_vcpu_update_stats [kvm] / _copy_to_user
+13 BUG: KCSAN: data-race in svm_exit_handlers_fastpath [kvm_amd] / vcpu_enter_guest [kvm]
+14 BUG: KCSAN: data-race in kvm_get_stat_per_vcpu [kvm] / vcpu_enter_guest [kvm]
 EOF
 is "races are the account's, or the kernel's own" \
-	"$(awk -f "$TOP/scripts/lab/races.awk" "$T/symbols" "$T/races" | sed -n 's/ \(BUG: KCSAN\|WARNING\).*//p' | xargs)" "1 2 3 4 8 11"
+	"$(awk -f "$TOP/scripts/lab/races.awk" "$T/symbols" "$T/races" | sed -n 's/ \(BUG: KCSAN\|WARNING\).*//p' | xargs)" "1 2 3 4 8 11 12 13"
 done_testing

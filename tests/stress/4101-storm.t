@@ -17,6 +17,11 @@ EOF
 cat >>"$T/facts" <<'EOF'
 [ ! "$LAB_DEBUG" ] || vms=$fewer
 
+# come_and_go VMS ARGUMENT...: of vmm.
+come_and_go() {
+	if vmm --quiet --vms "$@"; then made=$((made + $1)); else failed="$failed vmm failed:"; fi
+}
+
 # storm NAME: this many VMs, and one that stays, beside two of files.c.
 storm() {
 	name=$1
@@ -34,19 +39,20 @@ storm() {
 	both) files -r -s over ;;
 	esac >files2 2>&1 &
 	files2=$!
-	vmm --quiet --vms $((vms / 2)) cpuid=3
-	vmm --quiet --vms $((vms / 4)) --vcpus 2 --late cpuid=20 out-user=3
-	vmm --quiet --vms $((vms / 4)) --vcpus 2 --spare 2 --together cpuid=7
+	failed= made=1
+	come_and_go $((vms / 2)) cpuid=3
+	come_and_go $((vms / 4)) --vcpus 2 --late cpuid=20 out-user=3
+	come_and_go $((vms / 4)) --vcpus 2 --spare 2 --together cpuid=7
 	>over
-	failed=
-	wait $files1 || failed="the reader failed"
+	wait $files1 || failed="$failed the reader failed"
 	wait $files2 || failed="$failed the other failed"
 	# an account is two files: nobody resets between them now
 	kill $stays
-	wait $stays
+	wait $stays || failed="$failed the VM that stayed failed"
 	section files-$name
 	[ ! "$failed" ] || echo $failed
 	cat files1 files2
+	echo "vms $made"
 	section storm-$name
 	cat storm
 	account $name-quiet
@@ -63,17 +69,21 @@ run end --vcpus 2 cpuid=211 out-user=23
 EOF
 
 judge() {
-	local name section cpuid=10 made=$VMS vms
+	local name section what cpuid=10 made=$VMS
 	[[ ! $debug ]] || made=$FEWER
-	vms=$((made / 2 + 2 * (made / 4)))
 	[[ $vendor == vmx ]] || cpuid=114
 	for name in plain reset switch both; do
 		is "$lab $name: every file read as a whole, or EIO" "$(grep -vE '^[a-z-]+ [0-9]+$' "$F/files-$name" || true)" ''
+		is "$lab $name: that many VMs" "$(sum "files-$name" vms)" "$((made / 2 + 2 * (made / 4) + 1))"
+		for what in host-reads vm-reads vcpu-reads $([[ $name == plain || $name == switch ]] || echo resets) \
+			$([[ $name == plain || $name == reset ]] || echo flips); do
+			ok "$lab $name: $what" test "$(sum "files-$name" "$what")" -gt 0
+		done
 		tried_files "files-$name"
 		for section in $name.vm $name.0 $name.1 $name.2 $name-quiet; do
 			is "$lab $section: the account agrees with itself" "$(insane "$section")" ''
 		done
-		tried VMs $((vms + 1))
+		tried VMs "$(sum "files-$name" vms)"
 		tried exits "$(kvm_stat "storm-$name" exits)"
 	done
 	is "$lab plain: the exits of the VM that stayed are KVM's own" "$(cell plain.vm TOTAL exits)" "$(kvm_stat storm-plain exits)"

@@ -34,7 +34,7 @@ exec 3>hold-in
 while ! grep -qs '^hold' vm; do sleep 0.1; done
 dir=$(awk '$1 == "vm" { print $4 }' vm)
 before=$(users $module)
-exec 4<$K/exit_cycles 5<$K/$dir/exit_cycles_hist 6<$K/$dir/vcpu0/exit_cycles 7>$K/$dir/exit_cycles_reset 8>$K/$dir/vcpu0/exit_cycles_reset
+exec 4<$K/exit_cycles 5<$K/$dir/exit_cycles_hist 6<$K/$dir/vcpu0/exit_cycles 7>$K/$dir/exit_cycles_reset 8>$K/$dir/vcpu0/exit_cycles_reset 9>$K/exit_cycles_reset
 echo "users of the vendor's module more: $(($(users $module) - before))"
 exec 3>&-
 wait $pid
@@ -45,9 +45,10 @@ echo "reset of the VM's: $(try sh -c 'echo 0 >&7')"
 echo "reset of the vCPU's: $(try sh -c 'echo 0 >&8')"
 echo "unload the vendor's: $(try rmmod $module)"
 echo "read of the host's: $(try cat <&4)"
+echo "reset of the host's: $(try sh -c 'echo 0 >&9')"
 echo "the folder: $(ls $K 2>/dev/null || echo gone)"
 echo "kvm.ko unloads: $(try rmmod kvm)"
-exec 4<&- 5<&- 6<&- 7>&- 8>&-
+exec 4<&- 5<&- 6<&- 7>&- 8>&- 9>&-
 echo "kvm.ko unloads, files closed: $(try rmmod kvm)"
 
 section loads
@@ -58,9 +59,11 @@ while [ $n -lt $loads ]; do
 	awk '$2 == "TOTAL" && $3 { print "not zero:", $0 }' $K/exit_cycles
 	exec 4<$K/exit_cycles 5<$K/exit_cycles_hist 6>$K/exit_cycles_reset
 	files -r -s -t 30 never >files-out 2>&1 || cat files-out
-	vmm --quiet --vcpus 2 --vms 2 cpuid=23 out-user=3
+	vmm --quiet --vcpus 2 --vms 2 cpuid=23 out-user=3 || echo "load $n: vmm failed"
 	rmmod $module
-	[ "$(try cat <&4)" = "Input/output error" ] || echo "load $n: host's file not EIO"
+	for how in "cat <&4" "cat <&5" "echo 0 >&6"; do
+		[ "$(try sh -c "$how")" = "Input/output error" ] || echo "load $n: host's file, $how: not EIO"
+	done
 	exec 4<&- 5<&- 6>&-
 done
 lab-modules load
@@ -78,6 +81,7 @@ reset of the VM's: $eio
 reset of the vCPU's: $eio
 unload the vendor's: ok
 read of the host's: $eio
+reset of the host's: $eio
 the folder: gone
 kvm.ko unloads: Resource temporarily unavailable
 kvm.ko unloads, files closed: ok"

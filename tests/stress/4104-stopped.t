@@ -37,7 +37,7 @@ stops() {
 		usleep $((i * 37 % 5000))
 	done
 	kill $storm
-	wait $storm
+	wait $storm || echo "the VM failed: $?" >&2
 	section storm-$1
 	cat storm
 }

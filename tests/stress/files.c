@@ -27,13 +27,16 @@
 #define KVM	"/sys/kernel/debug/kvm"
 #define SWITCH	"/sys/module/kvm/parameters/exit_cycles"
 #define HELD	256
+/* no folder's */
+#define GONE	((ino_t)-1)
 
 enum { TABLE, HIST, RESET, KINDS };
 static const char *const names[KINDS] = { "exit_cycles", "exit_cycles_hist", "exit_cycles_reset" };
 
 static struct held {
 	int fd, kind;
-	ino_t inode;
+	/* of the file, and of its VM's folder; 0 of the host's */
+	ino_t inode, vm;
 	char path[128];
 } held[HELD];
 
@@ -84,6 +87,7 @@ static void hold_one(void)
 {
 	struct held *h = &held[random_below(HELD)];
 	int scope = random_below(8);	/* 0: the host */
+	char folder[sizeof(h->path)], *slash;
 	struct stat st;
 
 	if (h->fd >= 0)
@@ -106,7 +110,31 @@ static void hold_one(void)
 	if (fstat(h->fd, &st))
 		complain("fstat", h);
 	h->inode = st.st_ino;
+	h->vm = 0;
+	/* one without its folder was gone by now */
+	strcpy(folder, h->path);
+	slash = strchr(folder + strlen(KVM) + 1, '/');
+	if (slash) {
+		*slash = '\0';
+		h->vm = stat(folder, &st) ? GONE : st.st_ino;
+	}
 	done.opened++;
+}
+
+/*
+ * Whether the VM of a file is gone. Its folder goes when all that is in it has: from
+ * then on none of its files may work.
+ */
+static bool gone(const struct held *h)
+{
+	char folder[sizeof(h->path)];
+	struct stat st;
+
+	if (!h->vm)
+		return false;
+	strcpy(folder, h->path);
+	*strchr(folder + strlen(KVM) + 1, '/') = '\0';
+	return stat(folder, &st) || st.st_ino != h->vm;
 }
 
 /* EIO is right only for what is no longer there. */
@@ -138,6 +166,7 @@ static bool whole(const struct held *h, const char *text, size_t size)
 static void read_one(const struct held *h)
 {
 	static char text[1 << 18];
+	bool was_gone = gone(h);
 	ssize_t n = pread(h->fd, text, sizeof(text) - 1, 0);
 
 	if (n < 0) {
@@ -146,6 +175,8 @@ static void read_one(const struct held *h)
 	}
 	text[n] = '\0';
 	errno = 0;
+	if (was_gone)
+		complain("can be read, its VM is gone", h);
 	if (!whole(h, text, n))
 		complain(text, h);
 	if (strstr(text, "\tscope=host\t"))
@@ -158,10 +189,16 @@ static void read_one(const struct held *h)
 
 static void reset_one(const struct held *h)
 {
-	if (write(h->fd, "0", 1) == 1)
-		done.resets++;
-	else
+	bool was_gone = gone(h);
+
+	if (write(h->fd, "0", 1) != 1) {
 		went(h);
+		return;
+	}
+	errno = 0;
+	if (was_gone)
+		complain("can be reset, its VM is gone", h);
+	done.resets++;
 }
 
 static void flip(void)
