@@ -23,6 +23,9 @@
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/common.sh"
 
+# depmod, modinfo: not on the path of everybody
+PATH+=:/usr/sbin:/sbin
+
 MODULES="kvm kvm-intel kvm-amd"
 
 version=$(uname -r) root=''

@@ -17,6 +17,9 @@
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/common.sh"
 
+# depmod, modinfo: not on the path of everybody
+PATH+=:/usr/sbin:/sbin
+
 # A KVM host's, and for a guest with a disk of FAT.
 MODULES="kvm-intel kvm-amd kvmgt virtio-pci virtio-blk vfat nls-ascii nls-cp437 nls-utf8"
 

@@ -115,6 +115,7 @@ judge() {
 	is "$lab vm: ours come before them" "$(answered vm-entry | cut -f 3-)" $'0\t0\t0\t0\n'"$(answered vm-entry | tail -n 1 | cut -f 3-)"
 	is "$lab vm: and are the counts" "$(leaf vm-entry 0x4fffffff 0 | grep -c '^[1-9]')" 1
 
+	is "$lab vm: alone, all was answered" "$(exits_answered alone | wc -l)" 134
 	is "$lab vm: a guest reads the same beside another VM as alone" "$(exits_answered beside)" "$(exits_answered alone)"
 	ok "$lab vm: and the other was busy" test "$(known neighbour | awk -v r=$io '$1 == r { print $2 }')" -gt 500
 

@@ -24,6 +24,11 @@ for one in $LABS; do
 	[[ $machine != vmx ]] || tests=$VMX
 	[[ ! $ALL_SELFTESTS ]] || tests=
 	# shellcheck disable=SC2086 # names
+	[[ ! $tests ]] || {
+		run "$TOP/scripts/selftests.sh" -k "$kernel" build $tests
+		is "${one//:/ }: all of them build" "$status" 0
+	}
+	# shellcheck disable=SC2086 # names
 	run "$TOP/scripts/selftests.sh" -k "$kernel" -m "$machine" ${debug:+-d "$debug"} -t "$seconds" compare $tests
 	is "${one//:/ }: stock and patched agree" "$status" 0
 	like "${one//:/ }: exit_cycles_test passes" "$out" $'\nexit_cycles_test, patched: pass '

@@ -48,7 +48,7 @@ cat >"$T/waits.t" <<EOF2
 echo \$\$ >$T/waits
 exec sleep 600
 EOF2
-"$TOP/scripts/stress.sh" -q -k 6.1 "$T/waits.t" >/dev/null 2>&1 &
+env --default-signal=INT "$TOP/scripts/stress.sh" -q -k 6.1 "$T/waits.t" >/dev/null 2>&1 &
 stress=$!
 for ((i = 0; i < 1200; i++)); do
 	[[ ! -s $T/waits ]] || break
