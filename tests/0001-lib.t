@@ -32,6 +32,8 @@ try 'like x abc "c."' done_testing
 is 'like: no match fails' "$status" 1
 try 'unlike x abc "b."' done_testing
 is 'unlike: a match fails' "$status" 1
+try 'unlike x abc "["' done_testing
+is 'unlike: a regex that is none fails' "$status" 1
 
 try 'ok good true'
 is 'no done_testing: exits 1' "$status" 1

@@ -51,4 +51,19 @@ exitdump --help
 like '--help goes to standard output and ends with examples' "$status $out" \
 	'^0 Usage: .*Examples:'
 
+
+# Where numbers or names are as large as they get.
+lines '#~exit_cycles~1 vendor=vmx' 'reason name exits cycles total' '1 A 1 18446744073709551615 5' \
+	'- TOTAL 1 18446744073709551615 5' >"$T/largest"
+exitdump -i "$T/largest" -o name,cycles,avg
+is 'an average of 2^64 - 1' "$(tail -n 1 <<<"$out" | tr -s ' ')" 'TOTAL 18.45E 18.45E'
+name=$(printf '%0252d' 0)
+cp "$T/largest" "$T/$name"
+exitdump -i "$T/$name" --raw -o p50,exits
+is 'a name that has no room for _hist: no histogram' "$status:$out:$err" $'0:-\t1:'
+tree "$T/long" 1 1
+printf 'qemu\0-name\0%s\0' "$name" >"$T/long/proc/1000/cmdline"
+exitdump -S "$T/long" --vm 1000-11 -u us
+like 'the headline of a VM with a long name ends with the unit' "${out%%$'\n'*}" 'in us$'
+
 done_testing

@@ -33,6 +33,13 @@ is 'run --json: the histogram of the span, and a rate' "$(jq -c '[.rows[0].name,
 	'["REASON_9",80,null,true,true]'
 between tree3 --raw -o name
 is 'run: nothing happened: no line' "$status:$out" 0:
+show tree1
+exitdump run -S "$T/root" --json -- sh -c "ln -sfn tree3 '$T/root'; sleep 0.2"
+is 'run: the rate is that of the interval' "$(jq '.rows[0] | .exits' "$T/.out") $(jq '.interval as $s |
+	.rows[0].rate * $s / .rows[0].exits | . > 0.9 and . < 1.1' "$T/.out")" '80 true'
+show tree1
+between tree3 -r TYPO --raw
+is 'run: of a reason that is none' "$status:$out:$err" '0::exitdump: TYPO: no such exit so far'
 
 exitdump run -S "$T/root" -- bash -c 'echo hello; exit 7'
 is 'run: the command'\''s output and status' "$status:${out%%$'\n'*}" 7:hello
@@ -150,6 +157,12 @@ exitdump diff "$T/less" "$T/tree2/$kvm/exit_cycles" -o name,exits,total,guest,ke
 is 'diff: of a column and a key that the first lacks' "$status:$(tail -n 1 <<<"$out" | tr -s ' ')" \
 	'0:TOTAL 40 - - -'
 
+cut -f 1-3 "$T/tree2/$kvm/exit_cycles" | sed $'1s/\tguest=.*//' >"$T/less"
+exitdump diff "$T/tree1/$kvm/exit_cycles" "$T/less" -o name,exits,total,guest,kept -r 9
+is 'diff: of what the second lacks' "$status:$(tail -n 1 <<<"$out" | tr -s ' ')" '0:TOTAL 40 - - -'
+exitdump diff "$T/tree1" "$T/tree2" -r TYPO --csv -o exits
+is 'diff: of a reason that is none' "$status:$out:$err" '0:exits:exitdump: TYPO: no such exit so far'
+
 # A VM that ends, and one that begins.
 tree "$T/three" 3 2
 show tree1
@@ -158,6 +171,16 @@ is 'a new VM began with zeros' "$out" "$(lines 'vm2 110' 'vm0 0' 'vm1 0')"
 between tree1 -a --raw -o vmname,exits
 is 'a VM that ended' "$status:$err" \
 	'0:exitdump: 1 VM ended in this interval, its last figures are lost'
+show three
+between tree1 -a --json
+is 'in JSON' "$(jq .gone "$T/.out")" 1
+mkdir -p "$T/tree3/sys/module/kvm/parameters"
+echo N >"$T/tree3/sys/module/kvm/parameters/exit_cycles"
+show three
+between tree3 -a --raw -o vmname,exits
+is 'two things to say: both are, in one line' "$status:$err" \
+	"0:exitdump: 1 VM ended in this interval, its last figures are lost; ${off#exitdump: }"
+rm -r "$T/tree3/sys/module"
 show three
 between tree1 --vm vm2
 is 'the one VM that was asked for ended' "$status:$err" \
@@ -232,6 +255,13 @@ exitdump -S "$T/root" --json 0.01 2
 is 'JSON: an object a line' "$(jq -c .version "$T/.out")" $'1\n1'
 exitdump -S "$T/root" --csv 0.01 2
 is 'CSV: the time stands first' "${out:0:15}" time,name,exits
+show tree1
+between tree3 --csv -o time,exits -n 1
+is 'CSV: and is that of the day' "$(tail -n 1 <<<"$out" | awk -F, -v now="$(date +%s)" '
+	{ print ($1 > now - 60 && $1 <= now + 1) }')" 1
+show tree1
+exitdump -S "$T/root" -r TYPO --raw 0.01 2
+is 'of a reason that is none: said once' "$status:$out:$err" '0::exitdump: TYPO: no such exit so far'
 for bad in 0 -1 nan inf 1e9 x 1x; do
 	exitdump -S "$T/root" -- "$bad"
 	is "an interval of $bad" "$status$out" 1

@@ -98,6 +98,10 @@ run env TEXTFILE="$T/none/exit_cycles.prom" "$T/usr/bin/exitdump-textfile"
 like 'no such folder: one line' "$status:$(wc -l <"$T/.err"):$err" '^1:1:exitdump-textfile: .*/none: no such folder'
 run env TEXTFILE=x.txt "$T/usr/bin/exitdump-textfile"
 like 'no such name' "$status:$err" '^1:exitdump-textfile: .*ends in .prom$'
+textfile --help
+like 'what is no metrics is a failure' "$status:$err" '^1:exitdump-textfile: .* --help: no metrics$'
+is 'and not written' "$(grep -v '^#' "$TEXTFILE")" 'exitdump_success 0'
+textfile
 
 # --- Prometheus
 

@@ -57,7 +57,12 @@ unlike() {
 }
 
 matches() { [[ $1 =~ $2 ]]; }
-lacks() { [[ ! $1 =~ $2 ]]; }
+# 2 is of a REGEX that is none
+lacks() {
+	local status=0
+	[[ $1 =~ $2 ]] || status=$?
+	((status == 1))
+}
 
 # run COMMAND...: its exit status and what it wrote, for the cases that follow.
 run() {

@@ -455,13 +455,17 @@ static bool subtract(uint64_t *n, uint64_t before)
 	return grown;
 }
 
-static bool row_subtract(struct row *row, const struct row *before)
+/* Of the counters that both have. */
+static bool row_subtract(struct row *row, const struct row *before, unsigned int counters)
 {
 	bool grown = true;
 
-	for (int c = 0; c < C_MAX; c++)
-		grown &= subtract(&row->n[c], before->n[c]);
-	grown &= row->n[C_MAX] >= before->n[C_MAX];
+	for (int c = 0; c < C_MAX; c++) {
+		if (counters & 1u << c)
+			grown &= subtract(&row->n[c], before->n[c]);
+	}
+	if (counters & 1u << C_MAX)
+		grown &= row->n[C_MAX] >= before->n[C_MAX];
 	if (row->n[C_MAX] == before->n[C_MAX]) {	/* it happened earlier */
 		row->hidden = row->n[C_TOTAL] ? row->n[C_MAX] : 0;
 		row->n[C_MAX] = 0;
@@ -495,12 +499,12 @@ bool account_subtract(struct account *a, const struct account *before)
 	bool grown = true;
 	struct row *row;
 
+	a->counters &= before->counters;
 	for (size_t i = 0; i < before->nrows; i++) {
 		row = account_row(a, before->rows[i].reason, NULL);
-		grown = row && row_subtract(row, &before->rows[i]) && grown;
+		grown = row && row_subtract(row, &before->rows[i], a->counters) && grown;
 	}
-	grown &= row_subtract(&a->sum, &before->sum);
-	a->counters &= before->counters;
+	grown &= row_subtract(&a->sum, &before->sum, a->counters);
 	if (!account_knows(before, K_GUEST))
 		a->keys &= ~(1u << K_GUEST);
 	if (account_knows(a, K_GUEST))

@@ -279,6 +279,12 @@ static void format_time(char *to, size_t size, const struct cell *cell,
 		snprintf(to, size, "%.*f", behind, (double)rounded / (behind ? 1e3 : 1));
 }
 
+/* The nearest, without what is undefined from 2^64 on. */
+static uint64_t nearest(double d)
+{
+	return d >= 0x1p64 ? UINT64_MAX : (uint64_t)(d + 0.5);
+}
+
 static void format_cycles(char *to, size_t size, const struct cell *cell,
 			  enum unit unit, uint64_t tsc_khz, bool table)
 {
@@ -287,7 +293,7 @@ static void format_cycles(char *to, size_t size, const struct cell *cell,
 	if (unit > UNIT_CYCLES)
 		format_time(to, size, cell, unit, tsc_khz);
 	else if (unit == UNIT_SHORT && table)
-		format_short(to, size, average ? (uint64_t)(cell->d + 0.5) : cell->n,
+		format_short(to, size, average ? nearest(cell->d) : cell->n,
 			     cell->kind == CELL_BOUND);
 	else if (average)
 		snprintf(to, size, table ? "%.0f" : "%.2f", cell->d);
@@ -330,7 +336,7 @@ void cell_format(char *to, size_t size, const struct cell *cell,
 		break;
 	case CELL_RATE:
 		if (table && cell->d >= 99.95)
-			format_short(to, size, (uint64_t)(cell->d + 0.5), false);
+			format_short(to, size, nearest(cell->d), false);
 		else
 			snprintf(to, size, table ? "%.1f" : "%.3f", cell->d);
 		break;

@@ -56,6 +56,13 @@ static int no_metrics(const struct options *opt)
 	return fail("--openmetrics: counters as they stand, not for a span of time");
 }
 
+/* Of what is asked for by a name that may be mistyped. */
+static void warn_absent(const struct options *opt, const struct sample *sample)
+{
+	if (opt->reasons && !reason_there(opt->reasons, sample))
+		warnx("%s: no such exit so far", opt->reasons);
+}
+
 static int snapshot(const struct options *opt)
 {
 	struct sample sample;
@@ -64,8 +71,8 @@ static int snapshot(const struct options *opt)
 	if (ret)
 		return ret;
 	ret = print_sample(opt, &sample, true, print_table);
-	if (!ret && opt->reasons && !reason_there(opt->reasons, &sample))
-		warnx("%s: no such exit so far", opt->reasons);
+	if (!ret)
+		warn_absent(opt, &sample);
 	sample_free(&sample);
 	return ret;
 }
@@ -93,6 +100,7 @@ static int watch(const struct options *opt, double interval, uint64_t count)
 
 	if (ret)
 		return ret;
+	warn_absent(opt, &before);
 	next = before.clock;
 	for (uint64_t i = 0; !ret && (!count || i < count); i++) {
 		next = later(next, interval);
@@ -257,6 +265,8 @@ int cmd_diff(struct options *opt, int argc, char **argv)
 	}
 	if (!ret)
 		ret = print_sample(opt, &between, true, print_table);
+	if (!ret)
+		warn_absent(opt, &b);
 	sample_free(&between);
 	sample_free(&b);
 	sample_free(&a);
@@ -310,6 +320,8 @@ int cmd_run(struct options *opt, int argc, char **argv)
 	}
 	sample_between(&between, &after, &before);
 	ret = print_sample(opt, &between, true, print_table);
+	if (!ret)
+		warn_absent(opt, &after);
 	sample_free(&between);
 	sample_free(&after);
 	sample_free(&before);

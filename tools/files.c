@@ -116,7 +116,7 @@ int read_account(const char *path, bool saved, bool hist, struct account *a)
 		return 0;
 	snprintf(hist_path, sizeof(hist_path), "%s_hist", path);
 	if (read_one(hist_path, saved, &h)) {
-		if (errno == ENOENT)
+		if (errno == ENOENT || errno == ENAMETOOLONG)	/* there is none */
 			return 0;
 		error = errno;
 		account_free(a);

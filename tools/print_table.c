@@ -29,7 +29,7 @@ static void add_line(struct libscols_table *table, const struct view *view,
 void print_table(const struct view *view, FILE *to)
 {
 	struct libscols_table *table;
-	char head[256], title[32];
+	char head[512], title[32];
 	size_t c;
 
 	scols_init_debug(0);

@@ -414,7 +414,7 @@ static void draw(struct top *top)
 	static const char *const units[] = { "cycles", "exact cycles", "ns", "us", "auto" };
 	static const char keys[] =
 		"q quit  ? help  v VMs  Enter histogram  < > sort  p pause  t span  u unit";
-	char head[256], notes[sizeof(failure)];
+	char head[512], notes[sizeof(failure)];
 
 	erase();
 	view_headline(&top->view, head, sizeof(head));

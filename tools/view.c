@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <fnmatch.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -284,6 +285,19 @@ void view_headline(const struct view *view, char *to, size_t size)
 	fclose(out);
 }
 
+/* Another note, behind those there are. */
+static void note(char *to, size_t size, const char *format, ...)
+{
+	size_t length = strlen(to);
+	va_list args;
+
+	if (length && length + 2 < size)
+		length += snprintf(to + length, size - length, "; ");
+	va_start(args, format);
+	vsnprintf(to + length, size - length, format, args);
+	va_end(args);
+}
+
 /* view_notes() - what is missing in it, in one line; or "". */
 void view_notes(const struct view *view, char *to, size_t size)
 {
@@ -307,20 +321,20 @@ void view_notes(const struct view *view, char *to, size_t size)
 		snprintf(of, sizeof(of), " of VM %s", one->vm);
 	*to = '\0';
 	if (cleared == 1)
-		snprintf(to, size, "counters%s were cleared in this interval, so its figures are left out",
-			 of);
+		note(to, size, "counters%s were cleared in this interval, so its figures are left out",
+		     of);
 	else if (cleared)
-		snprintf(to, size, "counters of %zu %ss were cleared in this interval, so their figures are left out",
-			 cleared, sample->parts[0].vcpu >= 0 ? "vCPU" : "VM");
-	else if (sample->gone)
-		snprintf(to, size, "%zu %s%s ended in this interval, %s last figures are lost",
-			 sample->gone, kind, sample->gone == 1 ? "" : "s",
-			 sample->gone == 1 ? "its" : "their");
-	else if (sample->off)
-		snprintf(to, size, "nothing is counted at present (" SWITCH " is N)");
-	else if (sample->own_exits)
-		snprintf(to, size, "%lu of the CPUID exits are this reading's own",
-			 sample->own_exits);
+		note(to, size, "counters of %zu %ss were cleared in this interval, so their figures are left out",
+		     cleared, sample->parts[0].vcpu >= 0 ? "vCPU" : "VM");
+	if (sample->gone)
+		note(to, size, "%zu %s%s ended in this interval, %s last figures are lost",
+		     sample->gone, kind, sample->gone == 1 ? "" : "s",
+		     sample->gone == 1 ? "its" : "their");
+	if (sample->off)
+		note(to, size, "nothing is counted at present (" SWITCH " is N)");
+	if (sample->own_exits)
+		note(to, size, "%lu of the CPUID exits are this reading's own",
+		     sample->own_exits);
 }
 
 /* view_free() - give back the lines; the sample stays. */
