@@ -3,14 +3,14 @@
 # boot-report.sh - the classical experiment in one command: boots a VM, runs the
 # ordinary cpuid program on the leaves in it, five times in a row, and reports.
 #
-# Usage: scripts/boot-report.sh [-m host|vmx|svm|kvm] [-k 6.1|6.12]
+# Usage: scripts/boot-report.sh [-m host|vmx|svm|kvm] [-k KERNEL]
 #                               [-f seabios|ovmf] [-c VCPUS] [-r RUNS] [-o FOLDER]
 #        scripts/boot-report.sh -i RECORDING [-o FOLDER]
 #
 #   -m MACHINE   host: this machine, whose kernel is patched (as root); vmx, svm or
 #                kvm: the lab of scripts/lab.sh. Without -m: host where the account
 #                is there, else the lab that lab.sh chooses
-#   -k KERNEL    of the guest, and of the lab: 6.1 (default) or 6.12
+#   -k KERNEL    of the guest, and of the lab: of those in patches/ (default: the first)
 #   -f FIRMWARE  seabios or ovmf; else FIRMWARE of the environment, seabios
 #   -c VCPUS     of the VM, 2
 #   -r RUNS      5
@@ -25,11 +25,13 @@
 
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/common.sh"
+# shellcheck source=scripts/kernels.sh
+. "${BASH_SOURCE[0]%/*}/kernels.sh"
 
 REPORT=$TOP/scripts/report
 ACCOUNT=/sys/kernel/debug/kvm/exit_cycles
 
-machine='' kernel=6.1 firmware=${FIRMWARE:-seabios} vcpus=2 runs=5 folder=report recording=''
+machine='' kernel=$(default_kernel) firmware=${FIRMWARE:-seabios} vcpus=2 runs=5 folder=report recording=''
 
 parse() {
 	local option

@@ -2,8 +2,8 @@
 # common.sh - what the scripts share: errors in one line, steps with elapsed
 # time, and the cache's place. Sourced, never run.
 #
-# Sets: PROGRAM, TOP (the checkout), CACHE. Kernels known: KERNELS, and
-# DEBUGS, those of them that watch themselves.
+# Sets: PROGRAM, TOP (the checkout), CACHE, and DEBUGS, the kinds of kernel that
+# watch themselves.
 
 set -e -o pipefail
 export LC_ALL=C
@@ -11,8 +11,6 @@ PROGRAM=${0##*/}
 TOP=$(cd "${BASH_SOURCE[0]%/*}/.." && pwd)
 CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/exit_cycles
 # shellcheck disable=SC2034 # read by the scripts that source this file
-KERNELS="6.1 6.12"
-# shellcheck disable=SC2034 # likewise
 DEBUGS="kasan kcsan"
 
 die() {

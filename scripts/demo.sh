@@ -3,7 +3,7 @@
 # demo.sh - one virtual machine's exits, read on the host and in the guest: the
 # same numbers.
 #
-# Usage: scripts/demo.sh [-m vmx|svm|kvm] [-k 6.1|6.12] [-f seabios|ovmf]
+# Usage: scripts/demo.sh [-m vmx|svm|kvm] [-k KERNEL] [-f seabios|ovmf]
 #
 # Boots the lab (scripts/lab.sh; -m and -k as there), starts a VM in it with
 # real QEMU (scripts/run-vm.sh), reads the leaves in the guest with the ordinary
@@ -12,8 +12,10 @@
 
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/common.sh"
+# shellcheck source=scripts/kernels.sh
+. "${BASH_SOURCE[0]%/*}/kernels.sh"
 
-machine=() kernel=6.1 firmware=${FIRMWARE:-seabios}
+machine=() kernel=$(default_kernel) firmware=${FIRMWARE:-seabios}
 
 parse() {
 	local option

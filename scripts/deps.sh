@@ -5,14 +5,17 @@
 #	scripts/deps.sh [GROUP]...	(build lab tool test lint; bench, plot, host when asked)
 #
 # With apt-get it installs (sudo when not root), without recommended packages;
-# elsewhere it names what is missing, by Debian's names, and exits with 1.
-# Nothing missing: nothing is done or printed.
+# elsewhere it names what is missing, by Debian's names, and exits with 1. The source of
+# a kernel that this system's apt does not know comes from Debian's archive, into the
+# cache (scripts/source.sh). Nothing missing: nothing is done or printed.
 
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/common.sh"
+# shellcheck source=scripts/kernels.sh
+. "${BASH_SOURCE[0]%/*}/kernels.sh"
 
-# What each is needed for, its package, and a program or file that shows it is
-# there where there is no dpkg to ask.
+# What each is needed for, its package (a|b: the first of these that there is; a?: if
+# there is one), and a program or file that shows it is there where there is no dpkg.
 needs() {
 	cat <<-'EOF'
 	build	gcc			gcc
@@ -28,8 +31,7 @@ needs() {
 	build	xz-utils		xz
 	build	lz4			lz4
 	build	git			git
-	build	linux-source-6.1	/usr/src/linux-source-6.1.tar.xz
-	build	linux-source-6.12	/usr/src/linux-source-6.12.tar.xz
+	build	debian-archive-keyring	/usr/share/keyrings/debian-archive-keyring.gpg
 	lab	gcc			gcc
 	lab	libc6-dev		/usr/include/stdio.h
 	lab	cpio			cpio
@@ -64,11 +66,11 @@ needs() {
 	test	gnuplot-nox		gnuplot
 	test	libxml2-utils		xmllint
 	test	clang			clang
-	test	libclang-rt-14-dev	/usr/lib/llvm-14
+	test	libclang-rt-dev|libclang-rt-14-dev	/usr/lib/clang
 	test	python3			python3
-	host	linux-source-6.1	/usr/src/linux-source-6.1.tar.xz
-	host	linux-source-6.12	/usr/src/linux-source-6.12.tar.xz
+	test	debootstrap		debootstrap
 	host	gcc-12			gcc-12
+	host	gcc-14?		gcc-14
 	host	make			make
 	host	git			git
 	host	xz-utils		xz
@@ -84,13 +86,21 @@ needs() {
 	bench	git			git
 	bench	clang			clang
 	bench	libbpf-dev		/usr/include/bpf/libbpf.h
-	bench	linux-perf		perf
+	bench	linux-perf|linux-tools-generic	perf
 	bench	time			/usr/bin/time
 	plot	gnuplot-nox		gnuplot
 	EOF
+	local kernel
+	for kernel in $KERNELS; do
+		printf 'build\tlinux-source-%s\t%s\n' "$kernel" "$(tarball "$kernel")"
+	done
+	# of the kernel that runs here, Debian's own
+	kernel=$(series_of "$(uname -r)")
+	[[ ! $kernel ]] || printf 'host\tlinux-source-%s\t%s\n' "$kernel" "$(tarball "$kernel")"
 }
 
-# missing_packages GROUP...: those of these groups that are not installed.
+# missing_packages GROUP...: those of these groups that are not installed. A source in the
+# cache is as good as one installed.
 missing_packages() {
 	local group package probe
 	declare -A has=()
@@ -98,20 +108,57 @@ missing_packages() {
 	if command -v dpkg-query >/dev/null; then
 		while read -r package group; do
 			[[ $group != "install ok installed" ]] || has[$package]=1
-		done < <(needs | awk '{ print $2 }' | sort -u |
+		done < <(needs | awk '{ print $2 }' | tr -d '?' | tr '|' '\n' | sort -u |
 			xargs dpkg-query -W -f '${Package} ${Status}\n' 2>/dev/null)
-	else
-		while read -r group package probe; do
-			if [[ $probe == /* ]]; then
-				[[ ! -e $probe ]] || has[$package]=1
-			else
-				! command -v "$probe" >/dev/null || has[$package]=1
-			fi
-		done < <(needs)
 	fi
 	while read -r group package probe; do
-		[[ " $* " != *" $group "* || ${has[$package]} ]] || echo "$package"
+		if [[ $probe == "$CACHE"/* ]] || ! command -v dpkg-query >/dev/null; then
+			if [[ -e $probe ]] || command -v "$probe" >/dev/null; then
+				has[$package]=1
+			fi
+		fi
+		[[ " $* " != *" $group "* ]] || is_there "$package" || echo "$package"
 	done < <(needs) | sort -u
+}
+
+# is_there PACKAGE: or, of a|b, one of them.
+is_there() {
+	local one
+	[[ ! ${has[$1]} ]] || return 0
+	for one in ${1//[|?]/ }; do
+		[[ ! ${has[$one]} ]] || return 0
+	done
+	return 1
+}
+
+# exists PACKAGE: whether apt can install one of that name.
+exists() {
+	apt-cache policy "$1" 2>/dev/null | grep -q '^  Candidate: [^(]'
+}
+
+# resolve PACKAGE...: sets packages, what apt-get is to install; sources, the kernels
+# whose source it does not know; and unknown, what else it does not know.
+resolve() {
+	local package one found
+	packages=() sources=() unknown=()
+	for package; do
+		found=''
+		for one in $(tr -d '?' <<<"${package//|/ }"); do
+			[[ ! $found ]] || break
+			! exists "$one" || found=$one
+		done
+		if [[ $found ]]; then
+			packages+=("$found")
+		elif [[ $package == linux-source-* ]]; then
+			sources+=("${package#linux-source-}")
+		elif [[ $package != *\? ]]; then
+			unknown+=("$package")
+		fi
+	done
+}
+
+update_lists() {
+	as_root apt-get -q update >>"$log" 2>&1
 }
 
 # as_root COMMAND...
@@ -139,7 +186,7 @@ quiet_services() {
 }
 
 main() {
-	local groups=("$@") group log missing
+	local groups=("$@") group log missing kernel packages sources unknown
 	if [[ $1 == -h ]]; then
 		usage
 		exit
@@ -160,15 +207,30 @@ main() {
 
 	log=$CACHE/deps.log
 	mkdir -p "$CACHE"
-	step "installing ${missing[*]}"
+	: >"$log"
 	# The lists of packages may be older than the mirror, or none yet.
-	if ! install_packages "${missing[@]}" >"$log" 2>&1 &&
-		! { as_root apt-get -q update &&
-			install_packages "${missing[@]}"; } >>"$log" 2>&1; then
-		tail -n 20 "$log" >&2
-		die "apt-get could not install ${missing[*]} (all of it: $log)"
+	resolve "${missing[@]}"
+	if ((${#sources[@]} + ${#unknown[@]})); then
+		update_lists || true
+		resolve "${missing[@]}"
 	fi
-	quiet_services "${missing[@]}"
+	if ((${#unknown[@]})); then
+		tail -n 20 "$log" >&2
+		die "${unknown[*]}: apt-get knows no such packages here, please install what they are (Debian's names)"
+	fi
+	if ((${#packages[@]})); then
+		step "installing ${packages[*]}"
+		if ! install_packages "${packages[@]}" >>"$log" 2>&1 &&
+			! { update_lists && install_packages "${packages[@]}" >>"$log" 2>&1; }; then
+			tail -n 20 "$log" >&2
+			die "apt-get could not install ${packages[*]} (all of it: $log)"
+		fi
+		quiet_services "${packages[@]}"
+	fi
+	for kernel in "${sources[@]}"; do
+		# 3: Debian has it no more. That has been said, and is no error.
+		"$TOP/scripts/source.sh" -k "$kernel" >/dev/null || (($? == 3)) || exit 1
+	done
 }
 
 main "$@"

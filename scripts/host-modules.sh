@@ -22,6 +22,8 @@
 
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/common.sh"
+# shellcheck source=scripts/kernels.sh
+. "${BASH_SOURCE[0]%/*}/kernels.sh"
 
 # depmod, modinfo: not on the path of everybody
 PATH+=:/usr/sbin:/sbin

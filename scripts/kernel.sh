@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # kernel.sh - the lab's kernels: sources, series, builds.
 #
-# Usage: scripts/kernel.sh [-k 6.1|6.12] [-d kasan|kcsan] VERB
+# Usage: scripts/kernel.sh [-k KERNEL] [-d kasan|kcsan] VERB
 #
 #   build    the lab's bzImage, its stock modules and its patched ones, in
 #            $CACHE/KERNEL/out/{bzImage,stock/,patched/} (the default; quick
@@ -20,12 +20,14 @@
 #            are kept in FOLDER/N
 #   applies  apply the series to clean source, regenerate it, compare bytes
 #
-# Needs: linux-source-KERNEL and what scripts/deps.sh installs. Writes only to
-# the cache, and for refresh to patches/. An interrupted build is taken up
+# Needs what scripts/deps.sh installs; status 3 where Debian has the kernel's source no
+# longer (scripts/source.sh). Writes only to the cache, and for refresh to patches/. An interrupted build is taken up
 # where it stopped. Nothing here touches the running kernel.
 
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/common.sh"
+# shellcheck source=scripts/kernels.sh
+. "${BASH_SOURCE[0]%/*}/kernels.sh"
 
 MODULES="arch/x86/kvm/kvm.ko arch/x86/kvm/kvm-intel.ko arch/x86/kvm/kvm-amd.ko"
 # What git tracks of the source: all that the series could touch.
@@ -37,7 +39,6 @@ use_kernel() {
 	KERNEL=$1
 	[[ " $KERNELS " == *" $KERNEL "* ]] || die "-k $KERNEL: no such kernel (one of: $KERNELS)"
 	[[ " $DEBUGS " == *" ${DEBUG:-kasan} "* ]] || die "-d $DEBUG: no such debug kernel (one of: $DEBUGS)"
-	TAR=/usr/src/linux-source-$KERNEL.tar.xz
 	DIR=$CACHE/$KERNEL${DEBUG:+/$DEBUG}
 	SRC=$DIR/src
 	OUT=$DIR/out
@@ -63,8 +64,7 @@ settings() {
 # The source a build stands on, and all that goes into the stock build.
 base_key() {
 	{
-		dpkg-query -W -f '${Version}\n' "linux-source-$KERNEL" 2>/dev/null ||
-			stat -c '%s %Y' "$TAR"
+		source_version "$KERNEL"
 		settings
 		gcc --version | head -n 1
 	} | sha256sum | cut -d' ' -f1
@@ -87,16 +87,16 @@ has_key() {
 }
 
 unpack() {
-	local version key
-	version=$(dpkg-query -W -f '${Version}' "linux-source-$KERNEL" 2>/dev/null || stat -c '%s %Y' "$TAR")
+	local version key tar
+	tar=$("$TOP/scripts/source.sh" -k "$KERNEL") || exit
+	version=$(source_version "$KERNEL")
 	key="$version $(cksum <<<"$TRACKED")"
 	has_key "$SRC/.exit_cycles" "$key" && return
-	[[ -f $TAR ]] || die "$TAR: No such file (scripts/deps.sh installs linux-source-$KERNEL)"
 	[[ ! -d $SRC/.git ]] || refuse_to_lose_work
-	step "Linux $KERNEL: unpacking $TAR"
+	step "Linux $KERNEL: unpacking $tar"
 	rm -rf "$SRC" "$SRC.new" "$OUT"
 	mkdir -p "$SRC.new"
-	tar -xf "$TAR" -C "$SRC.new" --strip-components=1
+	tar -xf "$tar" -C "$SRC.new" --strip-components=1
 	(
 		cd "$SRC.new"
 		git init -q -b base .
@@ -156,7 +156,7 @@ go_back() {
 
 configure() {
 	local line
-	settings >"$DIR/config"
+	settings | tr -d '?' >"$DIR/config"
 	rm -f "$SRC/.config.whole"
 	(
 		cd "$SRC"
@@ -166,7 +166,7 @@ configure() {
 		while read -r line; do
 			[[ $line == CONFIG_*=[ym] ]] || continue
 			grep -qx "$line" .config || die "${CONFIGS[*]}: $line: Linux $KERNEL does not take it"
-		done <"$DIR/config"
+		done < <(settings)
 	)
 }
 
@@ -180,6 +180,7 @@ install_modules() {
 	done
 	[[ ! -f $SRC/virt/lib/irqbypass.ko ]] || cp "$SRC/virt/lib/irqbypass.ko" "$OUT/$1.new/"
 	rm -rf "${OUT:?}/$1"
+	[[ $1 != patched ]] || series_headers >"$OUT/patched.headers"
 	mv "$OUT/$1.new" "$OUT/$1"
 }
 
@@ -247,23 +248,16 @@ patched() {
 	echo "$key" >"$OUT/patched.key"
 }
 
-# stands_on_series FILE: whether a file of the source is as the series makes it.
-stands_on_series() {
-	local files made
-	files=$(series)
-	# shellcheck disable=SC2086 # one name a line, and none has a blank
-	made=$(awk -v file="b/$1" '/^diff --git/ { name = $4 }
-		/^index / && name == file { sub(/.*\.\./, "", $2); id = $2 } END { print id }' $files)
-	[[ $(git_src hash-object "$SRC/$1") == "$made" ]]
+# series_headers: what tells whether a module built now would fit the patched ones.
+series_headers() {
+	git_src hash-object arch/x86/{kvm/exit_cycles,include/asm/kvm_host}.h
 }
 
 module() {
-	local build=$DIR/module file
+	local build=$DIR/module
 	build
-	for file in arch/x86/kvm/exit_cycles.h arch/x86/include/asm/kvm_host.h; do
-		stands_on_series "$file" ||
-			die "$SRC/$file: not as in patches/$KERNEL (remove $OUT/patched.key to build it anew)"
-	done
+	[[ $(series_headers) == "$(<"$OUT/patched.headers")" ]] ||
+		die "$SRC: not as in patches/$KERNEL (remove $OUT/patched.key to build it anew)"
 	rm -rf "$build"
 	cp -R "$1" "$build"
 	# the source knows all that stock modules export, but not this
@@ -307,6 +301,27 @@ refresh() {
 	tree_key >"$DIR/tree.key"
 }
 
+# same_base: whether the series was made from source like this one, not from that of
+# another point release.
+same_base() {
+	local file before
+	series | xargs awk '
+		/^diff --git / { file = substr($3, 3) }
+		/^index / { split($2, blob, "[.][.]"); if (!seen[file]++ && blob[1] !~ /^0*$/) print file, blob[1] }' |
+		while read -r file before; do
+			[[ $(git_src rev-parse "base-commit:$file") == "$before" ]] || exit 1
+		done
+}
+
+# but_for_lines FOLDER: the patches, without what changes when the source moves on.
+but_for_lines() {
+	local file
+	for file in "$1"/*.patch; do
+		echo "${file##*/}"
+		sed -E '/^index [0-9a-f]{40}/d; s/^@@ .*/@@/' "$file"
+	done
+}
+
 # applies: on a branch-less checkout of clean source; the tree is left as the
 # build wants it.
 applies() {
@@ -317,7 +332,12 @@ applies() {
 	trap "rm -rf '$again'" EXIT
 	apply_series
 	format_series "$again" HEAD
-	diff -r "$PATCHES" "$again"
+	if same_base; then
+		diff -r "$PATCHES" "$again"
+	else
+		step "Linux $KERNEL: patches/$KERNEL is of another point release: numbers of lines may differ"
+		diff <(but_for_lines "$PATCHES") <(but_for_lines "$again")
+	fi
 }
 
 # without SYMBOL: all of the series, but for what that brings.
@@ -385,7 +405,7 @@ verb() {
 	go_back
 }
 
-kernel=6.1 DEBUG='' worked_on=''
+kernel=$(default_kernel) DEBUG='' worked_on=''
 while getopts k:d:h option; do
 	case $option in
 	k) kernel=$OPTARG ;;

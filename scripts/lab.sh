@@ -3,7 +3,7 @@
 # lab.sh - boots a kernel with KVM's modules in a machine that has
 # virtualization, and runs a command in it.
 #
-# Usage: scripts/lab.sh [-m vmx|svm|kvm] [-k 6.1|6.12] [-s stock|patched]
+# Usage: scripts/lab.sh [-m vmx|svm|kvm] [-k KERNEL] [-s stock|patched]
 #                       [-d kasan|kcsan] [-b DIR] [-c CPUS] [-x] [-a FILE]... [-M MIB]
 #                       [-t SECONDS] [-l LOG] -- COMMAND [ARGUMENT]...
 #
@@ -11,7 +11,7 @@
 #   -m svm      QEMU's TCG: boots in seconds
 #   -m kvm      QEMU and this host's nested virtualization: fast; the default
 #               where that really works, else vmx is
-#   -k KERNEL   6.1 (default) or 6.12
+#   -k KERNEL   of those in patches/ (default: the first)
 #   -s SERIES   the modules loaded: patched (default) or stock
 #   -d DEBUG    a kernel that watches itself: kasan (memory, locks, RCU, leaks, and
 #               allocations that can fail) or kcsan (data races)
@@ -48,12 +48,14 @@
 
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/common.sh"
+# shellcheck source=scripts/kernels.sh
+. "${BASH_SOURCE[0]%/*}/kernels.sh"
 # shellcheck source=scripts/initramfs.sh
 . "${BASH_SOURCE[0]%/*}/initramfs.sh"
 
 BAD_LOG=241 PANIC=242 HANG=243 ENDED=244 NO_START=245 NO_MACHINE=246
 
-machine='' kernel=6.1 boot='' debug='' series=patched cpus=1 exact='' megs=1024 seconds=600
+machine='' kernel=$(default_kernel) boot='' debug='' series=patched cpus=1 exact='' megs=1024 seconds=600
 files=() console=''
 
 fail() {

@@ -11,6 +11,8 @@
 
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/common.sh"
+# shellcheck source=scripts/kernels.sh
+. "${BASH_SOURCE[0]%/*}/kernels.sh"
 
 scripts() {
 	git -C "$TOP" ls-files -co --exclude-standard |
@@ -22,10 +24,10 @@ scripts() {
 
 # Debian's own checkpatch of the kernel in question, unpacked once.
 checkpatch_dir() {
-	local dir=$CACHE/$1/checkpatch tar=/usr/src/linux-source-$1.tar.xz
+	local dir=$CACHE/$1/checkpatch
 	if [[ ! -f $dir/done ]]; then
 		mkdir -p "$dir"
-		tar -xf "$tar" -C "$dir" --strip-components=2 --wildcards \
+		tar -xf "$(tarball "$1")" -C "$dir" --strip-components=2 --wildcards \
 			"*/scripts/checkpatch.pl" "*/scripts/spelling.txt" \
 			"*/scripts/const_structs.checkpatch"
 		touch "$dir/done"
@@ -44,8 +46,7 @@ lint_scripts() {
 # no entry in.
 lint_patches() {
 	local kernel dir
-	for kernel in $KERNELS; do
-		[[ -d $TOP/patches/$kernel ]] || continue
+	for kernel in $(available); do
 		step "checkpatch --strict: patches/$kernel"
 		dir=$(checkpatch_dir "$kernel")
 		# From outside the checkout: a file under git it would take for source.

@@ -11,7 +11,7 @@
 #   -m MIB          2048; less, and said so, where the host has less to give
 #   -f FIRMWARE     ovmf or seabios; else FIRMWARE of the environment, else ovmf
 #                   where it is installed
-#   -k KERNEL       boot this Linux; without -k and -d, the lab's Linux 6.1
+#   -k KERNEL       boot this Linux; without -k and -d, that of the lab
 #   -i INITRD       its initrd; without, one that boots to a shell, with busybox,
 #                   the ordinary cpuid program and, where it is built, exitdump
 #   -p PARAMETERS   more words for the kernel's command line
@@ -95,9 +95,12 @@ clamp_memory() {
 boot_kernel() {
 	local bring
 	if [[ ! $kernel ]]; then
+		# shellcheck source=scripts/kernels.sh
+		. "$TOP/scripts/kernels.sh"
+		kernel=$(default_kernel)
 		"$TOP/scripts/deps.sh" lab >&2
-		"$TOP/scripts/kernel.sh" -k 6.1 build >&2
-		kernel=$CACHE/6.1/out/bzImage
+		"$TOP/scripts/kernel.sh" -k "$kernel" build >&2
+		kernel=$CACHE/$kernel/out/bzImage
 	fi
 	readable "$kernel"
 	if [[ ! $initrd ]]; then

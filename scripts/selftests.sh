@@ -3,7 +3,7 @@
 # selftests.sh - the KVM selftests of the kernel's own tree, those of the series
 # among them: builds them and runs them in the lab.
 #
-# Usage: scripts/selftests.sh [-k 6.1|6.12] [-m MACHINE] [-s stock|patched]
+# Usage: scripts/selftests.sh [-k KERNEL] [-m MACHINE] [-s stock|patched]
 #                             [-d DEBUG] [-t SECONDS] VERB [TEST]...
 #
 #   build     prints the path of each TEST's program; those that do not build
@@ -16,7 +16,7 @@
 #             that stock does not have in most of three runs on both is a
 #             failure. A TEST that the series adds has to pass when patched
 #
-#   -k KERNEL   6.1 (default) or 6.12
+#   -k KERNEL   of those in patches/ (default: the first)
 #   -m MACHINE  of lab.sh; svm (default), for vmx takes hours to run all
 #   -s SERIES   for run: patched (default) or stock
 #   -d DEBUG    of lab.sh: on a kernel that watches itself
@@ -34,13 +34,14 @@
 
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/common.sh"
+# shellcheck source=scripts/kernels.sh
+. "${BASH_SOURCE[0]%/*}/kernels.sh"
 
 machine=svm series=patched debug='' seconds=300
 
 use_kernel() {
 	KERNEL=$1
 	[[ " $KERNELS " == *" $KERNEL "* ]] || die "-k $KERNEL: no such kernel (one of: $KERNELS)"
-	TAR=/usr/src/linux-source-$KERNEL.tar.xz
 	DIR=$CACHE/$KERNEL/selftests
 	SRC=$DIR/src
 	BIN=$DIR/bin
@@ -48,13 +49,9 @@ use_kernel() {
 	PATCHES=$TOP/patches/$KERNEL
 }
 
-source_key() {
-	dpkg-query -W -f '${Version}\n' "linux-source-$KERNEL" 2>/dev/null || stat -c '%s %Y' "$TAR"
-}
-
 build_key() {
 	{
-		source_key
+		source_version "$KERNEL"
 		gcc --version | head -n 1
 		# shellcheck disable=SC2016 # fields of awk
 		awk '/^diff --git / { tools = $3 ~ "^a/tools/" } tools' "$PATCHES"/[0-9]*.patch
@@ -74,19 +71,20 @@ git_src() {
 # unpack: as much of the source as the selftests need, a tree of our own, with
 # the headers that user space sees. The series does not change those.
 unpack() {
-	has_key "$SRC/.key" "$(source_key)" && return
-	[[ -f $TAR ]] || die "$TAR: No such file (scripts/deps.sh installs linux-source-$KERNEL)"
+	local tar
+	has_key "$SRC/.key" "$(source_version "$KERNEL")" && return
+	tar=$("$TOP/scripts/source.sh" -k "$KERNEL") || exit
 	step "Linux $KERNEL: unpacking the selftests"
 	rm -rf "$SRC" "$DIR/key"
 	mkdir -p "$SRC"
 	: >"$LOG"
-	tar -xf "$TAR" -C "$SRC" --strip-components=1 --wildcards --no-wildcards-match-slash \
+	tar -xf "$tar" -C "$SRC" --strip-components=1 --wildcards --no-wildcards-match-slash \
 		'*/Makefile' '*/Kbuild' '*/arch/x86' '*/include' '*/scripts' '*/tools' '*/usr'
 	quietly "$LOG" make -C "$SRC" headers
 	git_src init -q .
 	git_src add -f tools
 	git_src commit -q -m "tools of Debian's linux-source-$KERNEL"
-	source_key >"$SRC/.key"
+	source_version "$KERNEL" >"$SRC/.key"
 }
 
 selftests_make() {
@@ -339,7 +337,7 @@ compare() {
 	return $bad
 }
 
-use_kernel 6.1
+use_kernel "$(default_kernel)"
 while getopts :k:m:s:d:t:h option; do
 	case $option in
 	k) use_kernel "$OPTARG" ;;

@@ -1,21 +1,25 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# stock.sh - fetches a stock kernel of Debian 12 for the lab and prints its
-# folder; nothing is installed.
+# stock.sh - fetches a stock kernel of Debian for the lab and prints its folder;
+# nothing is installed.
 #
-# Usage: scripts/stock.sh [-k 6.1|6.12] [-f FLAVOUR]
+# Usage: scripts/stock.sh [-k KERNEL] [-f FLAVOUR]
 #
-#   -k KERNEL   6.1 (default) or 6.12: of the very version of the linux-source
-#               package that is installed
+#   -k KERNEL   of patches/ (default: the first); of the very version of its source
 #   -f FLAVOUR  amd64 (default), cloud-amd64 or rt-amd64
 #
 # The folder, $CACHE/stock/VERSION, has: `version`, as uname -r prints it; lab/,
 # with bzImage and lib/modules/VERSION/, the modules of a KVM host and what they depend
 # on (lab.sh -b boots it); headers/, the linux-headers packages unpacked
-# (host-modules.sh -r builds against them). Downloads 30 to 120 MB once, by apt-get.
+# (host-modules.sh -r builds against them). Downloads 30 to 120 MB once, from
+# Debian's archive of whatever release has it. Status 3 where Debian has it no more.
 
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/common.sh"
+# shellcheck source=scripts/kernels.sh
+. "${BASH_SOURCE[0]%/*}/kernels.sh"
+# shellcheck source=scripts/archive.sh
+. "${BASH_SOURCE[0]%/*}/archive.sh"
 
 # depmod, modinfo: not on the path of everybody
 PATH+=:/usr/sbin:/sbin
@@ -23,7 +27,7 @@ PATH+=:/usr/sbin:/sbin
 # A KVM host's, and for a guest with a disk of FAT.
 MODULES="kvm-intel kvm-amd kvmgt virtio-pci virtio-blk vfat nls-ascii nls-cp437 nls-utf8"
 
-kernel=6.1 flavour=amd64
+kernel=$(default_kernel) flavour=amd64
 
 parse() {
 	local option
@@ -40,26 +44,33 @@ parse() {
 	[[ " amd64 cloud-amd64 rt-amd64 " == *" $flavour "* ]] || die "-f $flavour: no such flavour (amd64, cloud-amd64 or rt-amd64)"
 }
 
-# depends PACKAGE=VERSION PATTERN: those of its dependencies that match.
-depends() {
-	apt-cache show "$1" 2>/dev/null | sed -n 's/^Depends: //p' | tr -s ',|' '\n' |
-		sed 's/^ *//; s/ .*//' | grep -Ex "$2" || true
+# siblings PACKAGE: what it depends on of the same source, a line each.
+siblings() {
+	archive cache show "$1=$package" 2>/dev/null | sed -n 's/^Depends: //p' | tr -s ',|' '\n' |
+		sed 's/^ *//; s/ .*//' | grep -E '^linux-[a-z]+-[0-9]' | grep -v -e '-unsigned$' || true
 }
 
-# Sets package, the version of the packages, version, that of the kernel, and
-# debs, what to fetch.
+# Sets version, that of the kernel of these packages, and debs, what to fetch. From 7.3 on an image is three packages.
 choose() {
-	local meta=linux-headers-$flavour headers
-	[[ $kernel == 6.1 ]] || meta=linux-headers-$kernel-$flavour
-	type -P apt-get >/dev/null || die "no apt-get here, and so no stock kernel"
-	# shellcheck disable=SC2016 # dpkg-query expands what stands in quotes
-	package=$(dpkg-query -W -f '${Version}' "linux-source-$kernel" 2>/dev/null) ||
-		die "linux-source-$kernel: not installed (scripts/deps.sh build)"
-	headers=$(depends "$meta=$package" "linux-headers-.*-$flavour")
-	[[ $headers ]] || die "$meta: apt-get has none of $package, the version of linux-source-$kernel (apt-get update, or upgrade linux-source-$kernel)"
-	version=${headers#linux-headers-}
-	debs=("linux-image-$version=$package" "$headers=$package")
-	mapfile -t -O 2 debs < <(depends "$headers=$package" 'linux-(headers-.*-common|kbuild-.*)' | sed "s/$/=$package/")
+	local names=() name
+	locked "$CACHE/apt.lock" update_archive
+	mapfile -t names < <(archive cache search --names-only "^linux-headers-$kernel[.].*-$flavour\$" | cut -d' ' -f1)
+	version=$(archive cache madison "${names[@]}" |
+		awk -F' *[|] *' -v want="$package" -v flavour="$flavour" '
+			{ sub(/^ *linux-headers-/, "", $1); name = $1 }
+			# amd64 is not cloud-amd64
+			$2 == want && sub("-" flavour "$", "", name) && name !~ /-(cloud|rt)$/ { print $1; exit }')
+	if [[ ! $version ]]; then
+		echo "$PROGRAM: Debian's archive has no linux-image of $package any more, the version of linux-source-$kernel here (a newer source: remove $CACHE/source, or upgrade the package)" >&2
+		exit 3
+	fi
+	mapfile -t names < <(
+		names=("linux-image-$version" "linux-headers-$version")
+		while ((${#names[@]})); do
+			printf '%s\n' "${names[@]}"
+			mapfile -t names < <(for name in "${names[@]}"; do siblings "$name"; done)
+		done | sort -u)
+	debs=("${names[@]/%/=$package}")
 }
 
 # with_needs NAME...: these modules and all they depend on, as paths.
@@ -84,21 +95,25 @@ with_needs() {
 }
 
 fetch() {
-	local deb new=$dir.new module modules files=()
+	local deb file new=$dir.new module modules files=()
 	[[ ! -f $dir/version || $(<"$dir/version") != "$version" || $(<"$dir/key") != "$key" ]] || return 0
 	step "Linux $version: fetching Debian's packages of $package"
 	rm -rf "$dir" "$new"
 	mkdir -p "$new"/{debs,image,headers} "$new/lab/lib/modules/$version"
-	# As root, apt-get would rather be another user, who may not be let in here.
-	(cd "$new/debs" && quietly "$new/log" apt-get -q -o APT::Sandbox::User=root download "${debs[@]}")
+	(cd "$new/debs" && archive get download "${debs[@]}") >"$new/log" 2>&1 ||
+		die "linux-image-$version: cannot be fetched: $(grep '^E:' "$new/log" | tail -n 1)"
 	for deb in "$new"/debs/*.deb; do
 		case $deb in
-		*/linux-image-*) dpkg-deb -x "$deb" "$new/image" ;;
-		*) dpkg-deb -x "$deb" "$new/headers" ;;
-		esac
+		*/linux-headers-* | */linux-kbuild-*) dpkg-deb -x "$deb" "$new/headers" ;;
+		*) dpkg-deb -x "$deb" "$new/image" ;;
+		esac || die "$deb: cannot be unpacked (is there space in $CACHE?)"
 	done
 	modules=lib/modules/$version
-	cp "$new/image/boot/vmlinuz-$version" "$new/lab/bzImage"
+	# Debian's modules, and from 7.3 on the kernel, stand under /usr today
+	[[ -d $new/image/lib ]] || ln -s usr/lib "$new/image/lib"
+	for file in "$new/image"/{boot/vmlinuz-$version,$modules/vmlinuz}; do
+		[[ ! -f $file ]] || cp "$file" "$new/lab/bzImage"
+	done
 	depmod -b "$new/image" "$version"
 	# shellcheck disable=SC2086 # a list of names
 	mapfile -t files < <(with_needs $MODULES)
@@ -116,11 +131,21 @@ fetch() {
 }
 
 main() {
+	local known
 	parse "$@"
+	"$TOP/scripts/source.sh" -k "$kernel" >/dev/null || exit
+	package=$(source_version "$kernel")
+	key="$package $MODULES"
+	# what was fetched last: no need to ask the archive
+	known=$CACHE/stock/$kernel-$flavour
+	if [[ -L $known && $(cat "$known/key" 2>/dev/null) == "$key" ]]; then
+		realpath "$known"
+		return
+	fi
 	choose
 	dir=$CACHE/stock/$version
-	key="$package $MODULES"
 	locked "$dir.lock" fetch
+	ln -sfn "$version" "$known"
 	echo "$dir"
 }
 

@@ -8,7 +8,7 @@
 #   -n          anew: run what an interrupted run has passed as well
 #   -q          small: minutes, on the ordinary kernel in QEMU's TCG alone
 #   -j JOBS     labs at once (as many as CPUs)
-#   -k KERNELS  "6.1 6.12" (default)
+#   -k KERNELS  a list; else all that patches/ has
 #   TEST        only these, of tests/ and tests/stress/
 #
 # The first run builds two kernels more for each of KERNELS, ten minutes or more
@@ -19,6 +19,8 @@
 
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/common.sh"
+# shellcheck source=scripts/kernels.sh
+. "${BASH_SOURCE[0]%/*}/kernels.sh"
 
 # kept TEST LAB: where its result is; another place when the test has changed, or one
 # that it names, or what the fuzzer is fed to.
@@ -100,8 +102,9 @@ what_is_tried() {
 main() {
 	# those that take longest first, so that no CPU waits for another at the end
 	local tests=("$TOP"/tests/stress/*.t "$TOP"/tests/310[1-57]-*.t "$TOP"/tests/320[1-3]-*.t)
-	local kernels=$KERNELS option small='' anew='' width test lab lock jobs=() failed='' running job results=()
+	local kernels option small='' anew='' width test lab lock jobs=() failed='' running job results=()
 
+	kernels=$(available | xargs)
 	width=$(nproc)
 	while getopts nqj:k:h option; do
 		case $option in

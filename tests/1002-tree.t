@@ -8,8 +8,9 @@
 
 export XDG_CACHE_HOME=$T/cache HOME=$T/home GIT_CONFIG_GLOBAL=/dev/null
 mkdir -p "$T/top/scripts" "$T/src" "$T/linux" "$T/home"
-cp "$TOP"/scripts/{common.sh,*.config} "$T/top/scripts/"
-sed "s,/usr/src/,$T/src/,g" "$TOP/scripts/kernel.sh" >"$T/top/scripts/kernel.sh"
+cp "$TOP"/scripts/{common,kernels,source,archive}.sh "$TOP"/scripts/*.config "$T/top/scripts/"
+sed -i "s,/usr/src/,$T/src/," "$T/top/scripts/kernels.sh"
+cp "$TOP/scripts/kernel.sh" "$T/top/scripts/"
 chmod +x "$T/top/scripts/kernel.sh"
 PATCHES=$T/top/patches/6.1
 

@@ -104,7 +104,7 @@ wrong() { # LINE ARGUMENT...
 	is "${*:2}" "$status:$out:$err" "1::boot-report.sh: $1"
 }
 wrong '-m moon: no such machine (host, vmx, svm or kvm)' -m moon
-wrong '-k 5.10: no such kernel (one of: 6.1 6.12)' -k 5.10
+wrong "-k 5.10: no such kernel (one of: $KERNELS)" -k 5.10
 wrong '-f coreboot: no such firmware (seabios or ovmf)' -f coreboot
 wrong '-r 0: not a number from 1 to 9' -r 0
 wrong '-c many: not a number from 1 to 99' -c many

@@ -61,7 +61,7 @@ lab -a "$(type -P bash)" -a "$T/data" -a "$TOP/tests/lib.sh" -- bash -c '
 	lab-modules load stock enable_vmware_backdoor=Y
 	cat /sys/module/kvm/parameters/enable_vmware_backdoor'
 is "a program comes with its libraries, modules can be reloaded" "$status $out" \
-	$'0 svm 6.1 stock lab /lab/bash\nY'
+	"0 svm $(default_kernel) stock lab /lab/bash"$'\nY'
 lab -c 2 -- sh -c 'exit "$(nproc)"'
 is "-c 2: two CPUs" "$status" 2
 

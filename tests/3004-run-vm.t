@@ -6,7 +6,7 @@
 # shellcheck disable=SC2016 # what stands in quotes is for the shell in the lab
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 
-"$TOP/scripts/kernel.sh" -k 6.1 build >&2
+"$TOP/scripts/kernel.sh" build >&2
 run "$TOP/scripts/guest-initrd.sh" "$T/initrd" sh -c 'cpuid -1 -l 0x40000000; dmesg | grep -c "Linux version"'
 is "guest-initrd.sh makes an initrd" "$status $err" '0 '
 run "$TOP/scripts/guest-initrd.sh" -a no-such-file "$T/none"
@@ -54,7 +54,7 @@ for seconds in 150 300 450; do
 	run "$TOP/scripts/lab.sh" -m svm -s stock -t "$seconds" -a "$(type -P bash)" -a "$(type -P qemu-system-x86_64)" \
 		-a /usr/share/seabios/bios-256k.bin -a /usr/share/qemu/kvmvapic.bin -a /usr/share/qemu/linuxboot_dma.bin \
 		-a /usr/lib/ipxe/qemu/efi-virtio.rom -a "$TOP/scripts/run-vm.sh" -a "$TOP/scripts/common.sh" \
-		-a "${XDG_CACHE_HOME:-$HOME/.cache}/exit_cycles/6.1/out/bzImage" -a "$T/initrd" -a "$T/disk" -a "$T/vms" \
+		-a "$CACHE/$(default_kernel)/out/bzImage" -a "$T/initrd" -a "$T/disk" -a "$T/vms" \
 		-- bash vms
 	((status == 243)) || break
 done

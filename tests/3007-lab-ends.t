@@ -8,7 +8,7 @@
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 
 # or the first lab would build it, and say so
-"$TOP/scripts/kernel.sh" -k 6.1 build >&2
+"$TOP/scripts/kernel.sh" build >&2
 
 mkdir "$T/tmp"
 export TMPDIR=$T/tmp
@@ -106,7 +106,7 @@ clean "the emulator killed"
 # A build has the lock: the lab waits, can be ended as it waits, and comes to
 # its end when the build has. Once while it asks for a build, and once more when
 # it takes what was built, for which there is a kernel.sh here that has done.
-exec 8<"${XDG_CACHE_HOME:-$HOME/.cache}/exit_cycles/6.1/lock"
+exec 8<"$CACHE/$(default_kernel)/lock"
 mkdir "$T/other"
 cp -R "$TOP/scripts" "$T/other/"
 printf '#!/bin/sh\n' >"$T/other/scripts/kernel.sh"

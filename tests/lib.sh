@@ -3,14 +3,17 @@
 # shellcheck disable=SC2034 # the tests read what is set here
 # lib.sh - TAP for the tests, run by prove. A test sources it, calls cases and
 # ends with done_testing. Failure is the default: a test that stops before
-# done_testing prints no plan and exits with 1.
+ prints no plan and exits with 1.
 #
-# Gives: TOP (the checkout), T (a folder that goes away at the end), and after
-# `run` what it saw: status, out, err.
+# Gives: TOP (the checkout), CACHE, T (a folder that goes away at the end), and after
+# `run` what it saw: status, out, err; and what scripts/kernels.sh does.
 
 set -e -o pipefail
 export LC_ALL=C
 TOP=$(cd "${BASH_SOURCE[0]%/*}/.." && pwd)
+CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/exit_cycles
+# shellcheck source=scripts/kernels.sh
+. "$TOP/scripts/kernels.sh"
 T=$(mktemp -d)
 TAP_CASES=0 TAP_FAILED=0 TAP_DONE=
 
@@ -76,6 +79,14 @@ run() {
 skip() {
 	((++TAP_CASES))
 	echo "ok $TAP_CASES - $1 # SKIP $2"
+}
+
+# skip_gone: a case for each kernel whose source Debian has no more.
+skip_gone() {
+	local kernel why
+	for kernel in $KERNELS; do
+		! why=$(gone "$kernel") || skip "Linux $kernel" "$why"
+	done
 }
 
 # skip_all REASON: the whole file.

@@ -5,8 +5,8 @@
 # that reads its totals, of its VM or of the host, ever sees them go back.
 # The millions are made on one CPU, for what cpus() says; on two are what Bochs and
 # KCSAN's kernel make, a twentieth.
-: "${LABS=vmx:6.1 vmx:6.12 svm:6.1 svm:6.12 svm:6.1:kcsan}"
 . "$(dirname "$0")/../lib.sh"
+: "${LABS=$(available | sed 's/.*/vmx:& svm:&/') svm:$(default_kernel):kcsan}"
 . "$(dirname "$0")/stress.sh"
 
 # exits, and reads, in each lab: Bochs and a kernel that looks for races are slow

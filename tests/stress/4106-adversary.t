@@ -3,7 +3,6 @@
 # Promise: what 3501 shows holds by the million, and on kernels that watch
 # themselves.
 HERE=$(cd "${BASH_SOURCE[0]%/*}/.." && pwd)
-: "${LABS=svm:6.1:kasan}"
 export LABS
 if [[ $STRESS_SIZE != small ]]; then
 	# CPUIDs by each of some 120 guests; of 80 where all is slow

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Promise: what 3204 shows holds for all of KVM's selftests for x86 that build.
 HERE=$(cd "${BASH_SOURCE[0]%/*}/.." && pwd)
-: "${LABS=svm:6.1:kasan}"
 export LABS
 [[ $STRESS_SIZE == small ]] || export ALL_SELFTESTS=1
 exec "$HERE/3204-selftests.t"

@@ -3,9 +3,11 @@
 # stress.sh - what the stress tests share. Sourced after lib.sh, in place of
 # labs.sh, which it sources.
 #
+# LABS in the environment are the labs: KASAN's and KCSAN's kernels without it.
 # STRESS_SIZE=small in the environment makes all sizes small.
 
-: "${LABS=svm:6.1:kasan svm:6.1:kcsan}"
+kernel=$(default_kernel)
+: "${LABS=svm:$kernel:kasan svm:$kernel:kcsan}"
 . "$TOP/tests/labs.sh"
 
 # size FULL SMALL

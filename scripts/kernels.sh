@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+# kernels.sh - the kernels that there are patches for, and where Debian's source of
+# each is. Sourced by scripts and tests that have set TOP and CACHE.
+#
+# Sets: KERNELS, the folders of patches/.
+
+# shellcheck disable=SC2034 # read by those who source this file
+KERNELS=$(cd "$TOP/patches" && printf '%s\n' [0-9]*/ | tr -d / | sort -V | xargs)
+
+# series_of VERSION: which of KERNELS a Debian kernel is, by what uname -r prints; or nothing.
+series_of() {
+	local kernel
+	for kernel in $KERNELS; do
+		[[ $1 != "$kernel".*-amd64 ]] || echo "$kernel"
+	done
+}
+
+# tarball KERNEL: the source: of the package where it is installed, else where
+# source.sh puts it.
+tarball() {
+	local installed=/usr/src/linux-source-$1.tar.xz
+	if [[ -f $installed ]]; then
+		echo "$installed"
+	else
+		echo "$CACHE/source/linux-source-$1.tar.xz"
+	fi
+}
+
+# source_version KERNEL: of the package that the tarball is of.
+source_version() {
+	local tar
+	tar=$(tarball "$1")
+	# shellcheck disable=SC2016 # dpkg-query expands what stands in quotes
+	if [[ $tar == "$CACHE"/* ]]; then
+		cat "$CACHE/source/linux-source-$1.version"
+	else
+		dpkg-query -W -f '${Version}\n' "linux-source-$1" 2>/dev/null || stat -c '%s %Y' "$tar"
+	fi
+}
+
+# gone KERNEL: in one line, why Debian has no source of it any more. Fails where it has.
+gone() {
+	[[ ! -f $(tarball "$1") ]] && cat "$CACHE/source/linux-source-$1.gone" 2>/dev/null
+}
+
+# available: those of KERNELS that are not gone, one a line; the first is the default.
+available() {
+	local kernel
+	for kernel in $KERNELS; do
+		gone "$kernel" >/dev/null || echo "$kernel"
+	done
+}
+
+default_kernel() {
+	local all
+	all=$(available)
+	echo "${all%%$'\n'*}"
+}
