@@ -55,3 +55,8 @@ update_archive() {
 	fi
 	touch "$CACHE/apt/updated"
 }
+
+# releases: those of SUITES.
+releases() {
+	tr ' ' '\n' <<<"$SUITES" | grep -v -e - | paste -sd' '
+}

@@ -102,31 +102,28 @@ needs() {
 # missing_packages GROUP...: those of these groups that are not installed. A source in the
 # cache is as good as one installed.
 missing_packages() {
-	local group package probe
-	declare -A has=()
+	local group package probe lacking=()
+	has=' '
 	# shellcheck disable=SC2016 # dpkg-query expands what stands in quotes
 	if command -v dpkg-query >/dev/null; then
-		while read -r package group; do
-			[[ $group != "install ok installed" ]] || has[$package]=1
-		done < <(needs | awk '{ print $2 }' | tr -d '?' | tr '|' '\n' | sort -u |
-			xargs dpkg-query -W -f '${Package} ${Status}\n' 2>/dev/null)
+		has+=$(needs | awk '{ print $2 }' | tr -d '?' | tr '|' '\n' | sort -u |
+			xargs dpkg-query -W -f '${Package} ${Status}\n' 2>/dev/null |
+			sed -n 's/ install ok installed$//p' | tr '\n' ' ' || true)
 	fi
 	while read -r group package probe; do
 		if [[ $probe == "$CACHE"/* ]] || ! command -v dpkg-query >/dev/null; then
-			if [[ -e $probe ]] || command -v "$probe" >/dev/null; then
-				has[$package]=1
-			fi
+			[[ ! -e $probe ]] && ! command -v "$probe" >/dev/null || has+="$package "
 		fi
-		[[ " $* " != *" $group "* ]] || is_there "$package" || echo "$package"
-	done < <(needs) | sort -u
+		[[ " $* " != *" $group "* ]] || is_there "$package" || lacking+=("$package")
+	done < <(needs)
+	printf "%s\n" "${lacking[@]}" | sort -u
 }
 
 # is_there PACKAGE: or, of a|b, one of them.
 is_there() {
 	local one
-	[[ ! ${has[$1]} ]] || return 0
-	for one in ${1//[|?]/ }; do
-		[[ ! ${has[$one]} ]] || return 0
+	for one in "$1" ${1//[|?]/ }; do
+		[[ $has != *" $one "* ]] || return 0
 	done
 	return 1
 }
@@ -193,7 +190,7 @@ main() {
 	fi
 	((${#groups[@]})) || groups=(build lab tool test lint)
 	for group in "${groups[@]}"; do
-		needs | grep -q "^$group	" ||
+		[[ $'\n'$(needs) == *$'\n'"$group	"* ]] ||
 			die "$group: no such group (build lab tool test lint bench plot host)"
 	done
 

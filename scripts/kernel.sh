@@ -305,6 +305,7 @@ refresh() {
 # another point release.
 same_base() {
 	local file before
+	# shellcheck disable=SC2016 # awk's fields
 	series | xargs awk '
 		/^diff --git / { file = substr($3, 3) }
 		/^index / { split($2, blob, "[.][.]"); if (!seen[file]++ && blob[1] !~ /^0*$/) print file, blob[1] }' |

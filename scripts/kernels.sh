@@ -5,8 +5,10 @@
 #
 # Sets: KERNELS, the folders of patches/.
 
+mapfile -t folders < <(cd "$TOP/patches" && printf '%s\n' [0-9]*/ | tr -d / | sort -V)
 # shellcheck disable=SC2034 # read by those who source this file
-KERNELS=$(cd "$TOP/patches" && printf '%s\n' [0-9]*/ | tr -d / | sort -V | xargs)
+KERNELS="${folders[*]}"
+unset folders
 
 # series_of VERSION: which of KERNELS a Debian kernel is, by what uname -r prints; or nothing.
 series_of() {

@@ -54,7 +54,7 @@ siblings() {
 choose() {
 	local names=() name
 	locked "$CACHE/apt.lock" update_archive
-	mapfile -t names < <(archive cache search --names-only "^linux-headers-$kernel[.].*-$flavour\$" | cut -d' ' -f1)
+	mapfile -t names < <(archive cache search --names-only "^linux-headers-${kernel}[.].*-$flavour\$" | cut -d' ' -f1)
 	version=$(archive cache madison "${names[@]}" |
 		awk -F' *[|] *' -v want="$package" -v flavour="$flavour" '
 			{ sub(/^ *linux-headers-/, "", $1); name = $1 }

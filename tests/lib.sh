@@ -3,7 +3,7 @@
 # shellcheck disable=SC2034 # the tests read what is set here
 # lib.sh - TAP for the tests, run by prove. A test sources it, calls cases and
 # ends with done_testing. Failure is the default: a test that stops before
- prints no plan and exits with 1.
+# done_testing prints no plan and exits with 1.
 #
 # Gives: TOP (the checkout), CACHE, T (a folder that goes away at the end), and after
 # `run` what it saw: status, out, err; and what scripts/kernels.sh does.

@@ -1,0 +1,77 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only
+# on.sh - runs a command on a Debian of another release, in a fresh clone of this
+# checkout's last commit.
+#
+# Usage: scripts/on.sh RELEASE COMMAND [ARGUMENT]...
+#
+#   scripts/on.sh trixie make check
+#
+# RELEASE is Debian's name of it (bookworm, trixie). Its root is made once by debootstrap,
+# with no more than git and make, in $CACHE/on/RELEASE. What a command installs there, and
+# its cache, stay for the next one; the clone goes. The kernel is this machine's.
+#
+# Needs root, debootstrap and git. Mounts only in a namespace of its own. Exit status:
+# the command's; 125 where it did not run.
+
+# shellcheck source=scripts/common.sh
+. "${BASH_SOURCE[0]%/*}/common.sh"
+# shellcheck source=scripts/archive.sh
+. "${BASH_SOURCE[0]%/*}/archive.sh"
+
+PATH+=:/usr/sbin:/sbin
+
+die() {
+	echo "$PROGRAM: $*" >&2
+	exit 125
+}
+
+# make_root: a Debian of that release, whole or not at all.
+make_root() {
+	local line
+	[[ ! -d $root ]] || return 0
+	step "making a Debian root, $release (a minute or two; log: $root.log)"
+	rm -rf "$root.new"
+	mkdir -p "$root.new"
+	line=$(sources "$release")
+	line=${line#* http} line=http${line%% *}
+	debootstrap --variant=minbase --keyring="$KEYRING" --include=ca-certificates,git,make \
+		"$release" "$root.new" "$line" >"$root.log" 2>&1 ||
+		die "debootstrap $release failed: $(grep -E '^[EW]:|No space' "$root.log" | tail -n 1) (all of it: $root.log)"
+	sources "$release" "$release-updates" "$release-security" | sed 's/ \[[^]]*\]//' >"$root.new/etc/apt/sources.list"
+	apt-config dump 2>/dev/null | grep -i '^Acquire::https\?::Proxy' >"$root.new/etc/apt/apt.conf.d/90proxy" || true
+	mv "$root.new" "$root"
+}
+
+# in_root COMMAND...: with /dev, /proc and /sys, which are gone when it ends.
+in_root() {
+	cp -L /etc/resolv.conf /etc/hosts "$root/etc/"
+	# shellcheck disable=SC2016 # for the shells inside
+	"${mortal[@]}" unshare --mount --pid --fork --kill-child sh -c '
+		root=$1 folder=$2
+		shift 2
+		mount -t proc proc "$root/proc" && mount --rbind /dev "$root/dev" && mount --rbind /sys "$root/sys" &&
+			exec chroot "$root" sh -c "cd $folder && exec \"\$@\"" sh "$@"' sh "$root" "$folder" \
+		env -i HOME=/root TERM="${TERM:-dumb}" PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+		"${proxies[@]}" "$@"
+}
+
+[[ $1 != -h ]] || { usage; exit; }
+(($# >= 2)) || die "RELEASE and COMMAND? (-h shows the usage)"
+release=$1
+shift
+((EUID == 0)) || die "only root can make a root of another release and change into it"
+type -P debootstrap >/dev/null || die "debootstrap: not found (scripts/deps.sh test)"
+[[ -e /usr/share/debootstrap/scripts/$release && " $SUITES " == *" $release "* ]] ||
+	die "$release: no release that is known here (one of: $(releases))"
+
+root=$CACHE/on/$release
+mapfile -t proxies < <(env | grep -iE '^(https?|no)_proxy=' || true)
+locked "$root.lock" make_root
+work=$(mktemp -d "$root/tmp/clone.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+folder=${work#"$root"}/exit_cycles
+git clone -q "$TOP" "$root$folder" || die "$TOP: cannot be cloned"
+in_root "$@"
