@@ -130,7 +130,7 @@ is_there() {
 
 # exists PACKAGE: whether apt can install one of that name.
 exists() {
-	[[ $(apt-cache policy "$1" 2>/dev/null) == *"  Candidate: "[!(]* ]]
+	[[ $(apt-cache policy "$1" 2>/dev/null) =~ Candidate:\ [^\(] ]]
 }
 
 # resolve PACKAGE...: sets packages, what apt-get is to install; sources, the kernels
