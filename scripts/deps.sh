@@ -128,9 +128,10 @@ is_there() {
 	return 1
 }
 
-# exists PACKAGE: whether apt can install one of that name.
+# exists PACKAGE: whether apt can install one of that very name. A dot it would take for
+# any character, and so 6.1 for 6.12.
 exists() {
-	[[ $(apt-cache policy "$1" 2>/dev/null) =~ Candidate:\ [^\(] ]]
+	[[ $(apt-cache policy "$1" 2>/dev/null) =~ ^"$1":.*Candidate:\ [^\(] ]]
 }
 
 # resolve PACKAGE...: sets packages, what apt-get is to install; sources, the kernels

@@ -37,7 +37,7 @@ case "$*" in
 *) [[ -e $T/updated ]] && touch "$T/installed" ;;
 esac'
 # apt knows all but what is written into the file unknown
-program apt-cache '[[ " $(cat "$T/unknown" 2>/dev/null) " == *" $2 "* ]] || echo "  Candidate: 1"'
+program apt-cache '[[ " $(cat "$T/unknown" 2>/dev/null) " == *" $2 "* ]] || echo "$2:"$'\n'"  Candidate: 1"'
 program sudo '"$@"'
 
 deps
