@@ -47,7 +47,7 @@ make_root() {
 in_root() {
 	cp -L /etc/resolv.conf /etc/hosts "$root/etc/"
 	# shellcheck disable=SC2016 # for the shells inside
-	"${mortal[@]}" unshare --mount --pid --fork --kill-child sh -c '
+	setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child sh -c '
 		root=$1 folder=$2
 		shift 2
 		mount -t proc proc "$root/proc" && mount --rbind /dev "$root/dev" && mount --rbind /sys "$root/sys" &&
@@ -74,4 +74,6 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 folder=${work#"$root"}/exit_cycles
 git clone -q "$TOP" "$root$folder" || die "$TOP: cannot be cloned"
-in_root "$@"
+# in the background, so that a signal is taken at once: it ends all that runs in there
+in_root "$@" &
+wait $!
