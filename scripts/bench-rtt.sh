@@ -13,6 +13,8 @@
 
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/common.sh"
+# shellcheck source=scripts/kernels.sh
+. "${BASH_SOURCE[0]%/*}/kernels.sh"
 
 # The exits, as vmm calls them. The first step of each list warms up: the last of
 # a name is what counts.
@@ -51,8 +53,8 @@ main() {
 		exit
 	fi
 	if ((!$#)); then
-		for kernel in $KERNELS; do
-			[[ ! -d $TOP/patches/$kernel ]] || labs+=("vmx:$kernel" "svm:$kernel")
+		for kernel in $(available); do
+			labs+=("vmx:$kernel" "svm:$kernel")
 		done
 	fi
 	tmp=$(mktemp -d)

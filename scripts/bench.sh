@@ -22,6 +22,8 @@
 
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/common.sh"
+# shellcheck source=scripts/kernels.sh
+. "${BASH_SOURCE[0]%/*}/kernels.sh"
 
 BENCH=$TOP/scripts/bench
 parts=() labs=() csv='' folder=''
@@ -43,8 +45,8 @@ parse() {
 	done
 	((${#parts[@]})) || parts=(exits reads boot scale model)
 	if ((!${#labs[@]})); then
-		for kernel in $KERNELS; do
-			[[ ! -d $TOP/patches/$kernel ]] || labs+=("vmx:$kernel" "svm:$kernel")
+		for kernel in $(available); do
+			labs+=("vmx:$kernel" "svm:$kernel")
 		done
 	fi
 	((${#labs[@]})) || die "patches/: no series there"

@@ -425,5 +425,4 @@ module) (($# == 3)) || { usage >&2; exit 2; } ;;
 esac
 [[ ! $DEBUG || " build module " == *" ${1:-build} "* ]] || die "-d $DEBUG: build and module are all that it can do"
 mkdir -p "$DIR"
-# and no line more is read of a script that may have changed meanwhile
-locked "$DIR/lock" verb "${@:-build}"; exit
+locked "$DIR/lock" verb "${@:-build}"

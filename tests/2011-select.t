@@ -114,13 +114,13 @@ else
 			>"$T/long/proc/100$i/cmdline"
 	done
 	run script -qec "stty cols 80; exec '$EXITDUMP' -S '$T/long' -a" /dev/null </dev/null
-	is 'long names on a terminal' "$(tr -d '\r' <"$T/.out" | sed 's/a-guest-[a-z-]*/NAME/')" \
+	is 'long names on a terminal' "$(tr -d '\r' <"$T/.out" | sed 's/a-guest-[a-z-]*/NAME/' | tr -s ' ')" \
 '3 VMs, 12 vCPUs, vmx; ran 66.7% of its time
-VM      VMNAME                           EXITS  TOTAL   HALT   USER  SHARE  KEPT
-1000-11 NAME   220 880000 110000 440000  33.3% 66.7%
-1001-11 NAME   220 880000 110000 440000  33.3% 66.7%
-1002-11 NAME   220 880000 110000 440000  33.3% 66.7%
-TOTAL                                      660 2.640M 330000 1.320M 100.0% 66.7%'
+VM VMNAME EXITS TOTAL HALT USER SHARE KEPT
+1000-11 NAME 220 880000 110000 440000 33.3% 66.7%
+1001-11 NAME 220 880000 110000 440000 33.3% 66.7%
+1002-11 NAME 220 880000 110000 440000 33.3% 66.7%
+TOTAL 660 2.640M 330000 1.320M 100.0% 66.7%'
 fi
 
 tree "$T/none" 0 0

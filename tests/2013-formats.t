@@ -20,7 +20,7 @@ else
 		.unit, .vms, .vcpus, .off, .gone, .own_exits]' "$T/.out")" \
 		'[1,null,"vmx","host","stable",2000000,"cycles",2,4,false,0,0]'
 	is 'the time is now' "$(jq 'now - .time | . >= -1 and . < 60' "$T/.out")" true
-	is 'a row' "$(jq -c '.rows[0]' "$T/.out")" \
+	is 'a row' "$(jq -c '.rows[0] | map_values(if type == "number" then . + 0 else . end)' "$T/.out")" \
 		'{"vm":null,"vmname":null,"vcpu":null,"reason":9,"name":"REASON_9","exits":40,"rate":null,"cycles":40000,"avg":1000,"total":160000,"avgtotal":4000,"halt":20000,"user":80000,"other":20000,"max":4000,"p50":4095,"p90":4095,"p99":4095,"p99.9":4095,"share":0.181818,"hist":[0,0,0,0,0,0,0,0,0,0,0,0,40,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0]}'
 	is 'the sum' "$(jq -c '.totals[0] | [.exits, .guest, .kept, .open, .cleared,
 		.hist[12]]' "$T/.out")" '[220,1760000,0.666667,0,false,220]'

@@ -26,6 +26,7 @@ while read -r machine kernel exit off on; do
 	[[ $exit == leaf-* ]] || at_most "$machine $kernel $exit, off" "$off" "${bounds% *}"
 	at_most "$machine $kernel $exit" "$on" "${bounds#* }"
 done < <(awk '{ sub(/leaf /, "leaf-") } NF == 8 { print $1, $2, $3, $(NF - 1), $NF }' <<<"$out")
-is "every figure of two kernels on VMX and SVM was there" "$TAP_CASES" "$((1 + 2 * (5 * 2 + 6 * 2 + 2 * 4)))"
+skip_gone
+is "every figure of each kernel on VMX and SVM was there" "$((TAP_CASES - $(wc -w <<<"$KERNELS") + $(available | wc -l)))" "$((1 + $(available | wc -l) * (5 * 2 + 6 * 2 + 2 * 4)))"
 
 done_testing
