@@ -260,10 +260,7 @@ module() {
 		die "$SRC: not as in patches/$KERNEL (remove $OUT/patched.key to build it anew)"
 	rm -rf "$build"
 	cp -R "$1" "$build"
-	# the source knows all that stock modules export, but not this
-	grep "kvm_exit_cycles_" "$SRC/arch/x86/kvm/Module.symvers" >"$build/series.symvers" || true
-	quietly "$LOG" make LOCALVERSION= -C "$SRC" M="$build" \
-		KBUILD_EXTRA_SYMBOLS="$build/series.symvers" modules
+	quietly "$LOG" make LOCALVERSION= -C "$SRC" M="$build" modules
 	cp "$build"/*.ko "$2/"
 }
 

@@ -14,14 +14,34 @@
 #include <linux/kvm_host.h>
 #include <linux/module.h>
 
+#include <asm/svm.h>
+#include <asm/vmx.h>
+
 #include "exit_cycles.h"
 
 static struct dentry *dentry;
 
+static const struct { u64 code; const char *name; }
+	vmx_names[] = { VMX_EXIT_REASONS }, svm_names[] = { SVM_EXIT_REASONS };
+
+/*
+ * The row of a reason that has a name: rows stand in the order of codes. What KVM
+ * exports on new kernels is for its own modules only, its map of rows as well.
+ */
+static unsigned int row_of(u32 code)
+{
+	bool vmx = boot_cpu_has(X86_FEATURE_VMX);
+	unsigned int i, row = 0;
+
+	for (i = 0; i < (vmx ? ARRAY_SIZE(vmx_names) : ARRAY_SIZE(svm_names)); i++)
+		row += (vmx ? vmx_names : svm_names)[i].code < code;
+	return row;
+}
+
 static int set_account(struct kvm_vcpu *vcpu, u32 code, u64 exits, u64 cycles)
 {
 	struct kvm_exit_cycles *account = vcpu->arch.exit_cycles;
-	struct kvm_exit_cycles_row *row = kvm_exit_cycles_row(account, code);
+	struct kvm_exit_cycles_row *row = &account->rows[row_of(code)];
 
 	if (mutex_lock_killable(&vcpu->mutex))
 		return -EINTR;
