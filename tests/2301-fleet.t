@@ -357,6 +357,13 @@ fires() {
 	        values: '0+60000x99 6060000+6000000x100'
 	      - series: 'kvm_exit_latency_cycles_bucket{instance="bad",reason="EPT_VIOLATION",le="+Inf"}'
 	        values: '0+60000x99 6060000+6000000x100'
+	      # A host of Zen 5 halts so, with half of its time idle.
+	      - series: 'kvm_exit_latency_cycles_bucket{instance="bad",reason="idle-halt",le="1.6777215e+07"}'
+	        values: '0x200'
+	      - series: 'kvm_exit_latency_cycles_bucket{instance="bad",reason="idle-halt",le="3.3554431e+07"}'
+	        values: '0+60000x200'
+	      - series: 'kvm_exit_latency_cycles_bucket{instance="bad",reason="idle-halt",le="+Inf"}'
+	        values: '0+60000x200'
 	    alert_rule_test:
 	END
 	for alert in KvmExitCyclesUnreadable KvmExitCyclesStale KvmTimeLost KvmExitStorm KvmExitTail; do
