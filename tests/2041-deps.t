@@ -37,7 +37,7 @@ case "$*" in
 *) [[ -e $T/updated ]] && touch "$T/installed" ;;
 esac'
 # apt knows all but what is written into the file unknown
-program apt-cache '[[ " $(cat "$T/unknown" 2>/dev/null) " == *" $2 "* ]] || echo "$2:"$'\n'"  Candidate: 1"'
+program apt-cache '[[ " $(cat "$T/unknown" 2>/dev/null) " == *" $2 "* ]] || printf "%s:\n  Candidate: 1\n" "$2"'
 program sudo '"$@"'
 
 deps
@@ -57,6 +57,21 @@ deps build
 like "groups: their own is" "$(tail -n 1 "$T/asked")" ' flex$'
 deps nonsense
 is "no such group" "$status $err" '1 deps.sh: nonsense: no such group (build lab tool test lint bench plot host)'
+
+# What exists here under another name, or under none.
+rm "$T/installed"
+echo "libclang-rt-dev" >"$T/unknown"
+program dpkg-query 'for name; do
+	[[ $name != -* && $name != *Package* && $name != libclang-rt* && $name != flex ]] || continue
+	echo "$name install ok installed"
+done'
+deps test
+like "the second of two names, where the first is unknown" "$(tail -n 1 "$T/asked")" ' libclang-rt-14-dev$'
+echo "flex" >"$T/unknown"
+deps build
+is "a name that is unknown here: 1" "$status" 1
+like "and which it is, in one line" "$(tail -n 1 <<<"$err")" '^deps.sh: flex: apt-get knows no such packages here, please install'
+: >"$T/unknown"
 
 rm -f "$T/installed"
 program apt-get 'echo "E: no network"; exit 100'
