@@ -1,5 +1,3 @@
-	local vm vcpu hypercall=18 io=30
-	[[ $vendor == vmx ]] || hypercall=129 io=123
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 # Promise: a VM's files hold what that VM's vCPUs made, a vCPU's what it made itself,
