@@ -3,7 +3,6 @@
 # Promise: a VM's files hold what that VM's vCPUs made, a vCPU's what it made itself,
 # and the leaves in scope `vm` what all vCPUs of the guest's VM made, while other VMs
 # are there; line 1 of each file tells how many VMs and vCPUs are in it.
-# Stress: none
 MACHINES=svm
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/labs.sh"

@@ -3,7 +3,6 @@
 # Promise: what a VM made stays in the host's account when the VM ends, every column,
 # bucket and sum of it and its cycles in the guest; and it is gone when the vendor's
 # module is loaded again, kvm.ko being there all the time.
-# Stress: none
 MACHINES=svm
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/labs.sh"

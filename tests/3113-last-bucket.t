@@ -3,7 +3,6 @@
 # Promise: the last bucket holds all from 2^30 cycles up, whatever is above 2^31, in
 # user space or within the kernel, be it the largest exit so far or not; no count
 # lands in another row.
-# Stress: none
 MACHINES=svm
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/labs.sh"

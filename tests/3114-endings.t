@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Promise: the host's numbers never go backwards, not for a moment, while VMs end, in
 # the files and for a guest that reads them through CPUID.
-# Stress: none
+# Stress: svm:kasan svm:kcsan
 MACHINES=svm
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/labs.sh"

@@ -5,6 +5,7 @@
 # that reads its totals, of its VM or of the host, ever sees them go back.
 # The millions are made on one CPU, for what cpus() says; on two are what Bochs and
 # KCSAN's kernel make, a twentieth.
+# Stress: vmx svm svm:kcsan
 : "${LABS=vmx:6.1 vmx:6.12 svm:6.1 svm:6.12 svm:6.1:kcsan}"
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/stress.sh"
