@@ -58,6 +58,7 @@
 #define MAX_SETS	4
 
 #define DEBUGFS		"/sys/kernel/debug/"
+#define SWITCH		"/sys/module/kvm/parameters/exit_cycles"
 
 #define NO_DIGEST	0xcbf29ce484222325	/* where FNV-1a begins */
 
@@ -128,6 +129,7 @@ static const struct {
 	{ "spin", "a loop without exits", OP_SPIN, ANY_RING, 0, 0, 0, { { CPUID, 0, 0 } } },
 	{ "reset", "[:US] spin while the monitor resets the VM, and US longer (500)", OP_ASK, ANY_RING | ASKS, ASK_RESET, 500, 0, { { CPUID, 0, 0 } } },
 	{ "hog", "[:MS] spin while a thread above all others has the CPU (100)", OP_ASK, ANY_RING | ASKS, ASK_HOG, 100, 0, { { CPUID, 0, 0 } } },
+	{ "switch", "[:US] spin while the monitor switches the account off, for US (100000), and on", OP_ASK, ANY_RING | ASKS, ASK_SWITCH, 100000, 0, { { CPUID, 0, 0 } } },
 	{ "random", "[:SEED] CPUID with random leaves and ECX, answers checked", OP_RANDOM, ANY_MODE | ANY_RING, 1, 0, 2, { { CPUID, 1, 0 } } },
 	{ "sweep", "[:LEAF[:N]] CPUID, leaves on from LEAF, each with N ECX (1), the same", OP_SWEEP, ANY_RING, 0, 1, 2, { { CPUID, 1, 0 } } },
 	{ "monotonic", "reads of the totals, checked", OP_MONOTONIC, ANY_RING, 0, 0, 2, { { CPUID, 1, 0 } } },
@@ -786,13 +788,19 @@ static void answer(struct vcpu *v)
 	uint64_t begin = now_ns();
 	char path[64];
 
-	if (v->g->ask == ASK_RESET) {
-		pin(pthread_self(), v->index + 1);
+	pin(pthread_self(), v->g->ask == ASK_HOG ? v->index : v->index + 1);
+	switch (v->g->ask) {
+	case ASK_RESET:
 		snprintf(path, sizeof(path), DEBUGFS "kvm/%d-%d/exit_cycles_reset", getpid(), v->vm->fd);
 		write_file(path, "0");
 		usleep(v->g->ask_b);
-	} else {
-		pin(pthread_self(), v->index);
+		break;
+	case ASK_SWITCH:
+		write_file(SWITCH, "N");
+		usleep(v->g->ask_b);
+		write_file(SWITCH, "Y");
+		break;
+	case ASK_HOG:
 		while (now_ns() - begin < v->g->ask_b * 1000000ull)
 			;
 	}

@@ -82,6 +82,7 @@
 /* What OP_ASK asks for. */
 #define ASK_RESET	1		/* resets the VM, then waits b microseconds */
 #define ASK_HOG		2		/* takes the CPU away for b milliseconds */
+#define ASK_SWITCH	3		/* counts nothing for b microseconds */
 
 #define G_STEP		0x80
 #define G_RESULT	0x1080
