@@ -22,8 +22,7 @@ parse() {
 	while getopts :m:k:f:h option; do
 		case $option in
 		m)
-			machine=(-m "$OPTARG")
-			[[ $OPTARG == kvm ]] || machine+=(-x) ;;
+			machine=(-m "$OPTARG") ;;
 		k) kernel=$OPTARG ;;
 		f) firmware=$OPTARG ;;
 		h) usage; exit 0 ;;

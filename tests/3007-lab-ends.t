@@ -108,7 +108,7 @@ clean "the emulator killed"
 # it takes what was built, for which there is a kernel.sh here that has done.
 exec 8<"$CACHE/$(default_kernel)/lock"
 mkdir "$T/other"
-cp -R "$TOP/scripts" "$T/other/"
+cp -R "$TOP"/{scripts,patches} "$T/other/"
 printf '#!/bin/sh\n' >"$T/other/scripts/kernel.sh"
 for when in "before a build" "after its build"; do
 	[[ $when == before* ]] || LAB[0]=$T/other/scripts/lab.sh

@@ -13,7 +13,7 @@
 # shellcheck source=scripts/stops.sh
 . "${BASH_SOURCE[0]%/*}/stops.sh"
 
-ROUNDS=5		# a read that an interrupt fell into is made again
+ROUNDS=20	# a read that an interrupt fell into is made again
 
 here=$(cd "${BASH_SOURCE[0]%/*}" && pwd)
 
