@@ -215,8 +215,14 @@ modules() {
 	((wanted == built)) || die "$SRC/arch/x86/kvm/kvm.ko: not what .config says (remove $DIR to build it anew)"
 }
 
+# forget_objects: since 6.13, make M= does not see that .config is another.
+forget_objects() {
+	find "$SRC/arch/x86/kvm" "$SRC/virt/kvm" -name '*.o' -delete
+}
+
 # whole: what `without` took away is there again, and newer than all that was made.
 whole() {
+	forget_objects
 	cp "$SRC/.config.whole" "$SRC/.config"
 	rm "$SRC/.config.whole"
 }
@@ -343,6 +349,7 @@ without() {
 	[[ -f $SRC/.config.whole ]] || cp "$SRC/.config" "$SRC/.config.whole"
 	cp "$SRC/.config.whole" "$SRC/.config"
 	"$SRC/scripts/config" --file "$SRC/.config" -d "$1"
+	forget_objects
 	modules
 	grep -qx "# CONFIG_$1 is not set" "$SRC/.config" || die "$SRC/.config: CONFIG_$1 is still set"
 	echo "without $1: builds"
