@@ -114,7 +114,7 @@ boot_kernel() {
 	fi
 	readable "$initrd"
 	options+=(-kernel "$kernel" -initrd "$initrd"
-		-append "console=ttyS0 quiet panic=-1 $quirk $parameters")
+		-append "console=ttyS0 quiet panic=-1${quirk:+ $quirk} $parameters")
 }
 
 # put_tool PROGRAM: with its libraries and their loader, and a script that starts
