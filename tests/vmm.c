@@ -15,8 +15,8 @@
  *	leaf VM VCPU LEAF ECX EAX EBX ECX EDX	what CPUID answered;
  *				all but LEAF in decimal
  *	made VM VCPU KIND N	intercepted instructions executed, by kind
- *	known VM VCPU REASON N	exits of that reason number: exactly so many,
- *				for kinds that have a row of their own (in real mode
+ *	known VM VCPU REASON N	exits of that reason number that ended with an
+ *				entry: exactly so many, for kinds that have a row of their own (in real mode
  *				only with unrestricted_guest=1)
  *	user VM VCPU KIND N	returns of KVM_RUN, by kind
  *	time VM VCPU run|user CYCLES	first KVM_RUN to last return, and the part
@@ -1060,7 +1060,7 @@ static void count_made(const struct vcpu *v, uint64_t *made)
 	}
 }
 
-static void print_known(const struct vcpu *v, const uint64_t *made)
+static void print_known(const struct vcpu *v, uint64_t *made)
 {
 	/* an EOI need not exit, and a nested guest's setup has more MSRs */
 	bool msrs = !made[EOI] && !(needs & NESTED);
@@ -1068,6 +1068,10 @@ static void print_known(const struct vcpu *v, const uint64_t *made)
 
 	if (opt.mode == BIGREAL)	/* emulated, in few exits, or not */
 		return;
+
+	/* the vCPU does not enter its guest again after the last */
+	if (v->user[U_DONE])
+		made[opt.done_mmio ? MMIO_ACCESS : IO]--;
 
 	for (i = 0; i < KINDS; i++) {
 		reason = svm ? kinds[i].svm : kinds[i].vmx;
