@@ -16,8 +16,9 @@
  *				all but LEAF in decimal
  *	made VM VCPU KIND N	intercepted instructions executed, by kind
  *	known VM VCPU REASON N	exits of that reason number that ended with an
- *				entry: exactly so many, for kinds that have a row of their own (in real mode
- *				only with unrestricted_guest=1)
+ *				entry: exactly so many, for kinds that have a row
+ *				of their own (in real mode only with
+ *				unrestricted_guest=1)
  *	user VM VCPU KIND N	returns of KVM_RUN, by kind
  *	time VM VCPU run|user CYCLES	first KVM_RUN to last return, and the part
  *				of it between a return and the next KVM_RUN
@@ -1072,6 +1073,8 @@ static void print_known(const struct vcpu *v, uint64_t *made)
 	/* the vCPU does not enter its guest again after the last */
 	if (v->user[U_DONE])
 		made[opt.done_mmio ? MMIO_ACCESS : IO]--;
+	else if (v->user[U_SHUTDOWN])
+		made[TRIPLE]--;
 
 	for (i = 0; i < KINDS; i++) {
 		reason = svm ? kinds[i].svm : kinds[i].vmx;
