@@ -33,7 +33,7 @@ judge_leaves() {
 
 	# ... then against debugfs: a row read in the guest stands there as it was,
 	# but for the CPUID exits since, and interrupts.
-	awk -v file="$F/leaves.vm" -v cpuid="$cpuid" -v io="$io" -v interrupt="$interrupt" -v left="$ANSWERS" "$ACCOUNT"'
+	awk -v file="$F/leaves.vm" -v cpuid="$cpuid" -v interrupt="$interrupt" -v left="$ANSWERS" "$ACCOUNT"'
 		BEGIN { read_account(file) }
 		$1 != "leaf" { next }
 		{
