@@ -72,7 +72,7 @@ build_lab_programs() {
 build_step() {
 	local header=arch/x86/kvm/exit_cycles.h shims=$tmp/step name
 	mkdir -p "$shims"/{linux,asm}
-	for name in linux/{jump_label,kvm_host}.h asm/{local64,tsc}.h; do
+	for name in linux/{jump_label,kvm_host,seqlock}.h asm/{local64,tsc}.h; do
 		: >"$shims/$name"
 	done
 	(cd "$shims" && git apply --include=$header "$TOP/patches/${labs[0]#*:}"/*.patch)

@@ -170,7 +170,7 @@ insane() {
 				if (max > largest) largest = max
 				if (cell[reason, "exits"] != closed[reason] + 0)
 					complain(reason ": " cell[reason, "exits"] " exits, in the histogram " closed[reason])
-								if (cell[reason, "cycles"] - cell[reason, "hsched"] + cell[reason, "halt"] + cell[reason, "user"] + cell[reason, "sched"] + cell[reason, "stop"] > total)
+				if (cell[reason, "cycles"] - cell[reason, "hsched"] + cell[reason, "halt"] + cell[reason, "user"] + cell[reason, "sched"] + cell[reason, "stop"] > total)
 					complain(reason ": total below its parts")
 				if (cell[reason, "poll"] > cell[reason, "halt"]) complain(reason ": poll above halt")
 				if (cell[reason, "hsched"] > cell[reason, "sched"]) complain(reason ": hsched above sched")
