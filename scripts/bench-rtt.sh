@@ -9,8 +9,8 @@
 #
 # A table on standard output, in TSC ticks, of which an instruction takes one:
 # with the stock modules, with the patched ones switched off and on, and what
-# those add. A leaf is
-# compared with what the stock modules answer to the same CPUID: out of range.
+# those add. A leaf is compared with what the stock modules answer to the same CPUID:
+# out of range.
 
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/common.sh"
