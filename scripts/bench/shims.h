@@ -46,14 +46,8 @@ static __always_inline void local64_add(s64 i, local64_t *l)
 	asm volatile("addq %1, %0" : "+m" (l->counter) : "er" (i));
 }
 
-extern unsigned long rdtscs;
-
-/* Counted where step.c wants to know how many there are. */
 static __always_inline u64 rdtsc(void)
 {
-#ifdef COUNT_RDTSC
-	rdtscs++;
-#endif
 	return __builtin_ia32_rdtsc();
 }
 

@@ -64,7 +64,6 @@ static _Atomic bool done;
 static _Atomic unsigned long slow_entries, slow_ends;
 
 u16 kvm_exit_cycles_map[KVM_EXIT_CYCLES_MASK + 1];
-unsigned long rdtscs;
 
 /* Out of line in the kernel: here to be counted, and to go on. */
 void kvm_exit_cycles_close_slow(struct kvm_vcpu *vcpu, u64 now)
@@ -274,15 +273,21 @@ static int changed(const void *now, const void *before, size_t size)
 	return lines;
 }
 
+/* Each is another value: of the stamps, how many there are. */
+static int rdtscs(const struct kvm_exit_stamps *stamps)
+{
+	return 1 + (stamps->start != stamps->exit) + (stamps->end != stamps->start) +
+	       (stamps->entry != stamps->end);
+}
+
 #define MODEL(name, step)							\
 do {										\
 	for (int i = 0; i < 3; i++) {						\
 		old_vcpu = *vcpu;						\
 		memcpy(old, account, ACCOUNT_SIZE);				\
-		rdtscs = 0;							\
 		step(vcpu, 10);							\
 	}									\
-	printf("model\t%s\trdtsc\t%lu\n", name, rdtscs);				\
+	printf("model\t%s\trdtsc\t%d\n", name, rdtscs(&vcpu->arch.exit_stamps));	\
 	printf("model\t%s\twritten\t%d\n", name,				\
 	       changed(account, old, ACCOUNT_SIZE) +				\
 	       changed(vcpu, &old_vcpu, sizeof(*vcpu)));			\
