@@ -122,13 +122,16 @@ static const struct {
 	{ "ipi", "WRMSR to the x2APIC's ICR, to itself", OP_IPI, IRQCHIP, 0, 0, 0, { { WRMSR, 1, 0 }, { EOI, 0, 1 } } },
 	{ "deadline", "[:TICKS] TSC deadline, taken (20000)", OP_DEADLINE, IRQCHIP, 20000, 0, 0, { { WRMSR, 1, 0 }, { EOI, 1, 0 } } },
 	{ "hlt", "[:TICKS] HLT, woken by the TSC deadline (100000)", OP_HLT, IRQCHIP, 100000, 0, 0, { { HLT, 1, 0 }, { WRMSR, 1, 0 }, { EOI, 1, 0 } } },
+	{ "hlt-late", "[:TICKS:MS] HLT, woken while a thread above all others has the CPU for MS (20000000, 50)", OP_HLT, IRQCHIP | ASKS, 20000000, 50, 0, { { HLT, 1, 0 }, { WRMSR, 1, 0 }, { EOI, 1, 0 } } },
 	{ "hlt-user", "HLT that ends in user space", OP_HLT_USER, ANY_MODE | NO_IRQCHIP, 0, 0, 0, { { HLT, 1, 0 } } },
 	{ "vmcall", "hypercall", OP_HYPERCALL, ANY_MODE, 0, 0, 0, { { HYPERCALL, 1, 0 } } },
 	{ "ept", "write to a page nobody has touched", OP_EPT, ANY_RING, 0, 0, 0, { { EPT, 1, 1 } } },
 	{ "mmio", "write to nothing, handled in user space", OP_MMIO, ANY_RING, 0, 0, 0, { { MMIO_ACCESS, 1, 0 } } },
 	{ "spin", "a loop without exits", OP_SPIN, ANY_RING, 0, 0, 0, { { CPUID, 0, 0 } } },
+	{ "yield", "hypercall that yields to the vCPU beside", OP_YIELD, IRQCHIP, 0, 0, 0, { { HYPERCALL, 1, 0 } } },
 	{ "reset", "[:US] spin while the monitor resets the VM, and US longer (500)", OP_ASK, ANY_RING | ASKS, ASK_RESET, 500, 0, { { CPUID, 0, 0 } } },
 	{ "hog", "[:MS] spin while a thread above all others has the CPU (100)", OP_ASK, ANY_RING | ASKS, ASK_HOG, 100, 0, { { CPUID, 0, 0 } } },
+	{ "signal", "[:MS] spin while the vCPU's thread handles a signal for MS (100)", OP_ASK, ANY_RING | ASKS, ASK_SIGNAL, 100, 0, { { CPUID, 0, 0 } } },
 	{ "random", "[:SEED] CPUID with random leaves and ECX, answers checked", OP_RANDOM, ANY_MODE | ANY_RING, 1, 0, 2, { { CPUID, 1, 0 } } },
 	{ "sweep", "[:LEAF[:N]] CPUID, leaves on from LEAF, each with N ECX (1), the same", OP_SWEEP, ANY_RING, 0, 1, 2, { { CPUID, 1, 0 } } },
 	{ "monotonic", "reads of the totals, checked", OP_MONOTONIC, ANY_RING, 0, 0, 2, { { CPUID, 1, 0 } } },
@@ -781,6 +784,15 @@ static void write_file(const char *path, const char *value)
 	close(file);
 }
 
+/* How long the handler of ASK_SIGNAL takes. */
+static volatile sig_atomic_t signal_us;
+
+static void on_usr1(int signal)
+{
+	(void)signal;
+	usleep(signal_us);
+}
+
 /* A thread above all others, so that what it does is one step to its CPU. */
 static void answer(struct vcpu *v)
 {
@@ -792,6 +804,10 @@ static void answer(struct vcpu *v)
 		snprintf(path, sizeof(path), DEBUGFS "kvm/%d-%d/exit_cycles_reset", getpid(), v->vm->fd);
 		write_file(path, "0");
 		usleep(v->g->ask_b);
+	} else if (v->g->ask == ASK_SIGNAL) {
+		signal_us = v->g->ask_b * 1000;
+		pthread_kill(v->thread, SIGUSR1);
+		usleep(signal_us);
 	} else {
 		pin(pthread_self(), v->index);
 		while (now_ns() - begin < v->g->ask_b * 1000000ull)
@@ -1421,13 +1437,14 @@ int main(int argc, char **argv)
 {
 	/* a second signal kills */
 	const struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESETHAND };
-	const struct sigaction wake = { .sa_handler = on_alarm };
+	const struct sigaction wake = { .sa_handler = on_alarm }, handle = { .sa_handler = on_usr1 };
 	int i, batch;
 
 	parse(argc, argv);
 	sched_getaffinity(0, sizeof(allowed), &allowed);
 	sigaction(SIGTERM, &action, NULL);
 	sigaction(SIGALRM, &wake, NULL);
+	sigaction(SIGUSR1, &handle, NULL);
 	sigaction(SIGINT, &action, NULL);
 	open_kvm();
 
