@@ -37,7 +37,7 @@ _exitdump_complete() {
 		else
 			case $word in
 			--) rest=1 ;;
-			-[cinorsSuv] | --input | --limit | --output | --reason | --sort | \
+			-[cinoOrsSuv] | --input | --limit | --output | --output-file | --reason | --sort | \
 				--sysroot | --tsc-khz | --unit | --vcpu | --vm) option=$word ;;
 			esac
 		fi
@@ -48,7 +48,10 @@ _exitdump_complete() {
 
 	case $option:$command in
 	-u:* | --unit:*) _exitdump_offer "$cur" < <(printf '%s\n' cycles ns us auto) ;;
-	-s:* | --sort:*) _exitdump_offer "$cur" < <(_exitdump_columns) ;;
+	-s:* | --sort:*)
+		[[ ${cur#"$head"} != -* ]] || head+=-
+		_exitdump_offer "${cur#"$head"}" "$head" < <(_exitdump_columns)
+		;;
 	-o:* | --output:*) _exitdump_offer "${cur#"$head"}" "$head" < <(_exitdump_columns) ;;
 	-v:* | --vm:*) _exitdump_offer "$cur" < <(_exitdump_vms) ;;
 	-r:* | --reason:*)

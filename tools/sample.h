@@ -31,7 +31,6 @@ struct part {
 	char *vcpus;		/* "0-3", or NULL */
 	bool cleared;		/* in between: the difference is not known */
 	struct account account;
-	struct row picked;	/* what is shown of it: see view.c */
 };
 
 struct sample {
@@ -48,6 +47,8 @@ struct sample {
 bool pick_vcpus_valid(const char *vcpus);
 int sample_take(struct sample *s, const struct pick *pick);
 int sample_first(struct sample *s, const struct pick *pick);
+struct part *sample_add(struct sample *s);
+void sample_drop(struct sample *s);
 void sample_between(struct sample *s, const struct sample *after,
 		    const struct sample *before);
 void sample_count(const struct sample *s, struct account *sum);
