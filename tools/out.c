@@ -21,16 +21,18 @@ void out_grow(struct out *to, size_t more)
 	to->text = need(realloc(to->text, to->room));
 }
 
-/* out_number() - in base 10. */
+/* out_number() - in base 10; most are 0. */
 void out_number(struct out *to, uint64_t n)
 {
 	char digits[20];
 	int at = sizeof(digits);
 
-	do {
+	if (n < 10) {
+		out_char(to, '0' + n);
+		return;
+	}
+	for (; n; n /= 10)
 		digits[--at] = '0' + n % 10;
-		n /= 10;
-	} while (n);
 	out_bytes(to, digits + at, sizeof(digits) - at);
 }
 

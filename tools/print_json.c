@@ -3,6 +3,8 @@
  * print_json.c - a sample as one JSON object in one line, as exitdump(8)
  * describes it. Every key is always there; what is not known is null.
  */
+#include <stdio.h>
+
 #include "view.h"
 
 static void json_text(struct out *to, const char *text)
@@ -47,6 +49,18 @@ static void json_hist(struct out *to, const uint64_t *hist)
 	out_char(to, ']');
 }
 
+/* Of each column what stands before its value: `,"name":`. */
+static struct {
+	char text[24];
+	int len;
+} keys[64];
+
+static void make_keys(void)
+{
+	for (size_t i = 0; i < ncolumns; i++)
+		keys[i].len = snprintf(keys[i].text, sizeof(keys[i].text), ",\"%s\":", columns[i].name);
+}
+
 /* All columns but the time and those with one of the flags `without`. */
 static void json_line(struct out *to, const struct view *view, const struct line *line,
 		      unsigned int without)
@@ -60,9 +74,7 @@ static void json_line(struct out *to, const struct view *view, const struct line
 		cell = columns[i].get(line, columns[i].arg);
 		if (cell.kind == CELL_TIME)
 			continue;	/* stands in front of all */
-		out_text(to, first ? "\"" : ",\"");
-		out_text(to, columns[i].name);
-		out_text(to, "\":");
+		out_bytes(to, keys[i].text + first, keys[i].len - first);
 		if (cell.kind == CELL_TEXT)
 			json_text(to, cell.text);
 		else if (cell.kind == CELL_NONE)
@@ -117,6 +129,7 @@ void print_json(const struct view *view, struct out *to)
 	const struct options *opt = &view->opt;
 	size_t totals = opt->list ? view->nlines : view->sample->nparts;
 
+	make_keys();
 	json_head(to, view);
 	out_text(to, ",\"rows\":[");
 	for (size_t i = 0; i < view->nlines && !opt->list; i++) {
