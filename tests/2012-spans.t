@@ -53,7 +53,7 @@ exitdump run -S "$T/root"
 is 'run: nothing to run' "$status:$err" '1:exitdump: run: takes a command'
 
 exitdump diff "$T/tree1" "$T/tree2" -u cycles
-like 'diff of two trees' "$out" 'TOTAL +220 748000'
+like 'diff of two trees' "$out" 'TOTAL +220 294118 748000'
 kvm=sys/kernel/debug/kvm
 exitdump diff "$T/tree1/$kvm/exit_cycles" "$T/tree3/$kvm/exit_cycles" --raw -o hist,exits
 is 'diff: no such column' "$status" 1

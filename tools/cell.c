@@ -116,6 +116,14 @@ static void show_cycles(struct out *to, const struct cell *cell, enum unit unit,
 		show_time(to, divide((unsigned __int128)cell->n * 100000000, tsc_khz, up), up);
 }
 
+static void show_share(struct out *to, double d)
+{
+	if (d >= 0.9995)
+		put_digits(to, nearest(d * 100), 0, "%");
+	else
+		put_digits(to, nearest(d * 1000), 1, "%");
+}
+
 /* cell_show() - for people, short: in six characters but for ns, us and texts. */
 void cell_show(struct out *to, const struct cell *cell, enum unit unit, uint64_t tsc_khz)
 {
@@ -144,10 +152,18 @@ void cell_show(struct out *to, const struct cell *cell, enum unit unit, uint64_t
 			put_digits(to, nearest(cell->d * 10), 1, "");
 		break;
 	case CELL_SHARE:
-		if (cell->d >= 0.9995)
-			put_digits(to, nearest(cell->d * 100), 0, "%");
+		show_share(to, cell->d);
+		break;
+	case CELL_CHANGE:
+		out_char(to, cell->d < 0 ? '-' : '+');
+		show_share(to, cell->d < 0 ? -cell->d : cell->d);
+		break;
+	case CELL_FACTOR:
+		out_char(to, 'x');
+		if (cell->d >= 99.95)
+			show_number(to, nearest(cell->d), false);
 		else
-			put_digits(to, nearest(cell->d * 1000), 1, "%");
+			put_digits(to, nearest(cell->d * (cell->d < 9.995 ? 100 : 10)), cell->d < 9.995 ? 2 : 1, "");
 		break;
 	case CELL_TIME:
 		out_fixed(to, cell->d, 3);
@@ -181,6 +197,8 @@ void cell_put(struct out *to, const struct cell *cell, enum unit unit, uint64_t 
 	case CELL_TIME:
 		out_fixed(to, cell->d, 3);
 		break;
+	case CELL_CHANGE:
+	case CELL_FACTOR:
 	case CELL_SHARE:
 		out_fixed(to, cell->d, 6);
 		break;

@@ -130,6 +130,38 @@ static struct cell get_share(const struct line *line, int arg)
 	return (struct cell){ .kind = CELL_SHARE, .d = (double)lost / line->lost_by_all };
 }
 
+/* Seconds inside the guest of all that the row is a part of; 0 where that is not known. */
+static double guest_seconds(const struct line *line)
+{
+	const struct account *a = &line->part->account;
+
+	if (!account_knows(a, K_GUEST) || !a->key[K_TSC_KHZ])
+		return 0;
+	return a->key[K_GUEST] / 1e3 / a->key[K_TSC_KHZ];
+}
+
+/* get_gexits(), get_glost() - per second of guest time, so that unlike spans compare. */
+struct cell get_gexits(const struct line *line, int arg)
+{
+	double seconds = guest_seconds(line);
+
+	(void)arg;
+	if (seconds <= 0 || !account_has(&line->part->account, C_EXITS))
+		return none;
+	return (struct cell){ .kind = CELL_RATE, .d = line->row->n[C_EXITS] / seconds };
+}
+
+struct cell get_glost(const struct line *line, int arg)
+{
+	const struct account *a = &line->part->account;
+
+	(void)arg;
+	if (!account_knows(a, K_GUEST) || !a->key[K_GUEST] || !account_has(a, C_TOTAL))
+		return none;
+	return (struct cell){ .kind = CELL_SHARE,
+			      .d = (double)row_lost(line->row, a) / a->key[K_GUEST] };
+}
+
 static bool whole(const struct line *line)
 {
 	return line->row->key.reason == REASON_SUM &&
@@ -176,6 +208,9 @@ const struct column columns[] = {
 	{ "share", NULL, "of all time lost", get_share, 0, .flags = 0 },
 	{ "other", NULL, "of lost: not in KVM's handler, user or sched (interrupts, entry)", get_other, 0,
 	  .flags = COLUMN_TOTAL },
+	{ "gexits", NULL, "exits a second of guest time", get_gexits, 0, .flags = COLUMN_GUEST },
+	{ "glost", NULL, "lost / guest: what a second in the guest costs beside it", get_glost, 0,
+	  .flags = COLUMN_GUEST | COLUMN_TOTAL },
 	{ "p50", NULL, "half of the totals are at most this: a bucket's upper bound", get_percentile, 50000,
 	  .flags = COLUMN_HIST },
 	{ "p90", NULL, "90 % are", get_percentile, 90000, .flags = COLUMN_HIST },

@@ -15,6 +15,7 @@ struct line {
 	const struct part *part;
 	const struct row *row;
 	uint64_t lost_by_all;	/* what share is a share of, in cycles */
+	const struct line *other;	/* that it is compared with, or NULL */
 };
 
 struct column {
@@ -46,6 +47,8 @@ extern const size_t ncolumns;
 /* Of --output (each of them once, or some of them oftener), and of a line. */
 enum { MAX_CHOSEN = 40, MAX_COLS = 24 + MAX_CHOSEN };
 
+struct cell get_gexits(const struct line *line, int arg);
+struct cell get_glost(const struct line *line, int arg);
 const struct column *column_find(const char *name);
 bool column_known(const struct column *col, const struct account *a);
 void column_heading(const struct column *col, struct out *to);

@@ -62,9 +62,13 @@ _exitdump_complete() {
 		if [[ $cur == -* && ! $rest ]]; then
 			_exitdump_offer "$cur" < <(exitdump --help | grep -o -e '--[a-z][a-z-]*' | sort -u)
 		elif [[ ! $command ]]; then
-			_exitdump_offer "$cur" < <(printf '%s\n' diff hist list run top)
+			_exitdump_offer "$cur" < <(printf '%s\n' compare diff hist list off on reset run set top)
 		elif [[ $command == run ]]; then
 			_exitdump_offer "$cur" < <(compgen -c -- "$cur" | sort -u)
+		elif [[ $command == set ]]; then
+			_exitdump_offer "$cur" < <(printf '%s\n' guest keys slow)
+		elif [[ $command == compare ]]; then
+			_exitdump_offer "$cur" < <(_exitdump_vms)
 		elif [[ $command == hist ]]; then
 			_exitdump_offer "${cur#"$head"}" "$head" < <(exitdump --raw -o name 2>/dev/null)
 		fi

@@ -20,10 +20,15 @@ static const struct command {
 	const char *name, *arguments, *help;
 	int (*run)(struct options *opt, int argc, char **argv);
 } commands[] = {
-	{ "diff", "A B", "what happened between two captures: files or folders", cmd_diff },
+	{ "compare", "A B [INTERVAL]", "two VMs, vCPUs or captures side by side", cmd_compare },
+	{ "diff", "A B", "what happened between two captures", cmd_diff },
 	{ "hist", "[REASON [INTERVAL]]", "the histogram of a reason's totals, or of all", cmd_hist },
 	{ "list", "", "the VMs and vCPUs there are", cmd_list },
+	{ "off", "", "let KVM count nothing", cmd_off },
+	{ "on", "", "let KVM count", cmd_on },
+	{ "reset", "", "clear the counters: the host's, or of --vm, --vcpu", cmd_reset },
 	{ "run", "-- COMMAND...", "what happens while a command runs", cmd_run },
+	{ "set", "[NAME VALUE]", "guest, keys or slow: what KVM answers and keeps", cmd_set },
 	{ "top", "[INTERVAL]", "a live view; ? shows its keys", cmd_top },
 };
 
@@ -38,7 +43,7 @@ void usage(void)
 	     "With INTERVAL, in seconds, what happens from one to the next.\n\n"
 	     "Commands:");
 	for (int i = 0; i < N_COMMANDS; i++)
-		printf("  %-4s %-19s %s\n", commands[i].name, commands[i].arguments,
+		printf("  %-7s %-19s %s\n", commands[i].name, commands[i].arguments,
 		       commands[i].help);
 	puts("\nOptions:\n"
 	     "  -a, --all-vms           a line per VM\n"

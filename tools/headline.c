@@ -76,6 +76,10 @@ void view_headline(const struct view *view, struct out *to)
 	char when[32];
 	struct tm tm;
 
+	if (view->headline) {
+		out_text(to, view->headline);
+		return;
+	}
 	if (view->sample->seconds > 0) {
 		localtime_r(&view->sample->when.tv_sec, &tm);
 		strftime(when, sizeof(when), "%H:%M:%S", &tm);

@@ -28,6 +28,7 @@ struct options {
 	size_t limit;		/* lines; 0: all */
 	bool buckets;		/* histograms among the metrics */
 	bool list;		/* the VMs there are: no sums, their order kept */
+	bool diff;		/* of two captures: no seconds, but those in the guest */
 	const char *file;	/* in place of standard output, or NULL */
 };
 

@@ -27,7 +27,8 @@ struct out *output_open(const struct options *opt)
 	return &output;
 }
 
-static void output_done(const struct options *opt)
+/* output_done() - all of it is there, or the program ends and tells why. */
+void output_done(const struct options *opt)
 {
 	if (!out_flush(&output))
 		return;

@@ -26,6 +26,7 @@ static const char *default_columns(const struct options *opt, bool interval)
 				   "vm,vmname,vcpu,exits,lost,overhead,cycles,user,sched,halt";
 	default:
 		return !people ? "time,name," PROGRAMS :
+			opt->diff ? "name,exits,gexits,lost,glost,share,user,sched,halt" :
 			interval ? "name,exits,rate,lost,share,cycles,user,sched,halt" :
 				   "name,exits,lost,share,cycles,avg,user,sched,halt";
 	}
@@ -116,7 +117,7 @@ static void add_up(struct view *view)
 static void add_line(struct view *view, const struct part *part, const struct row *row)
 {
 	view->lines = need_room(view->lines, view->nlines, sizeof(*view->lines));
-	view->lines[view->nlines++] = (struct line){ view->sample, part, row, 0 };
+	view->lines[view->nlines++] = (struct line){ .sample = view->sample, .part = part, .row = row };
 }
 
 static bool by_reason(const struct view *view)
@@ -154,7 +155,7 @@ static void add_lines(struct view *view)
 	lost = row_lost(&view->all.account.sum, &view->all.account);
 	for (size_t i = 0; i < view->nlines; i++)
 		view->lines[i].lost_by_all = lost;
-	view->total = (struct line){ view->sample, &view->all, &view->all_picked, lost };
+	view->total = (struct line){ view->sample, &view->all, &view->all_picked, lost, NULL };
 }
 
 static int compare_by(const struct sort_key *sort, const struct line *x, const struct line *y)

@@ -15,6 +15,7 @@ struct layout {
 struct view {
 	struct options opt;
 	struct layout layout;
+	const char *headline;	/* in place of that of a sample, or NULL */
 	const struct sample *sample;
 	enum unit unit;		/* of opt, with the default made plain */
 	uint64_t tsc_khz;	/* 0: not known */
