@@ -198,9 +198,9 @@ main() {
 	[[ $missing ]] || return 0
 	mapfile -t missing <<<"$missing"
 	command -v apt-get >/dev/null ||
-		die "no apt-get here, please install: ${missing[*]} (Debian's names)"
+		die "no apt-get here, please install: ${missing[*]%%[|?]*} (Debian's names)"
 	((EUID == 0)) || command -v sudo >/dev/null ||
-		die "not root and no sudo, please run: apt-get install ${missing[*]}"
+		die "not root and no sudo, please run: apt-get install ${missing[*]%%[|?]*}"
 
 	log=$CACHE/deps.log
 	mkdir -p "$CACHE"

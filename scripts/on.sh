@@ -52,7 +52,7 @@ in_root() {
 		shift 2
 		mount -t proc proc "$root/proc" && mount --rbind /dev "$root/dev" && mount --rbind /sys "$root/sys" &&
 			exec chroot "$root" sh -c "cd $folder && exec \"\$@\"" sh "$@"' sh "$root" "$folder" \
-		env -i HOME=/root TERM="${TERM:-dumb}" PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+		env -i HOME=/root ON_RELEASE="$release" TERM="${TERM:-dumb}" PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
 		"${proxies[@]}" "$@"
 }
 

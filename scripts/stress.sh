@@ -58,31 +58,20 @@ one() {
 	fi
 }
 
-# labs MACHINE [DEBUG]: of the kernels chosen.
-labs() {
-	local kernel
-	for kernel in $kernels; do
-		echo "$1:$kernel${2:+:$2}"
-	done
-}
-
-# labs_of TEST
+# labs_of TEST: where it wants to be tried, by its line "# Stress: MACHINE[:DEBUG] ...", on
+# each of the kernels chosen. "host" is no lab.
 labs_of() {
-	if [[ $small && $1 != *fuzz* ]]; then
-		labs svm
-		return
-	fi
-	case ${1##*/} in
-	*fuzz*) echo host ;;
-	*exact*) labs vmx; labs svm; labs svm kcsan ;;
-	*adversary*) labs vmx; labs svm; labs svm kasan ;;
-	*selftests*) labs svm; labs svm kasan ;;
-	*races*) labs svm kcsan ;;
-	*wrap*) labs svm kasan ;;
-	4103*) labs vmx; labs svm kasan ;;
-	4101* | 4102* | 4104*) labs vmx; labs svm; labs svm kasan; labs svm kcsan ;;
-	*) labs svm kasan; labs svm kcsan ;;
-	esac
+	local wanted kernel lab machine debug
+	wanted=$(sed -n "s/^# Stress: //p" "$1")
+	: "${wanted:=svm:kasan svm:kcsan}"
+	[[ $wanted == host ]] && { echo host; return; }
+	[[ ! $small ]] || wanted=svm
+	for lab in $wanted; do
+		IFS=: read -r machine debug <<<"$lab"
+		for kernel in $kernels; do
+			echo "$machine:$kernel${debug:+:$debug}"
+		done
+	done
 }
 
 # build JOB...: the kernels of these, one after the other.
@@ -101,7 +90,7 @@ what_is_tried() {
 
 main() {
 	# those that take longest first, so that no CPU waits for another at the end
-	local tests=("$TOP"/tests/stress/*.t "$TOP"/tests/310[1-57]-*.t "$TOP"/tests/320[1-3]-*.t)
+	local tests=("$TOP"/tests/stress/*.t)
 	local kernels option small='' anew='' width test lab lock jobs=() failed='' running job results=()
 
 	kernels=$(available | xargs)
@@ -120,8 +109,8 @@ main() {
 	shift $((OPTIND - 1))
 	if (($#)); then
 		tests=("$@")
-	elif [[ $small ]]; then
-		tests=("$TOP"/tests/stress/*.t)
+	elif [[ ! $small ]]; then
+		mapfile -t -O "${#tests[@]}" tests < <(grep -l "^# Stress: " "$TOP"/tests/[0-9]*.t)
 	fi
 	for test in "${tests[@]}"; do
 		[[ -f $test ]] || die "$test: no such test"

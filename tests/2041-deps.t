@@ -26,11 +26,12 @@ deps() {
 }
 
 # all but flex and bochs-term are installed, until apt-get has been asked.
-program dpkg-query 'for name; do
+machine='for name; do
 	[[ $name != -* && $name != *Package* ]] || continue
 	[[ $name != flex && $name != bochs-term || -e $T/installed ]] || continue
 	echo "$name install ok installed"
 done'
+program dpkg-query "$machine"
 program apt-get 'echo "$*" >>"$T/asked"
 case "$*" in
 *update*) touch "$T/updated" ;;
@@ -72,6 +73,7 @@ deps build
 is "a name that is unknown here: 1" "$status" 1
 like "and which it is, in one line" "$(tail -n 1 <<<"$err")" '^deps.sh: flex: apt-get knows no such packages here, please install'
 : >"$T/unknown"
+program dpkg-query "$machine"
 
 rm -f "$T/installed"
 program apt-get 'echo "E: no network"; exit 100'

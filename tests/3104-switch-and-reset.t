@@ -4,6 +4,7 @@
 # nor invent a count, with a vCPU in user space or halted meanwhile. Off for a
 # while never becomes a long exit.
 # The labs are exact here, so cycles may be asserted.
+# Stress: svm:kasan svm:kcsan
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/labs.sh"
 

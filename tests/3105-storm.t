@@ -4,6 +4,7 @@
 # lab can do that, with VMs that come and go, the switch and the resets tear and
 # invent nothing, whoever reads; and when the storm is over, counts are exact
 # again.
+# Stress: svm:kasan svm:kcsan
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/labs.sh"
 

@@ -3,6 +3,7 @@
 # Promise: a counter that passes 2^32, or 2^64, reads right in both halves, in
 # CPUID and in debugfs, before, at and after the wrap. A small module of the
 # tests (set-account/) sets it just below, between two exits of its vCPU.
+# Stress: svm:kasan
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/labs.sh"
 

@@ -3,6 +3,7 @@
 # Promise: the kernel's own selftest of the series, exit_cycles_test, passes on
 # both vendors and both kernels, leaves the parameters as they were, and where
 # there is nothing to test it says why and is skipped.
+# Stress: svm:kasan svm:kcsan
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/labs.sh"
 

@@ -3,6 +3,7 @@
 # Promise: `kvm_stat -d` of the series goes on working on a patched kernel: it
 # shows every statistic that KVM has, and counts. The kernel's own, unpatched,
 # stops there, at the first of our files, and works where they are not.
+# Stress: svm:kasan svm:kcsan
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/labs.sh"
 

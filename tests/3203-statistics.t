@@ -4,6 +4,7 @@
 # those of exit_cycles, and its histogram; real QEMU shows them by query-stats with
 # no change to QEMU; debugfs has the sums as it has all statistics, read only, and
 # reading them waits for no memory.
+# Stress: svm:kasan svm:kcsan
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/labs.sh"
 

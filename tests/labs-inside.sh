@@ -42,6 +42,25 @@ run() {
 	}
 }
 
+# hold NAME ARGUMENT...: vmm in the background, whose VM stays when its guests have
+# ended, until release; its folder is $held. Its lines are section NAME.
+hold() {
+	stays=$1
+	shift
+	[ -e no-end ] || mkfifo no-end
+	vmm --hold --after 'echo "$VMM_DIRS" >held' "$@" <>no-end >stays &
+	holder=$!
+	until grep -qs ^hold stays; do sleep 0.02; done
+	held=$(cat held)
+	section "$stays"
+	cat stays
+}
+
+release() {
+	kill $holder
+	wait $holder
+}
+
 # leaks: as section leaks, the objects that kmemleak knows no pointer to, where the
 # kernel has it, else "unwatched". Only what is five seconds old counts, and what two scans agree on.
 leaks() {

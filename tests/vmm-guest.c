@@ -435,6 +435,7 @@ static const uint64_t no_idt[2];
 static void run_step(struct guest *g, const struct step *s, struct result *r)
 {
 	volatile uint64_t *ticks = &g->ticks;
+	volatile uint32_t *ask = &g->ask, *ask_b = &g->ask_b;
 	volatile uint8_t *page;
 	uint64_t before, early;
 	struct regs regs;
@@ -524,6 +525,14 @@ static void run_step(struct guest *g, const struct step *s, struct result *r)
 	case OP_NESTED_LEAF:
 	case OP_NESTED_RANDOM:
 		nested(g, s, r);
+		break;
+	case OP_ASK:
+		TIMED(s->count, ({
+			*ask_b = s->b;
+			*ask = s->a;
+			while (*ask)
+				;
+		}));
 		break;
 	case OP_TRIPLE:
 		asm volatile("lidt %0; ud2" : : "m"(no_idt));

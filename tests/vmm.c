@@ -50,6 +50,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 #include "vmm.h"
 
@@ -93,6 +94,7 @@ static const char *const modes[] = { "long", "protected", "real", "bigreal" };
 #define NO_IRQCHIP	0x08
 #define NESTED		0x10
 #define ONLY_SVM	0x20
+#define ASKS		0x40
 
 struct made {
 	enum kind kind;
@@ -111,6 +113,8 @@ static const struct {
 	{ "sleep-user", "[:MS] OUT, for which the monitor sleeps (50)", OP_OUT, ANY_MODE | ANY_RING, PORT_SLEEP, 50, 0, { { IO, 1, 0 } } },
 	{ "shell", "OUT, for which the monitor runs --at COMMAND", OP_OUT, ANY_MODE | ANY_RING, PORT_SHELL, 0, 0, { { IO, 1, 0 } } },
 	{ "set", ":N OUT, for which the monitor writes the Nth --set", OP_OUT, ANY_MODE | ANY_RING, PORT_SET, 0, 0, { { IO, 1, 0 } } },
+	{ "wait-uninit", "[:MS] OUT, then KVM_RUN uninitialised, for MS (100)", OP_OUT, ANY_RING | IRQCHIP, PORT_UNINIT, 100, 0, { { IO, 1, 0 } } },
+	{ "wait-sipi", "[:MS] OUT, then KVM_RUN waiting for SIPI, for MS (100)", OP_OUT, ANY_RING | IRQCHIP, PORT_SIPI, 100, 0, { { IO, 1, 0 } } },
 	{ "rdmsr", "[:MSR] RDMSR (0x8b)", OP_RDMSR, ANY_MODE, 0x8b, 0, 2, { { RDMSR, 1, 0 } } },
 	{ "wrmsr-slow", "[:MSR[:VALUE]] WRMSR (0x8b)", OP_WRMSR, ANY_MODE, 0x8b, 0, 2, { { WRMSR, 1, 0 } } },
 	{ "wrmsr-fast", "WRMSR to the TSC deadline, far ahead", OP_DEADLINE_FAR, IRQCHIP, 0, 0, 0, { { WRMSR, 1, 1 } } },
@@ -122,6 +126,8 @@ static const struct {
 	{ "ept", "write to a page nobody has touched", OP_EPT, ANY_RING, 0, 0, 0, { { EPT, 1, 1 } } },
 	{ "mmio", "write to nothing, handled in user space", OP_MMIO, ANY_RING, 0, 0, 0, { { MMIO_ACCESS, 1, 0 } } },
 	{ "spin", "a loop without exits", OP_SPIN, ANY_RING, 0, 0, 0, { { CPUID, 0, 0 } } },
+	{ "reset", "[:US] spin while the monitor resets the VM, and US longer (500)", OP_ASK, ANY_RING | ASKS, ASK_RESET, 500, 0, { { CPUID, 0, 0 } } },
+	{ "hog", "[:MS] spin while a thread above all others has the CPU (100)", OP_ASK, ANY_RING | ASKS, ASK_HOG, 100, 0, { { CPUID, 0, 0 } } },
 	{ "random", "[:SEED] CPUID with random leaves and ECX, answers checked", OP_RANDOM, ANY_MODE | ANY_RING, 1, 0, 2, { { CPUID, 1, 0 } } },
 	{ "sweep", "[:LEAF[:N]] CPUID, leaves on from LEAF, each with N ECX (1), the same", OP_SWEEP, ANY_RING, 0, 1, 2, { { CPUID, 1, 0 } } },
 	{ "monotonic", "reads of the totals, checked", OP_MONOTONIC, ANY_RING, 0, 0, 2, { { CPUID, 1, 0 } } },
@@ -135,8 +141,8 @@ static const struct {
 };
 #define OPS (sizeof(ops) / sizeof(ops[0]))
 
-enum user { U_IO, U_SLEEP, U_SHELL, U_SET, U_DONE, U_MMIO, U_HLT, U_SHUTDOWN, U_FAIL_ENTRY, U_INTR, USERS };
-static const char *const users[USERS] = { "io", "sleep", "shell", "set", "done", "mmio", "hlt", "shutdown", "fail-entry", "intr" };
+enum user { U_IO, U_SLEEP, U_SHELL, U_SET, U_WAIT, U_DONE, U_MMIO, U_HLT, U_SHUTDOWN, U_FAIL_ENTRY, U_INTR, USERS };
+static const char *const users[USERS] = { "io", "sleep", "shell", "set", "wait", "done", "mmio", "hlt", "shutdown", "fail-entry", "intr" };
 
 static struct {
 	int vms, vcpus, spare, ring;
@@ -171,10 +177,12 @@ struct vcpu {
 	int index, fd;
 	uint64_t rounds, user[USERS];
 	uint64_t run_cycles, user_cycles;
+	bool waits;			/* not runnable, until a signal */
 };
 
 struct vm {
 	struct vcpu *vcpu;
+	pthread_t asked;
 	pthread_barrier_t start;
 	uint8_t *low, *fresh;
 	size_t low_size, fresh_size;
@@ -201,6 +209,14 @@ static __attribute__((format(printf, 1, 2), noreturn)) void unsupported(const ch
 static uint64_t rdtsc(void)
 {
 	return __builtin_ia32_rdtsc();
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000000ull + t.tv_nsec;
 }
 
 static int call(int fd, unsigned long request, void *arg, const char *what)
@@ -281,6 +297,12 @@ static int find_op(const char *name, size_t length)
 	return -1;
 }
 
+/* Whether what follows the name is b: a is what the step is. */
+static bool takes_b(int op)
+{
+	return ops[op].op == OP_ASK || (ops[op].op == OP_OUT && ops[op].a >= PORT_SLEEP);
+}
+
 static bool parse_step(struct script *script, const char *text)
 {
 	const char *s = text + strcspn(text, ":=");
@@ -299,7 +321,7 @@ static bool parse_step(struct script *script, const char *text)
 	b = ops[op].b;
 	if (*s == ':') {
 		s++;
-		if (!number(&s, ops[op].a == PORT_SLEEP || ops[op].a == PORT_SET ? &b : &a))
+		if (!number(&s, takes_b(op) ? &b : &a))
 			return false;
 		if (*s == ':') {
 			s++;
@@ -631,6 +653,27 @@ static void set_account(const struct vcpu *v, uint32_t n)
 	close(file);
 }
 
+static void set_state(struct vcpu *v, uint32_t state)
+{
+	struct kvm_mp_state mp_state = { .mp_state = state };
+
+	CALL(v->fd, KVM_SET_MP_STATE, &mp_state);
+	v->waits = state != KVM_MP_STATE_RUNNABLE;
+}
+
+/* The next KVM_RUN is to wait; a signal ends it after so long. */
+static void wait_in_kvm(struct vcpu *v, uint32_t state, uint32_t ms)
+{
+	struct sigevent event = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGALRM };
+	struct itimerspec after = { .it_value.tv_nsec = ms * 1000000l };
+	timer_t timer;
+
+	event._sigev_un._tid = gettid();
+	if (timer_create(CLOCK_MONOTONIC, &event, &timer) || timer_settime(timer, 0, &after, NULL))
+		err(EX_FAILED, "timer");
+	set_state(v, state);
+}
+
 /* What one return of KVM_RUN was; whatever a script cannot cause is an error. */
 static enum user classify(struct vcpu *v)
 {
@@ -652,6 +695,12 @@ static enum user classify(struct vcpu *v)
 		case PORT_SET:
 			set_account(v, value & 0xff);
 			return U_SET;
+		case PORT_UNINIT:
+			wait_in_kvm(v, KVM_MP_STATE_UNINITIALIZED, value & 0xff);
+			return U_WAIT;
+		case PORT_SIPI:
+			wait_in_kvm(v, KVM_MP_STATE_INIT_RECEIVED, value & 0xff);
+			return U_WAIT;
 		case PORT_DONE:
 			return U_DONE;
 		}
@@ -709,6 +758,8 @@ static void *run_vcpu(void *arg)
 		left = rdtsc();
 		if (what != U_INTR)
 			what = classify(v);
+		else if (v->waits)
+			set_state(v, KVM_MP_STATE_RUNNABLE);
 		v->user[what]++;
 	} while (what != U_SHUTDOWN && what != U_FAIL_ENTRY && (what != U_DONE || another_round(v)));
 	v->run_cycles = left - begin;
@@ -716,7 +767,7 @@ static void *run_vcpu(void *arg)
 	return NULL;
 }
 
-/* --- creation that fails --- */
+/* --- what guests ask for that must not exit --- */
 
 static void write_file(const char *path, const char *value)
 {
@@ -728,6 +779,43 @@ static void write_file(const char *path, const char *value)
 		err(EX_FAILED, "%s: %s", path, value);
 	close(file);
 }
+
+/* A thread above all others, so that what it does is one step to its CPU. */
+static void answer(struct vcpu *v)
+{
+	uint64_t begin = now_ns();
+	char path[64];
+
+	if (v->g->ask == ASK_RESET) {
+		pin(pthread_self(), v->index + 1);
+		snprintf(path, sizeof(path), DEBUGFS "kvm/%d-%d/exit_cycles_reset", getpid(), v->vm->fd);
+		write_file(path, "0");
+		usleep(v->g->ask_b);
+	} else {
+		pin(pthread_self(), v->index);
+		while (now_ns() - begin < v->g->ask_b * 1000000ull)
+			;
+	}
+	__atomic_store_n(&v->g->ask, 0, __ATOMIC_SEQ_CST);
+}
+
+static void *answer_asks(void *arg)
+{
+	struct sched_param first = { .sched_priority = 1 };
+	struct vm *vm = arg;
+
+	if (pthread_setschedparam(pthread_self(), SCHED_FIFO, &first))
+		errx(EX_FAILED, "SCHED_FIFO");
+	while (__atomic_load_n(&vm->running, __ATOMIC_SEQ_CST)) {
+		usleep(1000);
+		for (int i = 0; i < opt.vcpus; i++)
+			if (__atomic_load_n(&vm->vcpu[i].g->ask, __ATOMIC_SEQ_CST))
+				answer(&vm->vcpu[i]);
+	}
+	return NULL;
+}
+
+/* --- creation that fails --- */
 
 /* How a creation fails: only at its nth allocation, or at all after so much. */
 static const struct {
@@ -861,9 +949,9 @@ static void create_vcpus(struct vm *vm)
 		create_vcpu(vm, i);
 }
 
-static void start_vcpu(struct vcpu *v)
+static void start_thread(pthread_t *thread, void *(*function)(void *), void *arg)
 {
-	int error = pthread_create(&v->thread, NULL, run_vcpu, v);
+	int error = pthread_create(thread, NULL, function, arg);
 
 	if (error)
 		errx(EX_FAILED, "pthread_create: %s", strerror(error));
@@ -879,8 +967,10 @@ static void start_vm(struct vm *vm)
 			usleep(5000);
 			create_vcpu(vm, i);
 		}
-		start_vcpu(&vm->vcpu[i]);
+		start_thread(&vm->vcpu[i].thread, run_vcpu, &vm->vcpu[i]);
 	}
+	if (needs & ASKS)
+		start_thread(&vm->asked, answer_asks, vm);
 	for (; opt.late && i < opt.vcpus + opt.spare; i++)
 		create_vcpu(vm, i);
 }
@@ -1058,6 +1148,12 @@ static void name_vms(const struct vm *vm, int vms)
 	fflush(stdout);
 }
 
+/* Ends a KVM_RUN, which is all. */
+static void on_alarm(int signal)
+{
+	(void)signal;
+}
+
 static void on_signal(int signal)
 {
 	(void)signal;
@@ -1106,9 +1202,12 @@ static void run_vms(int first, int vms)
 		start_vm(&vm[i]);
 	if (opt.migrate)
 		migrate(vm, vms);
-	for (i = 0; i < vms; i++)
+	for (i = 0; i < vms; i++) {
 		for (j = 0; j < opt.vcpus; j++)
 			pthread_join(vm[i].vcpu[j].thread, NULL);
+		if (needs & ASKS)
+			pthread_join(vm[i].asked, NULL);
+	}
 	for (i = 0; i < vms && !opt.quiet; i++)
 		print_vm(&vm[i]);
 	shell(opt.after, 0);
@@ -1315,11 +1414,13 @@ int main(int argc, char **argv)
 {
 	/* a second signal kills */
 	const struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESETHAND };
+	const struct sigaction wake = { .sa_handler = on_alarm };
 	int i, batch;
 
 	parse(argc, argv);
 	sched_getaffinity(0, sizeof(allowed), &allowed);
 	sigaction(SIGTERM, &action, NULL);
+	sigaction(SIGALRM, &wake, NULL);
 	sigaction(SIGINT, &action, NULL);
 	open_kvm();
 

@@ -32,6 +32,8 @@
 #define PORT_PANIC	0x503		/* the guest cannot go on: EAX says why */
 #define PORT_SHELL	0x504
 #define PORT_SET	0x505
+#define PORT_UNINIT	0x506
+#define PORT_SIPI	0x507
 
 #define VECTORS		34
 #define VECTOR_TIMER	32
@@ -61,6 +63,7 @@
 #define OP_NESTED_RANDOM 20		/* L2 executes what OP_RANDOM does */
 #define OP_SWEEP	21		/* leaf a + i / b, ECX i % b */
 #define OP_TRIPLE	22
+#define OP_ASK		23		/* spin until the monitor has done a, with b */
 
 /* Offsets in struct guest, for the assembler. */
 #define G_NLEAVES	0x00
@@ -76,6 +79,10 @@
 #define G_FAULTS_BEFORE	0x4c
 #define G_ASKED		0x50
 #define G_ANSWER	0x58
+/* What OP_ASK asks for. */
+#define ASK_RESET	1		/* resets the VM, then waits b microseconds */
+#define ASK_HOG		2		/* takes the CPU away for b milliseconds */
+
 #define G_STEP		0x80
 #define G_RESULT	0x1080
 #define G_LEAF		0x2080
@@ -129,7 +136,9 @@ struct guest {
 	uint32_t faults_before;
 	uint32_t asked[2];
 	uint32_t answer[4];
-	uint64_t unused[3];
+	uint32_t ask;
+	uint32_t ask_b;
+	uint64_t unused[2];
 	struct step step[MAX_STEPS];
 	struct result result[MAX_STEPS];
 	struct leaf leaf[MAX_LEAVES];

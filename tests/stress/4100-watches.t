@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Promise: a clean log of a kernel that watches itself means something: what it
 # is to notice, done by a module (misbehave/), it notices, and the lab fails.
+# Stress: svm:kasan svm:kcsan
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/stress.sh"
 

@@ -4,6 +4,7 @@
 # of the account, reset it and switch it off and on: each file reads as a whole
 # or, after its VM, fails with EIO; nothing leaks; and when it is over, the
 # counts are exact again.
+# Stress: vmx svm svm:kasan svm:kcsan
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/stress.sh"
 

@@ -4,6 +4,7 @@
 # EIO, again and again; it pins neither, and an unloaded kvm.ko, which it does
 # pin, leaves nothing behind. Modules can be loaded and unloaded as often as one
 # likes, and begin with nothing counted.
+# Stress: vmx svm svm:kasan svm:kcsan
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/stress.sh"
 

@@ -3,6 +3,7 @@
 # Promise: a vCPU whose creation fails half-way, at any of its allocations, leaves
 # nothing: no file, no account, no leak; the VM goes on, and vCPUs created late,
 # while others run, are counted exactly.
+# Stress: vmx svm:kasan
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/stress.sh"
 

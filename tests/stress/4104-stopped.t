@@ -3,6 +3,7 @@
 # Promise: vCPU threads that are stopped (SIGSTOP) amid their exits lose and
 # invent nothing: counts stay exact, the time they stood is in user space, and
 # files can be read, reset and switched meanwhile.
+# Stress: vmx svm svm:kasan svm:kcsan
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/stress.sh"
 

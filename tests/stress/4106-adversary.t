@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Promise: what 3501 shows holds by the million, and on kernels that watch
 # themselves.
+# Stress: vmx svm svm:kasan
 HERE=$(cd "${BASH_SOURCE[0]%/*}/.." && pwd)
 export LABS
 if [[ $STRESS_SIZE != small ]]; then

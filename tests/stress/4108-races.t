@@ -3,6 +3,7 @@
 # Promise: the switch, turned off and on as fast as a shell can beside vCPUs that
 # run flat out, and files read and reset meanwhile, race with nothing of the
 # account's. KCSAN is to say so: the log has to be clean.
+# Stress: svm:kcsan
 . "$(dirname "$0")/../lib.sh"
 : "${LABS=svm:$(default_kernel):kcsan}"
 . "$(dirname "$0")/stress.sh"

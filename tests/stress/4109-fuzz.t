@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Promise: exitdump takes a million inputs, which libFuzzer makes of accounts with
 # ASan and UBSan watching, without a finding. No lab.
+# Stress: host
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/stress.sh"
 

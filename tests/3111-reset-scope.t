@@ -1,0 +1,106 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Promise: a reset clears its vCPU, its VM or the host, and nothing besides: not the
+# VM's other vCPUs, not another VM, not what ended VMs left. What it clears, it clears
+# all of: the sums that the leaves answer with, and the cycles in the guest.
+MACHINES=svm
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/labs.sh"
+
+in_lab <<'EOF'
+vmm --quiet cpuid=1000
+hold stays --vcpus 2 cpuid=101 spin=1000000 / cpuid=37
+
+# The VMM_DIRS of `run` are those of its VM; all vCPUs have gone through most of
+# their exits when one resets.
+for scope in vm vcpu host; do
+	case $scope in
+	vm) file='$VMM_DIRS/exit_cycles_reset' ;;
+	vcpu) file='$VMM_DIRS/vcpu0/exit_cycles_reset' ;;
+	host) file=exit_cycles_reset ;;
+	esac
+	cat >reset <<-X
+		. ./words
+		sleep 0.1
+		VM=\$VMM_DIRS
+		account $scope-host0
+		VMM_DIRS=$held
+		accounts $scope-stays0
+		VMM_DIRS=\$VM
+		section $scope-before
+		grep guest= $K/\$VM/vcpu0/exit_cycles
+		echo 0 >$K/$file
+		account $scope-host1
+		VMM_DIRS=$held
+		accounts $scope-stays1
+		section $scope
+	X
+	run $scope --vcpus 2 --at '. ./reset' \
+		spin=3000000 cpuid=200 leaf:0x4ffffffe=0 shell=1 leaf:0x4fffffff=0 leaf:0x4ffffffe=0 cpuid=7 / cpuid=60
+done
+release
+
+# In scope `host` the leaves answer with what ended VMs left as well.
+vmm --quiet cpuid=1000
+echo 0 >$K/exit_cycles_reset
+echo host >$P/exit_cycles_guest
+section departed
+vmm leaf:0x4fffffff=0 leaf:0x4ffffffe=0 cpuid=1
+EOF
+
+# leaves SECTION: all values of vCPU 0, EBX and ECX.
+leaves() {
+	awk '$1 == "leaf" && $3 == 0 { printf "%.0f\n", $7 + $8 * 4294967296 }' "$F/$1"
+}
+
+# guest_cycles SECTION
+guest_cycles() {
+	sed 's/.*guest=\([0-9]*\).*/\1/' "$F/$1"
+}
+
+# same SECTION SECTION: all accounts of a VM and its vCPUs.
+same() {
+	local account
+	for account in vm{,_hist} 0{,_hist} 1{,_hist}; do
+		diff "$F/$1.$account" "$F/$2.$account" || return
+	done
+}
+
+judge() {
+	local scope cpuid=10 before exits cycles
+	[[ $vendor == vmx ]] || cpuid=114
+
+	for scope in vm vcpu; do
+		is "$lab reset of a $scope: nothing of another VM changes" "$(same $scope-stays{0,1})" ''
+	done
+	is "$lab reset of the host: nothing is left of another VM" \
+		"$(for one in vm 0 1; do cell host-stays1.$one TOTAL exits; done | xargs)" "0 0 0"
+	is "$lab reset of a VM: what the host loses is that VM's" \
+		$(($(cell vm-host0 $cpuid exits) - $(cell vm-host1 $cpuid exits))) 261
+	is "$lab reset of a vCPU: what the host loses is that vCPU's" \
+		$(($(cell vcpu-host0 $cpuid exits) - $(cell vcpu-host1 $cpuid exits))) 201
+	is "$lab reset of a vCPU: the other's stays" "$(cell vcpu.1 $cpuid exits)" 60
+	is "$lab reset of a VM: the other's goes" "$(cell vm.1 $cpuid exits)" 0
+
+	for scope in vm vcpu host; do
+		{ read -r before; read -r exits; read -r cycles; } < <(leaves $scope)
+		[[ $scope != vcpu ]] || exits=$((exits - $(cell vcpu.1 TOTAL exits)))
+		[[ $scope != vcpu ]] || cycles=$((cycles - $(cell vcpu.1 TOTAL cycles)))
+		ok "$lab reset of $scope: the sum of exits begins anew" test "$exits" -lt 20
+		ok "$lab reset of $scope: the sum of cycles does" test "$cycles" -lt $((before / 5))
+		ok "$lab reset of $scope: the cycles in the guest do" \
+			test "$(key $scope.0 guest)" -lt $(($(guest_cycles $scope-before) / 5))
+		is "$lab reset of $scope: what comes later is counted" "$(cell $scope.0 $cpuid exits)" 9
+		is "$lab reset of $scope: the account agrees with itself" "$(insane $scope.vm)" ''
+	done
+
+	{ read -r exits; read -r cycles; } < <(leaves departed)
+	ok "$lab reset of the host: the sum of exits is without ended VMs" test "$exits" -lt 50
+	ok "$lab reset of the host: the sum of cycles is" test "$cycles" -lt "$before"
+}
+
+for one in $LABS; do
+	boot "$one" -x || continue
+	judge
+done
+done_testing

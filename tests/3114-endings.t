@@ -1,0 +1,90 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Promise: the host's numbers never go backwards, not for a moment, while VMs end, in
+# the files and for a guest that reads them through CPUID.
+# Stress: svm:kasan svm:kcsan
+MACHINES=svm
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/labs.sh"
+
+# A vCPU that ends amid a sum is what could be missed, or counted twice. So that a sum
+# takes long, and nearly every ending falls into one, there are many vCPUs that never
+# run; the VMs that end stand behind them. They keep KVM's own static keys as they
+# are: nothing is patched meanwhile, so two CPUs will do (see cpus in labs.sh).
+in_lab <<'EOF'
+idle=300 vms=30
+[ ! "$LAB_DEBUG" ] || idle=100 vms=10
+hold idle --spare $idle cpuid=1
+
+# ending NAME: VMs of 100 CPUID exits each, which end one after another.
+ending() {
+	section $1
+	taskset 1 vmm --quiet --together --vms $vms --after 'echo >begin; sleep 0.5' cpuid=100
+	echo ended >ended
+}
+
+# The file, read on the second CPU.
+cat >read-files <<'X'
+	while [ ! -e begin ]; do sleep 0.02; done
+	exec awk -v file=$K/exit_cycles 'BEGIN {
+		do {
+			last = (getline line <"ended") > 0
+			close("ended")
+			while ((getline line <file) > 0) {
+				n = split(line, f, "\t")
+				for (i = 3; i <= n && line !~ /^#/; i++) {
+					if (f[i] + 0 < old[f[1] f[2], i] + 0)
+						print "column " i " was " old[f[1] f[2], i] ", now " line
+					old[f[1] f[2], i] = f[i]
+				}
+			}
+			close(file)
+			reads++
+		} while (!last)
+		print "reads", reads
+	}'
+X
+taskset 2 sh -c '. ./words; . ./read-files' >reader &
+reader=$!
+account before
+ending files
+wait $reader
+account after
+section reader
+cat reader
+
+# A guest, on the second CPU.
+rm begin ended
+echo host >$P/exit_cycles_guest
+taskset 2 vmm --loop 0 monotonic=100 >monotonic &
+guest=$!
+ending cpuid
+kill $guest
+wait $guest
+section monotonic
+cat monotonic
+release
+EOF
+
+judge() {
+	local cpuid=10 reads asked
+	[[ $vendor == vmx ]] || cpuid=114
+
+	reads=$(sed -n 's/^reads //p' "$F/reader")
+	asked=$(awk '$1 == "made" && $4 == "cpuid" { print $5 }' "$F/monotonic")
+	is "$lab nothing went backwards in the host's file" "$(grep -v '^reads' "$F/reader" || true)" ''
+	note "$reads reads of the file, $asked of the leaves"
+	ok "$lab it was read meanwhile" test "$reads" -gt 20
+	is "$lab all of the VMs that ended are there" "$(($(cell after $cpuid exits) - $(cell before $cpuid exits)))" \
+		"$([[ $debug ]] && echo 1000 || echo 3000)"
+	is "$lab the host's account agrees with itself" "$(insane after)" ''
+	is "$lab nothing went backwards for a guest that reads the host's" \
+		"$(awk '$1 == "bad" { print $5 }' "$F/monotonic")" 0
+	ok "$lab it read meanwhile" test "$asked" -gt 100
+}
+
+for one in $LABS; do
+	boot "$one" -c 2 || continue
+	judge
+done
+done_testing

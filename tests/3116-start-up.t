@@ -1,0 +1,37 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Promise: a vCPU whose KVM_RUN waits for its start-up, uninitialised or after INIT,
+# is halted meanwhile, not in user space and not in the exit's handler.
+MACHINES=svm
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/labs.sh"
+
+# each an OUT, whose time until the next entry is the wait and little else
+in_lab <<'EOF'
+for state in uninit sipi; do
+	run $state --done-mmio wait-$state:100=3 cpuid=5
+done
+EOF
+
+judge() {
+	local state io=30 wait
+	[[ $vendor == vmx ]] || io=123
+
+	for state in uninit sipi; do
+		wait=$((300 * $(key $state.vm tsc_khz)))
+		is "$lab $state: KVM_RUN waited three times" "$(awk '$1 == "user" && $4 == "intr" { print $5 }' "$F/$state")" 3
+		ok "$lab $state: that was halt" test "$(cell $state.vm $io halt)" -gt $((wait * 9 / 10)) -a \
+			"$(cell $state.vm $io halt)" -lt $((wait * 12 / 10))
+		ok "$lab $state: next to nothing of it is user" test "$(cell $state.vm $io user)" -lt $((wait / 10))
+		ok "$lab $state: nor the handler's" test "$(cell $state.vm $io cycles)" -lt $((wait / 10))
+		is "$lab $state: all halt is there" "$(cell $state.vm TOTAL halt)" "$(cell $state.vm $io halt)"
+		ok "$lab $state: and nothing of it in the guest" test "$(key $state.vm guest)" -lt $((wait / 10))
+		is "$lab $state: the account agrees with itself" "$(insane $state.vm)" ''
+	done
+}
+
+for one in $LABS; do
+	boot "$one" -x || continue
+	judge
+done
+done_testing
