@@ -124,6 +124,7 @@ cp -r "$T/tree3" "$T/one-cleared"
 rm -r "$T/one-cleared/$kvm/1001-11"
 cp -r "$T/tree1/$kvm/1001-11" "$T/one-cleared/$kvm/"
 show tree2
+: >"$T/csv"
 "$EXITDUMP" -S "$T/root" -a --csv 0.3 40 >"$T/csv" 2>"$T/.err" &
 pid=$!
 rows() { # N: once N lines of the VM are there

@@ -274,7 +274,7 @@ keys Home Down Down Down Down Down Down Down Space
 sees 'space: hides one' $'> \\[ \\] exits '
 keys Down Down Space
 sees 'space: shows one' $'> \\[x\\] total '
-keys End Up Up Up Space x
+keys End Up Up Up Up Up Up Up Space x
 sees 'any other key: the lines, with the columns' $'\nNAME +LOST +SHARE +KVM +AVG +USER +SCHED +HALT +TOTAL +P99'
 sees 'read anew where they need more' $'\nREASON_9 [^\n]*<=1\\.95us'
 keys q
@@ -304,6 +304,40 @@ sleep 1
 like 'after a second of a pause: as it was' "$(screen)" $'PAUSED.*\nTOTAL +330 '
 keys q
 sees 'and q' 'status 0'
+
+
+# The other keys, and the CPU that VMs take outside their vCPUs.
+show tree1
+start 0.2
+sees 'an interval' 'the last interval'
+keys v
+sees 'VMs over an interval: the CPU outside their vCPUs' $'\nVM +VMNAME +RATE .* VCPUCPU VMMCPU'
+keys Escape
+tm resize-window -y 10
+keys t t
+sees 'a few lines' $'all that is counted.*\nREASON_9 [^\n]*<\n'
+keys NPage
+sees 'PgDn' $'\nREASON_5 [^\n]*<\n'
+keys Down
+sees 'Down' $'\nREASON_4 [^\n]*<\n'
+keys Up Up
+sees 'Up' $'\nREASON_6 [^\n]*<\n'
+keys PPage
+sees 'PgUp' $'\nREASON_9 [^\n]*<\n'
+keys Space
+sees 'space: paused' PAUSED
+keys Space
+sees 'space: and on' $'\nevery 0.2 s'
+keys t t
+show tree2
+sees 'since the view began' $'since the view began.*\nTOTAL +330 '
+keys z
+sees 'z: it begins now' $'since the view began.*\nTOTAL +0 '
+keys x
+sees 'a key that is none: nothing' $'since the view began.*\nTOTAL +0 '
+keys BSpace q
+sees 'and q' 'status 0'
+show tree1
 
 exitdump -S "$T/root" top </dev/null
 is 'without a terminal' "$status:$out:$err" \

@@ -185,6 +185,46 @@ static struct cell get_overhead(const struct line *line, int arg)
 	return (struct cell){ .kind = CELL_SHARE, .d = lost / all };
 }
 
+/* What the VM does outside its vCPUs; of a whole VM, over an interval. */
+static const struct outside *outside_of(const struct line *line)
+{
+	const struct outside *o = &line->part->outside;
+
+	return o->known && line->sample->seconds > 0 && line->row->key.reason == REASON_SUM ? o : NULL;
+}
+
+enum { CPU_VCPUS, CPU_OTHERS };
+
+static struct cell get_cpu(const struct line *line, int whose)
+{
+	const struct outside *o = outside_of(line);
+	uint64_t ticks;
+
+	if (!o)
+		return none;
+	ticks = whose == CPU_VCPUS ? o->vcpu_ticks :
+		o->all_ticks > o->vcpu_ticks ? o->all_ticks - o->vcpu_ticks : 0;
+	return (struct cell){ .kind = CELL_SHARE, .d = outside_cpus(ticks, line->sample->seconds) };
+}
+
+static struct cell get_irqs(const struct line *line, int arg)
+{
+	const struct outside *o = outside_of(line);
+
+	(void)arg;
+	if (!o || !o->has_irqs)
+		return none;
+	return (struct cell){ .kind = CELL_RATE, .d = o->irqs / line->sample->seconds };
+}
+
+static struct cell get_busiest(const struct line *line, int arg)
+{
+	const struct outside *o = outside_of(line);
+
+	(void)arg;
+	return o ? text(o->busiest) : none;
+}
+
 #define COUNTER_COLUMN(id, name, title, help, metric, metric_help) \
 	{ name, title, help, get_counter, C_##id, COLUMN_COUNTER, metric, metric_help },
 
@@ -220,6 +260,14 @@ const struct column columns[] = {
 	  "kvm_guest_cycles_total", "TSC cycles inside the guest." },
 	{ "overhead", NULL, "share of its time that was lost: lost / (lost + guest)", get_overhead, 0,
 	  .flags = COLUMN_WHOLE | COLUMN_GUEST | COLUMN_TOTAL },
+	{ "vcpucpu", NULL, "CPU that the vCPUs' threads took, of one CPU", get_cpu, CPU_VCPUS,
+	  .flags = COLUMN_OUTSIDE | COLUMN_WHOLE },
+	{ "vmmcpu", NULL, "CPU that the VM's other threads took", get_cpu, CPU_OTHERS,
+	  .flags = COLUMN_OUTSIDE | COLUMN_WHOLE },
+	{ "irqs", NULL, "interrupts that KVM injected, a second", get_irqs, 0,
+	  .flags = COLUMN_OUTSIDE | COLUMN_WHOLE },
+	{ "busiest", NULL, "of the other threads those that took most, by name", get_busiest, 0,
+	  .flags = COLUMN_OUTSIDE | COLUMN_WHOLE | COLUMN_LEFT },
 };
 
 const size_t ncolumns = sizeof(columns) / sizeof(*columns);

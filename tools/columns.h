@@ -40,6 +40,7 @@ struct column {
 #define COLUMN_COUNTER	256	/* needs the file's column `arg` */
 #define COLUMN_NUMBERS	512	/* text that sorts by the numbers in it */
 #define COLUMN_INTERVAL	1024	/* of a span of time only */
+#define COLUMN_OUTSIDE	2048	/* needs what the VM does outside its vCPUs */
 
 extern const struct column columns[];
 extern const size_t ncolumns;

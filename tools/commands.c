@@ -145,11 +145,9 @@ int cmd_show(struct options *opt, int argc, char **argv)
 	return no_metrics(opt) ?: watch(opt, interval, count);
 }
 
-/* cmd_list() - the VMs, by pid. */
+/* cmd_list() - [INTERVAL [COUNT]]; the VMs, by pid. */
 int cmd_list(struct options *opt, int argc, char **argv)
 {
-	if (argc)
-		return fail("%s: list takes options only", argv[0]);
 	if (opt->pick.input || opt->pick.guest || opt->format == FORMAT_METRICS ||
 	    opt->format == FORMAT_HIST)
 		return fail("list: not with --input, --guest, --hist or --openmetrics");
@@ -158,7 +156,8 @@ int cmd_list(struct options *opt, int argc, char **argv)
 	opt->list = true;
 	opt->pick.split = SPLIT_VMS;
 	opt->pick.vcpu_lists = true;
-	return snapshot(opt);
+	opt->pick.outside |= argc && (!options_columns(opt) || opt->format == FORMAT_JSON);
+	return cmd_show(opt, argc, argv);
 }
 
 /* cmd_hist() - [REASON [INTERVAL [COUNT]]]; TOTAL is all reasons together */

@@ -23,7 +23,7 @@ static const struct command {
 	{ "compare", "A B [INTERVAL]", "two VMs, vCPUs or captures side by side", cmd_compare },
 	{ "diff", "A B", "what happened between two captures", cmd_diff },
 	{ "hist", "[REASON [INTERVAL]]", "the histogram of a reason's totals, or of all", cmd_hist },
-	{ "list", "", "the VMs and vCPUs there are", cmd_list },
+	{ "list", "[INTERVAL [COUNT]]", "the VMs there are, and what they do", cmd_list },
 	{ "off", "", "let KVM count nothing", cmd_off },
 	{ "on", "", "let KVM count", cmd_on },
 	{ "reset", "", "clear the counters: the host's, or of --vm, --vcpu", cmd_reset },

@@ -52,16 +52,17 @@ static void whose(const struct view *view, struct out *to)
 }
 
 /* The order, and the unit that numbers do not carry. */
-static void how(const struct view *view, struct out *to)
+static void how(const struct view *view, struct out *to, const char *before)
 {
 	const struct column *sorted = view_sorted_by(view);
 
 	if (sorted) {
-		out_format(to, "by %s%s", view->opt.nsorts && view->opt.sorts[0].reversed ? "-" : "",
+		out_format(to, "%sby %s%s", before, view->opt.nsorts && view->opt.sorts[0].reversed ? "-" : "",
 			   sorted->title ?: sorted->name);
+		before = ", ";
 	}
 	if (view->unit == UNIT_NS || view->unit == UNIT_US)
-		out_format(to, "%sin %s", sorted ? ", " : "", view->unit == UNIT_NS ? "ns" : "us");
+		out_format(to, "%sin %s", before, view->unit == UNIT_NS ? "ns" : "us");
 }
 
 /*
@@ -90,9 +91,7 @@ void view_headline(const struct view *view, struct out *to)
 	if (to->len > start)
 		out_text(to, ": ");
 	whose(view, to);
-	if (to->len > start && to->text[to->len - 1] != ' ')
-		out_text(to, "; ");
-	how(view, to);
+	how(view, to, to->len > start && to->text[to->len - 1] != ' ' ? "; " : "");
 }
 
 /* Another note, behind those there are. */

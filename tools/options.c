@@ -264,10 +264,13 @@ void options_check(struct options *opt)
 	check_format(opt);
 	pick->hist |= opt->format == FORMAT_JSON || opt->format == FORMAT_HIST || opt->buckets;
 	pick->vcpu_lists |= opt->format == FORMAT_JSON;
-	for (size_t i = 0; i < opt->nsorts; i++)
+	for (size_t i = 0; i < opt->nsorts; i++) {
 		pick->hist |= opt->sorts[i].col->flags & COLUMN_HIST;
+		pick->outside |= opt->sorts[i].col->flags & COLUMN_OUTSIDE;
+	}
 	for (size_t i = 0; i < opt->ncols; i++) {
 		pick->hist |= opt->cols[i]->flags & COLUMN_HIST;
 		pick->vcpu_lists |= opt->cols[i]->flags & COLUMN_VCPUS;
+		pick->outside |= opt->cols[i]->flags & COLUMN_OUTSIDE;
 	}
 }

@@ -23,7 +23,7 @@ void print_table(const struct view *view, struct out *to)
 	table_make(&table, view, sums);
 	if (width)
 		table_fit(&table, width, false);
-	if (sums || view->unit == UNIT_NS || view->unit == UNIT_US) {
+	if (sums || view->layout.interval || view->unit == UNIT_NS || view->unit == UNIT_US) {
 		view_headline(view, to);
 		out_char(to, '\n');
 	}

@@ -21,6 +21,7 @@ struct part *sample_add(struct sample *s)
 static void free_part(struct part *part)
 {
 	account_free(&part->account);
+	outside_free(&part->outside);
 	free(part->vcpus);
 }
 
@@ -59,10 +60,14 @@ void sample_between(struct sample *s, const struct sample *after,
 
 	*s = (struct sample){ .when = after->when, .clock = after->clock,
 			      .off = after->off };
+	s->seconds = s->clock.tv_sec - before->clock.tv_sec +
+		(s->clock.tv_nsec - before->clock.tv_nsec) / 1e9;
 	for (size_t i = 0; i < after->nparts; i++) {
 		part = sample_add(s);
 		*part = after->parts[i];
 		account_copy(&part->account, &after->parts[i].account);
+		outside_copy(&part->outside, &after->parts[i].outside);
+		part->outside.known = false;	/* until there is a before */
 		if (part->vcpus)
 			part->vcpus = need(strdup(part->vcpus));
 		old = find_part(before, &at, part);
@@ -70,11 +75,11 @@ void sample_between(struct sample *s, const struct sample *after,
 			continue;
 		found++;
 		part->cleared = !account_subtract(&part->account, &old->account);
+		part->outside.known = after->parts[i].outside.known;
+		outside_subtract(&part->outside, &old->outside, s->seconds);
 	}
 	s->gone = before->nparts - found;
 	s->own_exits = after->own_exits - before->own_exits;
-	s->seconds = s->clock.tv_sec - before->clock.tv_sec +
-		(s->clock.tv_nsec - before->clock.tv_nsec) / 1e9;
 }
 
 /*

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "account.h"
+#include "outside.h"
 
 enum split { SPLIT_NONE, SPLIT_VMS, SPLIT_VCPUS };
 
@@ -22,6 +23,7 @@ struct pick {
 	enum split split;	/* one account for all, or each for itself */
 	bool hist;		/* histograms too */
 	bool vcpu_lists;	/* the numbers of a VM's vCPUs too */
+	bool outside;		/* and what VMs do outside their vCPUs */
 };
 
 struct part {
@@ -30,6 +32,7 @@ struct part {
 	int64_t vcpu;		/* -1 for a VM or the host */
 	char *vcpus;		/* "0-3", or NULL */
 	bool cleared;		/* in between: the difference is not known */
+	struct outside outside;
 	struct account account;
 };
 

@@ -134,6 +134,8 @@ static int take_vm(struct sample *s, const struct pick *pick, struct vm_id vm,
 		snprintf(part->vmname, sizeof(part->vmname), "%s", vmname);
 		if (pick->vcpu_lists)
 			part->vcpus = range_list(vcpus, n);
+		if (pick->outside)
+			outside_read(&part->outside, pick->root, vm.pid, part->vm);
 		result = read_dir_account(pick->root, part->vm, pick->hist, &part->account);
 		if (result)
 			sample_drop(s);

@@ -178,6 +178,7 @@ int cmd_top(struct options *opt, int argc, char **argv)
 	top.at = top.places;
 	top.at->opt = *opt;
 	top.at->opt.pick.hist |= opt->pick.split == SPLIT_NONE;
+	top.at->opt.pick.outside |= opt->pick.split == SPLIT_VMS;
 	if (sample_first(&top.last, &top.at->opt.pick))
 		return -1;
 	/* Refuse now what cannot be had. */

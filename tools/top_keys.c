@@ -92,9 +92,11 @@ static void toggle_column(struct top *top, const struct column *col)
 	opt->ncols = n;
 	opt->more_cols = false;
 	more = !shown && ((col->flags & COLUMN_HIST && !opt->pick.hist) ||
+			  (col->flags & COLUMN_OUTSIDE && !opt->pick.outside) ||
 			  (col->flags & COLUMN_VCPUS && !opt->pick.vcpu_lists));
 	opt->pick.hist |= col->flags & COLUMN_HIST;
 	opt->pick.vcpu_lists |= col->flags & COLUMN_VCPUS;
+	opt->pick.outside |= col->flags & COLUMN_OUTSIDE;
 	if (more && !top_begin(top))
 		return;
 	top_layout(top);

@@ -14,10 +14,13 @@ static const char *default_columns(const struct options *opt, bool interval)
 	bool people = options_people(opt);
 
 	if (opt->list)
-		return "vm,vmname,vcpus,exits,overhead";
+		return interval ? "vm,vmname,vcpus,rate,overhead,vcpucpu,vmmcpu,irqs,busiest" :
+				  "vm,vmname,vcpus,exits,overhead";
 	switch (opt->pick.split) {
 	case SPLIT_VMS:
 		return !people ? "time,vm,vmname," PROGRAMS ",guest,overhead" :
+			interval && opt->pick.outside ?
+				"vm,vmname,rate,lost,overhead,user,sched,vcpucpu,vmmcpu,irqs" :
 			interval ? "vm,vmname,rate,lost,overhead,share,cycles,user,sched,halt" :
 				   "vm,vmname,exits,lost,overhead,share,cycles,user,sched,halt";
 	case SPLIT_VCPUS:
