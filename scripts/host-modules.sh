@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# host-modules.sh - builds the patched kvm.ko, kvm-intel.ko and kvm-amd.ko for a
-# stock kernel of Debian 12, 6.1 or 6.12, and prints the folder they are in.
+# host-modules.sh - builds the patched kvm.ko, kvm-intel.ko and kvm-amd.ko for a stock
+# kernel of Debian that there are patches for, and prints the folder they are in.
 #
 # Usage: scripts/host-modules.sh [-k VERSION] [-r ROOT]
 #
@@ -9,16 +9,22 @@
 #   -r ROOT     its linux-headers packages are unpacked here (dpkg -x), not
 #               installed
 #
-# Only KVM is built, in a minute or two: its source is linux-source-6.1's or
-# 6.12's, of the very version that the kernel has, with patches/; all else is
-# what linux-headers-VERSION brings, configuration, vermagic and Module.symvers
-# included. Debian's configuration does not know CONFIG_KVM_EXIT_CYCLES, so make
-# and the compiler are told. The debugging information is stripped.
+# Only KVM is built, in a minute or two: its source is that of linux-source, of the very
+# version that the kernel has (the installed package, or what scripts/source.sh has
+# fetched), with patches/; all else is what linux-headers-VERSION brings, configuration,
+# vermagic and Module.symvers included. Debian's configuration does not know
+# CONFIG_KVM_EXIT_CYCLES, so make and the compiler are told. The debugging information
+# is stripped.
 #
-# Needs: linux-headers-VERSION, linux-source-6.1 or 6.12, gcc, make, git, kmod; no
-# root. Writes only to $CACHE/host/VERSION. Beside the modules a file, kernel,
-# says what they are for: VERSION and the version of its package. An interrupted
-# build is taken up where it stopped. What does not fit is refused, status 1.
+# A kernel without CONFIG_MODVERSIONS loads modules that do not match it, and crashes
+# later. So configuration, compiler and types (BTF) must be the kernel's, to the letter:
+# in the headers, in the kernel if it runs here, and in what came out.
+#
+# Needs: linux-headers-VERSION, linux-source, the kernel's compiler, make, git, kmod,
+# pahole; no root. Writes only to $CACHE/host/VERSION. Beside the modules a file,
+# kernel, says what they are for: VERSION, the version of its package, and the checksums
+# of its configuration and of its types. An interrupted build is taken up where it
+# stopped. What does not fit is refused, status 1.
 
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/common.sh"
@@ -29,6 +35,7 @@
 PATH+=:/usr/sbin:/sbin
 
 MODULES="kvm kvm-intel kvm-amd"
+BTF=/sys/kernel/btf/vmlinux
 
 version=$(uname -r) root=''
 
@@ -47,59 +54,110 @@ parse() {
 
 # generated FILE NAME: what the headers' include/generated/FILE defines NAME as.
 generated() {
-	sed -n "s/^#define $2[[:blank:]]*\"[[:blank:]]*\(.*\)\"$/\1/p" "$headers/include/generated/$1"
+	sed -n "s/^#define $2[[:blank:]]*\(\"[[:blank:]]*\(.*\)\"\|\([^\"].*\)\)$/\2\3/p" "$headers/include/generated/$1"
 }
 
 # Sets series, headers and package: the version of the kernel's package, the same
 # for the image, its headers and its source.
 check() {
-	local source program
-	case $version in
-	6.1.0-*-amd64) series=6.1 ;;
-	6.12.*+deb12-amd64 | 6.12.*+deb12-cloud-amd64 | 6.12.*+deb12-rt-amd64) series=6.12 ;;
-	*) die "$version: not a stock kernel of Debian 12, 6.1 or 6.12 for amd64 (for others: git am patches/)" ;;
-	esac
-	headers=$root/usr/src/linux-headers-$version
+	series=$(series_of "$version")
+	[[ $series ]] ||
+		die "$version: not a stock kernel of Debian, ${KERNELS// /, } for amd64 (for others: git am patches/)"
+	headers=$root/usr/src/linux-headers-$version anew="apt-get install --reinstall linux-headers-$version"
 	[[ -f $headers/Module.symvers && -f $headers/include/generated/package.h ]] ||
 		die "$headers: No such headers (apt-get install linux-headers-$version)"
-	[[ $(generated utsrelease.h UTS_RELEASE) == "$version" ]] ||
-		die "$headers: not the headers of $version (apt-get install --reinstall linux-headers-$version)"
+	[[ $(generated utsrelease.h UTS_RELEASE) == "$version" ]] || die "$headers: not the headers of $version ($anew)"
 	package=$(generated package.h LINUX_PACKAGE_ID)
 	package=${package#Debian }
-	if [[ ! $root && $version == "$(uname -r)" && " $(uname -v) " != *" Debian $package "* ]]; then
+	if [[ $version == "$running" && " $(uname -v) " != *" Debian $package "* ]]; then
 		die "the kernel that runs is \"$(uname -v)\", its headers are of $package (boot the installed kernel, or apt-get install linux-headers-$version of its version)"
 	fi
+	check_source
+	check_tools
+	check_match
+}
 
-	# Amid an upgrade, when the hook of the headers runs, it may be unpacked only.
+# Amid an upgrade, when the hook of the headers runs, an installed one may be unpacked only.
+check_source() {
+	local state=installed which how
+	how="apt-get install linux-source-$series=$package, or scripts/source.sh -k $series"
+	source=$(tarball "$series")
 	# shellcheck disable=SC2016 # dpkg-query expands what stands in quotes
-	source=$(dpkg-query -W -f '${db:Status-Status} ${Version}' "linux-source-$series" 2>/dev/null) || true
-	[[ ${source% *} == @(installed|unpacked|half-configured|triggers-*) && -f /usr/src/linux-source-$series.tar.xz ]] ||
-		die "linux-source-$series: not installed (apt-get install linux-source-$series=$package)"
-	[[ ${source#* } == "$package" ]] ||
-		die "linux-source-$series is of ${source#* }, the kernel $version of $package (apt-get install linux-source-$series=$package, or boot the newer kernel)"
+	[[ $source == "$CACHE"/* ]] ||
+		state=$(dpkg-query -W -f '${db:Status-Status}' "linux-source-$series" 2>/dev/null) || true
+	[[ -f $source && $state == @(installed|unpacked|half-configured|triggers-*) ]] ||
+		die "linux-source-$series: not installed ($how)"
+	which=$(source_version "$series")
+	[[ $which == "$package" ]] ||
+		die "linux-source-$series is of $which, the kernel $version of $package ($how, or boot the newer kernel)"
+	compgen -G "$TOP/patches/$series/[0-9]*.patch" >/dev/null || die "$TOP/patches/$series: no patches there"
+}
 
-	compiler=$(sed -n 's/^CC = .*(CROSS_COMPILE)//p' "$headers/.kernelvariables" 2>/dev/null) || true
-	compiler=${compiler:-gcc}
-	for program in "$compiler" make git xz modinfo strip; do
+check_tools() {
+	local program has wants
+	has=$("$headers/scripts/mod/modpost.real-lsb-64" -h 2>&1) || true
+	[[ $has != *GLIBC_* ]] ||
+		die "$headers/scripts: programs of a newer Debian, which do not run here (scripts/on.sh runs commands on one)"
+	compiler=$(generated autoconf.h CONFIG_CC_VERSION_TEXT)
+	compiler=${compiler%% *}
+	for program in "$compiler" make git xz modinfo strip readelf pahole; do
+		# Without a vmlinux, no types for BPF are made.
+		[[ $program != pahole || -f $headers/vmlinux ]] || continue
 		type -P "$program" >/dev/null || die "$program: not found (apt-get install $(package_of "$program"))"
 	done
-	# Where the headers have a vmlinux, types for BPF are made from it.
-	[[ ! -f $headers/vmlinux ]] || type -P pahole >/dev/null || die "pahole: not found (apt-get install pahole)"
-	compgen -G "$TOP/patches/$series/[0-9]*.patch" >/dev/null || die "$TOP/patches/$series: no patches there"
+	has=$("$compiler" -dumpversion)
+	wants=$(($(generated autoconf.h CONFIG_GCC_VERSION) / 10000))
+	[[ ${has%%.*} == "$wants" ]] ||
+		die "$compiler: is version $has, and the kernel is of $wants (apt-get install --reinstall $(package_of "$compiler"))"
+	[[ -f $headers/vmlinux ]] || return 0
+	has=$(pahole --numeric_version)
+	wants=$(generated autoconf.h CONFIG_PAHOLE_VERSION)
+	((has >= wants)) || die "pahole: is version $has, and the kernel is of $wants (apt-get install pahole)"
 }
 
 package_of() {
 	case $1 in
 	xz) echo xz-utils ;;
 	modinfo) echo kmod ;;
-	strip) echo binutils ;;
+	strip | readelf) echo binutils ;;
+	*-gcc-*) echo "gcc-${1##*-}" ;;
 	*) echo "$1" ;;
 	esac
 }
 
+# Sets configuration and types, checksums; types is - where the headers have none.
+check_match() {
+	local file differs
+	for file in "$root/boot/config-$version" "$root/usr/lib/modules/$version/config" "$headers/.config"; do
+		[[ -f $file ]] || continue
+		differs=$(comm -3 <(defines "$file") <(defines "$headers/include/generated/autoconf.h") | sed -n 1p)
+		[[ ! $differs ]] ||
+			die "$headers/include/generated/autoconf.h: not of the configuration of $file:${differs/*#define/} ($anew)"
+	done
+	configuration=$(defines "$headers/include/generated/autoconf.h" | sha256sum)
+	configuration=${configuration%% *} types=-
+	if [[ -f $headers/vmlinux ]]; then
+		types=$(types_in "$headers/vmlinux" | sha256sum)
+		types=${types%% *}
+	elif [[ ! $(generated autoconf.h CONFIG_MODVERSIONS) ]]; then
+		die "$headers/vmlinux: No such file ($anew)"
+	fi
+	[[ $version == "$running" && $types != - ]] || return 0
+	[[ -r $BTF ]] || die "$BTF: No such file, and this kernel's types are to be compared (boot the installed kernel)"
+	[[ $(sha256sum <"$BTF") == "$types "* ]] || die "$headers/vmlinux: not the types of the kernel that runs, $BTF ($anew)"
+}
+
+# types_in FILE: its section .BTF.
+types_in() {
+	local offset size
+	read -r offset size < <(readelf -SW "$1" |
+		sed -n 's/.* [.]BTF  *PROGBITS  *[^ ]*  *\([^ ]*\)  *\([^ ]*\) .*/0x\1 0x\2/p') || true
+	dd if="$1" bs=1M iflag=skip_bytes,count_bytes skip=$((offset)) count=$((size)) status=none
+}
+
 # All that goes into the modules.
 key() {
-	echo "$version $package $headers"
+	echo "$version $package $configuration $types $headers"
 	"$compiler" --version | head -n 1
 	{ declare -f unpack compile && cat "$TOP/patches/$series"/[0-9]*.patch; } | sha256sum
 }
@@ -112,7 +170,7 @@ unpack() {
 	mkdir -p "$dir/src/include/trace"
 	mapfile -t touched < <(sed -n 's|^--- a/\(arch/x86/include/.*\)|*/\1|p; s|^--- a/\(include/.*\)|*/\1|p' \
 		"$TOP/patches/$series"/[0-9]*.patch | sort -u)
-	"${mortal[@]}" tar -xf "/usr/src/linux-source-$series.tar.xz" -C "$dir/src" --strip-components=1 --wildcards \
+	"${mortal[@]}" tar -xf "$source" -C "$dir/src" --strip-components=1 --wildcards \
 		'*/arch/x86/kvm/*' '*/virt/kvm/*' "${touched[@]}"
 	for patch in "$TOP/patches/$series"/[0-9]*.patch; do
 		# Outside of any repository: one above the cache is not meant.
@@ -131,7 +189,7 @@ compile() {
 	step "Linux $version: building kvm, kvm-intel, kvm-amd (a minute or two; log: $dir/build.log)"
 	# Patched headers go before those of the headers package, and the
 	# trace events' own (../../arch/x86/kvm/trace.h) are found from include/trace.
-	quietly "$dir/build.log" make -C "$headers" -f "$root$common" -j"$(nproc)" M="$src/arch/x86/kvm" \
+	quietly "$dir/build.log" make -C "$headers" -f "$root$common" KBUILD_OUTPUT="$headers" -j"$(nproc)" M="$src/arch/x86/kvm" \
 		CONFIG_KVM_EXIT_CYCLES=y NOSTDINC_FLAGS="-nostdinc $(printf -- ' -I%s' "$src"/{arch/x86/,}include{,/uapi})" \
 		KCFLAGS="-DCONFIG_KVM_EXIT_CYCLES=1 -I$src/arch/x86/kvm -I$src/include/trace" modules
 	rm -rf "$new"
@@ -142,10 +200,29 @@ compile() {
 		[[ $(modinfo -F vermagic "$new/$module.ko") == "$version "* ]] ||
 			die "$module.ko: came out for $(modinfo -F vermagic "$new/$module.ko"), not for $version"
 	done
-	modinfo -F parm "$new/kvm.ko" | grep -q '^exit_cycles:' ||
+	[[ $(modinfo -F parm "$new/kvm.ko") == *exit_cycles:* ]] ||
 		die "kvm.ko: came out without the parameter exit_cycles, an empty shell"
-	echo "$version $package" >"$new/kernel"
+	[[ $types == - ]] || check_types "$new"
+	echo "$version $package $configuration $types" >"$new/kernel"
 	mv "$new" "$dir/modules"
+}
+
+# check_types FOLDER: a structure of the kernel that came out in another size. The series
+# changes KVM's only.
+check_types() {
+	local module differs
+	for module in $MODULES; do
+		differs=$(awk -F'\t' '
+			NR == FNR { sizes[$1] = sizes[$1] " " $2 " "; all = FNR; next }
+			$1 in sizes && $1 !~ /^kvm/ && !index(sizes[$1], " " $2 " ") { other = $1 }
+			END { print (FNR > all ? other : "of any kind") }' <(sizes_in "$headers/vmlinux") \
+			<(sizes_in --btf_base "$headers/vmlinux" "$1/$module.ko"))
+		[[ ! $differs ]] || die "$module.ko: came out without the kernel's own struct $differs ($anew)"
+	done
+}
+
+sizes_in() {
+	pahole -F btf --sizes "$@" 2>/dev/null
 }
 
 build() {
@@ -158,7 +235,10 @@ build() {
 }
 
 main() {
+	local running=""
 	parse "$@"
+	# Of another kernel than the one that runs, only what its headers tell is known.
+	[[ $root ]] || running=$(uname -r)
 	check
 	dir=$CACHE/host/$version
 	if ! mkdir -p "$dir" 2>/dev/null || [[ ! -w $dir ]]; then

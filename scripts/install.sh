@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# install.sh - puts the patched KVM on this host and takes it off again: Debian 12
-# with its stock kernel, 6.1 or 6.12, on amd64.
+# install.sh - puts the patched KVM on this host and takes it off again: Debian with a
+# stock kernel of amd64 that there are patches for.
 #
 # Usage: scripts/install.sh [-m DIR] install
 #        scripts/install.sh uninstall
@@ -29,10 +29,13 @@
 
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/common.sh"
+# shellcheck source=scripts/kernels.sh
+. "${BASH_SOURCE[0]%/*}/kernels.sh"
 
 LIB=/usr/local/lib/exit_cycles
 HOOKS=(/etc/kernel/{postinst,header_postinst,postrm}.d/exit_cycles)
 MODULES="kvm kvm_intel kvm_amd"
+BTF=/sys/kernel/btf/vmlinux
 
 modules=''		# where they come from
 placed=() removed=()	# files and folders that are new, and that wait aside
@@ -288,14 +291,26 @@ check_host() {
 }
 
 check_modules() {
-	local one version package
+	local one version package configuration types again="build them again: scripts/host-modules.sh"
 	for one in kvm "$(vendor)"; do
 		[[ -r $(file_of "$one") ]] || die "$(file_of "$one"): No such file (scripts/host-modules.sh makes them)"
 	done
-	read -r version package <"$modules/kernel" || die "$modules/kernel: No such file (scripts/host-modules.sh makes it)"
+	read -r version package configuration types <"$modules/kernel" || die "$modules/kernel: No such file (scripts/host-modules.sh makes it)"
 	[[ $version == "$(uname -r)" ]] || die "$modules: for the kernel $version, and $(uname -r) is running"
 	[[ " $(uname -v) " == *" Debian $package "* ]] ||
 		die "$modules: from the source of $package, and \"$(uname -v)\" is running (boot the installed kernel, or build for this one)"
+	# Without CONFIG_MODVERSIONS nobody else looks.
+	for one in "/boot/config-$version" "/lib/modules/$version/config"; do
+		[[ ! -f $one || $(defines "$one" | sha256sum) == "$configuration "* ]] ||
+			die "$modules: of another configuration than this kernel's, $one ($again)"
+	done
+	if [[ ${types:--} != - ]]; then
+		[[ -r $BTF ]] || die "$BTF: No such file, so the types in $modules cannot be compared (boot Debian's own kernel)"
+		[[ $(sha256sum <"$BTF") == "$types "* ]] || die "$modules: of other types than this kernel's, $BTF ($again)"
+	else
+		[[ $(modinfo -F vermagic "$(file_of kvm)") == *modversions* ]] ||
+			die "$modules/kernel: does not say of which types they are, and this kernel does not check ($again)"
+	fi
 	for one in kvm "$(vendor)"; do
 		if signed_only && ! tail -c 28 "$(file_of "$one")" | grep -aq '~Module signature appended~'; then
 			echo "$PROGRAM: $(file_of "$one"): not signed, and this kernel takes signed modules only (Secure Boot)" >&2
@@ -363,7 +378,7 @@ put_hooks() {
 	make_folder "${LIB%/*}"
 	prepare "$LIB"
 	mkdir -p "$new/scripts"
-	cp "$TOP"/scripts/{common,host-modules,install}.sh "$new/scripts/"
+	cp "$TOP"/scripts/{common,kernels,host-modules,install}.sh "$new/scripts/"
 	cp -R "$TOP/patches" "$new/"
 	put "$LIB"
 	for hook in "${HOOKS[@]}"; do

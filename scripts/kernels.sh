@@ -59,3 +59,11 @@ default_kernel() {
 	all=$(available)
 	echo "${all%%$'\n'*}"
 }
+
+# defines FILE: a kernel's configuration, config or autoconf.h, as the latter has it; but
+# for what Debian leaves out of the one beside an image.
+defines() {
+	sed -n -e 's/^\(CONFIG_[^=]*\)=y$/#define \1 1/' -e 's/^\(CONFIG_[^=]*\)=m$/#define \1_MODULE 1/' \
+		-e 's/^\(CONFIG_[^=]*\)=/#define \1 /' -e 's/ 0x0$/ 0/' \
+		-e '/CONFIG_\(BUILD_SALT\|MODULE_SIG_ALL\|MODULE_SIG_KEY\|SYSTEM_TRUSTED_KEYS\) /d' -e '/^#define /p' "$1" | sort
+}

@@ -3,7 +3,9 @@
 # on.sh - runs a command on a Debian of another release, in a fresh clone of this
 # checkout's last commit.
 #
-# Usage: scripts/on.sh RELEASE COMMAND [ARGUMENT]...
+# Usage: scripts/on.sh [-b DIR] RELEASE COMMAND [ARGUMENT]...
+#
+#   -b DIR   a folder of this machine that is there as well, at its own path
 #
 #   scripts/on.sh trixie make check
 #
@@ -48,15 +50,24 @@ in_root() {
 	cp -L /etc/resolv.conf /etc/hosts "$root/etc/"
 	# shellcheck disable=SC2016 # for the shells inside
 	setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child sh -c '
-		root=$1 folder=$2
-		shift 2
+		root=$1 folder=$2 bind=$3
+		shift 3
 		mount -t proc proc "$root/proc" && mount --rbind /dev "$root/dev" && mount --rbind /sys "$root/sys" &&
-			exec chroot "$root" sh -c "cd $folder && exec \"\$@\"" sh "$@"' sh "$root" "$folder" \
+			if [ "$bind" ]; then mkdir -p "$root$bind" && mount --bind "$bind" "$root$bind"; fi &&
+			exec chroot "$root" sh -c "cd $folder && exec \"\$@\"" sh "$@"' sh "$root" "$folder" "$bind" \
 		env -i HOME=/root ON_RELEASE="$release" TERM="${TERM:-dumb}" PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
 		"${proxies[@]}" "$@"
 }
 
-[[ $1 != -h ]] || { usage; exit; }
+bind=''
+while getopts :b:h option; do
+	case $option in
+	b) bind=$OPTARG ;;
+	h) usage; exit ;;
+	*) die "-$OPTARG: no such option, or its value is missing (-h shows them)" ;;
+	esac
+done
+shift $((OPTIND - 1))
 (($# >= 2)) || die "RELEASE and COMMAND? (-h shows the usage)"
 release=$1
 shift
@@ -64,6 +75,8 @@ shift
 type -P debootstrap >/dev/null || die "debootstrap: not found (scripts/deps.sh test)"
 [[ -e /usr/share/debootstrap/scripts/$release && " $SUITES " == *" $release "* ]] ||
 	die "$release: no release that is known here (one of: $(releases))"
+[[ ! $bind || -d $bind ]] || die "-b $bind: No such folder"
+[[ ! $bind ]] || bind=$(cd "$bind" && pwd -P)
 
 root=$CACHE/on/$release
 mapfile -t proxies < <(env | grep -iE '^(https?|no)_proxy=' || true)

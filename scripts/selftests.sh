@@ -69,7 +69,7 @@ git_src() {
 }
 
 # unpack: as much of the source as the selftests need, a tree of our own, with
-# the headers that user space sees. The series does not change those.
+# the headers that user space sees, and those of drivers that tools/ has links to. The series does not change those.
 unpack() {
 	local tar
 	has_key "$SRC/.key" "$(source_version "$KERNEL")" && return
@@ -79,7 +79,8 @@ unpack() {
 	mkdir -p "$SRC"
 	: >"$LOG"
 	tar -xf "$tar" -C "$SRC" --strip-components=1 --wildcards --no-wildcards-match-slash \
-		'*/Makefile' '*/Kbuild' '*/arch/x86' '*/include' '*/scripts' '*/tools' '*/usr'
+		'*/Makefile' '*/Kbuild' '*/arch/x86' '*/include' '*/scripts' '*/tools' '*/usr' \
+		'*/drivers/dma/*/*.h' '*/drivers/net/ethernet/intel/igb/*.h'
 	quietly "$LOG" make -C "$SRC" headers
 	git_src init -q .
 	git_src add -f tools
@@ -128,6 +129,7 @@ programs() {
 	fi | while read -r name; do
 		path=$BIN/$name
 		[[ -f $path ]] || path=$BIN/x86_64/$name
+		[[ -f $path ]] || path=$BIN/x86/$name
 		echo "$path"
 	done
 }

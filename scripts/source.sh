@@ -26,7 +26,7 @@ fetch() {
 	[[ ! -f $(tarball "$kernel") ]] || return 0
 	mkdir -p "$dir" 2>/dev/null || die "$dir: cannot be made"
 	update_archive
-	version=$(archive cache madison "$name" | awk -F' *[|] *' -v name="$name" '{ sub(/^ */, "") } $1 == name { print $2; exit }')
+	version=$(archive cache madison "$name" | awk -F' *[|] *' -v name="$name" '{ sub(/^ */, "") } $1 == name && !found++ { print $2 }')
 	if [[ ! $version ]]; then
 		echo "$name: no longer in Debian's archive, so Linux $kernel is skipped" >"$dir/$name.gone"
 		return

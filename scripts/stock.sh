@@ -10,9 +10,9 @@
 #
 # The folder, $CACHE/stock/VERSION, has: `version`, as uname -r prints it; lab/,
 # with bzImage and lib/modules/VERSION/, the modules of a KVM host and what they depend
-# on (lab.sh -b boots it); headers/, the linux-headers packages unpacked
-# (host-modules.sh -r builds against them). Downloads 30 to 120 MB once, from
-# Debian's archive of whatever release has it. Status 3 where Debian has it no more.
+# on (lab.sh -b boots it); headers/, the linux-headers packages unpacked and
+# the kernel's config (host-modules.sh -r builds against them). Downloads 30 to 120 MB
+# once, from Debian's archive of whatever release has it. Status 3 where Debian has it no more.
 
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/common.sh"
@@ -58,8 +58,8 @@ choose() {
 	version=$(archive cache madison "${names[@]}" |
 		awk -F' *[|] *' -v want="$package" -v flavour="$flavour" '
 			{ sub(/^ *linux-headers-/, "", $1); name = $1 }
-			# amd64 is not cloud-amd64
-			$2 == want && sub("-" flavour "$", "", name) && name !~ /-(cloud|rt)$/ { print $1; exit }')
+			# amd64 is not cloud-amd64. All is read: apt-cache fails where nobody does.
+			$2 == want && sub("-" flavour "$", "", name) && name !~ /-(cloud|rt)$/ && !found++ { print $1 }')
 	if [[ ! $version ]]; then
 		echo "$PROGRAM: Debian's archive has no linux-image of $package any more, the version of linux-source-$kernel here (a newer source: remove $CACHE/source, or upgrade the package)" >&2
 		exit 3
@@ -114,6 +114,9 @@ fetch() {
 	for file in "$new/image"/{boot/vmlinuz-$version,$modules/vmlinuz}; do
 		[[ ! -f $file ]] || cp "$file" "$new/lab/bzImage"
 	done
+	for file in "boot/config-$version" "usr/lib/modules/$version/config"; do
+		[[ ! -f $new/image/$file ]] || install -D -m 644 "$new/image/$file" "$new/headers/$file"
+	done
 	depmod -b "$new/image" "$version"
 	# shellcheck disable=SC2086 # a list of names
 	mapfile -t files < <(with_needs $MODULES)
@@ -135,7 +138,7 @@ main() {
 	parse "$@"
 	"$TOP/scripts/source.sh" -k "$kernel" >/dev/null || exit
 	package=$(source_version "$kernel")
-	key="$package $MODULES"
+	key="$package config $MODULES"
 	# what was fetched last: no need to ask the archive
 	known=$CACHE/stock/$kernel-$flavour
 	if [[ -L $known && $(cat "$known/key" 2>/dev/null) == "$key" ]]; then

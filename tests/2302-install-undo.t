@@ -17,9 +17,9 @@ export PATH=$T/bin:$PATH
 # The checkout, and what its modules are.
 mkdir -p "$T/top/scripts" "$T/top/patches/6.1" "$T/good" "$T/bin"
 # shellcheck disable=SC2016 # for the script to expand
-sed -E 's,(^|[^a-z])/(lib/modules|usr/local|usr/src|etc|sys|proc|run|var/cache|dev/kvm),\1$R/\2,g' \
+sed -E 's,(^|[^a-z])/(boot|lib/modules|usr/local|usr/src|etc|sys|proc|run|var/cache|dev/kvm),\1$R/\2,g' \
 	"$TOP/scripts/install.sh" >"$T/top/scripts/install.sh"
-cp "$TOP/scripts/common.sh" "$T/top/scripts/"
+cp "$TOP"/scripts/{common,kernels}.sh "$T/top/scripts/"
 printf '#!/bin/sh\necho "%s"\n' "$T/good" >"$T/top/scripts/host-modules.sh"
 chmod +x "$T"/top/scripts/{install,host-modules}.sh
 echo patch >"$T/top/patches/6.1/0001.patch"
@@ -55,6 +55,7 @@ touch $R/loaded
 END
 stub modinfo <<'END'
 [ "$1 $3 $4" != "-k -n kvm" ] || echo $R/lib/modules/$2/updates/exit_cycles/kvm.ko
+[ "$1 $2" != "-F vermagic" ] || echo 'modversions '
 END
 
 # Step number AT of a run fails (no, half: it was done all the same), or what runs

@@ -8,7 +8,7 @@ MACHINES=svm
 . "$(dirname "$0")/labs.sh"
 
 in_lab <<'EOF'
-hold first --vcpus 2 cpuid=101 out-user=7 hlt=5 spin=1000000 / vmcall=11 hlt=3
+hold first --vcpus 2 spin=1000000 cpuid=101 out-user=7 hlt=5 / vmcall=11 hlt=3
 account there
 release
 account gone

@@ -18,9 +18,8 @@ judge() {
 	local cpuid=10 io=30 hlt=12 column row
 	[[ $vendor == vmx ]] || cpuid=114 io=123 hlt=120
 
-	for row in "hlt halt" "hlt total" "hlt max" "io user" "io total" "io max" "TOTAL halt" "TOTAL user" "TOTAL total" "TOTAL max"; do
+	for row in "$hlt halt" "$hlt total" "$hlt max" "$io user" "$io total" "$io max" "TOTAL halt" "TOTAL user" "TOTAL total" "TOTAL max"; do
 		column=${row#* } row=${row% *}
-		[[ $row == TOTAL ]] || row=${!row}
 		ok "$lab row $row, $column: next to nothing is left" \
 			test "$(cell reset.vm "$row" "$column")" -lt $(($(cell with.vm "$row" "$column") / 5))
 	done
