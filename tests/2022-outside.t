@@ -49,6 +49,12 @@ over --raw -o vm,vcpucpu,vmmcpu,irqs,busiest
 is 'for programs: within a twentieth' "$(awk -F '\t' -v OFS=: '{
 	print $1, ($2 > 0.019 && $2 <= 0.02), ($3 > 0.1 && $3 <= 0.11), ($4 > 950 && $4 <= 1000), $2 == "-" }' "$T/.out")" \
 	$'1000-11:1:1:1:0\n1001-11:0:0:0:1'
+stat before 1000/task/1002 'CPU 7/KVM' 100
+stat after 1000/task/1002 'CPU 7/KVM' 150
+over --raw -o vcpucpu -n 1
+like 'a thread is a vCPU by what KVM says, not by its name' "$out" '^0\.0(19|20)'
+stat before 1000/task/1002 worker 0
+stat after 1000/task/1002 worker 0
 if command -v jq >/dev/null; then
 	over --json
 	is 'in JSON' "$(jq -c '.totals | map([.vm, .vcpucpu > 0.019, .vmmcpu > 0.1, .irqs > 950, .busiest != null])' "$T/.out")" \
