@@ -236,18 +236,18 @@ static void name_busiest(struct outside *o, double seconds)
  */
 void outside_subtract(struct outside *o, const struct outside *before, double seconds)
 {
-	const struct thread *old = before->threads, *end = old + before->nthreads;
-	uint64_t n;
+	const struct thread *old = before->threads;
+	size_t at;
 
 	o->known &= before->known && seconds > 0;
 	o->has_irqs &= before->has_irqs && o->irqs >= before->irqs;
 	if (!o->known)
 		return;
 	for (size_t i = 0; i < o->nthreads; i++) {
-		for (old = before->threads; old < end && old->tid != o->threads[i].tid; old++)
+		for (at = 0; at < before->nthreads && old[at].tid != o->threads[i].tid; at++)
 			;
-		n = old < end && old->ticks <= o->threads[i].ticks ? old->ticks : 0;
-		o->threads[i].ticks -= n;
+		if (at < before->nthreads && old[at].ticks <= o->threads[i].ticks)
+			o->threads[i].ticks -= old[at].ticks;
 	}
 	o->irqs -= before->irqs;
 	o->vcpu_ticks -= o->vcpu_ticks >= before->vcpu_ticks ? before->vcpu_ticks : o->vcpu_ticks;
