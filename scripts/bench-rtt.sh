@@ -9,7 +9,8 @@
 #
 # A table on standard output, in TSC ticks, of which an instruction takes one:
 # with the stock modules, with the patched ones switched off and on, and what
-# those add. The leaves are compared with a plain CPUID exit, patched and on.
+# those add. A leaf is compared with what the stock modules answer to the same CPUID:
+# out of range.
 
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/common.sh"
@@ -30,12 +31,12 @@ measure() {
 # Lines of "HOW step VM VCPU NAME N MIN ..." to rows, in the order of appearance.
 table() {
 	awk -F'\t' -v OFS='\t' -v lab="$1" '
-		$1 == "leaves" && $2 == "step" {
-			n++
-			if (n <= 2) plain = $7
-			else print lab, "leaf 0x4fffff" substr("fffefdfc", 2 * n - 5, 2), "-", "-", $7, "-", $7 - plain
+		$1 ~ /leaves$/ && $2 == "step" {
+			n = ++leaves[$1]
+			if ($1 == "stock-leaves") plain[n] = $7
+			else if (n > 2) print lab, "leaf 0x4fffff" substr("fffefdfc", 2 * n - 5, 2), plain[n], "-", $7, "-", $7 - plain[n]
 		}
-		$2 != "step" || $1 == "leaves" { next }
+		$2 != "step" || $1 ~ /leaves$/ { next }
 		!($5 in seen) { seen[$5]; name[++names] = $5 }
 		{ ticks[$1, $5] = $7 }
 		END {
@@ -67,12 +68,13 @@ main() {
 		measure() { how=\$1; shift; vmm "\$@" | sed "s/^/\$how	/"; }
 		lab-modules load stock
 		measure stock $STEPS
+		if grep -q vmx /proc/cpuinfo; then reason=10; else reason=0x72; fi
+		measure stock-leaves \$(echo "$LEAVES" | sed "s/REASON/\$reason/g")
 		lab-modules load patched
 		echo N >\$P
 		measure off $STEPS
 		echo Y >\$P
 		measure on $STEPS
-		if grep -q vmx /proc/cpuinfo; then reason=10; else reason=0x72; fi
 		measure leaves \$(echo "$LEAVES" | sed "s/REASON/\$reason/g")
 	EOF
 	printf 'lab\texit\tstock\toff\ton\toff adds\ton adds\n' >"$tmp/table"

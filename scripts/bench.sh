@@ -72,14 +72,13 @@ build_lab_programs() {
 build_step() {
 	local header=arch/x86/kvm/exit_cycles.h shims=$tmp/step name
 	mkdir -p "$shims"/{linux,asm}
-	for name in linux/{jump_label,kvm_host}.h asm/{local64,tsc}.h; do
+	for name in linux/{jump_label,kvm_host,seqlock}.h asm/{local64,tsc}.h; do
 		: >"$shims/$name"
 	done
 	(cd "$shims" && git apply --include=$header "$TOP/patches/${labs[0]#*:}"/*.patch)
 	[[ -s $shims/$header ]] || die "patches/${labs[0]#*:}: no $header in the series"
 	set -- -std=gnu11 -O2 -Wall -Wextra -Werror -I"$shims" -I"$shims/${header%/*}" -I"$BENCH" "$BENCH/step.c" -pthread
-	gcc "$@" -o "$tmp/step-scale"
-	gcc "$@" -DCOUNT_RDTSC -o "$tmp/step-model"
+	gcc "$@" -o "$tmp/step-run"
 }
 
 # run_lab LAB OUT LAB-OPTION... -- COMMAND...
@@ -154,10 +153,10 @@ main() {
 	done
 	if has scale; then
 		step "scale"
-		"$tmp/step-scale" scale 3000 >"$tmp/out"
+		"$tmp/step-run" scale 3000 >"$tmp/out"
 		facts scale host <"$tmp/out"
 	fi
-	! has model || "$tmp/step-model" model | sed 's/^model	//' | facts model host
+	! has model || "$tmp/step-run" model | sed 's/^model	//' | facts model host
 
 	{
 		printf 'part\tlab\tway\titem\tmetric\tvalue\n'

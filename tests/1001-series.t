@@ -27,7 +27,7 @@ file() {
 		/^diff --git / { on = $0 ~ ("/" file "$") }
 		on && /^[+-]/ && !/^(\+\+\+|---)/'
 }
-for file in exit_cycles.c exit_cycles.h exit_cycles_test.c; do
+for file in exit_cycles.c exit_cycles.h exit_cycles_cpuid.c exit_cycles_test.c; do
 	for kernel in $others; do
 		is "$kernel: $file is the same as $first's" "$(file "$kernel" "$file")" "$(file "$first" "$file")"
 	done

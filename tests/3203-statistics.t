@@ -8,7 +8,8 @@
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/labs.sh"
 
-FIELDS="exit_handler_cycles exit_total_cycles exit_halt_cycles exit_user_cycles guest_cycles"
+FIELDS="exit_handler_cycles exit_total_cycles exit_halt_cycles exit_user_cycles exit_poll_cycles
+	exit_sched_cycles exit_handler_sched_cycles exit_stop_cycles guest_cycles"
 HIST="exit_total_cycles_hist"
 
 in_lab <<EOF
@@ -84,7 +85,7 @@ statistic() {
 # table ACCOUNT: what the statistics should be.
 table() {
 	local column
-	for column in cycles total halt user; do
+	for column in cycles total halt user poll sched hsched stop; do
 		cell "$1" TOTAL "$column"
 	done
 	key "$1" guest
@@ -109,7 +110,7 @@ for one in $LABS; do
 		"$(awk -v name=$HIST '$1 == "stat" && $3 == 0 && $4 == name' "$F/vmm" | cut -f 5- | tr '\t' '\n')" "$(hist vmm.0)"
 	ok "$lab a halt and a return to user space among them" \
 		test "$(kvm_stat vmm exit_halt_cycles 0)" -gt 0 -a "$(kvm_stat vmm exit_user_cycles 0)" -gt 0
-	is "$lab debugfs has them, read only" "$(xargs <"$F/modes")" "444 444 444 444 444"
+	is "$lab debugfs has them, read only" "$(xargs <"$F/modes")" "444 444 444 444 444 444 444 444 444"
 
 	is "$lab QEMU ran" "$(cat "$F/qemu-stderr")" ''
 	ok "$lab QEMU made exits" test "$(cell qemu.0 TOTAL exits)" -gt 100

@@ -161,19 +161,23 @@ insane() {
 
 			read_account(file)
 			if (meta !~ /^# exit_cycles 1\t/) complain("first line: " meta)
-			split("exits cycles total halt user", add)
+			split("exits cycles total halt user poll sched hsched stop", add)
 			for (r = 1; r <= rows; r++) {
 				reason = reasons[r]
 				for (i in add) sum[add[i]] += cell[reason, add[i]]
 				total = cell[reason, "total"]
 				max = cell[reason, "max"]
 				if (max > largest) largest = max
-				open = cell[reason, "exits"] - closed[reason]
-				opened += open
-				if (open < 0) complain(reason ": more in the histogram than exits")
-				if (max > total) complain(reason ": max above total")
-				if (cell[reason, "halt"] + cell[reason, "user"] + (open ? 0 : cell[reason, "cycles"]) > total)
+				if (cell[reason, "exits"] != closed[reason] + 0)
+					complain(reason ": " cell[reason, "exits"] " exits, in the histogram " closed[reason])
+				if (cell[reason, "cycles"] - cell[reason, "hsched"] + cell[reason, "halt"] + cell[reason, "user"] + cell[reason, "sched"] + cell[reason, "stop"] > total)
 					complain(reason ": total below its parts")
+				if (cell[reason, "poll"] > cell[reason, "halt"]) complain(reason ": poll above halt")
+				if (cell[reason, "hsched"] > cell[reason, "sched"]) complain(reason ": hsched above sched")
+				if (cell[reason, "hsched"] > cell[reason, "cycles"]) complain(reason ": hsched above cycles")
+				# the histogram and max are of what nobody stopped
+				total -= cell[reason, "stop"]
+				if (max > total) complain(reason ": max above total")
 				for (i = 0; 2 ^ i <= max && i < 31; i++)
 					;
 				if (top[reason] + 0 != i) complain(reason ": max is in bucket " i ", the histogram ends at " top[reason])
@@ -184,8 +188,7 @@ insane() {
 				if (cell["TOTAL", add[i]] != sum[add[i]] + 0)
 					complain("TOTAL " add[i] " " cell["TOTAL", add[i]] ", the rows make " sum[add[i]])
 			if (cell["TOTAL", "max"] != largest + 0) complain("TOTAL max " cell["TOTAL", "max"] ", of the rows " largest)
-			if (opened + 0 != key("open")) complain(opened " exits open, but open=" key("open"))
-			if (cell["TOTAL", "exits"] - all != key("open")) complain("TOTAL of the histogram " all)
+			if (cell["TOTAL", "exits"] != all + 0) complain("TOTAL of the histogram " all)
 		}'
 }
 

@@ -484,6 +484,8 @@ static void run_step(struct guest *g, const struct step *s, struct result *r)
 	case OP_HLT:
 		drain();
 		TIMED(s->count, ({
+			*ask_b = s->b;
+			*ask = s->b ? ASK_HOG : 0;
 			do {
 				early = *(volatile uint64_t *)&g->early;
 				before = *ticks;
@@ -525,6 +527,16 @@ static void run_step(struct guest *g, const struct step *s, struct result *r)
 	case OP_NESTED_LEAF:
 	case OP_NESTED_RANDOM:
 		nested(g, s, r);
+		break;
+	case OP_YIELD:
+		TIMED(s->count, ({
+			long a = 11;	/* KVM_HC_SCHED_YIELD */
+
+			if (g->svm)
+				asm volatile("vmmcall" : "+a"(a) : "b"((long)g->apic_id ^ 1) : "memory");
+			else
+				asm volatile("vmcall" : "+a"(a) : "b"((long)g->apic_id ^ 1) : "memory");
+		}));
 		break;
 	case OP_ASK:
 		TIMED(s->count, ({

@@ -15,9 +15,10 @@
  *	leaf VM VCPU LEAF ECX EAX EBX ECX EDX	what CPUID answered;
  *				all but LEAF in decimal
  *	made VM VCPU KIND N	intercepted instructions executed, by kind
- *	known VM VCPU REASON N	exits of that reason number: exactly so many,
- *				for kinds that have a row of their own (in real mode
- *				only with unrestricted_guest=1)
+ *	known VM VCPU REASON N	exits of that reason number that ended with an
+ *				entry: exactly so many, for kinds that have a row
+ *				of their own (in real mode only with
+ *				unrestricted_guest=1)
  *	user VM VCPU KIND N	returns of KVM_RUN, by kind
  *	time VM VCPU run|user CYCLES	first KVM_RUN to last return, and the part
  *				of it between a return and the next KVM_RUN
@@ -122,14 +123,17 @@ static const struct {
 	{ "ipi", "WRMSR to the x2APIC's ICR, to itself", OP_IPI, IRQCHIP, 0, 0, 0, { { WRMSR, 1, 0 }, { EOI, 0, 1 } } },
 	{ "deadline", "[:TICKS] TSC deadline, taken (20000)", OP_DEADLINE, IRQCHIP, 20000, 0, 0, { { WRMSR, 1, 0 }, { EOI, 1, 0 } } },
 	{ "hlt", "[:TICKS] HLT, woken by the TSC deadline (100000)", OP_HLT, IRQCHIP, 100000, 0, 0, { { HLT, 1, 0 }, { WRMSR, 1, 0 }, { EOI, 1, 0 } } },
+	{ "hlt-late", "[:TICKS:MS] HLT, woken while a thread above all others has the CPU for MS (20000000, 50)", OP_HLT, IRQCHIP | ASKS, 20000000, 50, 0, { { HLT, 1, 0 }, { WRMSR, 1, 0 }, { EOI, 1, 0 } } },
 	{ "hlt-user", "HLT that ends in user space", OP_HLT_USER, ANY_MODE | NO_IRQCHIP, 0, 0, 0, { { HLT, 1, 0 } } },
 	{ "vmcall", "hypercall", OP_HYPERCALL, ANY_MODE, 0, 0, 0, { { HYPERCALL, 1, 0 } } },
 	{ "ept", "write to a page nobody has touched", OP_EPT, ANY_RING, 0, 0, 0, { { EPT, 1, 1 } } },
 	{ "mmio", "write to nothing, handled in user space", OP_MMIO, ANY_RING, 0, 0, 0, { { MMIO_ACCESS, 1, 0 } } },
 	{ "spin", "a loop without exits", OP_SPIN, ANY_RING, 0, 0, 0, { { CPUID, 0, 0 } } },
+	{ "yield", "hypercall that yields to the vCPU beside", OP_YIELD, IRQCHIP, 0, 0, 0, { { HYPERCALL, 1, 0 } } },
 	{ "reset", "[:US] spin while the monitor resets the VM, and US longer (500)", OP_ASK, ANY_RING | ASKS, ASK_RESET, 500, 0, { { CPUID, 0, 0 } } },
 	{ "hog", "[:MS] spin while a thread above all others has the CPU (100)", OP_ASK, ANY_RING | ASKS, ASK_HOG, 100, 0, { { CPUID, 0, 0 } } },
 	{ "switch", "[:US] spin while the monitor switches the account off, for US (100000), and on", OP_ASK, ANY_RING | ASKS, ASK_SWITCH, 100000, 0, { { CPUID, 0, 0 } } },
+	{ "signal", "[:MS] spin while the vCPU's thread handles a signal for MS (100)", OP_ASK, ANY_RING | ASKS, ASK_SIGNAL, 100, 0, { { CPUID, 0, 0 } } },
 	{ "random", "[:SEED] CPUID with random leaves and ECX, answers checked", OP_RANDOM, ANY_MODE | ANY_RING, 1, 0, 2, { { CPUID, 1, 0 } } },
 	{ "sweep", "[:LEAF[:N]] CPUID, leaves on from LEAF, each with N ECX (1), the same", OP_SWEEP, ANY_RING, 0, 1, 2, { { CPUID, 1, 0 } } },
 	{ "monotonic", "reads of the totals, checked", OP_MONOTONIC, ANY_RING, 0, 0, 2, { { CPUID, 1, 0 } } },
@@ -782,6 +786,15 @@ static void write_file(const char *path, const char *value)
 	close(file);
 }
 
+/* How long the handler of ASK_SIGNAL takes. */
+static volatile sig_atomic_t signal_us;
+
+static void on_usr1(int signal)
+{
+	(void)signal;
+	usleep(signal_us);
+}
+
 /* A thread above all others, so that what it does is one step to its CPU. */
 static void answer(struct vcpu *v)
 {
@@ -799,6 +812,11 @@ static void answer(struct vcpu *v)
 		write_file(SWITCH, "N");
 		usleep(v->g->ask_b);
 		write_file(SWITCH, "Y");
+		break;
+	case ASK_SIGNAL:
+		signal_us = v->g->ask_b * 1000;
+		pthread_kill(v->thread, SIGUSR1);
+		usleep(signal_us);
 		break;
 	case ASK_HOG:
 		while (now_ns() - begin < v->g->ask_b * 1000000ull)
@@ -1068,7 +1086,7 @@ static void count_made(const struct vcpu *v, uint64_t *made)
 	}
 }
 
-static void print_known(const struct vcpu *v, const uint64_t *made)
+static void print_known(const struct vcpu *v, uint64_t *made)
 {
 	/* an EOI need not exit, and a nested guest's setup has more MSRs */
 	bool msrs = !made[EOI] && !(needs & NESTED);
@@ -1076,6 +1094,12 @@ static void print_known(const struct vcpu *v, const uint64_t *made)
 
 	if (opt.mode == BIGREAL)	/* emulated, in few exits, or not */
 		return;
+
+	/* the vCPU does not enter its guest again after the last */
+	if (v->user[U_DONE])
+		made[opt.done_mmio ? MMIO_ACCESS : IO]--;
+	else if (v->user[U_SHUTDOWN])
+		made[TRIPLE]--;
 
 	for (i = 0; i < KINDS; i++) {
 		reason = svm ? kinds[i].svm : kinds[i].vmx;
@@ -1422,13 +1446,14 @@ int main(int argc, char **argv)
 {
 	/* a second signal kills */
 	const struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESETHAND };
-	const struct sigaction wake = { .sa_handler = on_alarm };
+	const struct sigaction wake = { .sa_handler = on_alarm }, handle = { .sa_handler = on_usr1 };
 	int i, batch;
 
 	parse(argc, argv);
 	sched_getaffinity(0, sizeof(allowed), &allowed);
 	sigaction(SIGTERM, &action, NULL);
 	sigaction(SIGALRM, &wake, NULL);
+	sigaction(SIGUSR1, &handle, NULL);
 	sigaction(SIGINT, &action, NULL);
 	open_kvm();
 

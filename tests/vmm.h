@@ -50,7 +50,7 @@
 #define OP_HLT_USER	7
 #define OP_DEADLINE_FAR	8		/* program the timer, never let it fire */
 #define OP_DEADLINE	9		/* program the timer a ticks ahead, spin */
-#define OP_HLT		10		/* the same, halted */
+#define OP_HLT		10		/* the same, halted; ASK_HOG with b before, unless 0 */
 #define OP_IPI		11
 #define OP_EPT		12		/* FRESH page b and on */
 #define OP_MMIO		13
@@ -64,6 +64,7 @@
 #define OP_SWEEP	21		/* leaf a + i / b, ECX i % b */
 #define OP_TRIPLE	22
 #define OP_ASK		23		/* spin until the monitor has done a, with b */
+#define OP_YIELD	24		/* hypercall: the CPU to the vCPU beside, 0 and 1, 2 and 3 ... */
 
 /* Offsets in struct guest, for the assembler. */
 #define G_NLEAVES	0x00
@@ -83,6 +84,7 @@
 #define ASK_RESET	1		/* resets the VM, then waits b microseconds */
 #define ASK_HOG		2		/* takes the CPU away for b milliseconds */
 #define ASK_SWITCH	3		/* counts nothing for b microseconds */
+#define ASK_SIGNAL	4		/* has the vCPU's thread handle a signal for as long */
 
 #define G_STEP		0x80
 #define G_RESULT	0x1080

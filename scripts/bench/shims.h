@@ -29,10 +29,7 @@ typedef int64_t s64;
 #define unlikely(x)			__builtin_expect(!!(x), 0)
 #define READ_ONCE(x)			(*(const volatile __typeof__(x) *)&(x))
 #define WRITE_ONCE(x, value)		(*(volatile __typeof__(x) *)&(x) = (value))
-#define data_race(x)			(x)
-#define cmpxchg(p, old, new)		__sync_val_compare_and_swap(p, old, new)
 #define BIT_ULL(n)			(1ull << (n))
-#define U64_MAX				(~0ULL)
 #define DECLARE_STATIC_KEY_TRUE(key)	extern int key
 #define static_branch_likely(key)	1
 
@@ -49,32 +46,40 @@ static __always_inline void local64_add(s64 i, local64_t *l)
 	asm volatile("addq %1, %0" : "+m" (l->counter) : "er" (i));
 }
 
-static __always_inline unsigned long __fls(unsigned long word)
-{
-	return 63 - __builtin_clzl(word);
-}
-
-extern unsigned long rdtscs;
-
-/* Counted where step.c wants to know how many there are. */
 static __always_inline u64 rdtsc(void)
 {
-#ifdef COUNT_RDTSC
-	rdtscs++;
-#endif
 	return __builtin_ia32_rdtsc();
 }
 
 struct list_head { struct list_head *next, *prev; };
 struct rcu_head { struct rcu_head *next; void (*func)(struct rcu_head *head); };
+struct mutex { long words[4]; };
+typedef struct { long words[4]; } seqlock_t;
+#define smp_load_acquire(p)		__atomic_load_n(p, __ATOMIC_ACQUIRE)
+struct dentry;
 struct kvm;
 struct kvm_exit_cycles;
+struct kvm_exit_cycles_row;
+struct kvm_vcpu;
 
-/* The two fields that the series adds to kvm_vcpu_arch, in the order it does. */
+/* What the series adds to kvm_host.h. */
+struct kvm_exit_stamps {
+	u64 exit;
+	u64 start;
+	u64 end;
+	u64 entry;
+	struct kvm_exit_cycles_row *row;
+	struct kvm_exit_cycles *account;
+};
+
+struct kvm_exit_scope {
+	struct kvm *kvm;
+	struct kvm_vcpu *vcpu;
+};
+
 struct kvm_vcpu {
 	struct {
-		u64 exit_tsc;
-		struct kvm_exit_cycles *exit_cycles;
+		struct kvm_exit_stamps exit_stamps;
 	} arch;
 };
 

@@ -32,6 +32,7 @@
 #define BATCH		4000
 #define MAX_ROUNDS	10000
 #define REASONS		64
+#define ACCOUNT_SIZE	(sizeof(struct kvm_exit_cycles) + (REASONS + 1) * sizeof(struct kvm_exit_cycles_row))
 
 enum way { NONE, ACCOUNT, GLOBAL, WAYS };
 static const char *const ways[WAYS] = { "none", "account", "global" };
@@ -62,20 +63,18 @@ static int threads;
 static _Atomic bool done;
 static _Atomic unsigned long slow_entries, slow_ends;
 
-u16 kvm_exit_cycles_map[KVM_EXIT_CYCLES_MAP];
-unsigned long rdtscs;
+u16 kvm_exit_cycles_map[KVM_EXIT_CYCLES_MASK + 1];
 
 /* Out of line in the kernel: here to be counted, and to go on. */
-void __kvm_exit_cycles_entry(struct kvm_exit_cycles *account, u64 exit, u64 now)
+void kvm_exit_cycles_close_slow(struct kvm_vcpu *vcpu, u64 now)
 {
-	(void)exit;
-	account->entry_tsc = now;
+	vcpu->arch.exit_stamps.entry = now;
 	slow_entries++;
 }
 
-void kvm_exit_cycles_end_slow(struct kvm_exit_cycles *account)
+void kvm_exit_cycles_fastpath_handled(struct kvm_vcpu *vcpu)
 {
-	(void)account;
+	(void)vcpu;
 	slow_ends++;
 }
 
@@ -95,8 +94,8 @@ static __always_inline void exit_account(struct kvm_vcpu *vcpu, u32 code)
 
 static __always_inline void exit_fastpath(struct kvm_vcpu *vcpu, u32 code)
 {
-	kvm_exit_cycles_fastpath(vcpu, code, EXIT_FASTPATH_REENTER_GUEST);
-	kvm_exit_cycles_reenter(vcpu);
+	kvm_exit_cycles_fastpath_start(vcpu, code);
+	kvm_exit_cycles_fastpath_end(vcpu, EXIT_FASTPATH_REENTER_GUEST);
 	kvm_exit_cycles_entry(vcpu);
 }
 
@@ -104,7 +103,7 @@ static __always_inline void exit_global(struct kvm_vcpu *vcpu, u32 code)
 {
 	u64 start, cycles;
 
-	vcpu->arch.exit_tsc = rdtsc();
+	vcpu->arch.exit_stamps.exit = rdtsc();
 	start = rdtsc();
 	handler();
 	cycles = rdtsc() - start;
@@ -117,7 +116,7 @@ static __always_inline void exit_global(struct kvm_vcpu *vcpu, u32 code)
 static __always_inline void exit_none(struct kvm_vcpu *vcpu, u32 code)
 {
 	(void)code;
-	vcpu->arch.exit_tsc = rdtsc();
+	vcpu->arch.exit_stamps.exit = rdtsc();
 	handler();
 }
 
@@ -225,15 +224,16 @@ static void measure_ways(int rounds)
 
 static void create(struct worker *w)
 {
-	struct kvm_exit_cycles *account = aligned_alloc(4096, (sizeof(*account) + 4095) & -4096ul);
+	struct kvm_exit_cycles *account = aligned_alloc(4096, (ACCOUNT_SIZE + 4095) & -4096ul);
 
 	if (!account)
 		err(1, "aligned_alloc");
-	memset(account, 0, sizeof(*account));
-	for (int i = 0; i < KVM_EXIT_CYCLES_ROWS; i++)
-		account->rows[i].ceiling = BIT_ULL(KVM_EXIT_CYCLES_BUCKETS - 2) - 1;
-	account->entry_tsc = __builtin_ia32_rdtsc();
-	w->vcpu.arch.exit_cycles = account;
+	memset(account, 0, ACCOUNT_SIZE);
+	for (int i = 0; i <= REASONS; i++)
+		account->rows[i].limit = BIT_ULL(KVM_EXIT_CYCLES_BUCKETS - 2);
+	w->vcpu.arch.exit_stamps.account = account;
+	w->vcpu.arch.exit_stamps.row = &account->rows[REASONS];
+	w->vcpu.arch.exit_stamps.entry = __builtin_ia32_rdtsc();
 }
 
 static void scale(int rounds)
@@ -273,17 +273,23 @@ static int changed(const void *now, const void *before, size_t size)
 	return lines;
 }
 
+/* Each is another value: of the stamps, how many there are. */
+static int rdtscs(const struct kvm_exit_stamps *stamps)
+{
+	return 1 + (stamps->start != stamps->exit) + (stamps->end != stamps->start) +
+	       (stamps->entry != stamps->end);
+}
+
 #define MODEL(name, step)							\
 do {										\
 	for (int i = 0; i < 3; i++) {						\
 		old_vcpu = *vcpu;						\
-		*old = *account;						\
-		rdtscs = 0;							\
+		memcpy(old, account, ACCOUNT_SIZE);				\
 		step(vcpu, 10);							\
 	}									\
-	printf("model\t%s\trdtsc\t%lu\n", name, rdtscs);				\
+	printf("model\t%s\trdtsc\t%d\n", name, rdtscs(&vcpu->arch.exit_stamps));	\
 	printf("model\t%s\twritten\t%d\n", name,				\
-	       changed(account, old, sizeof(*account)) +			\
+	       changed(account, old, ACCOUNT_SIZE) +				\
 	       changed(vcpu, &old_vcpu, sizeof(*vcpu)));			\
 } while (0)
 
@@ -291,11 +297,11 @@ do {										\
 static void model(void)
 {
 	struct kvm_vcpu *vcpu = &workers[0].vcpu, old_vcpu;
-	struct kvm_exit_cycles *account, *old = malloc(sizeof(*old));
+	struct kvm_exit_cycles *account, *old = malloc(ACCOUNT_SIZE);
 
 	if (!old)
 		err(1, "malloc");
-	account = vcpu->arch.exit_cycles;
+	account = vcpu->arch.exit_stamps.account;
 	MODEL("slow-path", exit_account);
 	MODEL("fast-path", exit_fastpath);
 	if (slow_entries || slow_ends)
@@ -307,7 +313,7 @@ int main(int argc, char **argv)
 	int rounds = argc == 3 ? atoi(argv[2]) : 0;
 
 	/* A row each for the codes in use, and one for all others. */
-	for (int i = 0; i < KVM_EXIT_CYCLES_MAP; i++)
+	for (int i = 0; i <= KVM_EXIT_CYCLES_MASK; i++)
 		kvm_exit_cycles_map[i] = offsetof(struct kvm_exit_cycles, rows) +
 			(i < REASONS ? i : REASONS) * sizeof(struct kvm_exit_cycles_row);
 	create(&workers[0]);

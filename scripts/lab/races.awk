@@ -6,7 +6,7 @@
 #
 # SYMBOLS is what readelf -sW shows of kvm.ko. A report names the two functions
 # that met, or the one of them that is known. It is the account's when one is of
-# exit_cycles.c, or when all are those that exit_cycles.h has its hooks in. The
+# exit_cycles.c or exit_cycles_cpuid.c, or when all are those that exit_cycles.h has its hooks in. The
 # title of any other is written anew, "lab: data race of the kernel's own: ...", and
 # so is what KCSAN says of a stack that it could not make out for its report. The
 # log is otherwise passed on as it is.
@@ -23,7 +23,7 @@ BEGIN {
 FNR == NR {
 	if ($4 == "FILE")
 		file = $8
-	if ($4 == "FUNC" && ($5 == "LOCAL" && file == "exit_cycles.c" || $8 ~ /kvm_exit_cycles|kvm_arch_vcpu_update_stats/))
+	if ($4 == "FUNC" && ($5 == "LOCAL" && file ~ /^exit_cycles(_cpuid)?\.c$/ || $8 ~ /kvm_exit_cycles|kvm_arch_vcpu_update_stats/))
 		account[$8] = 1
 	next
 }

@@ -40,14 +40,16 @@ static unsigned int row_of(u32 code)
 
 static int set_account(struct kvm_vcpu *vcpu, u32 code, u64 exits, u64 cycles)
 {
-	struct kvm_exit_cycles *account = vcpu->arch.exit_cycles;
+	struct kvm_exit_cycles *account = vcpu->arch.exit_stamps.account;
 	struct kvm_exit_cycles_row *row = &account->rows[row_of(code)];
 
 	if (mutex_lock_killable(&vcpu->mutex))
 		return -EINTR;
 
-	local64_set(&row->exits, exits);
-	local64_set(&row->cycles, cycles);
+	/* Readers want as many in the histogram: put the difference into its first bucket. */
+	local64_add(exits - local64_read(&row->counter[EC_EXITS]), &row->counter[EC_HIST]);
+	local64_set(&row->counter[EC_EXITS], exits);
+	local64_set(&row->counter[EC_CYCLES], cycles);
 	local64_set(&account->exits, exits);
 	local64_set(&account->cycles, cycles);
 	mutex_unlock(&vcpu->mutex);

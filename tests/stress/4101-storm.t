@@ -87,7 +87,7 @@ judge() {
 		tried VMs "$(sum "files-$name" vms)"
 		tried exits "$(kvm_stat "storm-$name" exits)"
 	done
-	is "$lab plain: the exits of the VM that stayed are KVM's own" "$(cell plain.vm TOTAL exits)" "$(kvm_stat storm-plain exits)"
+	is "$lab plain: the exits of the VM that stayed are KVM's own, but for the last of each vCPU" "$(($(cell plain.vm TOTAL exits) + 2))" "$(kvm_stat storm-plain exits)"
 	is "$lab plain: and of those that ended none is lost" \
 		"$(($(cell after $cpuid exits) - $(cell before $cpuid exits)))" \
 		"$((3 * (made / 2) + 40 * (made / 4) + 14 * (made / 4) + $(known storm-plain | awk -v r=$cpuid '$1 == r { print $2 }')))"

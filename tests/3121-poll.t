@@ -1,0 +1,50 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Promise: poll is the time that KVM polled before it put a halted vCPU to sleep, as
+# its own halt_poll_success_ns and halt_poll_fail_ns have it, and a part of halt.
+MACHINES=svm
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/labs.sh"
+
+# Without polling; with what grows by and by; and with 20 ms as soon as one halt was.
+# The host's timers are no finer than 10 ms here.
+in_lab <<'EOF'
+khz=$(awk -F"[=\t]" "/^# / { print \$5 }" $K/exit_cycles)
+halts="hlt:$((khz / 10))=20"
+echo 0 >$P/halt_poll_ns
+run none $halts
+echo 20000000 >$P/halt_poll_ns
+run grown $halts
+echo 20000000 >$P/halt_poll_ns_grow_start
+run polled $halts
+EOF
+
+judge() {
+	local run hlt=12 ns cycles halts
+	[[ $vendor == vmx ]] || hlt=120
+
+	for run in none grown polled; do
+		ns=$(($(kvm_stat $run halt_poll_success_ns) + $(kvm_stat $run halt_poll_fail_ns)))
+		cycles=$((ns * $(key $run.vm tsc_khz) / 1000000))
+		halts=$(cell $run.vm $hlt exits)
+		# each halt is rounded down; a wait for the CPU while it polled is sched
+		ok "$lab $run: poll is KVM's own, $ns ns, within rounding: $(($(cell $run.vm $hlt poll) - cycles)) of $cycles" \
+			test "$(cell $run.vm $hlt poll)" -le $cycles -a "$(cell $run.vm $hlt poll)" -ge $((cycles - 2 * halts - $(cell $run.vm $hlt sched)))
+		ok "$lab $run: it halted" test "$(cell $run.vm $hlt halt)" -ge $((2 * $(key $run.vm tsc_khz)))
+		is "$lab $run: no other row polled" "$(cell $run.vm TOTAL poll)" "$(cell $run.vm $hlt poll)"
+		is "$lab $run: the account agrees with itself" "$(insane $run.vm)" ''
+	done
+	is "$lab none: nothing polled" "$(cell none.vm $hlt poll)" 0
+	is "$lab none: all halts slept" "$(($(kvm_stat none halt_wait_ns) > 0))" 1
+	ok "$lab grown: some polled, and then slept" test "$(kvm_stat grown halt_poll_fail_ns)" -gt 0
+	ok "$lab grown: a part of halt" test "$(cell grown.vm $hlt poll)" -gt 0 -a \
+		"$(cell grown.vm $hlt poll)" -lt "$(cell grown.vm $hlt halt)"
+	ok "$lab polled: most polled until they were woken" \
+		test $(($(cell polled.vm $hlt poll) * 10)) -ge $(($(cell polled.vm $hlt halt) * 7))
+}
+
+for one in $LABS; do
+	boot "$one" -x || continue
+	judge
+done
+done_testing
