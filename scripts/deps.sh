@@ -50,7 +50,6 @@ needs() {
 	tool	gcc			gcc
 	tool	make			make
 	tool	libc6-dev		/usr/include/stdio.h
-	tool	libsmartcols-dev	/usr/include/libsmartcols/libsmartcols.h
 	tool	libncurses-dev		/usr/include/ncurses.h
 	tool	linux-libc-dev		/usr/include/linux/kvm.h
 	test	perl			prove

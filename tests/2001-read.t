@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: a saved exit_cycles file becomes a table sorted by cycles, with the
-# very numbers of the file, whatever columns and keys a later kernel adds.
+# Promise: a saved exit_cycles file becomes a table sorted by what is lost, with
+# the very numbers of the file, whatever columns and keys a later kernel adds.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/fixtures/exitdump.sh"
 
@@ -10,14 +10,19 @@ lines '#~exit_cycles~1 vendor=vmx' 'reason name exits cycles' \
 	'- TOTAL 41 200000' >"$T/vmx"
 exitdump -i "$T/vmx"
 is 'it succeeds' "$status" 0
-is 'rows by cycles, with average and share; the sums last' "$out" \
-'NAME           EXITS CYCLES  AVG  SHARE
-IO_INSTRUCTION    17 153000 9000  76.5%
-CPUID             23  46000 2000  23.0%
-OTHER              1   1000 1000   0.5%
-TOTAL             41 200000 4878 100.0%'
+is 'rows by the time in KVM, with average and share; the sums last' "$out" \
+'vmx; by KVM
+NAME           EXITS SHARE    KVM  AVG
+IO_INSTRUCTION    17 76.5% 153000 9000
+CPUID             23 23.0%  46000 2000
+OTHER              1  0.5%   1000 1000
+TOTAL             41  100% 200000 4878'
 is 'and nothing on standard error' "$err" ''
 
+exitdump -i - <"$T/vmx"
+like 'and as "-"' "$status:$out" '^0:vmx; by KVM.*TOTAL +41 '
+exitdump -i - </dev/null
+is '"-" by its name where it is none' "$status:$out:$err" '1::exitdump: standard input: empty'
 exitdump --input /dev/stdin <"$T/vmx"
 is 'standard input works as a file' "$status" 0
 
@@ -25,25 +30,27 @@ lines '#~exit_cycles~1 vendor=svm new=thing tsc_khz=2000000' \
 	'reason name more exits max cycles last' \
 	'78 PF~excp x 3 9 30 y' '114 cpuid x 23 9 70 y' \
 	'- TOTAL x 26 9 100 y' >"$T/svm"
-exitdump -i "$T/svm"
+exitdump -i "$T/svm" -u cycles
 is 'columns go by name, unknown ones are passed over, names have blanks' "$out" \
-'NAME    EXITS CYCLES AVG  SHARE
-cpuid      23     70   3  70.0%
-PF excp     3     30  10  30.0%
-TOTAL      26    100   4 100.0%'
+'svm; by KVM
+NAME    EXITS SHARE KVM AVG
+cpuid      23 70.0%  70   3
+PF excp     3 30.0%  30  10
+TOTAL      26  100% 100   4'
 
 lines '#~exit_cycles~1' 'reason name exits cycles' '- TOTAL 0 0' >"$T/none"
 exitdump -i "$T/none"
-is 'nothing counted yet: only the sums, and no division by zero' "$out" \
-'NAME  EXITS CYCLES AVG SHARE
-TOTAL     0      0   -  0.0%'
+is 'nothing counted yet: only the sums, no division by zero, and no share of nothing' "$out" \
+'by KVM
+NAME  EXITS SHARE KVM AVG
+TOTAL     0     -   0   -'
 
 # 2^64 - 1 is a number like others, and sums wrap as the kernel's do.
 lines '#~exit_cycles~1' 'reason name exits cycles' \
 	'1 A 1 18446744073709551615' '2 B 1 3' '- TOTAL 2 2' >"$T/wrap"
-exitdump -u cycles -i "$T/wrap"
+exitdump --raw -o name,exits,cycles -i "$T/wrap"
 is 'counters up to 2^64 - 1' "$status" 0
-like 'and printed as they are' "$out" 'A +1 18446744073709551615'
+like 'and printed as they are' "$out" $'A\t1\t18446744073709551615'
 
 exitdump --version
 like '--version' "$status $out" '^0 exitdump [0-9.]+$'

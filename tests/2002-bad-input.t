@@ -51,9 +51,11 @@ refused 'a program' "$T/binary" 'not an exit_cycles file'
 
 bad 'foreign text' 'not an exit_cycles file' 'root:x:0:0' 'more'
 bad 'a later version' 'a later version' '#~exit_cycles~2' "$COLS" '- TOTAL 0 0'
+bad 'version 0' 'not an exit_cycles file' '#~exit_cycles~0' "$COLS" '- TOTAL 0 0'
+bad 'lines of another system' 'lines that end in CR LF' "$HEAD"$'\r' "$COLS"$'\r' $'- TOTAL 0 0\r'
 bad 'no columns' 'no columns' "$HEAD" 'what ever' '- TOTAL'
 bad 'a column twice' 'a column' "$HEAD" "$COLS exits" '- TOTAL 0 0 0'
-bad 'a key that is no number' 'a number' '#~exit_cycles~1 open=x' "$COLS" '- TOTAL 0 0'
+bad 'a key that is no number' 'a number' '#~exit_cycles~1 guest=x' "$COLS" '- TOTAL 0 0'
 bad 'no row of sums' 'cut off' "$HEAD" "$COLS" '10 CPUID 23 46000'
 bad 'only the head' 'cut off' "$HEAD" "$COLS"
 bad 'sums that do not match' 'the rows do not add up' \
@@ -111,5 +113,19 @@ done <<'EOF2'
 -n|-n: its value is missing (exitdump --help shows them)
 top --vm|--vm: its value is missing (exitdump --help shows them)
 EOF2
+
+# A histogram of another time: its counts are not those of the table.
+lines "$HEAD" 'reason name exits' '10 CPUID 10' '- TOTAL 10' >"$T/stale"
+for n in 1000 9; do
+	lines "$HEAD" "reason name $(echo {0..31})" "10 CPUID $n$(printf ' 0%.0s' {1..31})" \
+		"- TOTAL $n$(printf ' 0%.0s' {1..31})" >"$T/stale_hist"
+	exitdump -i "$T/stale" -o p99
+	if ((n == 1000)); then
+		is 'a histogram of another time' "$status:$out:$err" \
+			"1::exitdump: $T/stale_hist: of another time than its table (copy both again)"
+	else
+		is 'a histogram of a moment before: taken' "$status:$err" 0:
+	fi
+done
 
 done_testing

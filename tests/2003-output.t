@@ -23,4 +23,17 @@ run bash -c 'exec 3> >(exec true); wait $!; "$0" -i "$1" >&3' "$EXITDUMP" "$T/go
 ok 'a closed pipe: no success' test "$status" -ne 0
 ok 'and no crash, at most the signal' test "$status" -eq 1 -o "$status" -eq 141
 
+# A file of its own, in any format.
+exitdump -i "$T/good" --csv -o name,exits -O "$T/file"
+is '--output-file: all of it there, nothing here' "$status:$out:$err:$(<"$T/file")" $'0:::name,exits\nCPUID,23'
+exitdump -i "$T/good" -O /dev/full
+is 'and full: status 1' "$status:$out:$err" '1::exitdump: /dev/full: No space left on device'
+exitdump -i "$T/good" -O "$T/none/file"
+is 'and not to be made: status 1' "$status:$out:$err" "1::exitdump: $T/none/file: No such file or directory"
+tree "$T/tree" 1 1
+exitdump run -S "$T/tree" -O "$T/file" --json -- sh -c 'echo out; echo err >&2; exit 3'
+is 'run: the command has the streams for itself' "$status:$out:$err:$(head -c 12 "$T/file")" $'3:out:err:{"version":2'
+exitdump run -S "$T/tree" -O "$T/none/file" -- touch "$T/ran"
+is 'run: no such file: nothing is run' "$status:$out:$(ls "$T/ran" 2>/dev/null)" 1::
+
 done_testing

@@ -6,7 +6,7 @@
 . "$(dirname "$0")/fixtures/exitdump.sh"
 
 # 2 GHz: two cycles are a nanosecond.
-lines '#~exit_cycles~1 vendor=vmx tsc_khz=2000000 tsc=stable scope=vm vms=1 vcpus=2 open=1 guest=6000' \
+lines '#~exit_cycles~1 vendor=vmx tsc_khz=2000000 tsc=stable scope=vm vms=1 vcpus=2 guest=6000' \
 	'reason name exits cycles total halt user max' \
 	'10 CPUID 100 1000 3000 0 0 900' \
 	'12 HLT 2 40 90000 89000 0 60000' \
@@ -31,13 +31,13 @@ lines '#~exit_cycles~1 vendor=vmx' "reason name $(echo {0..31})" \
 	"$(hist - TOTAL 5 90 6 9 10 1 11 5 14 2 15 1 16 1)" >"$T/vm_hist"
 
 exitdump -i "$T/vm"
-is 'the usual table: by what is lost, total without halt' "$out" \
-'1 VM, 2 vCPUs, vmx; ran 5.0% of its time
-NAME           EXITS CYCLES AVG  TOTAL  HALT  USER  SHARE
-IO_INSTRUCTION     7    700 100  21000     0 14000  84.0%
-CPUID            100   1000  10   3000     0     0  12.0%
-HLT                2     40  20  90000 89000     0   4.0%
-TOTAL            109   1740  16 114000 89000 14000 100.0%'
+is 'the usual table: by what is lost, total without halt and stop' "$out" \
+'overhead 80.6%: 1 VM, 2 vCPUs, vmx; by lost
+NAME           EXITS   LOST SHARE    KVM    AVG   USER   HALT
+IO_INSTRUCTION     7 10.5us 84.0%  350ns 50.0ns 7.00us      0
+CPUID            100 1.50us 12.0%  500ns 5.00ns      0      0
+HLT                2  500ns  4.0% 20.0ns 10.0ns      0 44.5us
+TOTAL            109 12.5us  100%  870ns 7.98ns 7.00us 44.5us'
 
 raw() { exitdump -i "$T/vm" --raw "$@"; }
 raw -o reason,name,exits,rate -s reason
@@ -49,15 +49,15 @@ raw -o name,other -s other
 is 'other: total without cycles, halt and user' "$out" \
 	"$(lines 'IO_INSTRUCTION 6300' 'CPUID 2000' 'HLT 960')"
 raw -o name,p50,p90,p99,p99.9 -s name
-is 'percentiles: the upper bound of their bucket' "$out" \
-	"$(lines 'CPUID 31 31 63 1023' 'HLT 32767 65535 65535 65535' \
-		'IO_INSTRUCTION 2047 16383 16383 16383')"
+is 'percentiles: the upper bound of their bucket, and never above max' "$out" \
+	"$(lines 'CPUID 31 31 63 900' 'HLT 32767 60000 60000 60000' \
+		'IO_INSTRUCTION 2047 9000 9000 9000')"
 raw -o max -s max -n 2
 is '--limit' "$out" $'60000\n9000'
 raw -o name,max -u ns -s max
 is '--unit ns' "$out" "$(lines 'HLT 30000' 'IO_INSTRUCTION 4500' 'CPUID 450')"
 raw -o name,max,p99 -u us -s max
-is '--unit us' "$out" "$(lines 'HLT 30.000 32.768' 'IO_INSTRUCTION 4.500 8.192' \
+is '--unit us' "$out" "$(lines 'HLT 30.000 30.000' 'IO_INSTRUCTION 4.500 4.500' \
 	'CPUID 0.450 0.032')"
 raw -o p99 -r CPUID -u ns
 is 'a bound is rounded up: 63 cycles are at most 32 ns' "$out" 32
@@ -66,18 +66,18 @@ is '--tsc-khz in place of the file'\''s' "$out" 900
 raw -o share,avg,avgtotal -r HLT
 is 'shares are of all, whatever is chosen' "$out" $'0.040000\t20.00\t45000.00'
 exitdump -i "$T/vm" -u us
-like 'the unit stands above' "$out" '^1 VM, 2 vCPUs, vmx; ran 5.0% of its time; in us'
+like 'the unit stands above' "$out" '^overhead 80.6%: 1 VM, 2 vCPUs, vmx; by lost, in us'
 exitdump -i "$T/vm" -o name,max,p99,share -u auto
 is 'a table with units that fit, and bounds marked' "$out" \
-'1 VM, 2 vCPUs, vmx; ran 5.0% of its time
-NAME              MAX      P99  SHARE
-IO_INSTRUCTION 4.50us <=8.20us  84.0%
-CPUID           450ns <=31.5ns  12.0%
-HLT            30.0us <=32.8us   4.0%
-TOTAL          30.0us <=16.4us 100.0%'
+'overhead 80.6%: 1 VM, 2 vCPUs, vmx; by lost
+NAME              MAX      P99 SHARE
+IO_INSTRUCTION 4.50us <=4.50us 84.0%
+CPUID           450ns <=31.5ns 12.0%
+HLT            30.0us <=30.0us  4.0%
+TOTAL          30.0us <=16.4us  100%'
 exitdump -i "$T/vm" -n 1 -o +p99
 like '-o + adds to the usual ones' "$out" \
-	$'\nNAME +EXITS +CYCLES +AVG +TOTAL +HALT +USER +SHARE +P99\n'
+	$'\nNAME +EXITS +LOST +SHARE +KVM +AVG +USER +HALT +P99\n'
 
 # bounds TITLE UNIT KHZ BUCKET EXPECTED [BUCKET EXPECTED]...: as tables show p50.
 bounds() {
@@ -91,18 +91,18 @@ bounds() {
 		lines '#~exit_cycles~1 vendor=vmx' "reason name $(echo {0..31})" \
 			"$(hist 12 HLT "$1" 1)" "$(hist - TOTAL "$1" 1)" >"$T/one_hist"
 		exitdump -i "$T/one" "${unit[@]}" -o p50
-		is "$title: bucket $1" "$(sed -n '2{s/ //g;p}' "$T/.out")" "$2"
+		is "$title: bucket $1" "$(sed -n '3{s/ //g;p}' "$T/.out")" "$2"
 		shift 2
 	done
 }
-bounds 'a bound cut to four digits is rounded up' '' 2000000 20 '<=1.049M' 21 '<=2.098M' 23 '<=8.389M' 30 '<=1.074G'
+bounds 'a bound cut to four digits is rounded up' cycles 2000000 20 '<=1.049M' 21 '<=2.098M' 23 '<=8.389M' 30 '<=1.074G'
 bounds 'in us' us 1000001 21 '<=2097.149' 4 '<=0.015'
-bounds 'in units that fit' auto 1000000 12 '<=4.10us' 10 '<=1.03us' 5 '<=31.0ns' 21 '<=2.10ms' 0 '<=0ns'
+bounds 'in units that fit' auto 1000000 12 '<=4.10us' 10 '<=1.03us' 5 '<=31.0ns' 21 '<=2.10ms' 0 '<=0'
 bounds 'at the edge of a unit' auto 1024000 10 '<=1.00us'
 
 lines '#~exit_cycles~1 vendor=vmx tsc=unstable' 'reason name exits' '- TOTAL 0' >"$T/early"
 exitdump -i "$T/early" -o name,total,p99
-is 'what a file does not have is not invented' "$out" $'NAME  TOTAL P99\nTOTAL     -   -'
+is 'what a file does not have is not invented' "$out" $'vmx, TSC unstable; by KVM\nNAME  TOTAL P99\nTOTAL     -   -'
 exitdump -i "$T/early" -u ns
 is 'no frequency: no unit of time' "$status:$out:$err" \
 	'1::exitdump: --unit: the TSC'\''s frequency is not known here (--tsc-khz tells it)'
@@ -122,19 +122,21 @@ is 'and without max its end is not known' "$out" -
 # The longest name of 6.1 and 6.12, and all counters at their widest.
 n=18446744073709551615
 lines "#~exit_cycles~1 vendor=svm tsc_khz=2000000 scope=host vms=1000 vcpus=10000 guest=$n" \
-	'reason name exits cycles total halt user max' \
-	"1026 avic_unaccelerated_access $n $n $n $n $n $n" \
-	"- TOTAL $n $n $n $n $n $n" >"$T/wide"
-for unit in '' '-u auto'; do
+	'reason name exits cycles total halt user max sched' \
+	"1026 avic_unaccelerated_access $n $n $n $n $n $n $n" \
+	"- TOTAL $n $n $n $n $n $n $n" >"$T/wide"
+for unit in '' '-u cycles'; do
 	# shellcheck disable=SC2086 # two words or none
 	exitdump -i "$T/wide" $unit
-	ok "the usual table ${unit:-in cycles} fits 80 columns" \
+	ok "the usual table ${unit:-as times} fits 80 columns" \
 		awk 'length > 80 { bad = 1 } END { exit bad }' "$T/.out"
 done
-exitdump -i "$T/wide"
-like 'large numbers are shortened' "$out" 'avic_unaccelerated_access 18\.45E 18\.45E'
 exitdump -i "$T/wide" -u cycles
-like 'with a unit they are whole' "$out" " $n "
+like 'large numbers are shortened' "$out" 'avic_unaccelerated_access 18\.45E .* 18\.45E'
+exitdump -i "$T/wide"
+like 'and so are long times' "$out" 'avic_unaccelerated_access 18\.45E .* 292y'
+exitdump -i "$T/wide" --raw -o exits,cycles
+is 'programs get them whole' "$out" "$n"$'\t'"$n"
 
 exitdump -i "$T/vm" -o name,nonsense
 is 'an unknown column' "$status:$err" \

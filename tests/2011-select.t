@@ -46,6 +46,10 @@ for name in 'web[1]' "$long" büro 'b?*ro'; do
 	exitdump -S "$T/named" --raw -o exits -r 9 --vm "$name"
 	is "--vm $name: by its exact name as well" "$status:$out" 0:40
 done
+raw -r "$(printf '*%.0s' {1..127})Q"
+is '--reason with a long pattern: none of it is cut' "$status:$out" 0:
+raw -r "$(printf '*%.0s' {1..300})9" -o name
+is 'and it matches' "$status:$out" 0:REASON_9
 for bad in '' ',' '9,' ',9' '1,,9'; do
 	raw -r "$bad"
 	is "--reason '$bad': refused" "$status:$out:$err" \
@@ -57,12 +61,12 @@ done
 
 exitdump -S "$T/tree" --all-vms
 is '--all-vms: a line per VM, and their sum' "$out" \
-'3 VMs, 12 vCPUs, vmx; ran 66.7% of its time
-VM      VMNAME EXITS  TOTAL   HALT   USER  SHARE  KEPT
-1000-11 vm0      220 880000 110000 440000  33.3% 66.7%
-1001-11 vm1      220 880000 110000 440000  33.3% 66.7%
-1002-11 vm2      220 880000 110000 440000  33.3% 66.7%
-TOTAL            660 2.640M 330000 1.320M 100.0% 66.7%'
+'overhead 33.3%: 3 VMs, 12 vCPUs, vmx; by lost
+VM      VMNAME EXITS   LOST OVERHEAD SHARE   KVM  USER  SCHED   HALT
+1000-11 vm0      220  374us    33.3% 33.3% 110us 220us 22.0us 55.0us
+1001-11 vm1      220  374us    33.3% 33.3% 110us 220us 22.0us 55.0us
+1002-11 vm2      220  374us    33.3% 33.3% 110us 220us 22.0us 55.0us
+TOTAL            660 1.12ms    33.3%  100% 330us 660us 66.0us  165us'
 is '--all-vms of one reason' "$(total -a -r 9)" 120
 raw -a --vm 'vm[02]' -o vmname
 is '--all-vms of some' "$out" $'vm0\nvm2'
@@ -78,7 +82,7 @@ is '--all-vms --vcpu: a line per VM as well' "$out" \
 	"$(lines '1000-11 vm0 - 165' '1001-11 vm1 - 165' '1002-11 vm2 - 165')"
 exitdump -S "$T/tree" -a --vcpu 3 -o vm,exits
 is '--all-vms of one vCPU each, and their sum' "$out" \
-'3 VMs, 3 vCPUs, vmx; ran 66.7% of its time
+'overhead 33.3%: 3 VMs, 3 vCPUs, vmx; by lost
 VM      EXITS
 1000-11    55
 1001-11    55
@@ -94,17 +98,43 @@ for args in '--vcpu 0-1' --all-vcpus; do
 		'1::exitdump: list: of VMs, with all their vCPUs: not with --vcpu or --all-vcpus'
 done
 
+busy() { printf 'qemu\0-name\0guest=%s\0' "$2" >"$T/sorted/proc/$1/cmdline"; }
+tree "$T/sorted" 3 1
+mv "$T/sorted/sys/kernel/debug/kvm/1002-11" "$T/sorted/sys/kernel/debug/kvm/71-4"
+mv "$T/sorted/proc/1002" "$T/sorted/proc/71"
+mv "$T/sorted/sys/kernel/debug/kvm/1001-11" "$T/sorted/sys/kernel/debug/kvm/1000-7"
+busy 1000 same
+busy 71 other
+sorted() { exitdump -S "$T/sorted" -a --raw -o vm -s "$@"; tr '\n' ' ' <"$T/.out"; }
+is '--sort vm: by number' "$(sorted vm)" '71-4 1000-7 1000-11 '
+is '--sort -vm: backwards' "$(sorted -vm)" '1000-11 1000-7 71-4 '
+is '--sort vmname,-vm: the second where the first is the same' "$(sorted vmname,-vm)" '71-4 1000-11 1000-7 '
+is '--sort -vmname,vm' "$(sorted -vmname,vm)" '1000-7 1000-11 71-4 '
+exitdump -S "$T/sorted" -a -s -halt,vm
+like 'the head says by what' "$out" '^[^;]*; by -halt'
+exitdump -S "$T/sorted" -s vm,,exits
+is '--sort of nothing: refused' "$status:$out" 1:
+
 exitdump -S "$T/tree" list
 is 'list' "$out" \
-'VM      VMNAME VCPUS EXITS  KEPT
-1000-11 vm0    0-3     220 66.7%
-1001-11 vm1    0-3     220 66.7%
-1002-11 vm2    0-3     220 66.7%'
+'VM      VMNAME VCPUS EXITS OVERHEAD
+1000-11 vm0    0-3     220    33.3%
+1001-11 vm1    0-3     220    33.3%
+1002-11 vm2    0-3     220    33.3%'
+if command -v jq >/dev/null; then
+	exitdump -S "$T/tree" list --json -n 1
+	is 'list --json -n 1: one VM' "$(jq -c '[.rows, (.totals | map([.vm, .exits, .vcpus]))]' "$T/.out")" \
+		'[[],[["1000-11",220,"0-3"]]]'
+fi
+exitdump -S "$T/tree" list -o vm,total -u us -n 1
+is 'list in a unit that numbers do not carry: said' "$out" \
+	$'overhead 33.3%: 3 VMs, 12 vCPUs, vmx; in us\nVM        TOTAL\n1000-11 440.000'
 mkdir "$T/tree/sys/kernel/debug/kvm/1001-11/vcpu"{7,9,10}
 raw list --vm vm1 -o vcpus
 is 'list: numbers and ranges' "$out" 0-3,7,9-10
 
-# On a terminal of 80 columns names give way, not the numbers and the VM's id.
+# On a terminal of 80 columns names give way and end in ">", not the numbers and the
+# VM's id.
 if ! command -v script >/dev/null; then
 	skip 'long names on a terminal' 'script is not installed'
 else
@@ -114,13 +144,13 @@ else
 			>"$T/long/proc/100$i/cmdline"
 	done
 	run script -qec "stty cols 80; exec '$EXITDUMP' -S '$T/long' -a" /dev/null </dev/null
-	is 'long names on a terminal' "$(tr -d '\r' <"$T/.out" | sed 's/a-guest-[a-z-]*/NAME/' | tr -s ' ')" \
-'3 VMs, 12 vCPUs, vmx; ran 66.7% of its time
-VM VMNAME EXITS TOTAL HALT USER SHARE KEPT
-1000-11 NAME 220 880000 110000 440000 33.3% 66.7%
-1001-11 NAME 220 880000 110000 440000 33.3% 66.7%
-1002-11 NAME 220 880000 110000 440000 33.3% 66.7%
-TOTAL 660 2.640M 330000 1.320M 100.0% 66.7%'
+	is 'long names on a terminal' "$(tr -d '\r' <"$T/.out" | sed 's/a-guest-[a-z-]*/NAME/')" \
+'overhead 33.3%: 3 VMs, 12 vCPUs, vmx; by lost
+VM      VMNAME             EXITS   LOST OVERHEAD SHARE   KVM  USER  SCHED   HALT
+1000-11 NAME>   220  374us    33.3% 33.3% 110us 220us 22.0us 55.0us
+1001-11 NAME>   220  374us    33.3% 33.3% 110us 220us 22.0us 55.0us
+1002-11 NAME>   220  374us    33.3% 33.3% 110us 220us 22.0us 55.0us
+TOTAL                        660 1.12ms    33.3%  100% 330us 660us 66.0us  165us'
 fi
 
 tree "$T/none" 0 0
@@ -170,7 +200,7 @@ rm "$T/tree/sys/kernel/debug/kvm/exit_cycles"
 for args in '' -a '--vm 1001' list; do
 	# shellcheck disable=SC2086 # none, one or two words
 	exitdump -S "$T/tree" $args
-	is "an unpatched kernel, exitdump $args" "$status:$out:$err" "1::exitdump: $T/tree/sys/kernel/debug/kvm/exit_cycles: No such file (is this kernel patched and kvm loaded? see README)"
+	is "an unpatched kernel, exitdump $args" "$status:$out:$err" "1::exitdump: $T/tree/sys/kernel/debug/kvm/exit_cycles: No such file (is this kernel patched and kvm loaded? man exitdump)"
 done
 
 done_testing

@@ -14,7 +14,7 @@ lines '#~exit_cycles~1 vendor=svm' "reason name $(echo {0..31})" \
 	"120 hlt $(printf '0 %.0s' {1..31})3" \
 	"- TOTAL 1 0 19 3 $(printf '0 %.0s' {1..27})3" | sed 's/\t$//' >"$T/x_hist"
 
-exitdump -i "$T/x" hist 'PF excp'
+exitdump -i "$T/x" -u cycles hist 'PF excp'
 is 'a reason: its buckets from the first to the last that is not empty' "$out" \
 'PF excp: 23 exits that are over
       cycles    to                exits
@@ -23,10 +23,14 @@ is 'a reason: its buckets from the first to the last that is not empty' "$out" \
            2 -> 3                    19 |**************************************|
            4 -> 7                     3 |******                                |'
 exitdump -i "$T/x" hist
-like 'all together' "$out" '^TOTAL: 26 exits.*1.074G -> more +3 '
+like 'all together, in times where the frequency is known' "$out" '^TOTAL: 26 exits.*1.07s -> more +3 '
 ok 'within 80 columns' awk 'length > 80 { bad = 1 } END { exit bad }' "$T/.out"
 exitdump -i "$T/x" hist -u auto 120
 like 'with a unit' "$out" ' 1\.07s -> more'
+exitdump -i "$T/x" hist -u us 120
+like 'a unit that numbers do not carry stands above' "$out" $'\n +us +to +exits\n +1073741\.824 -> more '
+exitdump -i "$T/x" hist TOTAL
+like 'TOTAL: all together' "$out" '^TOTAL: 26 exits'
 exitdump -i "$T/x" hist '*'
 is 'a pattern: one for each, the costly first' "$(grep -c over "$T/.out")" 2
 exitdump -i "$T/x" hist nothing
@@ -54,5 +58,29 @@ is 'no histogram' "$status:$err" \
 	'1:exitdump: no histogram there (an exit_cycles_hist beside exit_cycles)'
 exitdump -i "$T/x"
 is 'no histogram: the table is there all the same' "$status" 0
+
+# Of what happened in between.
+tree "$T/tree1" 1 1
+tree "$T/tree3" 1 1 -v step=3
+show tree1
+bars=$'REASON_9: 20 exits that are over\n +from    to                exits\n      1.02us -> 2.05us               20 \\|\\*+\\|'
+exitdump run -S "$T/root" --hist -r 9 -- ln -sfn tree3 "$T/root"
+like 'run --hist' "$status:$out" "^0:.*, 1 VM, 1 vCPU, vmx; by lost.$bars\$"
+exitdump diff --hist -r 9 "$T/tree1" "$T/tree3"
+like 'diff --hist' "$status:$out" "^0:$bars\$"
+exitdump -S "$T/root" hist 9 0.01 2
+is 'hist with an interval and a count: each below its head' \
+	"$status:$(grep -c 'by lost$' "$T/.out"):$(grep -c "no such exit in this span" "$T/.out")" 0:2:2
+exitdump -S "$T/root" hist TOTAL 0.01 1 -u ns
+like 'hist TOTAL with an interval' "$out" $'by lost, in ns\nTOTAL: 0 exits that are over'
+exitdump -S "$T/root" hist 9 0.01 1 --json
+is 'and as JSON' "$(jq -c '[.interval > 0, .totals[0].exits]' "$T/.out")" '[true,0]'
+exitdump -i "$T/early" hist 9 0.01 1
+is 'no file: refused' "$status:$out" 1:
+for args in '--hist -a' '--hist -o exits' '--hist --csv' 'list --hist' 'hist 9 x'; do
+	# shellcheck disable=SC2086 # words
+	exitdump -S "$T/root" $args
+	is "$args: refused" "$status:$out" 1:
+done
 
 done_testing

@@ -46,21 +46,33 @@ show tree2
 keys t
 sees 't: since it began' $'since the view began.*\nREASON_9 +60 [^\n]*<.*TOTAL +330 '
 keys t
-sees 't: all that is counted' $'all that is counted.*\nREASON_9 +120 +120000 '
+sees 't: all that is counted' $'all that is counted.*\nREASON_9 +120 +204us '
 keys Down Down
 sees 'Down: the cursor' $'\nREASON_7 [^\n]*<\n'
 keys h
-sees 'h: the histogram of that reason' 'REASON_7: 96 exits.*2048 -> 4095 +96 \|\*+\|'
+sees 'h: the histogram of that reason' 'REASON_7: 96 exits.*1\.02us -> 2\.05us +96 \|\*+\|'
 keys Enter
 sees 'Enter: back' $'\nREASON_7 [^\n]*<\n'
+sees 'sorted by what is lost, which the head says' 'vmx; by lost'
+keys '<' '<'
+sees '<: by name' $'by name.*\nREASON_0 .*\nREASON_1 '
+keys r
+sees 'r: backwards' $'by -name.*\nREASON_9 .*\nREASON_8 '
 keys '>'
-sees '>: by name' $'SHARE[ \n]*REASON_0 .*\nREASON_1 '
-keys '>' '>'
-sees '>: by the next columns' $'SHARE[ \n]*REASON_9 '
+sees '>: by the next column, that way round' $'by -exits.*\nREASON_0 .*\nREASON_1 '
+keys r '>'
+sees 'r, >: and back' $'by lost.*\nREASON_9 .*\nREASON_8 '
+keys u
+sees 'u: cycles' $'in cycles.*\nREASON_9 +120 +408000 '
+keys u
+sees 'u: nanoseconds' $'in ns.*\nREASON_9 +120 +204000 '
 keys u u
-sees 'u: nanoseconds' $'in ns\n.*REASON_9 +120 +60000 '
-keys u u u
-sees 'u: and around' 'in cycles'
+sees 'u: and around' $'in units that fit.*\nREASON_9 +120 +204us '
+keys End
+sees 'End: the last line' $'\nREASON_0 [^\n]*<\n'
+keys Home
+sees 'Home: the first' $'\nREASON_9 [^\n]*<\n'
+keys Down Down
 
 keys v
 sees 'v: all VMs' $'3 VMs, 6 vCPUs.*\n1000-11 vm0 +220 .*\n1002-11 vm2 +220 '
@@ -80,7 +92,7 @@ tm resize-window -x 60 -y 10
 sees 'a small terminal: as many lines as fit, the sums, the keys' \
 	$'REASON_9 .*REASON_5 [^\n]*\nTOTAL [^\n]*\nq quit'
 keys Down Down Down Down Down Down
-sees 'it scrolls with the cursor' $'SHARE\n[^\n]*\n[^\n]*\n[^\n]*\n[^\n]*\nREASON_[0-9] [^\n]*<\nTOTAL'
+sees 'it scrolls with the cursor' $'SCHED +>\n[^\n]*\n[^\n]*\n[^\n]*\n[^\n]*\nREASON_[0-9] [^\n]*<\nTOTAL'
 tm resize-window -x 20 -y 3
 sees 'tiny' 'q quit'
 tm resize-window -x 120 -y 40
@@ -94,7 +106,7 @@ sees 'paused: what was read stays' $'PAUSED.*all that is counted.*\nTOTAL +330 '
 keys p
 sees 'p: and on' $'every 0.2 s, all that is counted.*\nTOTAL +660 '
 keys '?'
-sees '?: the keys' 'PgUp.*since the view began.*automatic'
+sees '?: the keys' 'PgUp.*since the view began.*unit: fitting'
 keys q
 sees 'any key leaves the help' 'host, 3 VMs.*TOTAL'
 keys q
@@ -110,7 +122,7 @@ note='counters were cleared in this interval, so its figures are left out'
 sees 'cleared counters: said' $'\n'"$note"
 sees 'and of the next interval no more' $'the last interval.*TOTAL +0 '
 keys t
-sees 'since the view began: said as well' $'\n'"$note.*TOTAL +0 "
+sees 'since the view began: said as well' $'\n'"$note.*TOTAL +- "
 keys q
 sees 'and q' 'status 0'
 show two
@@ -166,7 +178,7 @@ for i in 0 1; do
 done
 show long
 start -a 3600
-sees 'long names are cut, and no number' $'SHARE +KEPT *\n1000-11 a-guest-[^ ]*> 135\.8M 543\.2G 67\.90G 271\.6G +50\.0% 66\.7% <\n.*TOTAL +271\.6M 1\.086T 135\.8G 543\.2G 100\.0% 66\.7%\n'
+sees 'long names are cut, and no number' $'SCHED +HALT *\n1000-11 a-guest-[^ ]*> 135\.8M 231s +33\.3% 50\.0% 67\.9s 136s 13\.6s 34\.0s <\n.*TOTAL +271\.6M 462s +33\.3% +100% +136s 272s 27\.2s 67\.9s\n'
 tm resize-window -x 200
 sees 'a wide terminal has the whole name' 'letters-in-it-0 +135\.8M'
 words() { screen | sed '1,2d; $d' | tr -s '<> ' '\n' | sort -u; }
@@ -189,7 +201,7 @@ for width in 50 36 24; do
 	is "$width columns: whole numbers" "$(broken)" ''
 done
 keys h
-sees 'a histogram line that is cut ends in >' $'4095 [^\n]*>\n'
+sees 'a histogram line that is cut ends in >' $'2\.05us >\n'
 keys q
 sees 'and q' 'status 0'
 
@@ -212,9 +224,120 @@ sees 'all of them on a taller terminal' $' 0 -> 0 +1 .*\n +1 -> 1 +2 .*4\.194M -
 tm resize-window -y 7
 sees 'at least the longest' $'cycles +to +exits\n +0 -> 4\.194M +276 .*in one line.*\n +4\.194M -> 8\.389M +24 '
 keys '?'
-sees 'help that does not fit says so' $'Enter, h [^\n]*\n.*\(more on a taller terminal\)\nq quit'
+sees 'help that does not fit says so' $'Enter +go into[^\n]*\n.*\(more on a taller terminal\)\nq quit'
 keys q q
 sees 'and q' 'status 0'
+
+
+# Into a VM, a vCPU and a reason, and back the same way.
+show tree1
+start 0.2
+keys t t v
+sees 'v: VMs' $'all that is counted.*\n1000-11 vm0 +110 '
+keys Down c
+sees 'c: the vCPUs of the chosen one' $'VM 1001-11 \\(vm1\\).*\n1001-11 vm1 +0 +55 .*\n1001-11 vm1 +1 +55 '
+keys Down Enter
+sees 'Enter: one vCPU' $'vCPU 1 of VM 1001-11 \\(vm1\\).*\nREASON_9 +10 '
+keys Enter
+sees 'Enter: the histogram' 'vCPU 1 of VM 1001-11 .*REASON_9: 10 exits'
+keys Escape
+sees 'Esc: its reasons' $'vCPU 1 of VM 1001-11 .*\nREASON_9 +10 [^\n]*<\n'
+keys Escape
+sees 'Esc: the vCPUs, the cursor where it was' $'\n1001-11 vm1 +1 +55 [^\n]*<\n'
+keys Escape
+sees 'Esc: the VMs' $'3 VMs.*\n1001-11 vm1 +110 [^\n]*<\n'
+keys Escape
+sees 'Esc: the host' 'host, 3 VMs.*REASON_9 +60 '
+keys c
+sees 'c: all vCPUs of the host' $'\n1002-11 vm2 +1 +55 '
+keys Escape Escape
+sees 'Esc at the beginning: nothing' 'host, 3 VMs.*REASON_9 +60 '
+
+# A VM that ended before Enter: nothing changes but that it is said.
+keys v
+sees 'v: VMs' '1002-11 vm2'
+keys p End
+sees 'End: the last' $'\n1002-11 vm2 [^\n]*<\n'
+tree "$T/less" 2 2
+show less
+keys Enter
+sees 'Enter on a VM that ended: said, and the VMs stay' $'no VM 1002-11 .*\n1000-11 vm0 +110 .*\n1002-11 vm2 +110 [^\n]*<\n'
+keys p
+sees 'and go on' '2 VMs, 4 vCPUs'
+keys Escape
+show tree1
+
+# Columns of one's own choice.
+keys o
+sees 'o: the columns' $'\\[x\\] name .*\\[x\\] exits .*\\[ \\] total '
+keys Home Down Down Down Down Down Down Down Space
+sees 'space: hides one' $'> \\[ \\] exits '
+keys Down Down Space
+sees 'space: shows one' $'> \\[x\\] total '
+keys End Up Up Up Up Up Up Up Space x
+sees 'any other key: the lines, with the columns' $'\nNAME +LOST +SHARE +KVM +AVG +USER +SCHED +HALT +TOTAL +P99'
+sees 'read anew where they need more' $'\nREASON_9 [^\n]*<=1\\.95us'
+keys q
+sees 'and q' 'status 0'
+
+# However it is left, the terminal is as before, and the status tells how.
+start 3600
+sees 'it runs' 'host, 3 VMs'
+keys C-c
+sees 'Ctrl-C: as q' 'status 0'
+for signal in TERM:143 HUP:129 QUIT:131; do
+	start 3600
+	sees 'it runs' 'host, 3 VMs'
+	pkill_one() { kill "-$1" "$(pgrep -P "$(tm list-panes -F '#{pane_pid}')" -f ' top ')"; }
+	pkill_one "${signal%:*}"
+	sees "SIG${signal%:*}: the screen restored, the status of a signal" "status ${signal#*:}"
+done
+
+# A pause holds what is shown still.
+start 0.2
+keys t t
+sees 'counting' $'all that is counted.*\nTOTAL +330 '
+keys p
+sees 'p' PAUSED
+show tree2
+sleep 1
+like 'after a second of a pause: as it was' "$(screen)" $'PAUSED.*\nTOTAL +330 '
+keys q
+sees 'and q' 'status 0'
+
+
+# The other keys, and the CPU that VMs take outside their vCPUs.
+show tree1
+start 0.2
+sees 'an interval' 'the last interval'
+keys v
+sees 'VMs over an interval: the CPU outside their vCPUs' $'\nVM +VMNAME +RATE .* VCPUCPU VMMCPU'
+keys Escape
+tm resize-window -y 10
+keys t t
+sees 'a few lines' $'all that is counted.*\nREASON_9 [^\n]*<\n'
+keys NPage
+sees 'PgDn' $'\nREASON_5 [^\n]*<\n'
+keys Down
+sees 'Down' $'\nREASON_4 [^\n]*<\n'
+keys Up Up
+sees 'Up' $'\nREASON_6 [^\n]*<\n'
+keys PPage
+sees 'PgUp' $'\nREASON_9 [^\n]*<\n'
+keys Space
+sees 'space: paused' PAUSED
+keys Space
+sees 'space: and on' $'\nevery 0.2 s'
+keys t t
+show tree2
+sees 'since the view began' $'since the view began.*\nTOTAL +330 '
+keys z
+sees 'z: it begins now' $'since the view began.*\nTOTAL +0 '
+keys x
+sees 'a key that is none: nothing' $'since the view began.*\nTOTAL +0 '
+keys BSpace q
+sees 'and q' 'status 0'
+show tree1
 
 exitdump -S "$T/root" top </dev/null
 is 'without a terminal' "$status:$out:$err" \

@@ -48,10 +48,11 @@ unset -f exitdump
 PATH=$TOP/tools:$PATH
 # shellcheck source=../tools/exitdump.bash
 . "$TOP/tools/exitdump.bash"
-completes 'commands' 'exitdump ' 'diff hist list run top'
+completes 'commands' 'exitdump ' 'compare diff hist list off on reset run set top'
 completes 'options' 'exitdump --op' --openmetrics
 completes 'columns' 'exitdump -s p99' 'p99 p99.9'
-completes 'a list of columns' 'exitdump -o +name,kep' '+name,kept'
+completes 'a list of columns' 'exitdump -o +name,overh' '+name,overhead'
+completes 'a column backwards' 'exitdump -s vm,-overh' 'vm,-overhead'
 completes 'units' 'exitdump -u n' ns
 completes 'a unit behind =' 'exitdump --unit = u' us
 completes 'behind = alone' 'exitdump --unit =' 'cycles ns us auto'

@@ -206,16 +206,16 @@ is "and each of its histogram ($tried files)" "$wrong" ''
 sed 's/scope=host/scope=vm/' "$source/exit_cycles_hist" >"$T/table_hist"
 run "$SAFE" -i "$T/table" -o p99
 like "another account's histogram is refused" "$status:$out:$err" '^1::.*another vendor or scope'
-sed '1s/$/\topen=1/' "$source/exit_cycles" >"$T/twice"
+sed '1s/$/\tguest=1/' "$source/exit_cycles" >"$T/twice"
 run "$SAFE" -i "$T/twice"
 like 'a key twice is refused' "$status:$out:$err" '^1::.*a key that stands there twice$'
 
 # --- what made it fail before: kept
 
-run "$SAFE" -S "$T/good" --all-vcpus --raw -o "+$(printf 'time,%.0s' {1..31})kept" 0.01 1
-is 'more columns than there are' "$status:$(head -n 1 "$T/.out" | awk -F '\t' '{ print NF }')" 0:42
-run "$SAFE" -S "$T/good" -o "$(printf 'time,%.0s' {1..32})kept"
-is 'too many of them: refused' "$status:$out:$err" '1::exitdump: --output: more than 32 columns'
+run "$SAFE" -S "$T/good" --all-vcpus --raw -o "+$(printf 'time,%.0s' {1..39})overhead" 0.01 1
+is 'more columns than there are' "$status:$(head -n 1 "$T/.out" | awk -F '\t' '{ print NF }')" 0:59
+run "$SAFE" -S "$T/good" -o "$(printf 'time,%.0s' {1..40})overhead"
+is 'too many of them: refused' "$status:$out:$err" '1::exitdump: --output: more than 40 columns'
 run "$SAFE" -S "$(printf '/.%.0s' {1..3000})" -a
 like 'a path too long: refused, not cut' "$status:$out:$err" '^1::exitdump: .*File name too long$'
 for ((i = 0; i < 300; i += 2)); do

@@ -6,11 +6,11 @@
 
 sources=()
 for file in "$TOP"/tools/*.c; do
-	[[ ${file##*/} == @(exitdump|commands|top).c ]] || sources+=("$file")
+	[[ ${file##*/} == @(exitdump|options|output|commands|compare|control|diff|run|top*).c ]] || sources+=("$file")
 done
 if ! run "${CC:-cc}" -std=gnu11 -D_GNU_SOURCE -g -DREPLAY -I"$TOP/tools" \
 	-fsanitize=address,undefined -fno-sanitize-recover=undefined \
-	-o "$T/replay" "$TOP/tests/fuzz/parser.c" "${sources[@]}" -lsmartcols ||
+	-o "$T/replay" "$TOP/tests/fuzz/parser.c" "${sources[@]}" ||
 	((status)); then
 	is 'the fuzzer'\''s target builds' "$err" ''
 	done_testing

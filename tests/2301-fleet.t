@@ -65,8 +65,8 @@ is 'it is exitdump --openmetrics, and that it worked' "$(grep -v '^#' "$TEXTFILE
 # As many series as fleet/README.md says.
 tree "$T/large" 100 4 -v reasons=25
 count() { "$EXITDUMP" -S "$T/large" --openmetrics "$@" | grep -vc '^#'; }
-is '100 VMs of 4 vCPUs, 25 reasons: 156 series, or a choice of more' "$(count) $(count --buckets) $(
-	count --all-vms -o exits,total,halt,guest) $(count --all-vms)" '156 1006 402 15302'
+is '100 VMs of 4 vCPUs, 25 reasons: 255 series, or a choice of more' "$(count) $(count --buckets) $(
+	count --all-vms -o exits,lost,guest) $(count --all-vms)" '255 1105 302 25202'
 
 # Whoever looks finds a whole file, however often it is written.
 (for ((i = 0; i < 25; i++)); do
@@ -175,7 +175,7 @@ ok 'as OpenMetrics: the other host' comes 40 'sum(kvm_exits_total{job="openmetri
 is 'and all of it' "$(stored openmetrics)" "$(exported "$T/www/metrics.om")"
 is 'counters, gauges and a histogram for both' "$(get metadata | jq -r '[.data | to_entries[] |
 	select(.key | startswith("kvm_")) | .value | map(.type) | unique | join("+")] | group_by(.) |
-	map("\(length) \(.[0])") | join(", ")')" '6 counter, 6 gauge, 1 histogram'
+	map("\(length) \(.[0])") | join(", ")')" '10 counter, 5 gauge, 1 histogram'
 is 'node_exporter has no complaint' "$(value node_textfile_scrape_error):$(grep -c level=error "$T/node.log")" 0:0
 
 tree "$T/one" 2 2 -v step=3
@@ -191,7 +191,7 @@ is 'series are the same by either way' "$(value 'count(count by (le) (kvm_exit_l
 tree "$T/six" 2 2 -v step=6
 show "$T/six"
 textfile --buckets
-ok 'the rules see both hosts lose time' comes 2 'count(instance:kvm_exit_lost:ratio_rate5m > 0)'
+ok 'the rules see both hosts lose time' comes 2 'count(instance:kvm_overhead:ratio_rate5m > 0)'
 
 # --- the dashboard, while there is all that it can ask for
 
@@ -220,7 +220,7 @@ is 'VMs of one host in all and of another by VM' "$(value "$(counted VMs)")" 4
 is 'and their vCPUs' "$(value "$(counted vCPUs)")" 8
 tree "$T/vcpus" 3 2 -v step=6
 show "$T/vcpus"
-textfile --all-vcpus -o exits,total,halt,guest
+textfile --all-vcpus -o exits,lost,guest
 ok 'VMs of one by vCPU' comes 5 "$(counted VMs)"
 is 'and their vCPUs' "$(value "$(counted vCPUs)")" 10
 show "$T/six"
@@ -276,7 +276,8 @@ is 'and Prometheus each of them' "$(get rules | jq -r '[.data.groups[].rules[] |
 
 # A host that counts on: from exitdump's own numbers, 15 seconds apart. 4 vCPUs
 # make 40 x 15 exits of REASON_9 in them; tree.awk says what each takes: of a TSC
-# of 2 GHz, 1000 cycles in the handler and 3500 lost, beside 8000 in the guest.
+# of 2 GHz, 1000 cycles in the handler, 80 of them without a CPU, and 3400 lost, 200 of
+# them without a CPU, beside 6800 in the guest.
 tree "$T/a" 2 2 -v step=15
 tree "$T/b" 2 2 -v step=30
 sample() { "$EXITDUMP" -S "$1" --openmetrics --buckets "${@:2}" | grep -v '^#'; }
@@ -314,19 +315,22 @@ fires() {
 		one="instance=\"$host\""
 		nine="$one,reason=\"REASON_9\""
 		expect "instance_reason:kvm_exits:rate5m{$nine}" "instance_reason:kvm_exits:rate5m{$nine}" 40
-		expect "round(instance_reason:kvm_exit_handler_seconds:rate5m{$nine} * 1e9)" "{$nine}" 20000
+		expect "round(instance_reason:kvm_exit_handler_seconds:rate5m{$nine} * 1e9)" "{$nine}" 18400
 		expect "round(instance_reason:kvm_exit_user_seconds:rate5m{$nine} * 1e9)" "{$nine}" 40000
-		expect "round(instance_reason:kvm_exit_lost_seconds:rate5m{$nine} * 1e9)" "{$nine}" 70000
-		expect "round(instance:kvm_guest_seconds:rate5m{$one} * 1e9)" "{$one}" 880000
-		expect "round(instance:kvm_exit_lost:ratio_rate5m{$one} * 11500)" "{$one}" 3500
+		expect "round(instance_reason:kvm_exit_sched_seconds:rate5m{$nine} * 1e9)" "{$nine}" 4000
+		expect "round(instance_reason:kvm_exit_lost_seconds:rate5m{$nine} * 1e9)" "{$nine}" 68000
+		expect "round(instance:kvm_guest_seconds:rate5m{$one} * 1e9)" "{$one}" 748000
+		expect "round(instance:kvm_overhead:ratio_rate5m{$one} * 10200)" "{$one}" 3400
+		expect "round(instance:kvm_exit_sched:ratio_rate5m{$one} * 10200)" "{$one}" 200
 		expect "round(instance_reason:kvm_exit_lost:share_rate5m{$nine} * 55)" "{$nine}" 10
 		# In the bucket of 2048 to 4095, 0.99 of the way.
 		expect "round(instance_reason:kvm_exit_latency_seconds:p99_5m{$nine} * 2e9)" "{$nine}" 4075
 	done
-	expect 'round(reason:kvm_exit_lost_seconds:rate5m{reason="REASON_9"} * 1e9)' '{reason="REASON_9"}' 210000
+	expect 'round(reason:kvm_exit_lost_seconds:rate5m{reason="REASON_9"} * 1e9)' '{reason="REASON_9"}' 204000
 	printf '    alert_rule_test:\n'
 	fires KvmExitCyclesUnreadable 60
 	fires KvmTimeLost 60
+	fires KvmCpuWait 60
 	fires KvmExitStorm 60
 	fires KvmTscUnstable 60
 	# A host that goes from well to bad, at a TSC of 1 GHz.
@@ -347,8 +351,8 @@ fires() {
 	        values: '0+60000x99 6060000+6000000x100'
 	      - series: 'kvm_exit_lost_cycles_total{instance="bad",reason="EPT_VIOLATION"}'
 	        values: '0+600000000x99 60600000000+30000000000x100'
-	      - series: 'kvm_exit_halt_cycles_total{instance="bad",reason="EPT_VIOLATION"}'
-	        values: '0x200'
+	      - series: 'kvm_exit_sched_cycles_total{instance="bad",reason="EPT_VIOLATION"}'
+	        values: '0x99 0+10000000000x100'
 	      - series: 'kvm_exit_latency_cycles_bucket{instance="bad",reason="EPT_VIOLATION",le="1.048575e+06"}'
 	        values: '0+60000x99 6060000+0x100'
 	      - series: 'kvm_exit_latency_cycles_bucket{instance="bad",reason="EPT_VIOLATION",le="1.6777215e+07"}'
@@ -366,7 +370,7 @@ fires() {
 	        values: '0+60000x200'
 	    alert_rule_test:
 	END
-	for alert in KvmExitCyclesUnreadable KvmExitCyclesStale KvmTimeLost KvmExitStorm KvmExitTail; do
+	for alert in KvmExitCyclesUnreadable KvmExitCyclesStale KvmTimeLost KvmCpuWait KvmExitStorm KvmExitTail; do
 		fires "$alert" 95
 	done
 	bad='instance: bad, severity: warning' ept='reason: EPT_VIOLATION'
@@ -374,6 +378,7 @@ fires() {
 	fires KvmExitCyclesUnreadable 130 "$bad" "exitdump cannot read KVM's exit cycles on bad"
 	fires KvmExitCyclesStale 130 "$bad, file: /x/exit_cycles.prom" "KVM's exit cycles on bad are 30m 0s old"
 	fires KvmTimeLost 130 "$bad" 'Guests on bad lose 50% of their time to VM exits'
+	fires KvmCpuWait 130 "$bad" 'Guests on bad wait 16.67% of their time for a CPU'
 	fires KvmExitStorm 130 "$bad, $ept" \
 		'100k EPT_VIOLATION exits a second on bad, ten times those of an hour before'
 	fires KvmExitTail 130 "$bad, $ept" '1 % of EPT_VIOLATION exits on bad take 33.39ms or longer'

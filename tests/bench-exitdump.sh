@@ -3,11 +3,13 @@
 # What exitdump costs, on a capture of a host with 100 VMs of 4 vCPUs and 60
 # reasons, in memory: time from start to end, with fork and exec, its
 # largest resident size, and the CPU that the live view takes at one second.
-# Beside it kvm_stat -1 and perf kvm stat report, where they run.
+# Beside it kvm_stat -1 and perf kvm stat report, where they run. Then its
+# instructions, and how many times those of a program that only reads and parses
+# the same files (fixtures/read-and-parse.c): at most 3 in every format.
 #
 # Usage: tests/bench-exitdump.sh [RUNS]	(51 unless told)
 # PERF_DATA names what perf kvm stat record has written, ten seconds of it say.
-# Needs: make and a compiler; tmux for the live view. Writes to /dev/shm or /tmp.
+# Needs: make and a compiler; tmux for the live view, valgrind for instructions. Writes to /dev/shm or /tmp.
 
 [[ ! -w /dev/shm ]] || export TMPDIR=/dev/shm
 # shellcheck source=lib.sh
@@ -62,6 +64,44 @@ row 'exitdump --all-vms --openmetrics' "$EXITDUMP" -S "$T/tree" --all-vms --open
 row 'exitdump --all-vms --json' "$EXITDUMP" -S "$T/tree" --all-vms --json
 other 'kvm_stat -1' kvm_stat -1
 other 'perf kvm stat report' perf kvm -i "${PERF_DATA:-perf.data.guest}" stat report
+
+# instructions COMMAND...: in user space, as valgrind counts them.
+instructions() {
+	valgrind --tool=callgrind --callgrind-out-file=/dev/null "$@" 2>&1 >/dev/null |
+		awk '/Collected/ { print $4 }'
+}
+
+# times FILES-PATTERN ARGUMENT...: a row of exitdump, and of what it is measured by.
+times() {
+	local own base
+	find "$T/tree/sys" -name "${1##*/}" -path "$1" >"$T/files"
+	base=$(instructions "$T/read-and-parse" <"$T/files")
+	own=$(instructions "$EXITDUMP" -S "$T/tree" "${@:2}")
+	awk -v what="exitdump ${*:2}" -v own="$own" -v base="$base" \
+		'BEGIN { printf "%-50s %6.1f M %6.1f M %5.2f\n", what, own / 1e6, base / 1e6, own / base }'
+}
+if command -v valgrind >/dev/null; then
+	"${CC:-cc}" -O2 -o "$T/read-and-parse" "$TOP/tests/fixtures/read-and-parse.c"
+	printf '%-50s %8s %8s %5s\n' 'instructions' own trivial times
+	vms='*-11/exit_cycles' vcpus='*/vcpu*/exit_cycles'
+	for format in '' --raw --csv --openmetrics '-o +name' '--raw -o name,exits,total,lost'; do
+		# shellcheck disable=SC2086 # words
+		times "$vms" -a $format
+	done
+	for format in --json '--openmetrics --buckets' '-o +p99'; do
+		# shellcheck disable=SC2086 # words
+		times "$vms*" -a $format
+	done
+	times "$vcpus" --all-vcpus --openmetrics
+	times "$vcpus*" --all-vcpus --openmetrics --buckets
+	times "$vcpus*" --all-vcpus --json
+else
+	printf '%-32s %s\n' 'instructions' 'valgrind is not installed'
+fi
+
+tree "$T/large" 1000 4
+row 'of 1,000 VMs: -a' "$EXITDUMP" -S "$T/large" -a
+row '--all-vcpus --openmetrics --buckets' "$EXITDUMP" -S "$T/large" --all-vcpus --openmetrics --buckets
 
 # top ARGUMENT...: per mill of a CPU over 20 s, from the scheduler's own account.
 top_cpu() {

@@ -14,17 +14,51 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum counter { C_EXITS, C_CYCLES, C_TOTAL, C_HALT, C_USER, C_MAX, N_COUNTERS };
+/*
+ * What the kernel counts, one entry a counter: its column in the file and here,
+ * what a table's heading calls it where that differs, its help, and its Prometheus
+ * counter. Whatever is not `exits` or `max` is a time that adds up. `max` is last.
+ */
+#define COUNTERS(X) \
+	X(EXITS, "exits", NULL, "how many", \
+	  "kvm_exits_total", "VM exits.") \
+	X(CYCLES, "cycles", "KVM", "time in KVM's exit handler", \
+	  "kvm_exit_handler_cycles_total", "TSC cycles in the exit handler.") \
+	X(TOTAL, "total", NULL, "time from exit to the next entry", \
+	  NULL, NULL) \
+	X(HALT, "halt", NULL, "of total: halted or waiting to be started", \
+	  "kvm_exit_halt_cycles_total", "TSC cycles halted, beside those lost.") \
+	X(POLL, "poll", NULL, "of halt: polling on the host's CPU", \
+	  "kvm_exit_poll_cycles_total", "TSC cycles of the halted that polled on the host's CPU.") \
+	X(USER, "user", NULL, "of total: in user space (QEMU)", \
+	  "kvm_exit_user_cycles_total", "TSC cycles of the lost in user space.") \
+	X(SCHED, "sched", NULL, "of total: waiting for a CPU of the host", \
+	  "kvm_exit_sched_cycles_total", "TSC cycles of the lost waiting for a CPU of the host.") \
+	X(HSCHED, "hsched", NULL, "of sched: inside the handler", \
+	  "kvm_exit_handler_sched_cycles_total", "TSC cycles waiting for a CPU inside the exit handler.") \
+	X(STOP, "stop", NULL, "of total: stopped by the VMM (paused, migrated)", \
+	  "kvm_exit_stop_cycles_total", "TSC cycles stopped by the VMM, beside those lost.") \
+	X(MAX, "max", NULL, "the largest single total; over an interval, where it rose", \
+	  "kvm_exit_max_cycles", "TSC cycles of the longest exit so far.")
+
+#define COUNTER_ID(id, ...) C_##id,
+enum counter { COUNTERS(COUNTER_ID) N_COUNTERS };
 
 /* The numbers of the first line. */
-enum key { K_TSC_KHZ, K_VMS, K_VCPUS, K_OPEN, K_GUEST, N_KEYS };
+enum key { K_TSC_KHZ, K_VMS, K_VCPUS, K_GUEST, N_KEYS };
 
 #define BUCKETS 32		/* of a histogram; bucket i holds fls64(total) == i */
 #define REASON_OTHER (1LL << 32)	/* prints as "-"; sorts behind all numbers */
 #define REASON_SUM (REASON_OTHER + 1)
 
-struct row {
+/* What a row is of: two rows with one key are the same row at two moments or places. */
+struct row_key {
 	int64_t reason;		/* 0 to 2^32 - 1, REASON_OTHER or REASON_SUM */
+	uint64_t key;		/* why, inside the reason; 0 while files have none */
+};
+
+struct row {
+	struct row_key key;
 	char name[48];
 	uint64_t n[N_COUNTERS];	/* n[C_MAX] by row_max() alone */
 	uint64_t hidden;	/* of a difference: no max is known up to here */
@@ -40,7 +74,7 @@ struct account {
 	unsigned int counters;	/* bit per enum counter: the file has it */
 	bool has_hist;
 	size_t nrows;
-	struct row *rows;	/* by rising reason */
+	struct row *rows;	/* by rising key */
 	struct row sum;
 };
 
@@ -54,18 +88,30 @@ static inline bool account_knows(const struct account *a, enum key k)
 	return a->keys & 1u << k;
 }
 
+/* By reason, then by key: below 0, 0 or above. */
+static inline int row_key_compare(struct row_key a, struct row_key b)
+{
+	if (a.reason != b.reason)
+		return a.reason < b.reason ? -1 : 1;
+	return a.key < b.key ? -1 : a.key > b.key;
+}
+
 int account_parse(struct account *a, char *text, size_t len, const char **why);
 void account_copy(struct account *a, const struct account *from);
 void account_free(struct account *a);
-struct row *account_row(struct account *a, int64_t reason, const char *name);
+struct row *account_insert(struct account *a, size_t at);
+struct row *account_row(struct account *a, struct row_key key, const char *name);
 void account_take_hist(struct account *a, struct account *from);
+void account_add_head(struct account *a, const struct account *from);
 void account_add(struct account *a, const struct account *from);
 bool account_subtract(struct account *a, const struct account *before);
 
+struct row row_of_sums(void);
+void row_hist_copy(struct row *to, const uint64_t *from);
 void row_add(struct row *to, const struct row *from);
 uint64_t row_lost(const struct row *row, const struct account *a);
 uint64_t row_max(const struct row *row);
-int row_percentile(const struct row *row, unsigned int per_100000);
+bool row_percentile(const struct row *row, unsigned int per_100000, uint64_t *bound);
 
 /* bucket_low(), bucket_high() - the cycles a bucket holds; the last has no end. */
 static inline uint64_t bucket_low(int bucket)

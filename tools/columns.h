@@ -6,10 +6,8 @@
 #ifndef COLUMNS_H
 #define COLUMNS_H
 
+#include "cell.h"
 #include "sample.h"
-
-/* SHORT is for tables: cycles, and numbers of over six digits cut to four. */
-enum unit { UNIT_SHORT, UNIT_CYCLES, UNIT_NS, UNIT_US, UNIT_AUTO };
 
 /* A line of output: a reason's row, or a whole part's. */
 struct line {
@@ -17,26 +15,18 @@ struct line {
 	const struct part *part;
 	const struct row *row;
 	uint64_t lost_by_all;	/* what share is a share of, in cycles */
-};
-
-enum cell_kind {
-	CELL_NONE, CELL_TEXT, CELL_COUNT, CELL_CYCLES, CELL_AVERAGE, CELL_BOUND,
-	CELL_RATE, CELL_SHARE, CELL_TIME,
-};
-
-struct cell {
-	enum cell_kind kind;
-	const char *text;	/* TEXT */
-	uint64_t n;		/* COUNT, CYCLES, BOUND: at most so many cycles */
-	double d;		/* AVERAGE in cycles, RATE per second, SHARE of 1, TIME */
+	const struct line *other;	/* that it is compared with, or NULL */
 };
 
 struct column {
 	const char *name;
+	const char *title;	/* of tables, or NULL: the name */
 	const char *help;
 	struct cell (*get)(const struct line *line, int arg);
 	int arg;
 	unsigned int flags;
+	const char *metric;	/* its name in Prometheus, or NULL: it is not there */
+	const char *metric_help;
 };
 
 #define COLUMN_REASON	1	/* makes a line per reason */
@@ -47,16 +37,21 @@ struct column {
 #define COLUMN_WHOLE	32	/* of a whole account, not of a reason */
 #define COLUMN_GUEST	64	/* needs the cycles inside the guest */
 #define COLUMN_CUT	128	/* text that a narrow terminal may cut: it names nothing alone */
+#define COLUMN_COUNTER	256	/* needs the file's column `arg` */
+#define COLUMN_NUMBERS	512	/* text that sorts by the numbers in it */
+#define COLUMN_INTERVAL	1024	/* of a span of time only */
+#define COLUMN_OUTSIDE	2048	/* needs what the VM does outside its vCPUs */
 
 extern const struct column columns[];
 extern const size_t ncolumns;
 
 /* Of --output (each of them once, or some of them oftener), and of a line. */
-enum { MAX_CHOSEN = 32, MAX_COLS = 12 + MAX_CHOSEN };
+enum { MAX_CHOSEN = 40, MAX_COLS = 24 + MAX_CHOSEN };
 
+struct cell get_gexits(const struct line *line, int arg);
+struct cell get_glost(const struct line *line, int arg);
 const struct column *column_find(const char *name);
-int cell_compare(const struct cell *a, const struct cell *b);
-void cell_format(char *to, size_t size, const struct cell *cell,
-		 enum unit unit, uint64_t tsc_khz, bool table);
+bool column_known(const struct column *col, const struct account *a);
+void column_heading(const struct column *col, struct out *to);
 
 #endif

@@ -37,7 +37,7 @@ _exitdump_complete() {
 		else
 			case $word in
 			--) rest=1 ;;
-			-[cinorsSuv] | --input | --limit | --output | --reason | --sort | \
+			-[cinoOrsSuv] | --input | --limit | --output | --output-file | --reason | --sort | \
 				--sysroot | --tsc-khz | --unit | --vcpu | --vm) option=$word ;;
 			esac
 		fi
@@ -48,7 +48,10 @@ _exitdump_complete() {
 
 	case $option:$command in
 	-u:* | --unit:*) _exitdump_offer "$cur" < <(printf '%s\n' cycles ns us auto) ;;
-	-s:* | --sort:*) _exitdump_offer "$cur" < <(_exitdump_columns) ;;
+	-s:* | --sort:*)
+		[[ ${cur#"$head"} != -* ]] || head+=-
+		_exitdump_offer "${cur#"$head"}" "$head" < <(_exitdump_columns)
+		;;
 	-o:* | --output:*) _exitdump_offer "${cur#"$head"}" "$head" < <(_exitdump_columns) ;;
 	-v:* | --vm:*) _exitdump_offer "$cur" < <(_exitdump_vms) ;;
 	-r:* | --reason:*)
@@ -59,9 +62,13 @@ _exitdump_complete() {
 		if [[ $cur == -* && ! $rest ]]; then
 			_exitdump_offer "$cur" < <(exitdump --help | grep -o -e '--[a-z][a-z-]*' | sort -u)
 		elif [[ ! $command ]]; then
-			_exitdump_offer "$cur" < <(printf '%s\n' diff hist list run top)
+			_exitdump_offer "$cur" < <(printf '%s\n' compare diff hist list off on reset run set top)
 		elif [[ $command == run ]]; then
 			_exitdump_offer "$cur" < <(compgen -c -- "$cur" | sort -u)
+		elif [[ $command == set ]]; then
+			_exitdump_offer "$cur" < <(printf '%s\n' guest keys slow)
+		elif [[ $command == compare ]]; then
+			_exitdump_offer "$cur" < <(_exitdump_vms)
 		elif [[ $command == hist ]]; then
 			_exitdump_offer "${cur#"$head"}" "$head" < <(exitdump --raw -o name 2>/dev/null)
 		fi

@@ -2,6 +2,7 @@
 #include <err.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "fail.h"
 
@@ -24,4 +25,12 @@ void *need(void *memory)
 	if (!memory)
 		err(1, "memory");
 	return memory;
+}
+
+/* need_room() - the array of n items with room for one more; it doubles when full. */
+void *need_room(void *array, size_t n, size_t size)
+{
+	if (n & (n - 1))
+		return array;
+	return need(reallocarray(array, n ? n * 2 : 1, size));
 }

@@ -14,7 +14,8 @@
 
 enum { MAX_FILE = 1 << 20 };	/* bytes; a full SVM table is some 100 KiB */
 
-static int fail_errno(const char *path)
+/* fail_errno() - what errno says of a file. */
+int fail_errno(const char *path)
 {
 	int error = errno;
 
@@ -23,33 +24,28 @@ static int fail_errno(const char *path)
 	return fail("%s: %s", path, strerror(error));
 }
 
+static enum read_result failed(const char *path)
+{
+	enum read_result result = errno == ENOENT || errno == ENAMETOOLONG ? READ_ABSENT :
+		errno == EIO ? READ_GONE : READ_FAILED;
+
+	fail_errno(path);
+	return result;
+}
+
 static int fail_unpatched(const char *path)
 {
-	return fail("%s: No such file (is this kernel patched and kvm loaded? see README)",
+	return fail("%s: No such file (is this kernel patched and kvm loaded? man exitdump)",
 		    path);
 }
 
-/*
- * The file's text with a NUL behind it, good until the next call; NULL and
- * errno, or errno 0 and the failure told. Only a saved copy may be a pipe.
- */
-static char *read_text(const char *path, bool saved, size_t *len)
+/* Its text with a NUL behind it, good until the next call. */
+static enum read_result read_text(const char *name, int fd, char **to, size_t *len)
 {
 	static char *text;
 	static size_t room;
-	struct stat st;
 	ssize_t n = 1;
-	int fd, error;
 
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | (saved ? 0 : O_NONBLOCK));
-	if (fd < 0)
-		return NULL;
-	if (!saved && !fstat(fd, &st) && !S_ISREG(st.st_mode)) {
-		close(fd);
-		fail("%s: not a regular file", path);
-		errno = 0;
-		return NULL;
-	}
 	for (*len = 0; n && *len <= MAX_FILE; *len += n) {
 		if (room < *len + 32768) {
 			room = *len * 2 + 65536;
@@ -57,35 +53,48 @@ static char *read_text(const char *path, bool saved, size_t *len)
 		}
 		n = TEMP_FAILURE_RETRY(read(fd, text + *len, room - *len - 1));
 		if (n < 0)
-			break;
+			return failed(name);
 	}
-	error = errno;
-	close(fd);
-	errno = error;
-	if (n < 0)
-		return NULL;
 	if (n) {
-		fail("%s: not an exit_cycles file (more than %d bytes)", path, MAX_FILE);
-		errno = 0;
-		return NULL;
+		fail("%s: not an exit_cycles file (more than %d bytes)", name, MAX_FILE);
+		return READ_FAILED;
 	}
 	text[*len] = '\0';
-	return text;
+	*to = text;
+	return READ_OK;
 }
 
-static int read_one(const char *path, bool saved, struct account *a)
+/* A saved copy may be a pipe, or with "-" standard input; the kernel's are files. */
+static enum read_result read_one(const char *path, bool saved, struct account *a)
 {
-	const char *why;
+	const char *why, *name = path;
+	enum read_result result;
+	struct stat st;
 	size_t len;
-	char *text = read_text(path, saved, &len);
+	char *text;
+	int fd;
 
-	if (!text)
-		return errno ? fail_errno(path) : -1;
-	if (account_parse(a, text, len, &why)) {
-		errno = 0;
-		return fail("%s: %s", path, why);
+	if (saved && !strcmp(path, "-")) {
+		fd = STDIN_FILENO;
+		name = "standard input";
+	} else {
+		fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | (saved ? 0 : O_NONBLOCK));
 	}
-	return 0;
+	if (fd < 0)
+		return failed(name);
+	if (!saved && !fstat(fd, &st) && !S_ISREG(st.st_mode)) {
+		fail("%s: not a regular file", name);
+		result = READ_FAILED;
+	} else {
+		result = read_text(name, fd, &text, &len);
+	}
+	if (fd != STDIN_FILENO)
+		close(fd);
+	if (!result && account_parse(a, text, len, &why)) {
+		fail("%s: %s", name, why);
+		result = READ_FAILED;
+	}
+	return result;
 }
 
 /* Where both tell. */
@@ -95,91 +104,131 @@ static bool differ(const char *a, const char *b)
 }
 
 /*
- * read_account() - a table and, where wanted and there, the histogram beside
- * it. 0, or -1 with the failure told; errno is 0 where the content is bad.
+ * Whether the histogram is of about as many exits as its table: read one behind the
+ * other by hand, while exits went on. One of them is of another time otherwise.
  */
-int read_account(const char *path, bool saved, bool hist, struct account *a)
+static bool same_time(const struct account *a, const struct account *h)
 {
-	char hist_path[PATH_MAX + 8];
-	struct account h;
-	int ret = read_one(path, saved, a), error;
+	uint64_t exits = a->sum.n[C_EXITS], counted = 0;
 
-	if (ret)
-		return ret;
-	if (!account_has(a, C_EXITS)) {
-		account_free(a);
-		errno = 0;
-		return fail("%s: a histogram alone (its table is the file without _hist)",
-			    path);
-	}
-	if (!hist || a->has_hist)
-		return 0;
-	snprintf(hist_path, sizeof(hist_path), "%s_hist", path);
-	if (read_one(hist_path, saved, &h)) {
-		if (errno == ENOENT || errno == ENAMETOOLONG)	/* there is none */
-			return 0;
-		error = errno;
-		account_free(a);
-		errno = error;
-		return -1;
-	}
-	if (differ(a->vendor, h.vendor) || differ(a->scope, h.scope)) {
-		account_free(&h);
-		account_free(a);
-		errno = 0;
-		return fail("%s: of another vendor or scope than its table", hist_path);
-	}
-	if (h.has_hist)
-		account_take_hist(a, &h);
-	account_free(&h);
-	return 0;
+	for (int i = 0; h->sum.hist && i < BUCKETS; i++)
+		counted += h->sum.hist[i];
+	return exits / 2 <= counted + 100 && counted / 2 <= exits + 100;
 }
 
-/*
- * read_dir_account() - the account of a folder below KVM_DIR, or with "" of
- * the host. 0, GONE where such a folder or its VM went away, or -1 with the
- * failure told.
- */
-int read_dir_account(const char *root, const char *dir, bool hist,
-		     struct account *a)
+static enum read_result refuse(struct account *a, const char *path, const char *why)
 {
+	account_free(a);
+	fail("%s: %s", path, why);
+	return READ_FAILED;
+}
+
+static enum read_result take_hist(const char *path, bool saved, bool live,
+				  struct account *a)
+{
+	enum read_result result;
+	struct account h;
+
+	result = read_one(path, saved, &h);
+	if (result == READ_ABSENT)
+		return READ_OK;
+	if (result) {
+		account_free(a);
+		return result;
+	}
+	if (differ(a->vendor, h.vendor) || differ(a->scope, h.scope))
+		result = refuse(a, path, "of another vendor or scope than its table");
+	else if (!live && h.has_hist && !same_time(a, &h))
+		result = refuse(a, path, "of another time than its table (copy both again)");
+	else if (h.has_hist)
+		account_take_hist(a, &h);
+	account_free(&h);
+	return result;
+}
+
+/* A table and, where wanted and there, the histogram beside it. */
+static enum read_result read_both(const char *path, bool saved, bool live, bool hist,
+				  struct account *a)
+{
+	char hist_path[PATH_MAX + 8];
+	enum read_result result = read_one(path, saved, a);
+
+	if (result)
+		return result;
+	if (!account_has(a, C_EXITS))
+		return refuse(a, path, "a histogram alone (its table is the file without _hist)");
+	if (!hist || a->has_hist || (saved && !strcmp(path, "-")))
+		return READ_OK;
+	snprintf(hist_path, sizeof(hist_path), "%s_hist", path);
+	return take_hist(hist_path, saved, live, a);
+}
+
+/* read_account() - a saved copy, of any name; "-" is standard input. */
+enum read_result read_account(const char *path, bool hist, struct account *a)
+{
+	enum read_result result = read_both(path, true, false, hist, a);
+
+	return result == READ_OK ? READ_OK : READ_FAILED;
+}
+
+/* read_dir_account() - the account of a folder below KVM_DIR, or with "" of the host. */
+enum read_result read_dir_account(const char *root, const char *dir, bool hist,
+				  struct account *a)
+{
+	enum read_result result;
 	char path[PATH_MAX];
 
 	snprintf(path, sizeof(path), "%s" KVM_DIR "%s%s/exit_cycles", root,
 		 *dir ? "/" : "", dir);
-	if (!read_account(path, false, hist, a))
-		return 0;
-	if (*dir && (errno == ENOENT || errno == EIO))
-		return GONE;
-	return errno == ENOENT ? fail_unpatched(path) : -1;
+	result = read_both(path, false, !*root, hist, a);
+	if (*dir)
+		return result == READ_ABSENT ? READ_GONE : result;
+	if (result == READ_ABSENT)
+		fail_unpatched(path);
+	return result == READ_OK ? READ_OK : READ_FAILED;
 }
 
-static int by_pid(const void *a, const void *b)
+/* "PID-FD" and nothing else, as "01-2", or more than 32 bits. */
+static bool vm_of(const char *name, struct vm_id *vm)
 {
-	const struct vm_id *x = a, *y = b;
+	char same[24];
 
-	if (x->pid != y->pid)
-		return x->pid < y->pid ? -1 : 1;
-	return x->fd < y->fd ? -1 : x->fd > y->fd;
+	if (sscanf(name, "%u-%u", &vm->pid, &vm->fd) != 2)
+		return false;
+	snprintf(same, sizeof(same), "%u-%u", vm->pid, vm->fd);
+	return !strcmp(same, name);
 }
 
-static int by_number(const void *a, const void *b)
+static bool vcpu_of(const char *name, unsigned int *vcpu)
 {
-	unsigned int x = *(const unsigned int *)a, y = *(const unsigned int *)b;
+	char same[24];
 
-	return x < y ? -1 : x > y;
+	if (sscanf(name, "vcpu%u", vcpu) != 1)
+		return false;
+	snprintf(same, sizeof(same), "vcpu%u", *vcpu);
+	return !strcmp(same, name);
 }
 
-/*
- * list_vms() - the VMs there are, by pid, to be freed. 0, or -1 with the
- * failure told, as on a kernel that keeps no accounts.
- */
+static int is_vm(const struct dirent *entry)
+{
+	struct vm_id vm;
+
+	return vm_of(entry->d_name, &vm);
+}
+
+static int is_vcpu(const struct dirent *entry)
+{
+	unsigned int vcpu;
+
+	return vcpu_of(entry->d_name, &vcpu);
+}
+
+/* list_vms() - the VMs there are, by pid, to be freed. 0, or -1 with the failure told. */
 int list_vms(const char *root, struct vm_id **vms, size_t *n)
 {
-	char path[PATH_MAX], name[24];
-	struct dirent *entry;
-	struct vm_id vm;
-	DIR *dir;
+	struct dirent **names;
+	char path[PATH_MAX];
+	int found;
 
 	*vms = NULL;
 	*n = 0;
@@ -187,54 +236,39 @@ int list_vms(const char *root, struct vm_id **vms, size_t *n)
 	if (access(path, F_OK))
 		return errno == ENOENT ? fail_unpatched(path) : fail_errno(path);
 	*strrchr(path, '/') = '\0';
-	dir = opendir(path);
-	if (!dir)
+	found = scandir(path, &names, is_vm, versionsort);
+	if (found < 0)
 		return fail_errno(path);
-	while ((entry = readdir(dir))) {
-		if (sscanf(entry->d_name, "%u-%u", &vm.pid, &vm.fd) != 2)
-			continue;
-		snprintf(name, sizeof(name), "%u-%u", vm.pid, vm.fd);
-		if (strcmp(name, entry->d_name))
-			continue;	/* "01-2", or more than 32 bits */
-		if (!(*n & (*n - 1)))
-			*vms = need(reallocarray(*vms, *n ? *n * 2 : 1, sizeof(vm)));
-		(*vms)[(*n)++] = vm;
+	*vms = need(calloc(found + 1, sizeof(**vms)));
+	for (*n = 0; *n < (size_t)found; (*n)++) {
+		vm_of(names[*n]->d_name, &(*vms)[*n]);
+		free(names[*n]);
 	}
-	closedir(dir);
-	if (*n)
-		qsort(*vms, *n, sizeof(vm), by_pid);
+	free(names);
 	return 0;
 }
 
-/* list_vcpus() - the vCPUs of a VM by number, to be freed. 0, GONE or -1. */
-int list_vcpus(const char *root, struct vm_id vm, unsigned int **vcpus, size_t *n)
+/* list_vcpus() - the vCPUs of a VM by number, to be freed. */
+enum read_result list_vcpus(const char *root, struct vm_id vm, unsigned int **vcpus,
+			    size_t *n)
 {
-	char path[PATH_MAX], name[24];
-	struct dirent *entry;
-	unsigned int vcpu;
-	DIR *dir;
+	struct dirent **names;
+	char path[PATH_MAX];
+	int found;
 
 	*vcpus = NULL;
 	*n = 0;
 	snprintf(path, sizeof(path), "%s" KVM_DIR "/%u-%u", root, vm.pid, vm.fd);
-	dir = opendir(path);
-	if (!dir)
-		return errno == ENOENT ? GONE : fail_errno(path);
-	while ((entry = readdir(dir))) {
-		if (sscanf(entry->d_name, "vcpu%u", &vcpu) != 1)
-			continue;
-		snprintf(name, sizeof(name), "vcpu%u", vcpu);
-		if (strcmp(name, entry->d_name))
-			continue;
-		if (!(*n & (*n - 1)))
-			*vcpus = need(reallocarray(*vcpus, *n ? *n * 2 : 1,
-						   sizeof(vcpu)));
-		(*vcpus)[(*n)++] = vcpu;
+	found = scandir(path, &names, is_vcpu, versionsort);
+	if (found < 0)
+		return failed(path) == READ_ABSENT ? READ_GONE : READ_FAILED;
+	*vcpus = need(calloc(found + 1, sizeof(**vcpus)));
+	for (*n = 0; *n < (size_t)found; (*n)++) {
+		vcpu_of(names[*n]->d_name, &(*vcpus)[*n]);
+		free(names[*n]);
 	}
-	closedir(dir);
-	if (*n)
-		qsort(*vcpus, *n, sizeof(vcpu), by_number);
-	return 0;
+	free(names);
+	return READ_OK;
 }
 
 /* switched_off() - whether KVM says that it counts no exits at present. */
@@ -251,67 +285,4 @@ bool switched_off(const char *root)
 		value = 0;
 	close(fd);
 	return value == 'N';
-}
-
-/* printable() - a name as it is shown: what is not printable ASCII is '?'. */
-void printable(char *name)
-{
-	for (; *name; name++) {
-		if (*name < ' ' || *name > '~')
-			*name = '?';
-	}
-}
-
-/* Of "NAME" or "guest=NAME,KEY=VALUE,...", in any order; ",," is a comma in it. */
-static void copy_guest(char *name, size_t size, const char *value)
-{
-	const char *p = value;
-	size_t i = 0;
-	bool guest;
-
-	do {
-		guest = p == value && p[strcspn(p, ",=")] != '=';
-		if (!strncmp(p, "guest=", 6)) {
-			guest = true;
-			p += 6;
-		}
-		for (; *p && (*p != ',' || p[1] == ','); p++) {
-			p += *p == ',';
-			if (guest && i < size - 1)
-				name[i++] = *p;
-		}
-	} while (!guest && *p++);
-	name[i] = '\0';
-	printable(name);
-}
-
-/*
- * guest_name() - what the VM's process calls its guest: the argument of -name
- * (QEMU: "NAME" or "guest=NAME,...") or --name (kvmtool); "" where none.
- */
-void guest_name(const char *root, unsigned int pid, char *name, size_t size)
-{
-	char path[PATH_MAX], args[32768];
-	const char *arg = args, *value = NULL;
-	ssize_t len;
-	int fd;
-
-	*name = '\0';
-	snprintf(path, sizeof(path), "%s/proc/%u/cmdline", root, pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (fd < 0)
-		return;
-	len = read(fd, args, sizeof(args) - 1);
-	close(fd);
-	if (len <= 0)
-		return;
-	args[len] = '\0';
-	for (; arg < args + len; arg += strlen(arg) + 1) {
-		if (!strcmp(arg, "-name") || !strcmp(arg, "--name"))
-			value = arg + strlen(arg) + 1;
-	}
-	/* The last argument may be cut off: no name rather than half of one. */
-	if (!value || value >= args + len || value + strlen(value) == args + len)
-		return;
-	copy_guest(name, size, value);
 }

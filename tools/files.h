@@ -6,7 +6,8 @@
  *	/sys/kernel/debug/kvm/PID-FD/exit_cycles	a VM's
  *	/sys/kernel/debug/kvm/PID-FD/vcpuN/exit_cycles	a vCPU's
  *
- * and beside each exit_cycles_hist; SWITCH is N where none is counted. `root` is a folder to see as "/", or "".
+ * and beside each exit_cycles_hist; SWITCH is N where none is counted. `root` is a
+ * folder to see as "/", or "".
  */
 #ifndef FILES_H
 #define FILES_H
@@ -15,18 +16,28 @@
 
 #define KVM_DIR "/sys/kernel/debug/kvm"
 #define SWITCH "/sys/module/kvm/parameters/exit_cycles"
-#define GONE 1			/* the VM or vCPU ended meanwhile */
+
+enum read_result {
+	READ_OK,
+	READ_ABSENT,	/* there is no such file; the failure is told */
+	READ_GONE,	/* its VM or vCPU ended meanwhile */
+	READ_FAILED,	/* and the failure is told */
+};
 
 struct vm_id {
 	unsigned int pid, fd;
 };
 
-int read_account(const char *path, bool saved, bool hist, struct account *a);
-int read_dir_account(const char *root, const char *dir, bool hist,
-		     struct account *a);
+enum read_result read_account(const char *path, bool hist, struct account *a);
+enum read_result read_dir_account(const char *root, const char *dir, bool hist,
+				  struct account *a);
 int list_vms(const char *root, struct vm_id **vms, size_t *n);
-int list_vcpus(const char *root, struct vm_id vm, unsigned int **vcpus, size_t *n);
+enum read_result list_vcpus(const char *root, struct vm_id vm, unsigned int **vcpus,
+			    size_t *n);
 bool switched_off(const char *root);
+int fail_errno(const char *path);
+
+/* names.c */
 void printable(char *name);
 void guest_name(const char *root, unsigned int pid, char *name, size_t size);
 

@@ -87,7 +87,7 @@ static void read_range(struct account *a, const struct range *range,
 		    !ask(LEAF_CYCLES_OF, reason, &cycles))
 			continue;
 		name_reason(name, sizeof(name), names, nnames, reason);
-		row = account_row(a, reason, name);
+		row = account_row(a, (struct row_key){ .reason = reason }, name);
 		row->n[C_EXITS] = exits;
 		row->n[C_CYCLES] = cycles;
 		row_add(&a->sum, row);
@@ -107,8 +107,7 @@ int guest_read(struct account *a)
 		return fail("CPUID leaf 0x4ffffffd: not answered (no KVM guest, an unpatched host, or exit_cycles or exit_cycles_guest is off there)");
 
 	a->counters = 1u << C_EXITS | 1u << C_CYCLES;
-	a->sum.reason = REASON_SUM;
-	strcpy(a->sum.name, "TOTAL");
+	a->sum = row_of_sums();
 	if (ask(LEAF_EXITS_OF, SVM_CPUID, &exits)) {
 		strcpy(a->vendor, "svm");
 		for (size_t i = 0; i < sizeof(svm_ranges) / sizeof(*svm_ranges); i++)

@@ -5,7 +5,14 @@
 
 #include "columns.h"
 
-enum format { FORMAT_TABLE, FORMAT_RAW, FORMAT_CSV, FORMAT_JSON, FORMAT_METRICS };
+enum format { FORMAT_TABLE, FORMAT_HIST, FORMAT_RAW, FORMAT_CSV, FORMAT_JSON, FORMAT_METRICS };
+
+struct sort_key {
+	const struct column *col;
+	bool reversed;		/* the smallest first, texts backwards */
+};
+
+enum { MAX_SORTS = 8 };
 
 struct options {
 	struct pick pick;
@@ -16,10 +23,13 @@ struct options {
 	const struct column *cols[MAX_CHOSEN];
 	size_t ncols;		/* 0: the defaults */
 	bool more_cols;		/* behind the defaults */
-	const struct column *sort;	/* NULL: by what is lost */
+	struct sort_key sorts[MAX_SORTS];
+	size_t nsorts;		/* 0: by what is lost */
 	size_t limit;		/* lines; 0: all */
 	bool buckets;		/* histograms among the metrics */
 	bool list;		/* the VMs there are: no sums, their order kept */
+	bool diff;		/* of two captures: no seconds, but those in the guest */
+	const char *file;	/* in place of standard output, or NULL */
 };
 
 /* Whether --output lists all the columns there shall be. */
@@ -27,5 +37,14 @@ static inline bool options_columns(const struct options *opt)
 {
 	return opt->ncols && !opt->more_cols;
 }
+
+/* Tables and bars, for people. */
+static inline bool options_people(const struct options *opt)
+{
+	return opt->format <= FORMAT_HIST;
+}
+
+void options_parse(struct options *opt, int *argc, char ***argv, bool mix);
+void options_check(struct options *opt);
 
 #endif

@@ -1,29 +1,60 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* print_hist.c - histograms as bars of text. */
-#include <string.h>
-
 #include "view.h"
 
 enum { BAR = 38 };
 
-static void bound(const struct view *view, char *to, size_t size, uint64_t n)
+/* Padded to 12 places, on the left or on the right. */
+static void bound(const struct view *view, struct out *to, uint64_t n, bool left)
 {
 	struct cell cell = { .kind = CELL_CYCLES, .n = n };
+	struct out text = { .fd = -1 };
 
-	cell_format(to, size, &cell, view->opt->unit, view->tsc_khz, true);
+	cell_show(&text, &cell, view->unit, view->tsc_khz);
+	out_format(to, left ? "%-12s" : "%12s", out_string(&text));
+	out_free(&text);
+}
+
+static void bar(struct out *to, uint64_t n, uint64_t largest)
+{
+	int stars = (long double)n * BAR / largest;
+
+	for (int i = 0; i < BAR; i++)
+		out_char(to, i < stars ? '*' : ' ');
+}
+
+static void print_bucket(const struct view *view, struct out *to, int from, int at,
+			 uint64_t n, uint64_t largest)
+{
+	bound(view, to, bucket_low(from), false);
+	out_text(to, " -> ");
+	if (at == BUCKETS - 1)
+		out_format(to, "%-12s", "more");
+	else
+		bound(view, to, bucket_high(at), true);
+	out_format(to, " %10lu |", n);
+	if (from < at)
+		out_format(to, "(%d buckets in one line)%*s", at - from + 1,
+			   BAR - 24 - (at - from + 1 > 9), "");
+	else
+		bar(to, n, largest);
+	out_text(to, "|\n");
 }
 
 /* In `most` lines of buckets: the lowest share one where there are more. */
-static void print_one(const struct view *view, FILE *to, const struct row *row, int most)
+static void print_one(const struct view *view, struct out *to, const struct row *row, int most)
 {
-	static const char stars[BAR + 1] = "**************************************";
-	uint64_t largest = 0, all = 0;
-	int first = BUCKETS, last = -1;
-	char low[32], high[32], text[BAR + 1];
-	uint64_t n = 0;
-	int from;
+	static const char *const units[] = {
+		[UNIT_CYCLES] = "cycles", [UNIT_NS] = "ns", [UNIT_US] = "us", [UNIT_AUTO] = "from",
+	};
+	uint64_t largest = 0, all = 0, n = 0;
+	int first = BUCKETS, last = -1, from;
 
-	for (int i = 0; row->hist && i < BUCKETS; i++) {
+	if (!row->hist) {
+		out_format(to, "%s: no histogram\n", row->name);
+		return;
+	}
+	for (int i = 0; i < BUCKETS; i++) {
 		if (!row->hist[i])
 			continue;
 		if (first == BUCKETS)
@@ -33,27 +64,16 @@ static void print_one(const struct view *view, FILE *to, const struct row *row, 
 		if (row->hist[i] > largest)
 			largest = row->hist[i];
 	}
-	if (!row->hist) {
-		fprintf(to, "%s: no histogram\n", row->name);
-		return;
-	}
-	fprintf(to, "%s: %lu exits that are over\n", row->name, all);
+	out_format(to, "%s: %lu exits that are over\n", row->name, all);
 	if (last < 0)
 		return;
-	fprintf(to, "%12s    %-12s %10s\n", view->opt->unit > UNIT_CYCLES ? "from" : "cycles",
-		"to", "exits");
+	out_format(to, "%12s    %-12s %10s\n", units[view->unit], "to", "exits");
 	from = first;
 	for (int i = first; i <= last; i++) {
 		n += row->hist[i];
 		if (last - i >= most)
 			continue;
-		bound(view, low, sizeof(low), bucket_low(from));
-		bound(view, high, sizeof(high), bucket_high(i));
-		snprintf(text, sizeof(text), "%.*s", (int)((long double)n * BAR / largest), stars);
-		if (from < i)
-			snprintf(text, sizeof(text), "(%d buckets in one line)", i - from + 1);
-		fprintf(to, "%12s -> %-12s %10lu |%-*s|\n", low,
-			i == BUCKETS - 1 ? "more" : high, n, BAR, text);
+		print_bucket(view, to, from, i, n, largest);
 		from = i + 1;
 		n = 0;
 	}
@@ -63,21 +83,27 @@ static void print_one(const struct view *view, FILE *to, const struct row *row, 
  * print_hist_within() - one for each line; without a choice of reasons one for
  * all. Each has so many lines of buckets at most.
  */
-void print_hist_within(const struct view *view, FILE *to, int most)
+void print_hist_within(const struct view *view, struct out *to, int most)
 {
-	if (!view->opt->reasons) {
+	if (!view->opt.reasons) {
 		print_one(view, to, view->total.row, most);
 		return;
 	}
 	for (size_t i = 0; i < view->nlines; i++) {
 		if (i)
-			putc('\n', to);
+			out_char(to, '\n');
 		print_one(view, to, view->lines[i].row, most);
 	}
+	if (!view->nlines)
+		out_text(to, "no such exit in this span\n");
 }
 
-/* print_hist() - with all its buckets. */
-void print_hist(const struct view *view, FILE *to)
+/* print_hist() - with all its buckets; over an interval, below its headline. */
+void print_hist(const struct view *view, struct out *to)
 {
+	if (view->sample->seconds > 0) {
+		view_headline(view, to);
+		out_char(to, '\n');
+	}
 	print_hist_within(view, to, BUCKETS);
 }

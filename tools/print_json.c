@@ -3,51 +3,70 @@
  * print_json.c - a sample as one JSON object in one line, as exitdump(8)
  * describes it. Every key is always there; what is not known is null.
  */
+#include <stdio.h>
+
 #include "view.h"
 
-static void json_text(FILE *to, const char *text)
+static void json_text(struct out *to, const char *text)
 {
-	putc('"', to);
+	out_char(to, '"');
 	for (; *text; text++) {
 		if (*text == '"' || *text == '\\')
-			putc('\\', to);
-		putc(*text, to);
+			out_char(to, '\\');
+		out_char(to, *text);
 	}
-	putc('"', to);
+	out_char(to, '"');
 }
 
-static void json_word(FILE *to, const char *key, const char *text)
+static void json_word(struct out *to, const char *key, const char *text)
 {
-	fprintf(to, ",\"%s\":", key);
+	out_format(to, ",\"%s\":", key);
 	if (*text)
 		json_text(to, text);
 	else
-		fputs("null", to);
+		out_text(to, "null");
 }
 
-static void json_number(FILE *to, const char *key, bool known, uint64_t n)
+static void json_number(struct out *to, const char *key, bool known, uint64_t n)
 {
 	if (known)
-		fprintf(to, ",\"%s\":%lu", key, n);
+		out_format(to, ",\"%s\":%lu", key, n);
 	else
-		fprintf(to, ",\"%s\":null", key);
+		out_format(to, ",\"%s\":null", key);
 }
 
-static void json_hist(FILE *to, const uint64_t *hist)
+static void json_hist(struct out *to, const uint64_t *hist)
 {
-	fputs(",\"hist\":", to);
-	for (int i = 0; hist && i < BUCKETS; i++)
-		fprintf(to, "%c%lu", i ? ',' : '[', hist[i]);
-	fputs(hist ? "]" : "null", to);
+	out_text(to, ",\"hist\":");
+	if (!hist) {
+		out_text(to, "null");
+		return;
+	}
+	for (int i = 0; i < BUCKETS; i++) {
+		out_char(to, i ? ',' : '[');
+		out_number(to, hist[i]);
+	}
+	out_char(to, ']');
+}
+
+/* Of each column what stands before its value: `,"name":`. */
+static struct {
+	char text[24];
+	int len;
+} keys[64];
+
+static void make_keys(void)
+{
+	for (size_t i = 0; i < ncolumns; i++)
+		keys[i].len = snprintf(keys[i].text, sizeof(keys[i].text), ",\"%s\":", columns[i].name);
 }
 
 /* All columns but the time and those with one of the flags `without`. */
-static void json_line(FILE *to, const struct view *view, const struct line *line,
+static void json_line(struct out *to, const struct view *view, const struct line *line,
 		      unsigned int without)
 {
-	const char *before = "";
+	bool first = true;
 	struct cell cell;
-	char text[128];
 
 	for (size_t i = 0; i < ncolumns; i++) {
 		if (columns[i].flags & without)
@@ -55,66 +74,74 @@ static void json_line(FILE *to, const struct view *view, const struct line *line
 		cell = columns[i].get(line, columns[i].arg);
 		if (cell.kind == CELL_TIME)
 			continue;	/* stands in front of all */
-		cell_format(text, sizeof(text), &cell, view->opt->unit,
-			    view->tsc_khz, false);
-		fprintf(to, "%s\"%s\":", before, columns[i].name);
+		out_bytes(to, keys[i].text + first, keys[i].len - first);
 		if (cell.kind == CELL_TEXT)
 			json_text(to, cell.text);
+		else if (cell.kind == CELL_NONE)
+			out_text(to, "null");
 		else
-			fputs(*text ? text : "null", to);
-		before = ",";
+			cell_put(to, &cell, view->unit, view->tsc_khz);
+		first = false;
 	}
 	json_hist(to, line->row->hist);
 }
 
-static void json_total(FILE *to, const struct view *view, const struct part *part)
+static void json_total(struct out *to, const struct view *view, size_t i)
 {
-	const struct account *a = &part->account;
+	const struct part *part = &view->sample->parts[i];
 	struct line line = view->total;
 
 	line.part = part;
-	line.row = &part->picked;
-	putc('{', to);
+	line.row = &view->picked[i];
+	out_char(to, '{');
 	json_line(to, view, &line, COLUMN_REASON);
-	json_number(to, "open", account_knows(a, K_OPEN), a->key[K_OPEN]);
-	fprintf(to, ",\"cleared\":%s}", part->cleared ? "true" : "false");
+	out_format(to, ",\"cleared\":%s}", part->cleared ? "true" : "false");
 }
 
-/* print_json() - the view; its columns are not chosen. */
-void print_json(const struct view *view, FILE *to)
+static void json_head(struct out *to, const struct view *view)
 {
 	static const char *const units[] = {
-		[UNIT_SHORT] = "cycles", [UNIT_CYCLES] = "cycles",
-		[UNIT_NS] = "ns", [UNIT_US] = "us",
+		[UNIT_CYCLES] = "cycles", [UNIT_NS] = "ns", [UNIT_US] = "us",
 	};
 	const struct sample *sample = view->sample;
 	const struct account *a = &view->all.account;
 
-	fprintf(to, "{\"version\":1,\"time\":%.3f,\"interval\":",
-		sample->when.tv_sec + sample->when.tv_nsec / 1e9);
+	out_format(to, "{\"version\":2,\"time\":%.3f,\"interval\":",
+		   sample->when.tv_sec + sample->when.tv_nsec / 1e9);
 	if (sample->seconds > 0)
-		fprintf(to, "%.3f", sample->seconds);
+		out_format(to, "%.3f", sample->seconds);
 	else
-		fputs("null", to);
+		out_text(to, "null");
 	json_word(to, "vendor", a->vendor);
 	json_word(to, "scope", a->scope);
 	json_word(to, "tsc", a->tsc);
 	json_number(to, "tsc_khz", view->tsc_khz, view->tsc_khz);
-	json_word(to, "unit", units[view->opt->unit]);
+	json_word(to, "unit", units[view->unit]);
 	json_number(to, "vms", account_knows(a, K_VMS), a->key[K_VMS]);
 	json_number(to, "vcpus", account_knows(a, K_VCPUS), a->key[K_VCPUS]);
-	fprintf(to, ",\"off\":%s", sample->off ? "true" : "false");
-	fprintf(to, ",\"gone\":%zu,\"own_exits\":%lu,\"rows\":[", sample->gone, sample->own_exits);
-	for (size_t i = 0; i < view->nlines; i++) {
-		fputs(i ? ",{" : "{", to);
+	out_format(to, ",\"off\":%s", sample->off ? "true" : "false");
+	out_format(to, ",\"gone\":%zu,\"own_exits\":%lu", sample->gone, sample->own_exits);
+}
+
+/* print_json() - the view; its columns are not chosen. A list has VMs and no rows. */
+void print_json(const struct view *view, struct out *to)
+{
+	const struct options *opt = &view->opt;
+	size_t totals = opt->list ? view->nlines : view->sample->nparts;
+
+	make_keys();
+	json_head(to, view);
+	out_text(to, ",\"rows\":[");
+	for (size_t i = 0; i < view->nlines && !opt->list; i++) {
+		out_text(to, i ? ",{" : "{");
 		json_line(to, view, &view->lines[i], COLUMN_WHOLE);
-		putc('}', to);
+		out_char(to, '}');
 	}
-	fputs("],\"totals\":[", to);
-	for (size_t i = 0; i < sample->nparts; i++) {
+	out_text(to, "],\"totals\":[");
+	for (size_t i = 0; i < totals; i++) {
 		if (i)
-			putc(',', to);
-		json_total(to, view, &sample->parts[i]);
+			out_char(to, ',');
+		json_total(to, view, opt->list ? (size_t)(view->lines[i].part - view->sample->parts) : i);
 	}
-	fputs("]}\n", to);
+	out_text(to, "]}\n");
 }

@@ -7,64 +7,40 @@
  * make untyped series of them then. One level of accounts at a time, so that
  * sums are sums.
  */
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "fail.h"
 #include "view.h"
 
-/* Each is shown unless --output lists columns, and its is not among them. */
-static const struct metric {
-	const char *name, *type, *column, *help;
-	enum counter counter;
-} metrics[] = {
-	{ "kvm_exits_total", "counter", "exits", "VM exits.", C_EXITS },
-	{ "kvm_exit_handler_cycles_total", "counter", "cycles",
-	  "TSC cycles in the exit handler.", C_CYCLES },
-	{ "kvm_exit_lost_cycles_total", "counter", "total",
-	  "TSC cycles from exit to the next entry.", C_TOTAL },
-	{ "kvm_exit_halt_cycles_total", "counter", "halt",
-	  "TSC cycles of lost_cycles halted or waiting.", C_HALT },
-	{ "kvm_exit_user_cycles_total", "counter", "user",
-	  "TSC cycles of lost_cycles in user space.", C_USER },
-	{ "kvm_exit_max_cycles", "gauge", "max",
-	  "TSC cycles of the longest exit so far.", C_MAX },
-};
-
 static const struct key_metric {
-	const char *name, *type, *column, *help;
+	const char *name, *column, *help;
 	enum key key;
 	enum split until;	/* shown up to this level */
 } key_metrics[] = {
-	{ "kvm_guest_cycles_total", "counter", "guest",
-	  "TSC cycles inside the guest.", K_GUEST, SPLIT_VCPUS },
-	{ "kvm_exit_open", "gauge", "open",
-	  "Exits without their entry so far.", K_OPEN, SPLIT_VCPUS },
-	{ "kvm_vcpus", "gauge", "vcpus", "vCPUs counted.", K_VCPUS, SPLIT_VMS },
-	{ "kvm_vms", "gauge", "vms", "VMs counted.", K_VMS, SPLIT_NONE },
+	{ "kvm_vcpus", "vcpus", "vCPUs counted.", K_VCPUS, SPLIT_VMS },
+	{ "kvm_vms", "vms", "VMs counted.", K_VMS, SPLIT_NONE },
 };
 
-enum {
-	N_METRICS = sizeof(metrics) / sizeof(*metrics),
-	N_KEY_METRICS = sizeof(key_metrics) / sizeof(*key_metrics),
+enum { N_KEY_METRICS = sizeof(key_metrics) / sizeof(*key_metrics) };
+
+/* The labels of each line, which all of its series have: `vm="1-2",reason="HLT"`. */
+struct labels {
+	struct out text;
+	size_t *ends;
 };
 
 /* metrics_have() - whether a column of --output is a metric or a label here. */
 bool metrics_have(const struct column *col)
 {
-	static const char *const labels[] = { "vm", "vmname", "vcpu", "reason", "name" };
+	static const char *const labels[] = { "vm", "vmname", "vcpu", "reason", "name", "vcpus" };
 
 	for (size_t i = 0; i < sizeof(labels) / sizeof(*labels); i++) {
 		if (!strcmp(col->name, labels[i]))
 			return true;
 	}
-	for (size_t i = 0; i < N_METRICS; i++) {
-		if (!strcmp(col->name, metrics[i].column))
-			return true;
-	}
-	for (size_t i = 0; i < N_KEY_METRICS; i++) {
-		if (!strcmp(col->name, key_metrics[i].column))
-			return true;
-	}
-	return false;
+	return col->metric;
 }
 
 static bool wanted(const struct options *opt, const char *column)
@@ -78,127 +54,206 @@ static bool wanted(const struct options *opt, const char *column)
 	return false;
 }
 
-static void label(FILE *to, const char **before, const char *key, const char *value)
+static void label(struct out *to, size_t start, const char *key, const char *value)
 {
-	fprintf(to, "%s%s=\"", *before, key);
+	if (to->len > start)
+		out_char(to, ',');
+	out_text(to, key);
+	out_text(to, "=\"");
 	for (; *value; value++) {
 		if (*value == '"' || *value == '\\')
-			putc('\\', to);
-		putc(*value, to);
+			out_char(to, '\\');
+		out_char(to, *value);
 	}
-	putc('"', to);
-	*before = ",";
+	out_char(to, '"');
 }
 
-/* name{vm="",vmname="",vcpu="",reason="",le=""}, those that there are. */
-static void series(FILE *to, const char *name, const char *suffix,
-		   const struct part *part, const struct row *row, const char *le)
+static void add_labels(struct labels *labels, size_t i, const struct part *part,
+		       const struct row *row)
 {
-	const char *before = "{";
-	char vcpu[24];
+	struct out *to = &labels->text;
+	size_t start = to->len;
 
-	fprintf(to, "%s%s", name, suffix);
 	if (*part->vm)
-		label(to, &before, "vm", part->vm);
+		label(to, start, "vm", part->vm);
 	if (*part->vmname)
-		label(to, &before, "vmname", part->vmname);
+		label(to, start, "vmname", part->vmname);
 	if (part->vcpu >= 0) {
-		snprintf(vcpu, sizeof(vcpu), "%ld", (long)part->vcpu);
-		label(to, &before, "vcpu", vcpu);
+		if (to->len > start)
+			out_char(to, ',');
+		out_text(to, "vcpu=\"");
+		out_number(to, part->vcpu);
+		out_char(to, '"');
 	}
-	if (row && row->reason != REASON_SUM)
-		label(to, &before, "reason", row->name);
-	if (le)
-		label(to, &before, "le", le);
-	fputs(*before == ',' ? "} " : " ", to);
+	if (row && row->key.reason != REASON_SUM)
+		label(to, start, "reason", row->name);
+	labels->ends[i + 1] = to->len;
 }
 
-static void head(FILE *to, const char *name, const char *type, const char *help)
+static struct labels labels_of_lines(const struct view *view)
 {
-	fprintf(to, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+	struct labels labels = { .text.fd = -1 };
+
+	labels.ends = need(calloc(view->nlines + 1, sizeof(*labels.ends)));
+	for (size_t i = 0; i < view->nlines; i++)
+		add_labels(&labels, i, view->lines[i].part, view->lines[i].row);
+	return labels;
+}
+
+static struct labels labels_of_parts(const struct view *view)
+{
+	struct labels labels = { .text.fd = -1 };
+
+	labels.ends = need(calloc(view->sample->nparts + 1, sizeof(*labels.ends)));
+	for (size_t i = 0; i < view->sample->nparts; i++)
+		add_labels(&labels, i, &view->sample->parts[i], NULL);
+	return labels;
+}
+
+static void free_labels(struct labels *labels)
+{
+	out_free(&labels->text);
+	free(labels->ends);
+}
+
+static void series(struct out *to, const char *name, const char *suffix,
+		   const struct labels *labels, size_t i, uint64_t n)
+{
+	size_t len = labels->ends[i + 1] - labels->ends[i];
+
+	out_text(to, name);
+	out_text(to, suffix);
+	if (len) {
+		out_char(to, '{');
+		out_bytes(to, labels->text.text + labels->ends[i], len);
+		out_char(to, '}');
+	}
+	out_char(to, ' ');
+	out_number(to, n);
+	out_char(to, '\n');
+}
+
+static void head(struct out *to, const char *name, const char *type, const char *help)
+{
+	out_format(to, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+static const char *type_of(const char *name)
+{
+	size_t len = strlen(name);
+
+	return len > 6 && !strcmp(name + len - 6, "_total") ? "counter" : "gauge";
+}
+
+static void print_column(const struct view *view, struct out *to, const struct column *col,
+			 const struct labels *lines, const struct labels *parts)
+{
+	bool whole = col->flags & COLUMN_WHOLE;
+	struct line line = view->total;
+
+	head(to, col->metric, type_of(col->metric), col->metric_help);
+	for (size_t i = 0; i < (whole ? view->sample->nparts : view->nlines); i++) {
+		if (whole)
+			line.part = &view->sample->parts[i];
+		else
+			line = view->lines[i];
+		series(to, col->metric, "", whole ? parts : lines, i,
+		       col->get(&line, col->arg).n);
+	}
 }
 
 /*
- * A bucket's bound as Go prints a float, and so node_exporter: series are the
- * same whichever way they came. 2^n - 1 does not end in 0.
+ * The end of a bucket's labels. Its bound is as Go prints a float, and so
+ * node_exporter: series are the same whichever way they came. 2^n - 1 does not end
+ * in 0. The last bucket's is none: it is in +Inf.
  */
-static void format_bound(char *to, size_t size, int bucket)
+static int bound_label(char *to, size_t size, int bucket)
 {
+	uint64_t bound = bucket_high(bucket);
 	int digits;
 
-	if (bucket == BUCKETS - 1) {
-		snprintf(to, size, "+Inf");
-		return;
-	}
-	digits = snprintf(to, size, "%lu", bucket_high(bucket));
+	if (bucket == BUCKETS - 1)
+		return snprintf(to, size, "le=\"+Inf\"} ");
+	digits = snprintf(NULL, 0, "%lu", bound);
 	if (digits > 6)
-		snprintf(to, size, "%.*e", digits - 1, (double)bucket_high(bucket));
+		return snprintf(to, size, "le=\"%.*e\"} ", digits - 1, (double)bound);
+	return snprintf(to, size, "le=\"%lu\"} ", bound);
 }
 
-/* The last bucket's bound is none: it is in +Inf. */
-static void print_buckets(const struct view *view, FILE *to)
+static void print_buckets(const struct view *view, struct out *to, const struct labels *lines)
 {
-	const char *name = "kvm_exit_latency_cycles";
-	const struct line *line;
+	static const char name[] = "kvm_exit_latency_cycles";
+	struct out begin = { .fd = -1 };
+	const struct row *row;
+	char bounds[BUCKETS][32];
+	int lengths[BUCKETS];
 	uint64_t below;
-	char le[24];
 
-	head(to, name, "histogram", "TSC cycles from exit to the next entry.");
+	for (int b = 0; b < BUCKETS; b++)
+		lengths[b] = bound_label(bounds[b], sizeof(bounds[b]), b);
+	head(to, name, "histogram", "TSC cycles from exit to the next entry, but for stops.");
 	for (size_t i = 0; i < view->nlines; i++) {
-		line = &view->lines[i];
-		if (!line->row->hist)
+		row = view->lines[i].row;
+		if (!row->hist)
 			continue;
+		begin.len = 0;
+		out_text(&begin, "kvm_exit_latency_cycles_bucket{");
+		out_bytes(&begin, lines->text.text + lines->ends[i], lines->ends[i + 1] - lines->ends[i]);
+		if (lines->ends[i + 1] > lines->ends[i])
+			out_char(&begin, ',');
 		below = 0;
 		for (int b = 0; b < BUCKETS; b++) {
-			below += line->row->hist[b];
-			format_bound(le, sizeof(le), b);
-			series(to, name, "_bucket", line->part, line->row, le);
-			fprintf(to, "%lu\n", below);
+			below += row->hist[b];
+			out_bytes(to, begin.text, begin.len);
+			out_bytes(to, bounds[b], lengths[b]);
+			out_number(to, below);
+			out_char(to, '\n');
 		}
-		series(to, name, "_sum", line->part, line->row, NULL);
-		fprintf(to, "%lu\n", line->row->n[C_TOTAL]);
-		series(to, name, "_count", line->part, line->row, NULL);
-		fprintf(to, "%lu\n", below);
+		series(to, name, "_sum", lines, i, row->n[C_TOTAL] - row->n[C_STOP]);
+		series(to, name, "_count", lines, i, below);
+	}
+	out_free(&begin);
+}
+
+static void print_keys(const struct view *view, struct out *to, const struct labels *parts)
+{
+	const struct account *all = &view->all.account;
+	const struct key_metric *m;
+
+	for (m = key_metrics; m < key_metrics + N_KEY_METRICS; m++) {
+		if (!account_knows(all, m->key) || view->opt.pick.split > m->until ||
+		    !wanted(&view->opt, m->column))
+			continue;
+		head(to, m->name, "gauge", m->help);
+		for (size_t i = 0; i < view->sample->nparts; i++)
+			series(to, m->name, "", parts, i,
+			       view->sample->parts[i].account.key[m->key]);
 	}
 }
 
 /* print_metrics() - all that is counted; in cycles, whatever the unit. */
-void print_metrics(const struct view *view, FILE *to)
+void print_metrics(const struct view *view, struct out *to)
 {
 	const struct account *all = &view->all.account;
-	const struct part *parts = view->sample->parts;
-	const struct options *opt = view->opt;
+	struct labels lines = labels_of_lines(view), parts = labels_of_parts(view);
 
-	for (size_t m = 0; m < N_METRICS; m++) {
-		if (!account_has(all, metrics[m].counter) || !wanted(opt, metrics[m].column))
-			continue;
-		head(to, metrics[m].name, metrics[m].type, metrics[m].help);
-		for (size_t i = 0; i < view->nlines; i++) {
-			series(to, metrics[m].name, "", view->lines[i].part,
-			       view->lines[i].row, NULL);
-			fprintf(to, "%lu\n", view->lines[i].row->n[metrics[m].counter]);
-		}
+	for (size_t i = 0; i < ncolumns; i++) {
+		if (columns[i].metric && wanted(&view->opt, columns[i].name) &&
+		    column_known(&columns[i], all))
+			print_column(view, to, &columns[i], &lines, &parts);
 	}
-	if (opt->buckets)
-		print_buckets(view, to);
-	for (size_t m = 0; m < N_KEY_METRICS; m++) {
-		if (!account_knows(all, key_metrics[m].key) ||
-		    opt->pick.split > key_metrics[m].until ||
-		    !wanted(opt, key_metrics[m].column))
-			continue;
-		head(to, key_metrics[m].name, key_metrics[m].type, key_metrics[m].help);
-		for (size_t i = 0; i < view->sample->nparts; i++) {
-			series(to, key_metrics[m].name, "", &parts[i], NULL, NULL);
-			fprintf(to, "%lu\n", parts[i].account.key[key_metrics[m].key]);
-		}
-	}
+	if (view->opt.buckets)
+		print_buckets(view, to, &lines);
+	print_keys(view, to, &parts);
 	if (view->tsc_khz) {
 		head(to, "kvm_tsc_hertz", "gauge", "Frequency of the TSC.");
-		fprintf(to, "kvm_tsc_hertz %lu000\n", view->tsc_khz);
+		out_format(to, "kvm_tsc_hertz %lu000\n", view->tsc_khz);
 	}
 	if (*all->tsc) {
 		head(to, "kvm_tsc_stable", "gauge", "1 where the TSCs of all CPUs agree.");
-		fprintf(to, "kvm_tsc_stable %d\n", !strcmp(all->tsc, "stable"));
+		out_format(to, "kvm_tsc_stable %d\n", !strcmp(all->tsc, "stable"));
 	}
-	fputs("# EOF\n", to);
+	out_text(to, "# EOF\n");
+	free_labels(&lines);
+	free_labels(&parts);
 }

@@ -1,58 +1,35 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* print_table.c - lines as a table for people, drawn by libsmartcols. */
-#include <ctype.h>
-#include <libsmartcols/libsmartcols.h>
+/* print_table.c - lines as a table for people. */
+#include <sys/ioctl.h>
+#include <unistd.h>
 
-#include "fail.h"
-#include "view.h"
+#include "table.h"
 
-static void add_line(struct libscols_table *table, const struct view *view,
-		     const struct line *from, bool total)
+/* Of the terminal that it goes to, or 0. */
+static int terminal_width(int fd)
 {
-	struct libscols_line *line = need(scols_table_new_line(table, NULL));
-	struct cell cell;
-	char text[128];
+	struct winsize size;
 
-	for (size_t i = 0; i < view->ncols; i++) {
-		cell = view->cols[i]->get(from, view->cols[i]->arg);
-		cell_format(text, sizeof(text), &cell, view->opt->unit,
-			    view->tsc_khz, true);
-		if (total && cell.kind == CELL_NONE &&
-		    view->cols[i]->flags & COLUMN_LEFT)
-			snprintf(text, sizeof(text), "%s", i ? "" : "TOTAL");
-		if (scols_line_set_data(line, i, cell.kind == CELL_TEXT ? cell.text : text))
-			need(NULL);
-	}
+	return fd >= 0 && isatty(fd) && !ioctl(fd, TIOCGWINSZ, &size) ? size.ws_col : 0;
 }
 
-/* print_table() - a headline where the files have one, the lines, their sum. */
-void print_table(const struct view *view, FILE *to)
+/* print_table() - a headline, the lines, their sum. */
+void print_table(const struct view *view, struct out *to)
 {
-	struct libscols_table *table;
-	char head[512], title[32];
-	size_t c;
+	bool sums = !view->opt.list;
+	int width = terminal_width(to->fd);
+	struct table table;
 
-	scols_init_debug(0);
-	table = need(scols_new_table());
-	scols_table_set_stream(table, to);
-	for (size_t i = 0; i < view->ncols; i++) {
-		for (c = 0; view->cols[i]->name[c]; c++)
-			title[c] = toupper(view->cols[i]->name[c]);
-		title[c] = '\0';
-		need(scols_table_new_column(table, title, 0,
-			(view->cols[i]->flags & COLUMN_LEFT ? 0 : SCOLS_FL_RIGHT) |
-			(view->cols[i]->flags & COLUMN_CUT ? SCOLS_FL_TRUNC : 0)));
+	table_make(&table, view, sums);
+	if (width)
+		table_fit(&table, width, false);
+	if (sums || view->layout.interval || view->unit == UNIT_NS || view->unit == UNIT_US) {
+		view_headline(view, to);
+		out_char(to, '\n');
 	}
-	for (size_t i = 0; i < view->nlines; i++)
-		add_line(table, view, &view->lines[i], false);
-	if (!view->opt->list)
-		add_line(table, view, &view->total, true);
-	if (!view->opt->list &&
-	    (*view->all.account.scope || view->sample->seconds > 0)) {
-		view_headline(view, head, sizeof(head));
-		fprintf(to, "%s\n", head);
+	for (size_t l = 0; l < view->nlines + 1 + sums; l++) {
+		table_line(&table, l, to);
+		out_char(to, '\n');
 	}
-	if (scols_print_table(table))
-		need(NULL);
-	scols_unref_table(table);
+	table_free(&table);
 }

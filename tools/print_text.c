@@ -4,52 +4,51 @@
  * heading, "-" where nothing is known; --csv is RFC 4180 with a heading, and
  * empty there. Both without the row of sums.
  */
-#include <string.h>
-
 #include "view.h"
 
-static void csv_field(FILE *to, const char *text)
+static void csv_text(struct out *to, const char *text)
 {
 	if (!strpbrk(text, ",\"")) {
-		fputs(text, to);
+		out_text(to, text);
 		return;
 	}
-	putc('"', to);
+	out_char(to, '"');
 	for (; *text; text++) {
 		if (*text == '"')
-			putc('"', to);
-		putc(*text, to);
+			out_char(to, '"');
+		out_char(to, *text);
 	}
-	putc('"', to);
+	out_char(to, '"');
 }
 
 /* print_text() - the view in --raw or --csv; the heading when it is the first. */
-void print_text(const struct view *view, FILE *to, bool first)
+void print_text(const struct view *view, struct out *to, bool first)
 {
-	bool csv = view->opt->format == FORMAT_CSV;
+	bool csv = view->opt.format == FORMAT_CSV;
+	const struct layout *layout = &view->layout;
 	const struct column *col;
 	struct cell cell;
-	const char *shown;
-	char text[128];
 
-	for (size_t i = 0; csv && first && i < view->ncols; i++)
-		fprintf(to, "%s%s", i ? "," : "", view->cols[i]->name);
+	for (size_t i = 0; csv && first && i < layout->ncols; i++) {
+		if (i)
+			out_char(to, ',');
+		out_text(to, layout->cols[i]->name);
+	}
 	if (csv && first)
-		fputs("\n", to);
+		out_char(to, '\n');
 	for (size_t n = 0; n < view->nlines; n++) {
-		for (size_t i = 0; i < view->ncols; i++) {
-			col = view->cols[i];
+		for (size_t i = 0; i < layout->ncols; i++) {
+			col = layout->cols[i];
 			cell = col->get(&view->lines[n], col->arg);
-			cell_format(text, sizeof(text), &cell, view->opt->unit,
-				    view->tsc_khz, false);
-			shown = cell.kind == CELL_TEXT ? cell.text : text;	/* of any length */
 			if (i)
-				putc(csv ? ',' : '\t', to);
-			if (csv)
-				csv_field(to, shown);
+				out_char(to, csv ? ',' : '\t');
+			if (csv && cell.kind == CELL_TEXT)
+				csv_text(to, cell.text);
+			else if (!csv && cell.kind == CELL_NONE)
+				out_char(to, '-');
 			else
-				fputs(*shown ? shown : "-", to);
+				cell_put(to, &cell, view->unit, view->tsc_khz);
 		}
-		putc('\n', to);
+		out_char(to, '\n');
 	}
 }

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "account.h"
+#include "outside.h"
 
 enum split { SPLIT_NONE, SPLIT_VMS, SPLIT_VCPUS };
 
@@ -22,6 +23,7 @@ struct pick {
 	enum split split;	/* one account for all, or each for itself */
 	bool hist;		/* histograms too */
 	bool vcpu_lists;	/* the numbers of a VM's vCPUs too */
+	bool outside;		/* and what VMs do outside their vCPUs */
 };
 
 struct part {
@@ -30,8 +32,8 @@ struct part {
 	int64_t vcpu;		/* -1 for a VM or the host */
 	char *vcpus;		/* "0-3", or NULL */
 	bool cleared;		/* in between: the difference is not known */
+	struct outside outside;
 	struct account account;
-	struct row picked;	/* what is shown of it: see view.c */
 };
 
 struct sample {
@@ -48,6 +50,8 @@ struct sample {
 bool pick_vcpus_valid(const char *vcpus);
 int sample_take(struct sample *s, const struct pick *pick);
 int sample_first(struct sample *s, const struct pick *pick);
+struct part *sample_add(struct sample *s);
+void sample_drop(struct sample *s);
 void sample_between(struct sample *s, const struct sample *after,
 		    const struct sample *before);
 void sample_count(const struct sample *s, struct account *sum);

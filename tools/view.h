@@ -3,37 +3,51 @@
 #ifndef VIEW_H
 #define VIEW_H
 
-#include <stdio.h>
-
 #include "options.h"
 
-struct view {
-	const struct options *opt;
-	const struct sample *sample;
+/* The columns of a run: chosen once, so that all of its samples have the same. */
+struct layout {
 	const struct column *cols[MAX_COLS];	/* time, the usual ones, those chosen */
 	size_t ncols;
+	bool interval;
+};
+
+struct view {
+	struct options opt;
+	struct layout layout;
+	const char *headline;	/* in place of that of a sample, or NULL */
+	const struct sample *sample;
+	enum unit unit;		/* of opt, with the default made plain */
 	uint64_t tsc_khz;	/* 0: not known */
 	size_t nlines;
 	struct line *lines;
+	struct row *picked;	/* for each part the sum of its rows that are chosen */
 	struct part all;	/* the sum of all parts */
+	struct row all_picked;
 	struct line total;	/* a line for it */
 };
 
 bool reasons_valid(const char *reasons);
 bool reason_picked(const char *reasons, const struct row *row);
 bool reason_there(const char *reasons, const struct sample *s);
-int view_make(struct view *view, struct sample *sample, const struct options *opt);
-void view_headline(const struct view *view, char *to, size_t size);
+
+void layout_choose(struct layout *layout, const struct options *opt,
+		   const struct sample *first, bool interval);
+int view_make(struct view *view, struct sample *sample, const struct options *opt,
+	      const struct layout *layout);
+const struct column *view_sorted_by(const struct view *view);
+void view_headline(const struct view *view, struct out *to);
 void view_notes(const struct view *view, char *to, size_t size);
 void view_free(struct view *view);
 
 /* The printers; each in a file of its name. */
-void print_table(const struct view *view, FILE *to);
-void print_text(const struct view *view, FILE *to, bool first);
-void print_json(const struct view *view, FILE *to);
+void print_view(const struct view *view, struct out *to, bool first);
+void print_table(const struct view *view, struct out *to);
+void print_text(const struct view *view, struct out *to, bool first);
+void print_json(const struct view *view, struct out *to);
 bool metrics_have(const struct column *col);
-void print_metrics(const struct view *view, FILE *to);
-void print_hist(const struct view *view, FILE *to);
-void print_hist_within(const struct view *view, FILE *to, int most);
+void print_metrics(const struct view *view, struct out *to);
+void print_hist(const struct view *view, struct out *to);
+void print_hist_within(const struct view *view, struct out *to, int most);
 
 #endif

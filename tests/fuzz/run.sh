@@ -19,12 +19,12 @@ trap 'exit 130' INT TERM
 # All of exitdump but its main() and what needs a terminal.
 SOURCES=()
 for file in "$TOOLS"/*.c; do
-	[[ ${file##*/} == @(exitdump|commands|top).c ]] || SOURCES+=("$file")
+	[[ ${file##*/} == @(exitdump|options|output|commands|compare|control|diff|run|top*).c ]] || SOURCES+=("$file")
 done
 
 clang -std=gnu11 -D_GNU_SOURCE -g -O1 -I"$TOOLS" \
 	-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
-	-o "$WORK/fuzz" parser.c "${SOURCES[@]}" -lsmartcols
+	-o "$WORK/fuzz" parser.c "${SOURCES[@]}"
 mkdir "$WORK/corpus"
 set +e
 "$WORK/fuzz" -runs="$RUNS" -max_len=4096 -dict=exit_cycles.dict \

@@ -1,0 +1,101 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Promise: exitdump compare puts a healthy VM and a sick one side by side, by what
+# each loses per second of its guest's time, whatever the length of both, and names
+# the cause in its first line; so it does with vCPUs, captures and spans of captures.
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/fixtures/exitdump.sh"
+
+kvm=sys/kernel/debug/kvm
+
+# guest PID-FD NAME GUEST-CYCLES ROW...: a VM at 2 GHz; a row is number, name, exits,
+# lost cycles.
+guest() {
+	local dir=$T/host/$kvm/$1/vcpu0 name=$2 cycles=$3
+	mkdir -p "$dir" "$T/host/proc/${1%-*}"
+	printf 'qemu\0-name\0%s\0' "$name" >"$T/host/proc/${1%-*}/cmdline"
+	printf '%s\n' "${@:4}" | awk -v OFS='\t' -v guest="$cycles" '
+		BEGIN {
+			print "# exit_cycles 1", "vendor=vmx", "tsc_khz=2000000", "tsc=stable", \
+				"scope=vm", "vms=1", "vcpus=1", "guest=" guest
+			print "reason", "name", "exits", "cycles", "total", "halt"
+		}
+		{
+			print $1, $2, $3, $4, $4 + 500, 500
+			exits += $3; lost += $4; total += $4 + 500; halt += 500
+		}
+		END { print "-", "TOTAL", exits, lost, total, halt }' >"$dir/exit_cycles"
+	cp "$dir/exit_cycles" "$dir/../exit_cycles"
+}
+# One second of guest time, and a tenth of one with ten times the page faults.
+guest 100-9 healthy 2000000000 '10 CPUID 1000 2000000' '30 IO_INSTRUCTION 500 100000000' '48 EPT_VIOLATION 2000 20000000'
+guest 200-9 sick 200000000 '10 CPUID 100 200000' '12 HLT 5 1000' '30 IO_INSTRUCTION 50 10000000' '48 EPT_VIOLATION 2000 20000000'
+mkdir -p "$T/host/$kvm"
+cp "$T/host/$kvm/100-9/exit_cycles" "$T/host/$kvm/"
+compare() { exitdump compare -S "$T/host" "$@"; }
+
+compare healthy sick
+is 'a healthy VM and a sick one: the cause stands first' "$status:$out" \
+'0:A: healthy, overhead 5.7%
+B: sick, overhead 13.1%
+per second of guest time; the largest change first
+NAME           A EXITS/S B EXITS/S A LOST B LOST CHANGE FACTOR
+EPT_VIOLATION       2000     20000   1.0%  10.0%  +9.0%  x10.0
+HLT                  0.0      50.0   0.0%   0.0%  +0.0%      -
+CPUID               1000      1000   0.1%   0.1%  +0.0%  x1.00
+IO_INSTRUCTION       500       500   5.0%   5.0%  +0.0%  x1.00
+TOTAL               3500     21550   6.1%  15.1%  +9.0%  x2.48'
+compare sick healthy --raw -n 1
+is 'the other way round, for programs' "$out" \
+	"$(lines 'EPT_VIOLATION 20000.000 2000.000 0.100000 0.010000 -0.090000 0.100000')"
+compare 100 200-9/0 --csv -r IO_INSTRUCTION
+is 'a VM by its PID, a vCPU; one reason' "$out" \
+	$'name,a_exits,b_exits,a_lost,b_lost,change,factor\nIO_INSTRUCTION,500.000,500.000,0.050000,0.050000,0.000000,1.000000'
+exitdump compare "$T/host/$kvm/100-9/exit_cycles" "$T/host/$kvm/200-9/exit_cycles" --raw -n 1
+is 'two captured files' "$out" "$(lines 'EPT_VIOLATION 2000.000 20000.000 0.010000 0.100000 0.090000 10.000000')"
+exitdump compare "$T/host" "$T/host" --vm healthy --raw -n 1 -r CPUID
+is 'two captured folders, a VM of each' "$out" "$(lines 'CPUID 1000.000 1000.000 0.001000 0.001000 0.000000 1.000000')"
+
+# Spans of unlike length between captures, each by its own guest time.
+for step in 1 2 12; do
+	tree "$T/tree$step" 1 1 -v step="$step"
+done
+exitdump compare "$T/tree1,$T/tree2" "$T/tree2,$T/tree12" --raw -r REASON_9
+is 'two spans: nothing has changed but their length' "$status:$(cut -f 4- <<<"$out")" \
+	"0:$(lines '0.090909 0.090909 0.000000 1.000000')"
+exitdump compare "$T/tree2,$T/tree1" "$T/tree1"
+is 'the wrong way round' "$status:$out:$err" \
+	"1::exitdump: $T/tree2,$T/tree1: counters were cleared in between"
+
+# Live, over an interval.
+show tree1
+"$EXITDUMP" compare -S "$T/root" vm0 vm0/0 1 --raw -r REASON_9 >"$T/live" 2>"$T/.err" &
+pid=$!
+sleep 0.4
+show tree12
+status=0
+wait "$pid" || status=$?
+is 'live, over an interval' "$status:$(cut -f 4- "$T/live"):$(<"$T/.err")" \
+	"0:$(lines '0.090909 0.090909 0.000000 1.000000'):"
+
+tree "$T/svm" 1 1 -v vendor=svm
+for args in "$T/tree1 $T/svm" 'healthy' 'healthy sick x' 'healthy nobody' 'healthy sick/x' \
+	"healthy sick 0.01 1" 'healthy sick -a' 'healthy sick --json' 'healthy sick -o name'; do
+	# shellcheck disable=SC2086 # words
+	compare $args
+	is "compare ${args//"$T/"}: refused in one line" "$status:$out:$(wc -l <"$T/.err")" 1::1
+done
+lines '#~exit_cycles~1 vendor=vmx' 'reason name exits total' '- TOTAL 0 0' >"$T/no-guest"
+compare "$T/no-guest" sick
+is 'without time in the guest there is nothing to compare by' "$status:$out:$err" \
+	"1::exitdump: $T/no-guest: no time inside the guest in it, so nothing to compare by"
+
+# diff: a rate and a cost without a clock.
+exitdump diff "$T/tree1" "$T/tree2" -n 1
+is 'diff: per second of guest time' "$out" \
+'overhead 33.3%: host, 1 VM, 1 vCPU, vmx; by lost
+NAME     EXITS GEXITS   LOST GLOST SHARE   USER  SCHED   HALT
+REASON_9    10  53476 17.0us  9.1% 18.2% 10.0us 1.00us 2.50us
+TOTAL       55 294118 93.5us 50.0%  100% 55.0us 5.50us 13.8us'
+
+done_testing

@@ -1,0 +1,86 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Promise: exitdump reset, on, off and set write what the kernel takes to the file
+# that it has for it, and to no other; what cannot be is told in one line.
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/fixtures/exitdump.sh"
+
+kvm=sys/kernel/debug/kvm
+tree "$T/tree" 2 2
+find "$T/tree/$kvm" -type d -exec sh -c 'for d; do : >"$d/exit_cycles_reset"; done' - {} +
+parameters=$T/tree/sys/module/kvm/parameters
+mkdir -p "$parameters"
+for name in '' _guest _keys _slow; do
+	echo before >"$parameters/exit_cycles$name"
+done
+
+# reset_by ARGUMENT...: the files that it writes a 0 to.
+reset_by() {
+	find "$T/tree/$kvm" -name exit_cycles_reset -exec truncate -s 0 {} +
+	exitdump reset -S "$T/tree" "$@"
+	(cd "$T/tree/$kvm" && find . -name exit_cycles_reset -exec grep -lx 0 {} + | sort | tr '\n' ' ')
+}
+is 'reset: the host' "$(reset_by)" './exit_cycles_reset '
+is 'reset: a VM' "$(reset_by --vm vm1)" './1001-11/exit_cycles_reset '
+is 'reset: VMs of a pattern' "$(reset_by --vm 'vm*')" './1000-11/exit_cycles_reset ./1001-11/exit_cycles_reset '
+is 'reset: a vCPU' "$(reset_by --vm vm0 --vcpu 1)" './1000-11/vcpu1/exit_cycles_reset '
+is 'reset: no such VM: nothing' "$(reset_by --vm vm7)" ''
+exitdump reset -S "$T/tree" --vm vm7
+is 'and it is said' "$status:$out:$err" '1::exitdump: no VM vm7 (exitdump list names those there are)'
+
+set_to() { # FILE ARGUMENT...: what stands there then, and what is said
+	exitdump "${@:2}" -S "$T/tree"
+	echo "$status:$out:$err:$(head -n 1 "$parameters/$1")"
+}
+is 'off' "$(set_to exit_cycles off)" 0:::N
+is 'on' "$(set_to exit_cycles on)" 0:::Y
+is 'set guest host' "$(set_to exit_cycles_guest set guest host)" 0:::hostre
+is 'set keys on' "$(set_to exit_cycles_keys set keys on)" 0:::Yefore
+is 'set slow 2500' "$(set_to exit_cycles_slow set slow 2500)" 0:::2500re
+is 'set slow off' "$(set_to exit_cycles_slow set slow off)" 0:::0500re
+printf 'vm\n' >"$parameters/exit_cycles_guest"
+rm "$parameters/exit_cycles_slow"
+exitdump set -S "$T/tree"
+is 'set: what there is' "$status:$out" '0:guest  vm         off, vm or host
+keys   Yefore     on or off
+slow   -          microseconds, or off'
+exitdump set slow 5 -S "$T/tree"
+is 'a parameter that this kernel has not: nothing is made' "$status:$out:$err:$(ls "$parameters")" \
+	"1::exitdump: $parameters/exit_cycles_slow: No such file (this kernel's kvm has no such parameter):exit_cycles
+exit_cycles_guest
+exit_cycles_keys"
+while IFS='|' read -r words why; do
+	# shellcheck disable=SC2086 # words
+	exitdump $words -S "$T/tree"
+	is "exitdump $words: refused" "$status:$out:$err" "1::exitdump: $why"
+done <<'END'
+set guest all|set guest: takes off, vm or host
+set keys 1|set keys: takes on or off
+set slow 1s|set slow: takes microseconds, or off
+set slow 1 2|set slow: takes microseconds, or off
+set slow|set slow: takes microseconds, or off
+set fast 1|fast: not one of guest, keys, slow
+off 1|1: off takes options only
+on --vm vm0|on: with --sysroot only
+set --json|set: with --sysroot only
+reset now|now: reset takes options only
+reset -a|reset: with --sysroot, --vm and --vcpu only
+reset -r CPUID|reset: with --sysroot, --vm and --vcpu only
+END
+is 'and nothing was written' "$(head -qn 1 "$parameters"/*)" $'Y\nvm\nYefore'
+
+if [[ $(id -u) != 0 ]]; then
+	skip 'an unprivileged user' 'not root: no second user to try as'
+else
+	chmod 755 "$T"
+	chmod -R a+rX "$T/tree"
+	cp "$EXITDUMP" "$T/exitdump"
+	for args in 'reset' 'reset --vm vm0' off on 'set keys off'; do
+		# shellcheck disable=SC2086 # words
+		run setpriv --reuid=65534 --regid=65534 --clear-groups "$T/exitdump" $args -S "$T/tree"
+		like "an unprivileged user, $args: one line with the remedy" "$status:$out:$(wc -l <"$T/.err"):$err" \
+			'^1::1:exitdump: .*: Permission denied \(try as root\)$'
+	done
+fi
+
+done_testing

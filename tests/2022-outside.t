@@ -1,0 +1,81 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Promise: over an interval exitdump list shows what a VM takes outside the exits of
+# its vCPUs: the CPU of their threads, that of all others with the busiest by name,
+# vhost's included, and the interrupts injected. The idle VM whose main loop burns 8 %
+# for a timer is recognised. What cannot be seen is not known, and never 0.
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/fixtures/exitdump.sh"
+
+kvm=sys/kernel/debug/kvm
+
+# stat TREE PID[/task/TID] NAME TICKS
+stat() {
+	mkdir -p "$T/$1/proc/$2"
+	echo "${2##*/} ($3) S 1 1 1 0 -1 4194560 1 0 0 0 $(($4 / 2)) $(($4 - $4 / 2)) 0 0 20 0 1 0 5 1 1" \
+		>"$T/$1/proc/$2/stat"
+}
+# moment TREE MAIN WORKER VCPU VHOST IRQS: VM 1000 at a moment, in ticks of 10 ms.
+moment() {
+	tree "$T/$1" 2 1
+	stat "$1" 1000 'qemu) S 1' $(($2 + $3 + $4 + 500))	# 500 of threads that ended
+	stat "$1" 1000/task/1000 'qemu) S 1' "$2"
+	stat "$1" 1000/task/1001 worker "$3"
+	stat "$1" 1000/task/1002 worker 0
+	stat "$1" 1000/task/1003 'any name' "$4"
+	stat "$1" 77 vhost-1000 "$5"
+	stat "$1" 78 vhost-10001 9999
+	echo 1003 >"$T/$1/$kvm/1000-11/vcpu0/pid"
+	echo "$6" >"$T/$1/$kvm/1000-11/irq_injections"
+}
+moment before 1000 100 5000 7 1000000
+moment after 1008 100 5002 10 1001000
+
+# over ARGUMENT...: list over one second, in which before becomes after.
+over() {
+	show before
+	"$EXITDUMP" list -S "$T/root" 1 1 "$@" >"$T/.out" 2>"$T/.err" &
+	local pid=$!
+	sleep 0.5
+	show after
+	status=0
+	wait "$pid" || status=$?
+	out=$(<"$T/.out") err=$(<"$T/.err")
+}
+over
+like 'the idle VM that burns 8 % in its main loop' "$status:$out:$err" \
+	$'^0:[0-9:]+ \+1\.0[0-9]* s: 2 VMs, 2 vCPUs, vmx\nVM +VMNAME VCPUS RATE OVERHEAD VCPUCPU VMMCPU +IRQS BUSIEST\n1000-11 vm0 +0 +0\.0 +- +(1\.9|2\.0)% +1[01]\.[0-9]% +9?9?[0-9]+ qemu\) S 1 (7\.9|8\.0)%, vhost-1000 (2\.9|3\.0)%\n1001-11 vm1 +0 +0\.0 +- +- +- +- -:$'
+over --raw -o vm,vcpucpu,vmmcpu,irqs,busiest
+is 'for programs: within a twentieth' "$(awk -F '\t' -v OFS=: '{
+	print $1, ($2 > 0.019 && $2 <= 0.02), ($3 > 0.1 && $3 <= 0.11), ($4 > 950 && $4 <= 1000), $2 == "-" }' "$T/.out")" \
+	$'1000-11:1:1:1:0\n1001-11:0:0:0:1'
+stat before 1000/task/1002 'CPU 7/KVM' 100
+stat after 1000/task/1002 'CPU 7/KVM' 150
+over --raw -o vcpucpu -n 1
+like 'a thread is a vCPU by what KVM says, not by its name' "$out" '^0\.0(19|20)'
+stat before 1000/task/1002 worker 0
+stat after 1000/task/1002 worker 0
+if command -v jq >/dev/null; then
+	over --json
+	is 'in JSON' "$(jq -c '.totals | map([.vm, .vcpucpu > 0.019, .vmmcpu > 0.1, .irqs > 950, .busiest != null])' "$T/.out")" \
+		'[["1000-11",true,true,true,true],["1001-11",false,false,false,false]]'
+fi
+
+# QEMU's own names tell where KVM does not, as before Linux 6.1.
+rm "$T/before/$kvm/1000-11/vcpu0/pid" "$T/after/$kvm/1000-11/vcpu0/pid"
+stat before 1000/task/1003 'CPU 0/KVM' 5000
+stat after 1000/task/1003 'CPU 0/KVM' 5002
+over --raw -o vcpucpu -n 1
+like 'vCPUs by the name of their threads' "$out" '^0\.0(19|20)'
+
+# Nothing of a span is known without one.
+exitdump list -S "$T/root" --raw -o vm,vcpucpu,vmmcpu,irqs,busiest
+is 'a snapshot does not know' "$out" "$(lines '1000-11 - - - -' '1001-11 - - - -')"
+show before
+exitdump list -S "$T/root" 0.01 1 --raw -o vmmcpu,vcpucpu,irqs,busiest -n 1
+is 'nothing happened: 0, which is known' "$out" "$(lines '0.000000 0.000000 0.000 -')"
+echo 'nonsense' >"$T/after/proc/1000/stat"
+over --raw -o vmmcpu -n 1
+is 'a process that cannot be read: not known' "$status:$out" 0:-
+
+done_testing

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* cell.h - what stands in one place of the output, and how it reads. */
+#ifndef CELL_H
+#define CELL_H
+
+#include "out.h"
+
+/* The default is what suits the reader: AUTO for people, CYCLES for programs. */
+enum unit { UNIT_DEFAULT, UNIT_CYCLES, UNIT_NS, UNIT_US, UNIT_AUTO };
+
+enum cell_kind {
+	CELL_NONE, CELL_TEXT, CELL_COUNT, CELL_CYCLES, CELL_AVERAGE, CELL_BOUND,
+	CELL_RATE, CELL_SHARE, CELL_CHANGE, CELL_FACTOR, CELL_TIME,
+};
+
+struct cell {
+	enum cell_kind kind;
+	const char *text;	/* TEXT */
+	uint64_t n;		/* COUNT, CYCLES, BOUND: at most so many cycles */
+	double d;		/* AVERAGE in cycles, RATE per second, SHARE and CHANGE of 1, TIME */
+};
+
+int cell_compare(const struct cell *a, const struct cell *b);
+void cell_show(struct out *to, const struct cell *cell, enum unit unit, uint64_t tsc_khz);
+void cell_put(struct out *to, const struct cell *cell, enum unit unit, uint64_t tsc_khz);
+
+#endif

@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * compare.c - two accounts side by side, per second of guest time, so that they may
+ * be of unlike length: two VMs, two vCPUs, two captures, or two spans between
+ * captures. What makes the largest difference stands first.
+ */
+#include <err.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "commands.h"
+#include "fail.h"
+
+/* One of both. */
+struct side {
+	const char *name;		/* as it was given */
+	char *words;			/* that in parts: a VM and its vCPU, or two captures */
+	const char *from, *to;		/* captures; NULL: a VM, read now */
+	struct pick pick;
+	struct sample sample;		/* of one part */
+	struct line line;		/* all of it */
+};
+
+static struct cell other_gexits(const struct line *line, int arg)
+{
+	return get_gexits(line->other, arg);
+}
+
+static struct cell other_glost(const struct line *line, int arg)
+{
+	return get_glost(line->other, arg);
+}
+
+static struct cell get_name(const struct line *line, int arg)
+{
+	(void)arg;
+	return (struct cell){ .kind = CELL_TEXT, .text = line->row->name };
+}
+
+static struct cell get_change(const struct line *line, int arg)
+{
+	struct cell a = get_glost(line, arg), b = get_glost(line->other, arg);
+
+	if (a.kind == CELL_NONE || b.kind == CELL_NONE)
+		return (struct cell){ .kind = CELL_NONE };
+	return (struct cell){ .kind = CELL_CHANGE, .d = b.d - a.d };
+}
+
+static struct cell get_factor(const struct line *line, int arg)
+{
+	struct cell a = get_glost(line, arg), b = get_glost(line->other, arg);
+
+	if (a.kind == CELL_NONE || b.kind == CELL_NONE || a.d <= 0)
+		return (struct cell){ .kind = CELL_NONE };
+	return (struct cell){ .kind = CELL_FACTOR, .d = b.d / a.d };
+}
+
+static const struct column pair_columns[] = {
+	{ "name", NULL, "", get_name, 0, .flags = COLUMN_REASON | COLUMN_LEFT },
+	{ "a_exits", "A EXITS/S", "", get_gexits, 0, .flags = 0 },
+	{ "b_exits", "B EXITS/S", "", other_gexits, 0, .flags = 0 },
+	{ "a_lost", "A LOST", "", get_glost, 0, .flags = 0 },
+	{ "b_lost", "B LOST", "", other_glost, 0, .flags = 0 },
+	{ "change", NULL, "", get_change, 0, .flags = 0 },
+	{ "factor", NULL, "", get_factor, 0, .flags = 0 },
+};
+
+enum { N_PAIR_COLUMNS = sizeof(pair_columns) / sizeof(*pair_columns) };
+
+/* "VM" or "VM/VCPU", "CAPTURE" or "BEFORE,AFTER": what there is as a file is a capture. */
+static int parse_side(struct side *side, const struct options *opt, const char *name)
+{
+	char *second;
+
+	*side = (struct side){ .name = name, .words = need(strdup(name)), .pick = opt->pick };
+	side->to = side->words;
+	if (!access(name, F_OK))
+		return 0;
+	second = strchr(side->words, ',');
+	if (second && (*second++ = '\0', !access(side->words, F_OK))) {
+		side->from = side->words;
+		side->to = second;
+		return 0;
+	}
+	strcpy(side->words, name);
+	second = strrchr(side->words, '/');
+	if (second)
+		*second++ = '\0';
+	if (second && !pick_vcpus_valid(second))
+		return fail("%s: no such file, and no VM/VCPU", name);
+	side->to = NULL;
+	side->pick.vm = side->words;
+	side->pick.vcpu = second;
+	return 0;
+}
+
+static int take_side(struct side *side, struct sample *sample)
+{
+	int ret;
+
+	if (side->to)
+		ret = take_capture(sample, &side->pick, side->to);
+	else
+		ret = sample_first(sample, &side->pick);
+	if (ret)
+		return ret;
+	sample_merge(sample, SPLIT_NONE);
+	return 0;
+}
+
+/* The difference to what was read before, which goes. */
+static int subtract_side(struct side *side, struct sample *before)
+{
+	struct sample between;
+
+	sample_between(&between, &side->sample, before);
+	sample_free(&side->sample);
+	sample_free(before);
+	side->sample = between;
+	if (between.nparts && between.parts[0].cleared)
+		return fail("%s: counters were cleared in between", side->name);
+	return 0;
+}
+
+static int take_span(struct side *side)
+{
+	struct sample before = { 0 };
+	struct side first = *side;
+	int ret;
+
+	first.to = side->from;
+	ret = side->from ? take_side(&first, &before) : 0;
+	ret = ret ?: take_side(side, &side->sample);
+	if (!ret && side->from)
+		return subtract_side(side, &before);
+	sample_free(&before);
+	return ret;
+}
+
+/* Of live VMs, what happens in the interval: both are read at its begin and end. */
+static int take_both(struct side *sides, double interval)
+{
+	struct sample before[2] = { };
+	int ret = 0;
+
+	for (int i = 0; i < 2 && interval > 0 && !ret; i++) {
+		if (sides[i].to)
+			return fail("%s: a capture has no interval", sides[i].name);
+		ret = take_side(&sides[i], &before[i]);
+	}
+	if (!ret && interval > 0)
+		usleep(interval * 1e6);
+	for (int i = 0; i < 2 && !ret; i++) {
+		ret = take_span(&sides[i]);
+		if (!ret && interval > 0)
+			ret = subtract_side(&sides[i], &before[i]);
+	}
+	sample_free(&before[0]);
+	sample_free(&before[1]);
+	return ret;
+}
+
+static int check_side(struct side *side, const struct options *opt)
+{
+	struct part *part = side->sample.parts;
+
+	if (!side->sample.nparts)
+		return fail("%s: nothing there", side->name);
+	if (opt->tsc_khz)
+		part->account.key[K_TSC_KHZ] = opt->tsc_khz;
+	side->line = (struct line){ .sample = &side->sample, .part = part,
+				    .row = &part->account.sum };
+	if (get_glost(&side->line, 0).kind == CELL_NONE)
+		return fail("%s: no time inside the guest in it, so nothing to compare by", side->name);
+	return 0;
+}
+
+/* A row of a reason that did not happen there. */
+static const struct row *row_like(const struct account *a, const struct row *row)
+{
+	const struct row *found = account_row((struct account *)a, row->key, NULL);
+	struct row *empty;
+
+	if (found)
+		return found;
+	empty = need(calloc(1, sizeof(*empty)));
+	empty->key = row->key;
+	strcpy(empty->name, row->name);
+	return empty;
+}
+
+static void add_pair(struct view *view, const struct side *sides, struct line *others,
+		     const struct row *row)
+{
+	const struct account *a = &sides[0].line.part->account, *b = &sides[1].line.part->account;
+	struct line *line = &view->lines[view->nlines], *other = &others[view->nlines];
+
+	if (view->opt.reasons && !reason_picked(view->opt.reasons, row))
+		return;
+	view->nlines++;
+	*line = sides[0].line;
+	line->row = row_like(a, row);
+	line->other = other;
+	*other = sides[1].line;
+	other->row = row_like(b, row);
+}
+
+static int by_change(const void *x, const void *y)
+{
+	double a = get_change(x, 0).d, b = get_change(y, 0).d;
+
+	a = a < 0 ? -a : a;
+	b = b < 0 ? -b : b;
+	return a < b ? 1 : a > b ? -1 :
+		row_key_compare(((const struct line *)x)->row->key, ((const struct line *)y)->row->key);
+}
+
+/* "A: web, overhead 3.1%": the heads of both, and what the numbers are. */
+static void pair_headline(const struct side *sides, struct out *to)
+{
+	const struct column *overhead = column_find("overhead");
+	struct cell cell;
+
+	for (int i = 0; i < 2; i++) {
+		cell = overhead->get(&sides[i].line, 0);
+		out_format(to, "%c: %s", 'A' + i, sides[i].name);
+		if (*sides[i].sample.parts->vmname && strcmp(sides[i].sample.parts->vmname, sides[i].name))
+			out_format(to, " (%s)", sides[i].sample.parts->vmname);
+		out_format(to, ", overhead %.1f%%\n", cell.d * 100);
+	}
+	out_text(to, "per second of guest time; the largest change first");
+}
+
+static void print_pair(const struct options *opt, const struct side *sides)
+{
+	const struct account *a = &sides[0].line.part->account, *b = &sides[1].line.part->account;
+	struct view view = { .opt = *opt, .layout.ncols = N_PAIR_COLUMNS, .unit = UNIT_CYCLES,
+			     .sample = &sides[0].sample };
+	size_t most = a->nrows + b->nrows;
+	struct out head = { .fd = -1 };
+	struct line *others = need(calloc(most + 1, sizeof(*others)));
+
+	for (int i = 0; i < N_PAIR_COLUMNS; i++)
+		view.layout.cols[i] = &pair_columns[i];
+	view.lines = need(calloc(most + 1, sizeof(*view.lines)));
+	for (size_t i = 0; i < a->nrows; i++)
+		add_pair(&view, sides, others, &a->rows[i]);
+	for (size_t i = 0; i < b->nrows; i++) {
+		if (!account_row((struct account *)a, b->rows[i].key, NULL))
+			add_pair(&view, sides, others, &b->rows[i]);
+	}
+	if (view.nlines)
+		qsort(view.lines, view.nlines, sizeof(*view.lines), by_change);
+	if (opt->limit && view.nlines > opt->limit)
+		view.nlines = opt->limit;
+	view.total = sides[0].line;
+	view.total.other = &sides[1].line;
+	pair_headline(sides, &head);
+	view.headline = out_string(&head);
+	print_view(&view, output_open(opt), true);
+	output_done(opt);
+}
+
+/* cmd_compare() - A B [INTERVAL] */
+int cmd_compare(struct options *opt, int argc, char **argv)
+{
+	struct side sides[2];
+	const char *a, *b;
+	double interval;
+	int ret;
+
+	if (argc < 2 || argc > 3)
+		return fail("compare: takes two VMs, VM/VCPUs, captures, or BEFORE,AFTER, and an interval");
+	if (opt->pick.input || opt->pick.guest || opt->pick.split != SPLIT_NONE ||
+	    opt->ncols || opt->nsorts)
+		return fail("compare: not with --input, --guest, --all-vms, --all-vcpus, --output or --sort");
+	if (opt->format != FORMAT_TABLE && opt->format != FORMAT_RAW && opt->format != FORMAT_CSV)
+		return fail("compare: a table, --csv or --raw");
+	interval = argc == 3 ? interval_seconds(argv[2]) : 0;
+	ret = parse_side(&sides[0], opt, argv[0]) ?: parse_side(&sides[1], opt, argv[1]);
+	ret = ret ?: take_both(sides, interval);
+	ret = ret ?: check_side(&sides[0], opt) ?: check_side(&sides[1], opt);
+	if (ret)
+		return ret;
+	a = sides[0].line.part->account.vendor;
+	b = sides[1].line.part->account.vendor;
+	if (*a && *b && strcmp(a, b))
+		return fail("%s, %s: one is of %s, the other of %s", argv[0], argv[1], a, b);
+	print_pair(opt, sides);
+	return 0;
+}

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* control.c - what KVM counts, and from when on, without a path to remember. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "commands.h"
+#include "fail.h"
+#include "files.h"
+
+#define PARAMETERS "/sys/module/kvm/parameters/"
+
+static const struct parameter {
+	const char *name, *file, *values;
+} parameters[] = {
+	{ "guest", "exit_cycles_guest", "off, vm or host" },
+	{ "keys", "exit_cycles_keys", "on or off" },
+	{ "slow", "exit_cycles_slow", "microseconds, or off" },
+};
+
+enum { N_PARAMETERS = sizeof(parameters) / sizeof(*parameters) };
+
+/* Only what the kernel has made is written to; a file is never made. */
+static int write_value(const char *path, const char *value)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), error = 0;
+	size_t len = strlen(value);
+
+	if (fd < 0)
+		return -errno;
+	if (write(fd, value, len) != (ssize_t)len)
+		error = errno ?: EIO;
+	close(fd);
+	return -error;
+}
+
+static int fail_write(const char *path, int error, const char *absent)
+{
+	errno = -error;
+	if (errno == ENOENT)
+		return fail("%s: No such file (%s)", path, absent);
+	return fail_errno(path);
+}
+
+static int only_picks(const char *command, const struct options *opt, bool vms)
+{
+	const struct pick *pick = &opt->pick;
+
+	if (pick->input || pick->guest || pick->split != SPLIT_NONE || opt->reasons ||
+	    opt->format != FORMAT_TABLE || (!vms && (pick->vm || pick->vcpu)))
+		return fail("%s: with --sysroot%s only", command, vms ? ", --vm and --vcpu" : "");
+	if (strlen(pick->root) > PATH_MAX - 200)
+		return fail("%.60s...: File name too long", pick->root);
+	return 0;
+}
+
+/* cmd_reset() - clear the host's counters, or those of the VMs and vCPUs that are chosen. */
+int cmd_reset(struct options *opt, int argc, char **argv)
+{
+	const struct pick *pick = &opt->pick;
+	char path[PATH_MAX], dir[64];
+	const struct part *part;
+	struct sample sample;
+	int ret;
+
+	if (argc)
+		return fail("%s: reset takes options only", argv[0]);
+	ret = only_picks("reset", opt, true) ?: sample_first(&sample, pick);
+	for (size_t i = 0; !ret && i < sample.nparts; i++) {
+		part = &sample.parts[i];
+		*dir = '\0';
+		if (*part->vm)
+			snprintf(dir, sizeof(dir), "/%s", part->vm);
+		if (part->vcpu >= 0)
+			snprintf(dir + strlen(dir), 32, "/vcpu%ld", (long)part->vcpu);
+		snprintf(path, sizeof(path), "%s" KVM_DIR "%s/exit_cycles_reset", pick->root, dir);
+		ret = write_value(path, "0\n");
+		if (ret == -ENOENT && *part->vm)
+			ret = 0;	/* it has ended */
+		if (ret)
+			ret = fail_write(path, ret, "is this kernel patched and kvm loaded?");
+	}
+	return ret;
+}
+
+static int turn(const char *command, const struct options *opt, int argc, char **argv,
+		const char *value)
+{
+	char path[PATH_MAX];
+	int ret;
+
+	if (argc)
+		return fail("%s: %s takes options only", argv[0], command);
+	if (only_picks(command, opt, false))
+		return -1;
+	snprintf(path, sizeof(path), "%s" SWITCH, opt->pick.root);
+	ret = write_value(path, value);
+	return ret ? fail_write(path, ret, "is this kernel patched and kvm loaded?") : 0;
+}
+
+/* cmd_on(), cmd_off() - count, or count nothing and cost next to nothing. */
+int cmd_on(struct options *opt, int argc, char **argv)
+{
+	return turn("on", opt, argc, argv, "Y\n");
+}
+
+int cmd_off(struct options *opt, int argc, char **argv)
+{
+	return turn("off", opt, argc, argv, "N\n");
+}
+
+/* What the kernel takes for it, or NULL. */
+static const char *kernel_value(const struct parameter *p, const char *value)
+{
+	bool off = !strcmp(value, "off");
+
+	if (!strcmp(p->name, "guest"))
+		return off || !strcmp(value, "vm") || !strcmp(value, "host") ? value : NULL;
+	if (!strcmp(p->name, "keys"))
+		return off ? "N" : !strcmp(value, "on") ? "Y" : NULL;
+	if (off)
+		return "0";
+	return *value && strspn(value, "0123456789") == strlen(value) && strlen(value) < 10 ?
+		value : NULL;
+}
+
+/* The parameters there are, with their values. */
+static int show_parameters(const struct options *opt)
+{
+	struct out *to = output_open(opt);
+	char path[PATH_MAX], value[64];
+	ssize_t len;
+	int fd;
+
+	for (int i = 0; i < N_PARAMETERS; i++) {
+		snprintf(path, sizeof(path), "%s" PARAMETERS "%s", opt->pick.root,
+			 parameters[i].file);
+		fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+		len = fd < 0 ? -1 : read(fd, value, sizeof(value) - 1);
+		if (fd >= 0)
+			close(fd);
+		if (len < 0)
+			strcpy(value, "-");
+		else
+			value[len] = '\0';
+		value[strcspn(value, "\n")] = '\0';
+		printable(value);
+		out_format(to, "%-6s %-10s %s\n", parameters[i].name, value, parameters[i].values);
+	}
+	output_done(opt);
+	return 0;
+}
+
+/* cmd_set() - [NAME VALUE] */
+int cmd_set(struct options *opt, int argc, char **argv)
+{
+	const struct parameter *p;
+	char path[PATH_MAX];
+	const char *value;
+	int ret;
+
+	if (only_picks("set", opt, false))
+		return -1;
+	if (!argc)
+		return show_parameters(opt);
+	for (p = parameters; p < parameters + N_PARAMETERS && strcmp(p->name, argv[0]); p++)
+		;
+	if (p == parameters + N_PARAMETERS)
+		return fail("%s: not one of guest, keys, slow", argv[0]);
+	value = argc == 2 ? kernel_value(p, argv[1]) : NULL;
+	if (!value)
+		return fail("set %s: takes %s", p->name, p->values);
+	snprintf(path, sizeof(path), "%s" PARAMETERS "%s", opt->pick.root, p->file);
+	ret = write_value(path, value);
+	return ret ? fail_write(path, ret, "this kernel's kvm has no such parameter") : 0;
+}

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* diff.c - what happened between two captures. */
+#include <string.h>
+#include <sys/stat.h>
+
+#include "commands.h"
+#include "fail.h"
+
+/* take_capture() - a file or a folder. */
+int take_capture(struct sample *sample, const struct pick *pick, const char *path)
+{
+	struct pick capture = *pick;
+	struct stat st;
+
+	if (!stat(path, &st) && S_ISDIR(st.st_mode))
+		capture.root = path;
+	else if (pick->vm || pick->vcpu || pick->split != SPLIT_NONE)
+		return fail("%s: one file holds one account: no choice of VMs", path);
+	else
+		capture.input = path;
+	return sample_take(sample, &capture);
+}
+
+/* comparable() - 0 where both are of one kind, as far as both tell; or the failure is told. */
+static int comparable(char **paths, const struct account *a, const struct account *b)
+{
+	const struct { const char *a, *b; } words[] = {
+		{ a->vendor, b->vendor }, { a->scope, b->scope },
+	};
+	uint64_t x = a->key[K_TSC_KHZ], y = b->key[K_TSC_KHZ];
+
+	for (int i = 0; i < 2; i++) {
+		if (*words[i].a && *words[i].b && strcmp(words[i].a, words[i].b))
+			return fail("%s, %s: one is of %s, the other of %s", paths[0],
+				    paths[1], words[i].a, words[i].b);
+	}
+	if (x && y && x != y)
+		return fail("%s, %s: one is of a TSC of %lu kHz, the other of %lu kHz",
+			    paths[0], paths[1], x, y);
+	return 0;
+}
+
+/* cmd_diff() - A B */
+int cmd_diff(struct options *opt, int argc, char **argv)
+{
+	struct sample a, b, between;
+	struct layout layout;
+	int ret;
+
+	if (argc != 2)
+		return fail("diff: takes two captures, the earlier first");
+	if (opt->pick.input || opt->pick.guest || *opt->pick.root)
+		return fail("diff: not with --input, --guest or --sysroot");
+	opt->diff = true;
+	ret = no_metrics(opt) ?: take_capture(&a, &opt->pick, argv[0]);
+	if (ret)
+		return ret;
+	ret = take_capture(&b, &opt->pick, argv[1]);
+	if (ret) {
+		sample_free(&a);
+		return ret;
+	}
+	sample_between(&between, &b, &a);
+	between.seconds = 0;	/* the files do not tell */
+	if (!a.nparts && !b.nparts && opt->pick.vcpu)
+		ret = fail("%s, %s: no vCPU %s in any VM", argv[0], argv[1], opt->pick.vcpu);
+	if (a.nparts && b.nparts)
+		ret = comparable(argv, &a.parts[0].account, &b.parts[0].account);
+	for (size_t i = 0; !ret && i < between.nparts; i++) {
+		if (between.parts[i].cleared)
+			ret = fail("%s: counters lower than in %s (the earlier first? cleared in between?)",
+				   argv[1], argv[0]);
+	}
+	layout_choose(&layout, opt, &between, false);
+	if (!ret)
+		ret = print_sample(opt, &layout, &between, true);
+	if (!ret)
+		warn_absent(opt, &b);
+	sample_free(&between);
+	sample_free(&b);
+	sample_free(&a);
+	return ret;
+}

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* headline.c - what stands above lines, and what is missing in them. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "files.h"
+#include "view.h"
+
+static void count(struct out *to, const char **before, uint64_t n, const char *what)
+{
+	out_format(to, "%s%lu %s%s", *before, n, what, n == 1 ? "" : "s");
+	*before = ", ";
+}
+
+/* The VM that all parts are of, or NULL. */
+static const struct part *one_vm(const struct sample *sample)
+{
+	for (size_t i = 1; i < sample->nparts; i++) {
+		if (strcmp(sample->parts[i].vm, sample->parts[0].vm))
+			return NULL;
+	}
+	return sample->nparts && *sample->parts[0].vm ? &sample->parts[0] : NULL;
+}
+
+/* Whose account it is, as far as the file tells: "VM 71-4 (web), 2 vCPUs, vmx". */
+static void whose(const struct view *view, struct out *to)
+{
+	const struct sample *sample = view->sample;
+	const struct part *vm = one_vm(sample);
+	const struct part *part = sample->nparts == 1 ? &sample->parts[0] : &view->all;
+	const struct account *a = &part->account;
+	bool host = !vm && !strcmp(a->scope, "host");
+	const char *before = vm || host ? ", " : "";
+
+	if (part->vcpu >= 0)
+		out_format(to, "vCPU %ld of ", (long)part->vcpu);
+	if (vm)
+		out_format(to, "VM %s", vm->vm);
+	else if (host)
+		out_text(to, "host");
+	if (vm && *vm->vmname)
+		out_format(to, " (%s)", vm->vmname);
+	if (!vm && account_knows(a, K_VMS))
+		count(to, &before, a->key[K_VMS], "VM");
+	if (part->vcpu < 0 && account_knows(a, K_VCPUS))
+		count(to, &before, a->key[K_VCPUS], "vCPU");
+	if (*a->vendor)
+		out_format(to, "%s%s", before, a->vendor);
+	if (*a->tsc && strcmp(a->tsc, "stable"))
+		out_format(to, ", TSC %s", a->tsc);
+}
+
+/* The order, and the unit that numbers do not carry. */
+static void how(const struct view *view, struct out *to, const char *before)
+{
+	const struct column *sorted = view_sorted_by(view);
+
+	if (sorted) {
+		out_format(to, "%sby %s%s", before, view->opt.nsorts && view->opt.sorts[0].reversed ? "-" : "",
+			   sorted->title ?: sorted->name);
+		before = ", ";
+	}
+	if (view->unit == UNIT_NS || view->unit == UNIT_US)
+		out_format(to, "%sin %s", before, view->unit == UNIT_NS ? "ns" : "us");
+}
+
+/*
+ * view_headline() - when, how much is lost, of what, and how the lines are sorted, in
+ * one line: what matters most stands first, as a narrow screen cuts the rest.
+ */
+void view_headline(const struct view *view, struct out *to)
+{
+	const struct column *overhead = column_find("overhead");
+	struct cell cell = overhead->get(&view->total, overhead->arg);
+	size_t start = to->len;
+	char when[32];
+	struct tm tm;
+
+	if (view->headline) {
+		out_text(to, view->headline);
+		return;
+	}
+	if (view->sample->seconds > 0) {
+		localtime_r(&view->sample->when.tv_sec, &tm);
+		strftime(when, sizeof(when), "%H:%M:%S", &tm);
+		out_format(to, "%s +%.3f s", when, view->sample->seconds);
+	}
+	if (cell.kind == CELL_SHARE)
+		out_format(to, "%soverhead %.1f%%", to->len > start ? ", " : "", cell.d * 100);
+	if (to->len > start)
+		out_text(to, ": ");
+	whose(view, to);
+	how(view, to, to->len > start && to->text[to->len - 1] != ' ' ? "; " : "");
+}
+
+/* Another note, behind those there are. */
+__attribute__((format(printf, 3, 4)))
+static void note(char *to, size_t size, const char *format, ...)
+{
+	size_t length = strlen(to);
+	va_list args;
+
+	if (length && length + 2 < size)
+		length += snprintf(to + length, size - length, "; ");
+	va_start(args, format);
+	vsnprintf(to + length, size - length, format, args);
+	va_end(args);
+}
+
+static void note_cleared(const struct sample *sample, char *to, size_t size)
+{
+	const struct part *one = NULL;
+	size_t cleared = 0;
+	char of[64] = "";
+
+	for (size_t i = 0; i < sample->nparts; i++) {
+		if (!sample->parts[i].cleared)
+			continue;
+		cleared++;
+		one = &sample->parts[i];
+	}
+	if (one && one->vcpu >= 0)
+		snprintf(of, sizeof(of), " of vCPU %ld of VM %s", (long)one->vcpu, one->vm);
+	else if (one && *one->vm)
+		snprintf(of, sizeof(of), " of VM %s", one->vm);
+	if (cleared == 1)
+		note(to, size, "counters%s were cleared in this interval, so its figures are left out",
+		     of);
+	else if (cleared)
+		note(to, size, "counters of %zu %ss were cleared in this interval, so their figures are left out",
+		     cleared, sample->parts[0].vcpu >= 0 ? "vCPU" : "VM");
+}
+
+/* view_notes() - what is missing in it, in one line; or "". */
+void view_notes(const struct view *view, char *to, size_t size)
+{
+	const struct sample *sample = view->sample;
+	const struct pick *pick = &view->opt.pick;
+	bool by_vcpu = pick->vcpu || pick->split == SPLIT_VCPUS;
+
+	*to = '\0';
+	note_cleared(sample, to, size);
+	if (sample->gone)
+		note(to, size, "%zu %s%s ended in this interval, %s last figures are lost",
+		     sample->gone, by_vcpu ? "vCPU" : "VM", sample->gone == 1 ? "" : "s",
+		     sample->gone == 1 ? "its" : "their");
+	if (sample->off)
+		note(to, size, "nothing is counted at present (" SWITCH " is N)");
+	if (sample->own_exits)
+		note(to, size, "%lu of the CPUID exits are this reading's own",
+		     sample->own_exits);
+}

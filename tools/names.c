@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* names.c - what the guests of VMs are called. */
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "files.h"
+
+/* printable() - a name as it is shown: what is not printable ASCII is '?'. */
+void printable(char *name)
+{
+	for (; *name; name++) {
+		if (*name < ' ' || *name > '~')
+			*name = '?';
+	}
+}
+
+/* Of "NAME" or "guest=NAME,KEY=VALUE,...", in any order; ",," is a comma in it. */
+static void copy_guest(char *name, size_t size, const char *value)
+{
+	const char *p = value;
+	size_t i = 0;
+	bool guest;
+
+	do {
+		guest = p == value && p[strcspn(p, ",=")] != '=';
+		if (!strncmp(p, "guest=", 6)) {
+			guest = true;
+			p += 6;
+		}
+		for (; *p && (*p != ',' || p[1] == ','); p++) {
+			p += *p == ',';
+			if (guest && i < size - 1)
+				name[i++] = *p;
+		}
+	} while (!guest && *p++);
+	name[i] = '\0';
+	printable(name);
+}
+
+/*
+ * guest_name() - what the VM's process calls its guest: the argument of -name
+ * (QEMU: "NAME" or "guest=NAME,...") or --name (kvmtool); "" where none.
+ */
+void guest_name(const char *root, unsigned int pid, char *name, size_t size)
+{
+	char path[PATH_MAX], args[32768];
+	const char *arg = args, *value = NULL;
+	ssize_t len;
+	int fd;
+
+	*name = '\0';
+	snprintf(path, sizeof(path), "%s/proc/%u/cmdline", root, pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (fd < 0)
+		return;
+	len = read(fd, args, sizeof(args) - 1);
+	close(fd);
+	if (len <= 0)
+		return;
+	args[len] = '\0';
+	for (; arg < args + len; arg += strlen(arg) + 1) {
+		if (!strcmp(arg, "-name") || !strcmp(arg, "--name"))
+			value = arg + strlen(arg) + 1;
+	}
+	/* The last argument may be cut off: no name rather than half of one. */
+	if (!value || value >= args + len || value + strlen(value) == args + len)
+		return;
+	copy_guest(name, size, value);
+}

@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* options.c - the command line. What cannot be meant ends the program. */
+#include <err.h>
+#include <errno.h>
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "commands.h"
+#include "files.h"
+#include "view.h"
+
+enum {
+	OPT_ALL_VCPUS = 256, OPT_BUCKETS, OPT_CSV, OPT_HIST, OPT_JSON, OPT_OPENMETRICS,
+	OPT_RAW, OPT_TSC_KHZ,
+};
+
+static const char letters[] = "+:ac:ghi:n:o:O:r:s:S:u:v:V";
+
+static const struct option long_options[] = {
+	{ "all-vcpus", no_argument, NULL, OPT_ALL_VCPUS },
+	{ "all-vms", no_argument, NULL, 'a' },
+	{ "buckets", no_argument, NULL, OPT_BUCKETS },
+	{ "csv", no_argument, NULL, OPT_CSV },
+	{ "guest", no_argument, NULL, 'g' },
+	{ "help", no_argument, NULL, 'h' },
+	{ "hist", no_argument, NULL, OPT_HIST },
+	{ "input", required_argument, NULL, 'i' },
+	{ "json", no_argument, NULL, OPT_JSON },
+	{ "limit", required_argument, NULL, 'n' },
+	{ "openmetrics", no_argument, NULL, OPT_OPENMETRICS },
+	{ "output", required_argument, NULL, 'o' },
+	{ "output-file", required_argument, NULL, 'O' },
+	{ "raw", no_argument, NULL, OPT_RAW },
+	{ "reason", required_argument, NULL, 'r' },
+	{ "sort", required_argument, NULL, 's' },
+	{ "sysroot", required_argument, NULL, 'S' },
+	{ "tsc-khz", required_argument, NULL, OPT_TSC_KHZ },
+	{ "unit", required_argument, NULL, 'u' },
+	{ "vcpu", required_argument, NULL, 'c' },
+	{ "version", no_argument, NULL, 'V' },
+	{ "vm", required_argument, NULL, 'v' },
+	{ }
+};
+
+/* A number from 1 to max and nothing else. */
+static uint64_t number(const char *option, const char *arg, uint64_t max)
+{
+	char *end;
+	unsigned long long n;
+
+	errno = 0;
+	n = strtoull(arg, &end, 10);
+	if (*arg < '0' || *arg > '9' || *end || errno || !n || n > max)
+		errx(1, "%s: %s: not a number from 1 to %lu", option, arg, max);
+	return n;
+}
+
+static const struct column *column(const char *option, const char *name)
+{
+	const struct column *col = column_find(name);
+
+	if (!col)
+		errx(1, "%s: %s: no such column (exitdump --help lists them)",
+		     option, name);
+	return col;
+}
+
+static void parse_columns(struct options *opt, char *list)
+{
+	const char *name;
+
+	opt->ncols = 0;
+	opt->more_cols = *list == '+';
+	list += opt->more_cols;
+	while ((name = strsep(&list, ","))) {
+		if (opt->ncols == MAX_CHOSEN)
+			errx(1, "--output: more than %d columns", MAX_CHOSEN);
+		opt->cols[opt->ncols++] = column("--output", name);
+	}
+}
+
+static void parse_sort(struct options *opt, char *list)
+{
+	const char *name;
+	struct sort_key *sort;
+
+	opt->nsorts = 0;
+	while ((name = strsep(&list, ","))) {
+		if (opt->nsorts == MAX_SORTS)
+			errx(1, "--sort: more than %d columns", MAX_SORTS);
+		sort = &opt->sorts[opt->nsorts++];
+		sort->reversed = *name == '-';
+		sort->col = column("--sort", name + sort->reversed);
+	}
+}
+
+static enum unit parse_unit(const char *name)
+{
+	static const char *const names[] = {
+		[UNIT_DEFAULT] = "", [UNIT_CYCLES] = "cycles", [UNIT_NS] = "ns",
+		[UNIT_US] = "us", [UNIT_AUTO] = "auto",
+	};
+
+	for (int i = UNIT_CYCLES; i <= UNIT_AUTO; i++) {
+		if (!strcmp(name, names[i]))
+			return i;
+	}
+	errx(1, "--unit: %s: not one of cycles, ns, us, auto", name);
+}
+
+static void set_format(struct options *opt, enum format format)
+{
+	if (opt->format != FORMAT_TABLE && opt->format != format)
+		errx(1, "--csv, --hist, --json, --openmetrics, --raw: only one of them");
+	opt->format = format;
+}
+
+/* Those that choose what to read. */
+static void parse_pick(struct pick *pick, int c, char *arg)
+{
+	switch (c) {
+	case 'a':
+		pick->split = SPLIT_VMS;
+		break;
+	case OPT_ALL_VCPUS:
+		pick->split = SPLIT_VCPUS;
+		break;
+	case 'c':
+		if (!pick_vcpus_valid(arg))
+			errx(1, "--vcpu: %s: not a list of numbers and ranges like 0,2-3", arg);
+		pick->vcpu = arg;
+		break;
+	case 'g':
+		pick->guest = true;
+		break;
+	case 'i':
+		pick->input = arg;
+		break;
+	case 'S':
+		pick->root = arg;
+		break;
+	case 'v':
+		if (!*arg)
+			errx(1, "--vm: '': no PID, PID-FD, guest name or pattern");
+		printable(arg);
+		pick->vm = arg;
+		break;
+	}
+}
+
+static void parse_option(struct options *opt, int c, char *arg)
+{
+	switch (c) {
+	case 'h':
+		usage();
+		exit(0);
+	case 'n':
+		opt->limit = number("--limit", arg, SIZE_MAX);
+		break;
+	case 'o':
+		parse_columns(opt, arg);
+		break;
+	case 'O':
+		opt->file = arg;
+		break;
+	case 'r':
+		if (!reasons_valid(arg))
+			errx(1, "--reason: '%s': not a list of names, numbers and patterns", arg);
+		opt->reasons = arg;
+		break;
+	case 's':
+		parse_sort(opt, arg);
+		break;
+	case 'u':
+		opt->unit = parse_unit(arg);
+		break;
+	case 'V':
+		version();
+		exit(0);
+	case OPT_BUCKETS:
+		opt->buckets = true;
+		break;
+	case OPT_CSV:
+		set_format(opt, FORMAT_CSV);
+		break;
+	case OPT_HIST:
+		set_format(opt, FORMAT_HIST);
+		break;
+	case OPT_JSON:
+		set_format(opt, FORMAT_JSON);
+		break;
+	case OPT_OPENMETRICS:
+		set_format(opt, FORMAT_METRICS);
+		break;
+	case OPT_RAW:
+		set_format(opt, FORMAT_RAW);
+		break;
+	case OPT_TSC_KHZ:
+		opt->tsc_khz = number("--tsc-khz", arg, UINT32_MAX);
+		break;
+	default:
+		parse_pick(&opt->pick, c, arg);
+	}
+}
+
+/* What getopt did not take, which is '?' or a value that is missing ':'. */
+static void refuse_option(int c, const char *word)
+{
+	char letter[] = { '-', optopt, '\0' };
+
+	/* Within letters that share a word only getopt knows which. */
+	if (word[0] == '-' && word[1] != '-' && optopt > 0 && optopt < 256)
+		word = letter;
+	errx(1, c == ':' ? "%s: its value is missing (exitdump --help shows them)" :
+	     "%s: no such option (exitdump --help lists them)", word);
+}
+
+/* options_parse() - up to the first word that is none, or where they may mix all of them. */
+void options_parse(struct options *opt, int *argc, char ***argv, bool mix)
+{
+	int c;
+
+	optind = 0;
+	opterr = 0;
+	while ((c = getopt_long(*argc, *argv, letters + mix, long_options, NULL)) != -1) {
+		if (c == '?' || c == ':')
+			refuse_option(c, (*argv)[optind - 1]);
+		parse_option(opt, c, optarg);
+	}
+	*argc -= optind;
+	*argv += optind;
+}
+
+static void check_format(const struct options *opt)
+{
+	if (opt->unit == UNIT_AUTO && !options_people(opt))
+		errx(1, "--unit auto: only for tables");
+	if (opt->unit != UNIT_DEFAULT && opt->format == FORMAT_METRICS)
+		errx(1, "--unit: --openmetrics is in cycles");
+	if ((opt->limit || opt->nsorts) && opt->format == FORMAT_METRICS)
+		errx(1, "--limit, --sort: not with --openmetrics, whose series shall stay the same (--reason and --output choose)");
+	if (opt->buckets && opt->format != FORMAT_METRICS)
+		errx(1, "--buckets: only with --openmetrics (others: exitdump hist)");
+	for (size_t i = 0; i < opt->ncols; i++) {
+		if (opt->format == FORMAT_METRICS && !metrics_have(opt->cols[i]))
+			errx(1, "--output: %s: not with --openmetrics, which has counters (exits, cycles, lost, halt, poll, user, sched, hsched, stop, max, guest, vcpus)",
+			     opt->cols[i]->name);
+	}
+	if (opt->format == FORMAT_JSON && opt->ncols)
+		errx(1, "--output: not with --json, which has all columns");
+	if (opt->format == FORMAT_HIST && (opt->ncols || opt->pick.split != SPLIT_NONE))
+		errx(1, "hist: of one account, and without columns: not with --output, --all-vms or --all-vcpus");
+}
+
+/* options_check() - refuse what does not go together; what has to be read for the rest. */
+void options_check(struct options *opt)
+{
+	struct pick *pick = &opt->pick;
+	bool vms = pick->vm || pick->vcpu || pick->split != SPLIT_NONE;
+
+	if (!!pick->input + pick->guest + (vms || *pick->root) > 1)
+		errx(1, "--input, --guest: neither goes with the other, nor with --sysroot, --vm, --vcpu, --all-vms, --all-vcpus");
+	check_format(opt);
+	pick->hist |= opt->format == FORMAT_JSON || opt->format == FORMAT_HIST || opt->buckets;
+	pick->vcpu_lists |= opt->format == FORMAT_JSON;
+	for (size_t i = 0; i < opt->nsorts; i++) {
+		pick->hist |= opt->sorts[i].col->flags & COLUMN_HIST;
+		pick->outside |= opt->sorts[i].col->flags & COLUMN_OUTSIDE;
+	}
+	for (size_t i = 0; i < opt->ncols; i++) {
+		pick->hist |= opt->cols[i]->flags & COLUMN_HIST;
+		pick->vcpu_lists |= opt->cols[i]->flags & COLUMN_VCPUS;
+		pick->outside |= opt->cols[i]->flags & COLUMN_OUTSIDE;
+	}
+}

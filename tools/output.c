@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* output.c - where a command's output goes, and how a sample gets there. */
+#include <err.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "commands.h"
+
+static struct out output = { .fd = STDOUT_FILENO };
+
+static const char *output_name(const struct options *opt)
+{
+	return opt->file ?: "standard output";
+}
+
+/* output_open() - standard output or --output-file; ends the program where it cannot. */
+struct out *output_open(const struct options *opt)
+{
+	if (!opt->file || output.fd != STDOUT_FILENO)
+		return &output;
+	output.fd = open(opt->file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666);
+	if (output.fd < 0)
+		err(1, "%s", opt->file);
+	return &output;
+}
+
+/* output_done() - all of it is there, or the program ends and tells why. */
+void output_done(const struct options *opt)
+{
+	if (!out_flush(&output))
+		return;
+	errno = output.error;
+	warn("%s", output_name(opt));
+	_exit(1);
+}
+
+/* print_sample() - complete when it returns; what to know on standard error. */
+int print_sample(const struct options *opt, const struct layout *layout,
+		 struct sample *sample, bool first)
+{
+	struct view view;
+	char notes[256];
+
+	if (view_make(&view, sample, opt, layout))
+		return -1;
+	print_view(&view, output_open(opt), first);
+	output_done(opt);
+	view_notes(&view, notes, sizeof(notes));
+	if (*notes && opt->format != FORMAT_JSON)
+		warnx("%s", notes);
+	view_free(&view);
+	return 0;
+}

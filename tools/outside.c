@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <ctype.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fail.h"
+#include "files.h"
+#include "outside.h"
+
+/* The beginning of a small file; false where it cannot be read. */
+static bool read_small(const char *path, char *text, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	ssize_t n;
+
+	if (fd < 0)
+		return false;
+	n = read(fd, text, size - 1);
+	close(fd);
+	if (n <= 0)
+		return false;
+	text[n] = '\0';
+	return true;
+}
+
+static bool read_number(const char *path, uint64_t *n)
+{
+	char text[32], *end;
+
+	if (!read_small(path, text, sizeof(text)) || !isdigit(*text))
+		return false;
+	*n = strtoull(text, &end, 10);
+	return !*end || *end == '\n';
+}
+
+/* "TID (NAME) S ..." with any characters in the name; fields 14 and 15 are its CPU. */
+static bool read_stat(const char *path, char *name, size_t size, uint64_t *ticks)
+{
+	char text[1024], *open, *close;
+	unsigned long user, system;
+
+	if (!read_small(path, text, sizeof(text)))
+		return false;
+	open = strchr(text, '(');
+	close = strrchr(text, ')');
+	if (!open || !close || close < open ||
+	    sscanf(close + 1, " %*c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %lu %lu",
+		   &user, &system) != 2)
+		return false;
+	*close = '\0';
+	snprintf(name, size, "%s", open + 1);
+	printable(name);
+	*ticks = user + system;
+	return true;
+}
+
+static int is_number(const struct dirent *entry)
+{
+	return strspn(entry->d_name, "0123456789") == strlen(entry->d_name);
+}
+
+static int is_vcpu_folder(const struct dirent *entry)
+{
+	return !strncmp(entry->d_name, "vcpu", 4) && isdigit(entry->d_name[4]);
+}
+
+/* The threads that run vCPUs, as KVM tells; to be freed. */
+static size_t read_vcpu_tids(const char *root, const char *vm, uint64_t **tids)
+{
+	struct dirent **names;
+	char path[PATH_MAX];
+	size_t n = 0;
+	int found;
+
+	*tids = NULL;
+	snprintf(path, sizeof(path), "%s" KVM_DIR "/%s", root, vm);
+	found = scandir(path, &names, is_vcpu_folder, NULL);
+	for (int i = 0; i < found; i++) {
+		snprintf(path, sizeof(path), "%s" KVM_DIR "/%s/%.20s/pid", root, vm, names[i]->d_name);
+		*tids = need_room(*tids, n, sizeof(**tids));
+		n += read_number(path, &(*tids)[n]);
+		free(names[i]);
+	}
+	if (found >= 0)
+		free(names);
+	return n;
+}
+
+/* By KVM's word, or where that is not there by the name that QEMU gives them. */
+static bool runs_vcpu(const struct thread *thread, const uint64_t *tids, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (tids[i] == thread->tid)
+			return true;
+	}
+	return !n && !strncmp(thread->name, "CPU ", 4) && strstr(thread->name, "/KVM");
+}
+
+static void add_thread(struct outside *o, const struct thread *thread)
+{
+	o->threads = need_room(o->threads, o->nthreads, sizeof(*o->threads));
+	o->threads[o->nthreads++] = *thread;
+}
+
+static void read_threads(struct outside *o, const char *root, unsigned int pid, const char *vm)
+{
+	struct dirent **names;
+	struct thread thread;
+	char path[PATH_MAX];
+	uint64_t *tids;
+	size_t ntids = read_vcpu_tids(root, vm, &tids);
+	int found;
+
+	snprintf(path, sizeof(path), "%s/proc/%u/task", root, pid);
+	found = scandir(path, &names, is_number, versionsort);
+	for (int i = 0; i < found; i++) {
+		thread.tid = strtoul(names[i]->d_name, NULL, 10);
+		snprintf(path, sizeof(path), "%s/proc/%u/task/%.10s/stat", root, pid, names[i]->d_name);
+		free(names[i]);
+		if (!read_stat(path, thread.name, sizeof(thread.name), &thread.ticks))
+			continue;
+		if (runs_vcpu(&thread, tids, ntids))
+			o->vcpu_ticks += thread.ticks;
+		else
+			add_thread(o, &thread);
+	}
+	if (found >= 0)
+		free(names);
+	free(tids);
+}
+
+/* Threads of the kernel that work for it alone: "vhost-PID" before 6.4, "kvm-pit/PID". */
+static void read_kernel_threads(struct outside *o, const char *root, unsigned int pid)
+{
+	char path[PATH_MAX], vhost[20], pit[20];
+	struct dirent **names;
+	struct thread thread;
+	int found;
+
+	snprintf(vhost, sizeof(vhost), "vhost-%u", pid);
+	snprintf(pit, sizeof(pit), "kvm-pit/%u", pid);
+	snprintf(path, sizeof(path), "%s/proc", root);
+	found = scandir(path, &names, is_number, versionsort);
+	for (int i = 0; i < found; i++) {
+		thread.tid = strtoul(names[i]->d_name, NULL, 10);
+		snprintf(path, sizeof(path), "%s/proc/%.10s/stat", root, names[i]->d_name);
+		free(names[i]);
+		if (!read_stat(path, thread.name, sizeof(thread.name), &thread.ticks) ||
+		    (strcmp(thread.name, vhost) && strcmp(thread.name, pit)))
+			continue;
+		o->all_ticks += thread.ticks;
+		add_thread(o, &thread);
+	}
+	if (found >= 0)
+		free(names);
+}
+
+/* outside_read() - of the VM "PID-FD"; `known` is false where its process cannot be seen. */
+void outside_read(struct outside *o, const char *root, unsigned int pid, const char *vm)
+{
+	char path[PATH_MAX], name[20];
+
+	*o = (struct outside){ };
+	snprintf(path, sizeof(path), "%s/proc/%u/stat", root, pid);
+	if (!read_stat(path, name, sizeof(name), &o->all_ticks))
+		return;
+	o->known = true;
+	read_threads(o, root, pid, vm);
+	read_kernel_threads(o, root, pid);
+	snprintf(path, sizeof(path), "%s" KVM_DIR "/%s/irq_injections", root, vm);
+	o->has_irqs = read_number(path, &o->irqs);
+}
+
+void outside_copy(struct outside *o, const struct outside *from)
+{
+	*o = *from;
+	o->threads = need(calloc(from->nthreads + 1, sizeof(*o->threads)));
+	if (from->nthreads)
+		memcpy(o->threads, from->threads, from->nthreads * sizeof(*o->threads));
+}
+
+/* outside_cpus() - how many CPUs so much time is. */
+double outside_cpus(uint64_t ticks, double seconds)
+{
+	return ticks / seconds / sysconf(_SC_CLK_TCK);
+}
+
+static int by_ticks(const void *a, const void *b)
+{
+	const struct thread *x = a, *y = b;
+
+	return x->ticks < y->ticks ? 1 : x->ticks > y->ticks ? -1 : strcmp(x->name, y->name);
+}
+
+/* Threads of one name count as one. */
+static void add_up_names(struct outside *o)
+{
+	size_t left = 0, same;
+
+	for (size_t i = 0; i < o->nthreads; i++) {
+		for (same = 0; same < left && strcmp(o->threads[same].name, o->threads[i].name); same++)
+			;
+		if (same < left)
+			o->threads[same].ticks += o->threads[i].ticks;
+		else
+			o->threads[left++] = o->threads[i];
+	}
+	o->nthreads = left;
+}
+
+static void name_busiest(struct outside *o, double seconds)
+{
+	char *to = o->busiest;
+	size_t size = sizeof(o->busiest);
+	int n;
+
+	add_up_names(o);
+	if (o->nthreads)
+		qsort(o->threads, o->nthreads, sizeof(*o->threads), by_ticks);
+	for (size_t i = 0; i < o->nthreads && i < 2 && o->threads[i].ticks; i++) {
+		n = snprintf(to, size, "%s%s %.1f%%", i ? ", " : "", o->threads[i].name,
+			     100 * outside_cpus(o->threads[i].ticks, seconds));
+		to += n;
+		size -= n;
+	}
+}
+
+/*
+ * outside_subtract() - make it the difference to an earlier reading of the same VM. A
+ * thread that is new began with nothing; one that ended counts in the process alone.
+ */
+void outside_subtract(struct outside *o, const struct outside *before, double seconds)
+{
+	const struct thread *old = before->threads;
+	size_t at;
+
+	o->known &= before->known && seconds > 0;
+	o->has_irqs &= before->has_irqs && o->irqs >= before->irqs;
+	if (!o->known)
+		return;
+	for (size_t i = 0; i < o->nthreads; i++) {
+		for (at = 0; at < before->nthreads && old[at].tid != o->threads[i].tid; at++)
+			;
+		if (at < before->nthreads && old[at].ticks <= o->threads[i].ticks)
+			o->threads[i].ticks -= old[at].ticks;
+	}
+	o->irqs -= before->irqs;
+	o->vcpu_ticks -= o->vcpu_ticks >= before->vcpu_ticks ? before->vcpu_ticks : o->vcpu_ticks;
+	o->all_ticks -= o->all_ticks >= before->all_ticks ? before->all_ticks : o->all_ticks;
+	name_busiest(o, seconds);
+}
+
+void outside_free(struct outside *o)
+{
+	free(o->threads);
+	o->threads = NULL;
+	o->nthreads = 0;
+}

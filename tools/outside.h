@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * outside.h - what a VM does outside the exits of its vCPUs: the CPU that its threads
+ * take, from /proc, and the interrupts that it is given, from KVM's own statistics.
+ */
+#ifndef OUTSIDE_H
+#define OUTSIDE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct thread {
+	unsigned int tid;
+	char name[20];
+	uint64_t ticks;		/* of CPU, in sysconf(_SC_CLK_TCK) a second */
+};
+
+struct outside {
+	bool known;		/* the process is there; of a difference: was before as well */
+	bool has_irqs;
+	uint64_t all_ticks;	/* of the process and its kernel threads, ended threads too */
+	uint64_t vcpu_ticks;	/* of its vCPUs' threads */
+	uint64_t irqs;		/* injected */
+	size_t nthreads;
+	struct thread *threads;	/* all others */
+	char busiest[64];	/* of a difference: "worker 12.0%, vhost-71 3.1%" */
+};
+
+void outside_read(struct outside *o, const char *root, unsigned int pid, const char *vm);
+void outside_copy(struct outside *o, const struct outside *from);
+void outside_subtract(struct outside *o, const struct outside *before, double seconds);
+double outside_cpus(uint64_t ticks, double seconds);
+void outside_free(struct outside *o);
+
+#endif

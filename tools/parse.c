@@ -1,0 +1,326 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * parse.c - reads the text of exit_cycles and exit_cycles_hist.
+ *
+ *	# exit_cycles 1 <TAB> vendor=vmx <TAB> tsc_khz=2904000 ...
+ *	reason <TAB> name <TAB> exits <TAB> cycles ...
+ *	10 <TAB> CPUID <TAB> 23 <TAB> 46000 ...
+ *	- <TAB> OTHER ...
+ *	- <TAB> TOTAL ...
+ *
+ * Columns and keys go by name; what is not known here is passed over. All
+ * else that strays from the format is refused: a wrong number is worse than
+ * none.
+ */
+#include <string.h>
+
+#include "account.h"
+
+enum {
+	MAX_COLUMNS = 128,
+	MAX_ROWS = 4096,	/* SVM's codes end at 0x403 */
+	COL_BUCKET = N_COUNTERS,	/* 32 of them */
+	COL_REASON = COL_BUCKET + BUCKETS, COL_NAME, COL_UNKNOWN,
+	COL_BEYOND,	/* a bucket of a longer histogram, whose others mean something else */
+};
+
+#define COUNTER_NAME(id, name, ...) [C_##id] = name,
+static const char *const counter_names[N_COUNTERS] = { COUNTERS(COUNTER_NAME) };
+
+static const char *const key_names[N_KEYS] = {
+	[K_TSC_KHZ] = "tsc_khz", [K_VMS] = "vms", [K_VCPUS] = "vcpus",
+	[K_GUEST] = "guest",
+};
+
+static const char foreign[] = "not an exit_cycles file";
+static const char crlf[] = "lines that end in CR LF (copy it again, not as text)";
+static const char cut_off[] = "cut off before its TOTAL row (copy it again)";
+static const char bad_sums[] =
+	"the rows do not add up to its TOTAL row (copy it again)";
+static const char key_twice[] = "a key that stands there twice";
+static const char bad_number[] = "a number that does not fit 64 bits, or none";
+
+/*
+ * The field at *rest as a decimal number, up to a tab or the end; *rest is what
+ * follows then, or NULL. Up to 19 digits always fit.
+ */
+static bool next_number(char **rest, uint64_t *value)
+{
+	const char *s = *rest;
+	unsigned int digit;
+	uint64_t v = 0;
+	int n;
+
+	for (n = 0; n < 19 && (digit = (unsigned char)s[n] - '0') <= 9; n++)
+		v = v * 10 + digit;
+	for (; (digit = (unsigned char)s[n] - '0') <= 9; n++) {
+		if (__builtin_mul_overflow(v, 10, &v) ||
+		    __builtin_add_overflow(v, digit, &v))
+			return false;
+	}
+	if (!n || (s[n] && s[n] != '\t'))
+		return false;
+	*rest = s[n] ? *rest + n + 1 : NULL;
+	*value = v;
+	return true;
+}
+
+/* A number and nothing else. */
+static bool parse_u64(const char *s, uint64_t *value)
+{
+	char *rest = (char *)s;
+
+	return next_number(&rest, value) && !rest;
+}
+
+static bool parse_reason(const char *s, int64_t *reason)
+{
+	uint64_t v;
+
+	if (!strcmp(s, "-")) {
+		*reason = REASON_OTHER;
+		return true;
+	}
+	if (!parse_u64(s, &v) || v > UINT32_MAX)
+		return false;
+	*reason = v;
+	return true;
+}
+
+/* Printable ASCII that fits: names end up on terminals. */
+static bool copy_word(char *to, size_t size, const char *from)
+{
+	size_t len = strlen(from);
+
+	if (!len || len >= size)
+		return false;
+	for (const char *p = from; *p; p++) {
+		if (*p < ' ' || *p > '~')
+			return false;
+	}
+	memcpy(to, from, len + 1);
+	return true;
+}
+
+/* The next line or, by tabs, the next field, as a string; NULL at the end. */
+static char *next_part(char **rest, char end)
+{
+	char *part = *rest, *stop;
+
+	if (!part)
+		return NULL;
+	stop = strchr(part, end);
+	if (stop)
+		*stop++ = '\0';
+	*rest = stop;
+	return part;
+}
+
+static const char *parse_key(struct account *a, const char *key, const char *value)
+{
+	const struct {
+		const char *key;
+		char *to;
+		size_t size;
+	} words[] = {
+		{ "vendor", a->vendor, sizeof(a->vendor) },
+		{ "tsc", a->tsc, sizeof(a->tsc) },
+		{ "scope", a->scope, sizeof(a->scope) },
+	};
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++) {
+		if (strcmp(key, words[i].key))
+			continue;
+		if (*words[i].to)
+			return key_twice;
+		if (!copy_word(words[i].to, words[i].size, value))
+			return "a vendor, tsc or scope that is no word";
+	}
+	for (int k = 0; k < N_KEYS; k++) {
+		if (strcmp(key, key_names[k]))
+			continue;
+		if (account_knows(a, k))
+			return key_twice;
+		if (!parse_u64(value, &a->key[k]))
+			return bad_number;
+		a->keys |= 1u << k;
+	}
+	return NULL;
+}
+
+static const char *parse_head(struct account *a, char *line)
+{
+	char *field = next_part(&line, '\t'), *value;
+	const char *why = NULL;
+	uint64_t version;
+
+	if (strncmp(field, "# exit_cycles ", 14) ||
+	    !parse_u64(field + 14, &version))
+		return foreign;
+	if (!version)
+		return foreign;
+	if (version != 1)
+		return "a later version of the format (a newer exitdump reads it)";
+
+	while (!why && (field = next_part(&line, '\t'))) {
+		value = strchr(field, '=');
+		if (!value)
+			return "a first line of another kind than key=value";
+		*value++ = '\0';
+		why = parse_key(a, field, value);
+	}
+	return why;
+}
+
+static int column_kind(const char *name)
+{
+	uint64_t bucket;
+
+	if (!strcmp(name, "reason"))
+		return COL_REASON;
+	if (!strcmp(name, "name"))
+		return COL_NAME;
+	for (int c = 0; c < N_COUNTERS; c++) {
+		if (!strcmp(name, counter_names[c]))
+			return c;
+	}
+	if (parse_u64(name, &bucket))
+		return bucket < BUCKETS ? COL_BUCKET + (int)bucket : COL_BEYOND;
+	return COL_UNKNOWN;
+}
+
+/* A table has the column exits, a histogram all of its buckets. */
+static const char *parse_columns(struct account *a, char *line,
+				 unsigned char *columns, int *ncolumns)
+{
+	const uint64_t buckets = ((1ULL << BUCKETS) - 1) << COL_BUCKET;
+	const uint64_t labels = 1ULL << COL_REASON | 1ULL << COL_NAME;
+	uint64_t seen = 0;
+	char *field;
+	int n = 0, c;
+
+	while ((field = next_part(&line, '\t'))) {
+		if (n == MAX_COLUMNS)
+			return "more columns than any exit_cycles file has";
+		c = column_kind(field);
+		if (c == COL_BEYOND)
+			return "a histogram of more than 32 buckets (a newer exitdump reads it)";
+		if (c != COL_UNKNOWN && seen & 1ULL << c)
+			return "a column that stands there twice";
+		if (c != COL_UNKNOWN)
+			seen |= 1ULL << c;
+		columns[n++] = c;
+	}
+	a->has_hist = (seen & buckets) == buckets;
+	if (seen & buckets && !a->has_hist)
+		return "a histogram of fewer than 32 buckets";
+	if ((seen & labels) != labels || !(seen & 1 || a->has_hist))
+		return "no columns reason, name and exits";
+	a->counters = seen & ((1u << N_COUNTERS) - 1);
+	*ncolumns = n;
+	return NULL;
+}
+
+static const char *parse_field(struct row *row, int column, char **rest)
+{
+	const char *field;
+
+	if (column < COL_REASON)
+		return next_number(rest, column < N_COUNTERS ? &row->n[column] :
+				   &row->hist[column - COL_BUCKET]) ? NULL : bad_number;
+	field = next_part(rest, '\t');
+	if (column == COL_REASON && !parse_reason(field, &row->key.reason))
+		return "a reason that is no 32-bit number";
+	if (column == COL_NAME && !copy_word(row->name, sizeof(row->name), field))
+		return "a name that is none";
+	return NULL;
+}
+
+static const char *parse_row(struct row *row, char *line,
+			     const unsigned char *columns, int ncolumns)
+{
+	const char *why = NULL;
+	int n;
+
+	for (n = 0; !why && line; n++) {
+		if (n == ncolumns)
+			return "a row with more fields than columns";
+		why = parse_field(row, columns[n], &line);
+	}
+	if (!why && n < ncolumns)
+		why = "a row with fewer fields than columns (copy it again)";
+	if (row->key.reason == REASON_OTHER && !strcmp(row->name, "TOTAL"))
+		row->key.reason = REASON_SUM;
+	return why;
+}
+
+static bool same_numbers(const struct row *a, const struct row *b)
+{
+	return !memcmp(a->n, b->n, sizeof(a->n)) &&
+		(!a->hist || !memcmp(a->hist, b->hist, BUCKETS * sizeof(*a->hist)));
+}
+
+static const char *parse_rows(struct account *a, char *text,
+			      const unsigned char *columns, int ncolumns)
+{
+	uint64_t row_hist[BUCKETS], sum_hist[BUCKETS] = { 0 };
+	struct row row, sum = { .hist = a->has_hist ? sum_hist : NULL }, *to;
+	const char *why;
+	char *line;
+
+	while ((line = next_part(&text, '\n'))) {
+		if (!text)
+			return cut_off;		/* its newline is missing */
+		row = (struct row){ .hist = a->has_hist ? row_hist : NULL };
+		why = parse_row(&row, line, columns, ncolumns);
+		if (why)
+			return *text ? why : cut_off;
+		if (row.key.reason == REASON_SUM && *text)
+			return "more lines behind its TOTAL row";
+		if (row.key.reason == REASON_SUM && !same_numbers(&row, &sum))
+			return bad_sums;
+		if (a->nrows && row_key_compare(row.key, a->rows[a->nrows - 1].key) <= 0)
+			return "reasons that do not rise";
+		if (a->nrows == MAX_ROWS)
+			return "more rows than there are reasons";
+		to = row.key.reason == REASON_SUM ? &a->sum : account_insert(a, a->nrows);
+		*to = row;
+		if (row.hist)
+			row_hist_copy(to, row.hist);
+		if (row.key.reason == REASON_SUM)
+			return NULL;
+		row_add(&sum, &row);
+	}
+	return cut_off;
+}
+
+/*
+ * account_parse() - read a file's text (len bytes and a NUL behind them; it
+ * is cut up on the way). 0, or -1 and in `why` what the file is, to stand
+ * behind its name; the account is empty then.
+ */
+int account_parse(struct account *a, char *text, size_t len, const char **why)
+{
+	unsigned char columns[MAX_COLUMNS];
+	char *line;
+	int ncolumns;
+
+	memset(a, 0, sizeof(*a));
+	*why = !len ? "empty" : strlen(text) != len ? foreign : NULL;
+	if (*why)
+		return -1;
+	line = next_part(&text, '\n');
+	*why = *line && line[strlen(line) - 1] == '\r' ? crlf : parse_head(a, line);
+	if (!*why) {
+		line = next_part(&text, '\n');
+		*why = line && text ? parse_columns(a, line, columns, &ncolumns) :
+			cut_off;
+	}
+	if (!*why)
+		*why = parse_rows(a, text, columns, ncolumns);
+	if (!*why)
+		return 0;
+	account_free(a);
+	return -1;
+}
+

@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* take.c - samples out of the files: all that is picked, read at one moment. */
+#include <ctype.h>
+#include <fnmatch.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fail.h"
+#include "files.h"
+#include "guest.h"
+#include "sample.h"
+
+/* The next "N" or "N-M" of a list; its end in *list. False: no such thing. */
+static bool next_range(const char **list, unsigned long *from, unsigned long *to)
+{
+	char *end;
+
+	if (!isdigit(**list))
+		return false;
+	*from = *to = strtoul(*list, &end, 10);
+	if (*end == '-') {
+		if (!isdigit(*++end))
+			return false;
+		*to = strtoul(end, &end, 10);
+	}
+	if (*end && (*end != ',' || !*++end))
+		return false;
+	*list = end;
+	return *from <= *to;
+}
+
+/* pick_vcpus_valid() - whether it reads as "0,2-3". */
+bool pick_vcpus_valid(const char *vcpus)
+{
+	unsigned long from, to;
+
+	do {
+		if (!next_range(&vcpus, &from, &to))
+			return false;
+	} while (*vcpus);
+	return true;
+}
+
+static bool vcpu_picked(const char *list, unsigned int vcpu)
+{
+	unsigned long from, to;
+
+	if (!list)
+		return true;
+	while (*list && next_range(&list, &from, &to)) {
+		if (vcpu >= from && vcpu <= to)
+			return true;
+	}
+	return false;
+}
+
+/* Whether the VM is asked for by PID or PID-FD. */
+static bool number_picked(const char *pick, struct vm_id vm)
+{
+	char pid[12], id[24];
+
+	snprintf(pid, sizeof(pid), "%u", vm.pid);
+	snprintf(id, sizeof(id), "%u-%u", vm.pid, vm.fd);
+	return !strcmp(pick, pid) || !strcmp(pick, id);
+}
+
+static bool name_picked(const char *pick, const char *vmname)
+{
+	return !strcmp(pick, vmname) || !fnmatch(pick, vmname, 0);
+}
+
+/* "0-3,5" of rising numbers, to be freed. */
+static char *range_list(const unsigned int *numbers, size_t n)
+{
+	char *text = NULL;
+	size_t size, last;
+	FILE *to = need(open_memstream(&text, &size));
+
+	for (size_t i = 0; i < n; i = last + 1) {
+		for (last = i; last + 1 < n && numbers[last + 1] == numbers[last] + 1; )
+			last++;
+		fprintf(to, "%s%u", i ? "," : "", numbers[i]);
+		if (last > i)
+			fprintf(to, "-%u", numbers[last]);
+	}
+	if (fclose(to))
+		need(NULL);
+	return text;
+}
+
+static int take_vcpus(struct sample *s, const struct pick *pick, struct vm_id vm,
+		      const char *vmname, const unsigned int *vcpus, size_t n)
+{
+	enum read_result result;
+	struct part *part;
+	char dir[64];
+
+	for (size_t i = 0; i < n; i++) {
+		if (!vcpu_picked(pick->vcpu, vcpus[i]))
+			continue;
+		part = sample_add(s);
+		snprintf(part->vm, sizeof(part->vm), "%u-%u", vm.pid, vm.fd);
+		snprintf(part->vmname, sizeof(part->vmname), "%s", vmname);
+		part->vcpu = vcpus[i];
+		snprintf(dir, sizeof(dir), "%s/vcpu%u", part->vm, vcpus[i]);
+		result = read_dir_account(pick->root, dir, pick->hist, &part->account);
+		if (result)
+			sample_drop(s);
+		if (result == READ_FAILED)
+			return -1;
+	}
+	return 0;
+}
+
+static int take_vm(struct sample *s, const struct pick *pick, struct vm_id vm,
+		   const char *vmname)
+{
+	bool by_vcpu = pick->vcpu || pick->split == SPLIT_VCPUS;
+	unsigned int *vcpus = NULL;
+	struct part *part;
+	enum read_result result = READ_OK;
+	size_t n = 0;
+
+	if (by_vcpu || pick->vcpu_lists)
+		result = list_vcpus(pick->root, vm, &vcpus, &n);
+	if (!result && by_vcpu) {
+		if (take_vcpus(s, pick, vm, vmname, vcpus, n))
+			result = READ_FAILED;
+	} else if (!result) {
+		part = sample_add(s);
+		snprintf(part->vm, sizeof(part->vm), "%u-%u", vm.pid, vm.fd);
+		snprintf(part->vmname, sizeof(part->vmname), "%s", vmname);
+		if (pick->vcpu_lists)
+			part->vcpus = range_list(vcpus, n);
+		if (pick->outside)
+			outside_read(&part->outside, pick->root, vm.pid, part->vm);
+		result = read_dir_account(pick->root, part->vm, pick->hist, &part->account);
+		if (result)
+			sample_drop(s);
+	}
+	free(vcpus);
+	return result == READ_FAILED ? -1 : 0;	/* a VM that went away is none */
+}
+
+/* All VMs that are picked: by number where a number is one of theirs, else by name. */
+static int take_vms(struct sample *s, const struct pick *pick)
+{
+	char vmname[sizeof(((struct part *)0)->vmname)];
+	struct vm_id *vms;
+	bool any = false;
+	size_t n;
+	int ret = list_vms(pick->root, &vms, &n);
+
+	for (int by_number = !!pick->vm; by_number >= 0 && !any; by_number--) {
+		for (size_t i = 0; !ret && i < n; i++) {
+			if (by_number && !number_picked(pick->vm, vms[i]))
+				continue;
+			guest_name(pick->root, vms[i].pid, vmname, sizeof(vmname));
+			if (pick->vm && !by_number && !name_picked(pick->vm, vmname))
+				continue;
+			any = true;
+			ret = take_vm(s, pick, vms[i], vmname);
+		}
+	}
+	free(vms);
+	if (!ret && !s->nparts && pick->vm && any && pick->vcpu)
+		return fail("no vCPU %s in VM %s (exitdump list names them)",
+			    pick->vcpu, pick->vm);
+	if (!ret && !s->nparts && pick->vm)
+		return fail("no VM %s (exitdump list names those there are)", pick->vm);
+	return ret;
+}
+
+/*
+ * sample_take() - read all that is picked. 0, or -1 with the failure told.
+ * VMs and vCPUs that go away meanwhile are left out.
+ */
+int sample_take(struct sample *s, const struct pick *pick)
+{
+	struct part *part;
+	int ret;
+
+	memset(s, 0, sizeof(*s));
+	/* The longest name below it has 70 bytes. */
+	if (strlen(pick->root) > PATH_MAX - 100)
+		return fail("%.60s...: File name too long", pick->root);
+	clock_gettime(CLOCK_REALTIME, &s->when);
+	clock_gettime(CLOCK_MONOTONIC, &s->clock);
+	if (pick->vm || pick->vcpu || pick->split != SPLIT_NONE) {
+		ret = take_vms(s, pick);
+	} else {
+		part = sample_add(s);
+		if (pick->guest)
+			ret = guest_read(&part->account);
+		else if (pick->input)
+			ret = -(read_account(pick->input, pick->hist, &part->account) != READ_OK);
+		else
+			ret = -(read_dir_account(pick->root, "", pick->hist, &part->account) != READ_OK);
+	}
+	s->own_exits = guest_own_exits;
+	s->off = !pick->input && !pick->guest && switched_off(pick->root);
+	if (ret)
+		sample_free(s);
+	return ret;
+}
+
+/*
+ * sample_first() - sample_take() of what is there: a vCPU that nobody has is a
+ * failure. Later it may go away, as may its VM.
+ */
+int sample_first(struct sample *s, const struct pick *pick)
+{
+	int ret = sample_take(s, pick);
+
+	if (ret || !pick->vcpu || s->nparts)
+		return ret;
+	sample_free(s);
+	return fail("no vCPU %s in any VM (exitdump list names them)", pick->vcpu);
+}
+

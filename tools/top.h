@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * top.h - the live view. What is on the screen is a place; Enter leads from one to
+ * a place inside it, Esc back.
+ */
+#ifndef TOP_H
+#define TOP_H
+
+#include "commands.h"
+#include "fail.h"
+
+enum span { SPAN_INTERVAL, SPAN_START, SPAN_ALL, N_SPANS };
+enum page { PAGE_LINES, PAGE_HIST, PAGE_COLUMNS, PAGE_HELP };
+enum { MAX_PLACES = 8 };
+
+struct place {
+	struct options opt;	/* what to read and how to show it */
+	char vm[24], vcpu[24], reasons[16];	/* what these in opt point to, once chosen */
+	bool hist;		/* of its one reason, in place of lines */
+	char chosen[96];	/* the cursor's line: see line_name() */
+	int top_line;		/* the first line on the screen */
+};
+
+struct top {
+	struct place places[MAX_PLACES], *at;
+	enum page page;
+	int column;		/* the cursor among the columns to choose from */
+	double interval;
+	struct timespec next;
+	enum unit unit;
+	enum span span, shown_span;
+	unsigned long intervals;	/* passed since the first sample */
+	bool paused, quit;
+	char trouble[sizeof(failure)];	/* why the last reading failed, or "" */
+	struct sample first, before, last;	/* as read */
+	struct sample shown;		/* a difference of these */
+	struct layout interval_layout, all_layout;
+	struct view view;		/* of shown */
+};
+
+/* top.c */
+int top_begin(struct top *top);
+void top_update(struct top *top);
+void top_layout(struct top *top);
+
+/* top_places.c */
+void place_lines(struct top *top, const struct line *line, enum split split);
+void place_hist(struct top *top, const struct line *line);
+void place_back(struct top *top);
+void line_name(const struct line *line, char *name, size_t size);
+int cursor(const struct top *top);
+
+/* top_keys.c */
+void top_key(struct top *top, int c);
+extern const char top_help[];
+
+/* top_draw.c */
+void top_draw(struct top *top);
+
+#endif

@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* top_keys.c - what each key does. */
+#include <curses.h>
+#include <string.h>
+
+#include "top.h"
+
+const char top_help[] =
+	"up, down, PgUp, PgDn, Home, End   choose a line\n"
+	"Enter          go into it: a VM, a vCPU, the histogram of a reason\n"
+	"Esc            and back\n"
+	"v              all VMs\n"
+	"c              the vCPUs of what is shown\n"
+	"h              the histogram of the chosen reason, and back\n"
+	"<, >           sort by the column to the left, to the right\n"
+	"r              the other way round\n"
+	"o              choose the columns\n"
+	"p, space       pause and go on\n"
+	"t              the last interval, since the view began, all that is counted\n"
+	"z              let the view begin now\n"
+	"u              unit: fitting, cycles, ns, us\n"
+	"q              quit\n";
+
+static void move_cursor(struct top *top, int by)
+{
+	int at = cursor(top) + by, last = (int)top->view.nlines - 1;
+
+	if (last < 0)
+		return;
+	at = at < 0 ? 0 : at > last ? last : at;
+	line_name(&top->view.lines[at], top->at->chosen, sizeof(top->at->chosen));
+}
+
+static const struct line *chosen_line(const struct top *top)
+{
+	return top->view.nlines ? &top->view.lines[cursor(top)] : NULL;
+}
+
+/* The column that is sorted by; what the order was without one. */
+static struct sort_key *sort_key(struct top *top)
+{
+	struct options *opt = &top->at->opt;
+
+	if (!opt->nsorts)
+		opt->sorts[opt->nsorts++] = (struct sort_key){ view_sorted_by(&top->view), false };
+	return &opt->sorts[0];
+}
+
+static void move_sort(struct top *top, int by)
+{
+	const struct layout *layout = &top->view.layout;
+	struct sort_key *sort = sort_key(top);
+	int at = by > 0 ? -1 : (int)layout->ncols;
+
+	for (size_t i = 0; i < layout->ncols; i++) {
+		if (layout->cols[i] == sort->col)
+			at = i;
+	}
+	at += by;
+	if (at >= 0 && at < (int)layout->ncols)
+		sort->col = layout->cols[at];
+	top->at->opt.nsorts = 1;
+	top_update(top);
+}
+
+static void reverse_sort(struct top *top)
+{
+	struct sort_key *sort = sort_key(top);
+
+	sort->reversed = !sort->reversed;
+	top_update(top);
+}
+
+/* Show the column or not; from the usual ones on, it is a list of one's own. */
+static void toggle_column(struct top *top, const struct column *col)
+{
+	struct options *opt = &top->at->opt;
+	const struct layout *layout = &top->view.layout;
+	bool shown = false, more;
+	size_t n = 0;
+
+	for (size_t i = 0; i < layout->ncols; i++) {
+		if (layout->cols[i] == col)
+			shown = true;
+		else if (n < MAX_CHOSEN)
+			opt->cols[n++] = layout->cols[i];
+	}
+	if (!shown && n < MAX_CHOSEN)
+		opt->cols[n++] = col;
+	if (!n)
+		return;		/* the last one stays */
+	opt->ncols = n;
+	opt->more_cols = false;
+	more = !shown && ((col->flags & COLUMN_HIST && !opt->pick.hist) ||
+			  (col->flags & COLUMN_OUTSIDE && !opt->pick.outside) ||
+			  (col->flags & COLUMN_VCPUS && !opt->pick.vcpu_lists));
+	opt->pick.hist |= col->flags & COLUMN_HIST;
+	opt->pick.vcpu_lists |= col->flags & COLUMN_VCPUS;
+	opt->pick.outside |= col->flags & COLUMN_OUTSIDE;
+	if (more && !top_begin(top))
+		return;
+	top_layout(top);
+	top_update(top);
+}
+
+static void column_key(struct top *top, int c)
+{
+	switch (c) {
+	case KEY_UP:
+		top->column -= top->column > 0;
+		break;
+	case KEY_DOWN:
+		top->column += top->column + 1 < (int)ncolumns;
+		break;
+	case KEY_HOME:
+		top->column = 0;
+		break;
+	case KEY_END:
+		top->column = ncolumns - 1;
+		break;
+	case ' ': case '\n': case KEY_ENTER:
+		toggle_column(top, &columns[top->column]);
+		break;
+	case KEY_RESIZE:
+		break;
+	default:
+		top->page = PAGE_LINES;
+	}
+}
+
+static void enter(struct top *top)
+{
+	const struct line *line = chosen_line(top);
+
+	if (top->at->hist)
+		place_back(top);
+	else if (line && top->at->opt.pick.split == SPLIT_NONE)
+		place_hist(top, line);
+	else if (line)
+		place_lines(top, line, SPLIT_NONE);
+}
+
+static void toggle_hist(struct top *top)
+{
+	if (top->at->hist || top->at->opt.pick.split == SPLIT_NONE)
+		enter(top);
+}
+
+/* All VMs, or back where they are shown; a file or guest has none. */
+static void go_vms(struct top *top)
+{
+	const struct pick *pick = &top->at->opt.pick;
+
+	if (pick->input || pick->guest)
+		return;
+	if (pick->split == SPLIT_VMS)
+		place_lines(top, NULL, SPLIT_NONE);
+	else
+		place_lines(top, NULL, SPLIT_VMS);
+}
+
+/* The vCPUs of the chosen VM, of the one that is shown, or all. */
+static void go_vcpus(struct top *top)
+{
+	const struct pick *pick = &top->at->opt.pick;
+	const struct line *line = chosen_line(top);
+
+	if (pick->input || pick->guest || pick->split == SPLIT_VCPUS)
+		return;
+	if (top->at->hist)
+		place_back(top);
+	if (pick->split == SPLIT_VMS ? !!line : !!pick->vm)
+		place_lines(top, line, SPLIT_VCPUS);
+	else
+		place_lines(top, NULL, SPLIT_VCPUS);
+}
+
+static void line_key(struct top *top, int c)
+{
+	int screenful = LINES > 8 ? LINES - 6 : 2;
+
+	switch (c) {
+	case KEY_UP: move_cursor(top, -1); break;
+	case KEY_DOWN: move_cursor(top, 1); break;
+	case KEY_PPAGE: move_cursor(top, -screenful); break;
+	case KEY_NPAGE: move_cursor(top, screenful); break;
+	case KEY_HOME: move_cursor(top, -(1 << 24)); break;
+	case KEY_END: move_cursor(top, 1 << 24); break;
+	case '<': move_sort(top, -1); break;
+	case '>': move_sort(top, 1); break;
+	case 'r': reverse_sort(top); break;
+	case 'o': top->page = PAGE_COLUMNS; break;
+	}
+}
+
+/* top_key() - one key. */
+void top_key(struct top *top, int c)
+{
+	if (c == KEY_RESIZE)
+		return;
+	if (top->page == PAGE_HELP) {
+		top->page = PAGE_LINES;
+		return;
+	}
+	if (top->page == PAGE_COLUMNS) {
+		column_key(top, c);
+		return;
+	}
+	switch (c) {
+	case 'q': top->quit = true; break;
+	case '?': top->page = PAGE_HELP; break;
+	case 'p': case ' ': top->paused = !top->paused; break;
+	case 't': top->span = (top->span + 1) % N_SPANS; top_update(top); break;
+	case 'z': top_begin(top); break;
+	case 'u':
+		top->unit = top->unit == UNIT_AUTO ? UNIT_CYCLES : (top->unit + 1) % UNIT_AUTO;
+		top_update(top);
+		break;
+	case '\n': case KEY_ENTER: enter(top); break;
+	case 'h': toggle_hist(top); break;
+	case 27: case KEY_BACKSPACE: place_back(top); break;
+	case 'v': go_vms(top); break;
+	case 'c': go_vcpus(top); break;
+	default:
+		if (!top->at->hist)
+			line_key(top, c);
+	}
+}

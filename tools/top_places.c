@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* top_places.c - the way into a VM, a vCPU and a reason, and back. */
+#include <stdio.h>
+#include <string.h>
+
+#include "top.h"
+
+/* line_name() - what makes a line the same in the next interval: VM, vCPU and row. */
+void line_name(const struct line *line, char *name, size_t size)
+{
+	snprintf(name, size, "%s/%ld/%s/%lx", line->part->vm, (long)line->part->vcpu,
+		 line->row->name, line->row->key.key);
+}
+
+/* cursor() - the line that is chosen, or the first where it is not there. */
+int cursor(const struct top *top)
+{
+	char name[sizeof(top->at->chosen)];
+
+	for (size_t i = 0; i < top->view.nlines; i++) {
+		line_name(&top->view.lines[i], name, sizeof(name));
+		if (!strcmp(name, top->at->chosen))
+			return i;
+	}
+	return 0;
+}
+
+/* A place behind the one that is shown, as that is; NULL at the end of the way. */
+static struct place *next_place(struct top *top)
+{
+	struct place *next = top->at + 1;
+
+	if (next == top->places + MAX_PLACES)
+		return NULL;
+	*next = *top->at;
+	next->hist = false;
+	*next->chosen = '\0';
+	next->top_line = 0;
+	if (next->opt.pick.vm == top->at->vm)
+		next->opt.pick.vm = next->vm;
+	if (next->opt.pick.vcpu == top->at->vcpu)
+		next->opt.pick.vcpu = next->vcpu;
+	if (next->opt.reasons == top->at->reasons)
+		next->opt.reasons = next->reasons;
+	return next;
+}
+
+/* What the command line asked of lines of another kind has no meaning there. */
+static void default_columns(struct place *place, const struct options *given)
+{
+	enum split split = place->opt.pick.split;
+	const char *vm = place->opt.pick.vm, *vcpu = place->opt.pick.vcpu;
+
+	if (split == given->pick.split) {
+		place->opt = *given;
+	} else {
+		place->opt.ncols = 0;
+		place->opt.nsorts = 0;
+		place->opt.pick.hist = false;
+	}
+	place->opt.pick.vm = vm;
+	place->opt.pick.vcpu = vcpu;
+	place->opt.pick.split = split;
+	place->opt.pick.hist |= split == SPLIT_NONE;
+	place->opt.pick.outside = split == SPLIT_VMS;
+}
+
+/*
+ * place_lines() - go to the VM and vCPU of a line, or with NULL to the host, as one
+ * account or as one a VM or vCPU. Nothing has changed where that cannot be read.
+ */
+void place_lines(struct top *top, const struct line *line, enum split split)
+{
+	struct place *next = next_place(top), *from = top->at;
+
+	if (!next)
+		return;
+	if (line && *line->part->vm) {
+		snprintf(next->vm, sizeof(next->vm), "%s", line->part->vm);
+		next->opt.pick.vm = next->vm;
+	} else if (!line) {
+		next->opt.pick.vm = top->places->opt.pick.vm;
+		next->opt.pick.vcpu = NULL;
+	}
+	if (line && line->part->vcpu >= 0) {
+		snprintf(next->vcpu, sizeof(next->vcpu), "%ld", (long)line->part->vcpu);
+		next->opt.pick.vcpu = next->vcpu;
+	}
+	if (split == SPLIT_VMS)
+		next->opt.pick.vm = NULL;
+	next->opt.pick.split = split;
+	default_columns(next, &top->places->opt);
+	top->at = next;
+	if (top_begin(top))
+		top->at = from;
+}
+
+/* place_hist() - the histogram of a line's reason, of the same samples. */
+void place_hist(struct top *top, const struct line *line)
+{
+	struct place *next = next_place(top);
+
+	if (!next)
+		return;
+	line_name(line, top->at->chosen, sizeof(top->at->chosen));
+	if (line->row->key.reason == REASON_OTHER)
+		strcpy(next->reasons, "OTHER");
+	else
+		snprintf(next->reasons, sizeof(next->reasons), "%ld",
+			 (long)line->row->key.reason);
+	next->opt.reasons = next->reasons;
+	next->hist = true;
+	top->at = next;
+	top_update(top);
+}
+
+/* place_back() - to where this one was come from; a VM on the way may have ended. */
+void place_back(struct top *top)
+{
+	bool same = top->at->hist;
+
+	while (top->at > top->places) {
+		top->at--;
+		if (same) {
+			top_update(top);
+			return;
+		}
+		if (!top_begin(top))
+			return;
+	}
+}
