@@ -280,7 +280,7 @@ start_qemu() {
 	if [[ $machine == kvm ]]; then
 		options+=(-accel kvm -cpu host)
 	else
-		options+=(-accel tcg -cpu max)
+		options+=(-accel tcg,thread=single -cpu max)
 	fi
 	[[ ! $exact ]] || options+=(-icount "shift=0,sleep=off" -rtc "base=$(date -u -d "@$EPOCH" +%FT%T),clock=vm")
 	run_machine TERM qemu-system-x86_64 "${options[@]}"
