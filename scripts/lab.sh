@@ -280,7 +280,14 @@ start_qemu() {
 	if [[ $machine == kvm ]]; then
 		options+=(-accel kvm -cpu host)
 	else
-		options+=(-accel tcg,thread=single -cpu max)
+		# One thread for all CPUs: with one for each, a CPU may translate an instruction
+		# that another is patching, and execute the int3 in it for good, which panics.
+		# KCSAN's kernel patches none, and wants to see CPUs at the same time.
+		if [[ $debug == kcsan ]]; then
+			options+=(-accel tcg -cpu max)
+		else
+			options+=(-accel tcg,thread=single -cpu max)
+		fi
 	fi
 	[[ ! $exact ]] || options+=(-icount "shift=0,sleep=off" -rtc "base=$(date -u -d "@$EPOCH" +%FT%T),clock=vm")
 	run_machine TERM qemu-system-x86_64 "${options[@]}"

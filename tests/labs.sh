@@ -96,10 +96,8 @@ kernel_of() {
 }
 
 # cpus LAB: how many a lab can have in which VMs come, or static keys flip, while
-# others run. KVM's own keys do so at the creation of a vCPU, and QEMU's TCG may
-# go on executing an int3 that another CPU has taken out of the code again, which
-# ends in a panic or a hang with the stock modules just as well. KCSAN's kernel has
-# no keys to patch.
+# others run. QEMU has one thread for all CPUs in the SVM lab (lab.sh says why), which
+# makes each wait of one for another a tenth of a second there.
 cpus() {
 	[[ $1 == svm:* && $1 != *:kcsan ]] && echo 1 || echo 2
 }

@@ -1,11 +1,13 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
 # reads.sh - in the lab: what a read costs beside 1, 10, 100 and 1000 vCPUs of
-# one VM, all but one of which never run. Started by scripts/bench.sh.
+# one VM, all but one of which never run, and beside other VMs. Started by
+# scripts/bench.sh.
 #
 # Lines of fields between tabs on standard output:
-#	VCPUS plain|total|row|vm|host TICKS	a CPUID exit of another leaf, of the
+#	VCPUS absent|total|row|vm|host TICKS	a CPUID exit of a leaf that is not there, of the
 #		leaves 0x4fffffff and 0x4ffffffd, and the VM's and the host's file
+#	VMS beside TICKS		the file of a VM of 4 vCPUs, with VMS around it
 set -e
 
 K=/sys/kernel/debug/kvm
@@ -16,9 +18,21 @@ for vcpus in 1 10 100 1000; do
 	vmm --spare $((vcpus - 1)) --after "
 		echo vm \$(ticks read $K/\$VMM_DIRS/exit_cycles)
 		echo host \$(ticks read $K/exit_cycles)" \
-		cpuid=100 cpuid=300 cpuid:0x4fffffff=300 cpuid:0x4ffffffd:$cpuid=300 >out
+		cpuid=100 cpuid:0x4ffffffb=300 cpuid:0x4fffffff=300 cpuid:0x4ffffffd:$cpuid=300 >out
 	awk -v OFS='\t' -v vcpus="$vcpus" '
-		BEGIN { split("warm plain total row", name) }
+		BEGIN { split("warm absent total row", name) }
 		$1 == "step" && ++n > 1 { print vcpus, name[n], $6 }
 		$1 == "vm" && NF == 2 || $1 == "host" { print vcpus, $1, $2 }' out
+done
+
+# The file of a VM of 4 vCPUs, with other VMs around it.
+mkfifo no-end
+for vms in 10 1000; do
+	rm -f others
+	vmm --hold --vms $vms cpuid=1 <>no-end >others &
+	until grep -qs ^hold others; do sleep 1; done
+	vmm --vcpus 4 --after "echo beside \$(ticks read $K/\$VMM_DIRS/exit_cycles)" cpuid=100 |
+		awk -v OFS='\t' -v vms="$vms" '$1 == "beside" && NF == 2 { print vms, $1, $2 }'
+	kill $!
+	wait $! || :
 done

@@ -27,6 +27,7 @@ typedef int64_t s64;
 #define __read_mostly
 #define likely(x)			__builtin_expect(!!(x), 1)
 #define unlikely(x)			__builtin_expect(!!(x), 0)
+#define barrier()			asm volatile("" : : : "memory")
 #define READ_ONCE(x)			(*(const volatile __typeof__(x) *)&(x))
 #define WRITE_ONCE(x, value)		(*(volatile __typeof__(x) *)&(x) = (value))
 #define BIT_ULL(n)			(1ull << (n))

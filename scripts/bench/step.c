@@ -56,7 +56,7 @@ static struct {
 
 static struct {
 	_Atomic unsigned int arrived, round;
-} barrier ____cacheline_aligned;
+} gate ____cacheline_aligned;
 
 static enum way way;
 static int threads;
@@ -140,13 +140,13 @@ static void batch(struct worker *w)
 /* Both spin, so that they leave it at the same moment. */
 static void meet(void)
 {
-	unsigned int round = barrier.round;
+	unsigned int round = gate.round;
 
-	if (++barrier.arrived == (unsigned int)threads) {
-		barrier.arrived = 0;
-		barrier.round++;
+	if (++gate.arrived == (unsigned int)threads) {
+		gate.arrived = 0;
+		gate.round++;
 	} else {
-		while (barrier.round == round)
+		while (gate.round == round)
 			__builtin_ia32_pause();
 	}
 }

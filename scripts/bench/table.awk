@@ -14,7 +14,8 @@ BEGIN {
 	v[$1, $2, $3, $4, $5] = $6
 	if ($1 == "exits" && !($2 in lab_seen)) { lab_seen[$2]; lab[++labs] = $2 }
 	if ($1 == "exits" && $3 == "stock" && $5 == "smallest") item[$2, ++items[$2]] = $4
-	if ($1 == "reads" && $5 == "plain") { if (!($2 in reads)) reader[++readers] = $2; vcpus[$2, ++reads[$2]] = $4 }
+	if ($1 == "reads" && $5 == "absent") { if (!($2 in reads)) reader[++readers] = $2; vcpus[$2, ++reads[$2]] = $4 }
+	if ($1 == "reads" && $5 == "beside") vms[$2, ++besides[$2]] = $4
 	if ($1 == "boot" && $5 == "ticks") { if (!($2 in boots)) { boots[$2]; boot[++nboots] = $2 } }
 	parts[$1]
 }
@@ -54,14 +55,17 @@ function show_yield(where,   i, way) {
 
 function show_reads(where,   i, n) {
 	printf "\n%s: reading, in instructions, by vCPUs of the VM\n", where
-	printf "%8s %15s %15s %15s %12s %12s\n", "vCPUs", "plain CPUID", "leaf, all", "leaf, a reason", "VM's file", "host's file"
+	printf "%8s %15s %15s %15s %12s %12s\n", "vCPUs", "absent leaf", "leaf, all", "leaf, a reason", "VM's file", "host's file"
 	for (i = 1; i <= reads[where]; i++) {
 		n = vcpus[where, i]
-		printf "%8d %15d %+15d %+15d %12d %12d\n", n, get("reads", where, "on", n, "plain"),
-			get("reads", where, "on", n, "total") - get("reads", where, "on", n, "plain"),
-			get("reads", where, "on", n, "row") - get("reads", where, "on", n, "plain"),
+		printf "%8d %15d %+15d %+15d %12d %12d\n", n, get("reads", where, "on", n, "absent"),
+			get("reads", where, "on", n, "total") - get("reads", where, "on", n, "absent"),
+			get("reads", where, "on", n, "row") - get("reads", where, "on", n, "absent"),
 			get("reads", where, "on", n, "vm"), get("reads", where, "on", n, "host")
 	}
+	printf "%12s %12s\n", "VMs around", "file of a VM of 4 vCPUs"
+	for (i = 1; i <= besides[where]; i++)
+		printf "%12d %12d\n", vms[where, i], get("reads", where, "on", vms[where, i], "beside")
 }
 
 # The middle of the rounds.

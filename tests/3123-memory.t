@@ -1,0 +1,68 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Promise: an account takes at most 24 KiB of a vCPU on VMX and 36 KiB on SVM, as the
+# kernel allocates it: what 64 vCPUs more make in its own counters, and no more slab
+# than the stock modules take; and all of it is given back.
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/labs.sh"
+
+in_lab <<'EOF'
+counters() {
+	section "$1"
+	echo 2 >/proc/sys/vm/drop_caches
+	grep -E '^(Slab|VmallocUsed):' /proc/meminfo
+	awk '/kvm_exit_cycles_create/ && match($0, /pages=[0-9]+/) {
+			n++
+			pages += substr($0, RSTART + 6, RLENGTH - 6)
+		}
+		END { print "accounts", n + 0; print "pages", pages + 0 }' /proc/vmallocinfo
+}
+
+# Accounts are given back after a grace period, and in batches.
+settle() {
+	n=0
+	while grep -q kvm_exit_cycles_create /proc/vmallocinfo && [ $n -lt 300 ]; do
+		n=$((n + 1))
+		sleep 0.1
+	done
+}
+
+for series in stock patched; do
+	lab-modules unload
+	lab-modules load $series
+	# twice, so that no slab is new when it counts
+	for n in 1 2; do
+		hold few --spare 1 cpuid=1
+		counters $series-few
+		release
+		settle
+		hold many --spare 65 cpuid=1
+		counters $series-many
+		release
+		settle
+	done
+	counters $series-none
+done
+EOF
+
+# counter SECTION NAME: as it was counted last.
+counter() {
+	sed -n "s/^$2:* *\\([0-9]*\\).*/\\1/p" "$F/$1" | tail -n 1
+}
+
+# growth SERIES COUNTER: that of 64 vCPUs.
+growth() {
+	echo $(($(counter "$1-many" "$2") - $(counter "$1-few" "$2")))
+}
+
+for one in $LABS; do
+	boot "$one" -c 1 || continue
+	limit=24
+	[[ $vendor == vmx ]] || limit=36
+	pages=$(growth patched pages)
+	is "$lab 64 vCPUs more have 64 accounts more" "$(growth patched accounts)" 64
+	ok "$lab an account takes $((pages * 4 / 64)) KiB, at most $limit" test "$pages" -le $((limit * 64 / 4)) -a "$pages" -gt 64
+	note "$lab a vCPU takes $(((growth=$(growth patched Slab) + $(growth patched VmallocUsed) - $(growth stock Slab) - $(growth stock VmallocUsed)) / 64)) KiB more than with the stock modules, slab included ($growth KiB for 64)"
+	is "$lab all accounts are given back" "$(sed -n 's/^accounts //p' "$F/patched-none")" 0
+done
+done_testing
