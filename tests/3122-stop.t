@@ -65,7 +65,7 @@ judge() {
 }
 
 for one in $LABS; do
-	boot "$one" || continue
+	boot "$one" -x || continue
 	judge
 done
 done_testing
