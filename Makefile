@@ -17,13 +17,13 @@ demo:
 test:
 	@scripts/deps.sh
 	@$(MAKE) -s tool
-	@prove -j2 tests/*.t
+	@scripts/prove.sh tests/*.t
 
 # What needs no lab, two minutes; and what needs no build.
 check:
 	@scripts/deps.sh
 	@$(MAKE) -s tool
-	@prove -j2 tests/[0-2]*.t
+	@scripts/prove.sh tests/[0-2]*.t
 
 lint:
 	@scripts/lint.sh

@@ -59,4 +59,14 @@ is 'a skipped file is marked and exits 0' "$status $out" '0 1..0 # SKIP no lab'
 try 'echo "$T"' 'ok good true' done_testing
 ok 'its folder goes away' test ! -e "${out%%$'\n'*}"
 
+
+{
+	printf "#!/bin/bash\n. %q\n" "$TOP/tests/lib.sh"
+	echo "is same a b; ok good true; done_testing"
+} >"$T/fails.t"
+chmod +x "$T/fails.t"
+run "$TOP/scripts/prove.sh" "$T/fails.t"
+is "make test: a test that fails fails it" "$status" 1
+like "and behind the summary stands the case, with why" "$out" 'Result: FAIL.*fails.t:not ok 1 - same.*got: +a'
+
 done_testing
