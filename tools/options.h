@@ -44,7 +44,10 @@ static inline bool options_people(const struct options *opt)
 	return opt->format <= FORMAT_HIST;
 }
 
-void options_parse(struct options *opt, int *argc, char ***argv, bool mix);
+/* Where on the command line: in front of the command, behind it, or behind `run`. */
+enum stage { STAGE_FRONT, STAGE_COMMAND, STAGE_RUN };
+
+void options_parse(struct options *opt, int *argc, char ***argv, enum stage stage);
 void options_check(struct options *opt);
 
 #endif
