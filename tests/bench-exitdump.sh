@@ -103,12 +103,12 @@ fi
 
 # memory ARGUMENT...: MiB with 10, 100 and 1,000 VMs.
 memory() {
-	printf '%-50s %8s %8s %8s\n' "exitdump $*" "$(resident "$EXITDUMP" -S "$T/small" "$@")" \
+	printf '%-56s %8s %8s %8s\n' "exitdump $*" "$(resident "$EXITDUMP" -S "$T/small" "$@")" \
 		"$(resident "$EXITDUMP" -S "$T/tree" "$@")" "$(resident "$EXITDUMP" -S "$T/large" "$@")"
 }
 tree "$T/small" 10 4 -v reasons=60
 tree "$T/large" 1000 4 -v reasons=60
-printf '%-50s %8s %8s %8s\n' 'MiB, 4 vCPUs of 60 reasons each' '10 VMs' 100 1,000
+printf '%-56s %8s %8s %8s\n' 'MiB, 4 vCPUs of 60 reasons each' '10 VMs' 100 1,000
 memory --vcpu 0-3 --json
 memory -a
 memory -a --openmetrics -o exits,lost,guest
