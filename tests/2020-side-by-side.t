@@ -69,21 +69,21 @@ is 'the wrong way round' "$status:$out:$err" \
 
 # Live, over an interval.
 show tree1
-"$EXITDUMP" compare -S "$T/root" vm0 vm0/0 1 --raw -r REASON_9 >"$T/live" 2>"$T/.err" &
+"$EXITDUMP" compare -S "$T/root" vm0 vm0/0 2 --raw -r REASON_9 >"$T/live" 2>"$T/.err" &
 pid=$!
-sleep 0.4
+sleep 1
 show tree12
 status=0
 wait "$pid" || status=$?
 is 'live, over an interval' "$status:$(cut -f 4- "$T/live"):$(<"$T/.err")" \
 	"0:$(lines '0.090909 0.090909 0.000000 1.000000'):"
 show tree1
-"$EXITDUMP" compare -S "$T/root" vm0 vm0/0 0.5 --json >"$T/live" &
+"$EXITDUMP" compare -S "$T/root" vm0 vm0/0 2 --json >"$T/live" &
 pid=$!
-sleep 0.2
+sleep 1
 show tree12
 wait "$pid"
-is 'live, in JSON: with its length' "$(jq -c '[.interval > 0.49, .total.change]' "$T/live")" '[true,0]'
+is 'live, in JSON: with its length' "$(jq -c '[.interval > 1.99, .total.change]' "$T/live")" '[true,0]'
 
 tree "$T/svm" 1 1 -v vendor=svm
 for args in "$T/tree1 $T/svm" 'healthy' 'healthy sick x' 'healthy nobody' 'healthy sick/x' \
