@@ -286,7 +286,7 @@ start_qemu() {
 		if [[ $debug == kcsan ]]; then
 			options+=(-accel tcg -cpu max)
 		else
-			options+=(-accel tcg,thread=single -cpu max)
+			options+=(-accel "tcg,thread=single" -cpu max)
 		fi
 	fi
 	[[ ! $exact ]] || options+=(-icount "shift=0,sleep=off" -rtc "base=$(date -u -d "@$EPOCH" +%FT%T),clock=vm")
