@@ -42,7 +42,6 @@ needs() {
 	lab	vgabios			/usr/share/vgabios/vgabios.bin
 	lab	qemu-system-x86		qemu-system-x86_64
 	lab	seabios			/usr/share/seabios/bios-256k.bin
-	lab	ipxe-qemu		/usr/lib/ipxe/qemu/efi-virtio.rom
 	lab	ovmf			/usr/share/OVMF/OVMF_CODE_4M.fd
 	lab	cpuid			cpuid
 	lab	isolinux		/usr/lib/ISOLINUX/isolinux.bin
