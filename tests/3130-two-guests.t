@@ -20,7 +20,7 @@ more() {
 	holders="$holders $holder"
 }
 more healthy
-more exits out-user=600
+more exits out-user=6000
 more hypercalls vmcall=20000
 more slow sleep-user:20=3
 for sick in exits hypercalls slow; do
