@@ -64,7 +64,7 @@ help:
 	@echo 'make report    a VM boots and reads its account: a page, ./report (REPORT=-h)'
 	@echo 'make kernel    the lab kernels and their modules, into the cache'
 	@echo 'make install   exitdump and its manual (PREFIX, DESTDIR)'
-	@echo 'make install-kvm    the patched KVM on this host (root; Debian's stock kernel)'
+	@echo 'make install-kvm    the patched KVM on this host (root, Debian kernels)'
 	@echo 'make uninstall-kvm  the stock one again'
 	@echo 'make install-fleet   its service, rules and dashboard for Prometheus'
 	@echo 'make uninstall      both of these again'

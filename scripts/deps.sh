@@ -57,6 +57,7 @@ needs() {
 	test	gcc			gcc
 	test	jq			jq
 	test	tmux			tmux
+	test	valgrind		valgrind
 	test	mandoc			mandoc
 	test	prometheus		promtool
 	test	prometheus-node-exporter	prometheus-node-exporter
@@ -87,6 +88,7 @@ needs() {
 	bench	libbpf-dev		/usr/include/bpf/libbpf.h
 	bench	linux-perf|linux-tools-generic	perf
 	bench	time			/usr/bin/time
+	bench	valgrind		valgrind
 	plot	gnuplot-nox		gnuplot
 	EOF
 	local kernel

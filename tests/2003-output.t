@@ -36,4 +36,22 @@ is 'run: the command has the streams for itself' "$status:$out:$err:$(head -c 12
 exitdump run -S "$T/tree" -O "$T/none/file" -- touch "$T/ran"
 is 'run: no such file: nothing is run' "$status:$out:$(ls "$T/ran" 2>/dev/null)" 1::
 
+# As of perf stat, -o is the file there.
+exitdump run -S "$T/tree" -o "$T/file" --output name,exits --csv -- true
+is 'run -o: a file, and --output the columns' "$status:$out:$err:$(<"$T/file")" 0:::name,exits
+exitdump -S "$T/tree" run -O "$T/file" -- true
+like 'run -O: the same' "$status:$out:$err:$(<"$T/file")" '^0:::.*TOTAL'
+exitdump -S "$T/tree" -o exits --csv run -O "$T/chosen" -- true
+is 'in front of run -o is the columns' "$status:$(<"$T/chosen")" 0:exits
+cd "$T"
+for list in exits name,p99 +p99 +x; do
+	exitdump run -S "$T/tree" -o "$list" -- touch ran
+	is "run -o $list: columns are meant, so nothing is run" "$status:$out:$err:$(ls ran "$list" 2>/dev/null)" \
+		"1::exitdump: run: -o $list: -o is the output file here (columns: --output $list; a file of that name: -O):"
+done
+for file in exits,x ./exits; do
+	exitdump run -S "$T/tree" -o "$file" -- true
+	is "run -o $file: a file" "$status:$out:$err:$(head -c 1 "$file" | wc -c)" 0:::1
+done
+
 done_testing

@@ -274,6 +274,10 @@ keys Home Down Down Down Down Down Down Down Space
 sees 'space: hides one' $'> \\[ \\] exits '
 keys Down Down Space
 sees 'space: shows one' $'> \\[x\\] total '
+keys Enter
+sees 'Enter: as space' $'> \\[ \\] total '
+keys Enter
+sees 'Enter: as space' $'> \\[x\\] total '
 keys End Up Up Up Up Up Up Up Space x
 sees 'any other key: the lines, with the columns' $'\nNAME +LOST +SHARE +KVM +AVG +USER +SCHED +HALT +TOTAL +P99'
 sees 'read anew where they need more' $'\nREASON_9 [^\n]*<=1\\.95us'
@@ -292,6 +296,24 @@ for signal in TERM:143 HUP:129 QUIT:131; do
 	pkill_one "${signal%:*}"
 	sees "SIG${signal%:*}: the screen restored, the status of a signal" "status ${signal#*:}"
 done
+
+# The histogram over the interval, as the lines are.
+show tree1
+start 1
+keys t t
+sees 'what there is' $'all that is counted.*\nREASON_9 '
+keys h t
+sees 'h: nothing in the interval' $'the last interval.*\nno such exit in this span'
+show tree2
+sees 'h: of the interval in which something happened' $'the last interval.*\nREASON_9: 60 exits'
+sees 'and of the next nothing again' $'the last interval.*\nno such exit in this span'
+keys t
+sees 't: since the view began' $'since the view began.*\nREASON_9: 60 exits'
+keys t
+sees 't: all that is counted' $'all that is counted.*\nREASON_9: 120 exits'
+keys q
+sees 'and q' 'status 0'
+show tree1
 
 # A pause holds what is shown still.
 start 0.2

@@ -82,7 +82,7 @@ is 'as metrics' "$status:$(grep -c '^kvm_exits_total{' "$T/.out")" 0:100000
 run "$EXITDUMP" -S "$T/tree" --vcpu 0-99 -o exits
 is 'as one sum' "$status:${out%%$'\n'*}:$(tail -n 1 "$T/.out")" \
 	'0:overhead 33.3%: 100 VMs, 10000 vCPUs, vmx; by lost:550000'
-run "$EXITDUMP" run -S "$T/tree" --all-vcpus --raw -o exits -- \
+run "$EXITDUMP" run -S "$T/tree" --all-vcpus --raw --output exits -- \
 	rm -r "$T/tree/sys/kernel/debug/kvm/1000-11"
 is '100 of them end' "$status:$(wc -l <"$T/.out"):$err" \
 	'0:9900:exitdump: 100 vCPUs ended in this interval, their last figures are lost'

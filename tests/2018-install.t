@@ -15,6 +15,9 @@ is 'make install' "$status:$(cd "$T/root" && find . -type f | sort)" \
 run make -s -C "$TOP/tools" uninstall DESTDIR="$T/root" PREFIX=/opt/x
 is 'make uninstall' "$status:$(find "$T/root" -type f)" 0:
 
+run make -s -C "$TOP" help
+like 'make help' "$status:$out:$err" '^0:make .*make clean [^:]*:$'
+
 if command -v mandoc >/dev/null; then
 	run mandoc -T lint -W warning "$page"
 	is 'the manual page is clean' "$status:$out" 0:
@@ -62,6 +65,8 @@ completes 'options behind a command' 'exitdump list --vm' --vm
 completes 'no command for an argument' 'exitdump -v top li' list
 completes 'commands for run' 'exitdump run -- compge' compgen
 completes 'and then files' 'exitdump run -- ls --he' ''
+completes 'files for run -o' 'exitdump run -o na' ''
+completes 'columns for run --output' 'exitdump run --output na' name
 
 # What VMs are called is not for the shell to expand: not here, and not behind
 # the Enter key, where each is the very name again.

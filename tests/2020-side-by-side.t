@@ -69,18 +69,25 @@ is 'the wrong way round' "$status:$out:$err" \
 
 # Live, over an interval.
 show tree1
-"$EXITDUMP" compare -S "$T/root" vm0 vm0/0 1 --raw -r REASON_9 >"$T/live" 2>"$T/.err" &
+"$EXITDUMP" compare -S "$T/root" vm0 vm0/0 2 --raw -r REASON_9 >"$T/live" 2>"$T/.err" &
 pid=$!
-sleep 0.4
+sleep 1
 show tree12
 status=0
 wait "$pid" || status=$?
 is 'live, over an interval' "$status:$(cut -f 4- "$T/live"):$(<"$T/.err")" \
 	"0:$(lines '0.090909 0.090909 0.000000 1.000000'):"
+show tree1
+"$EXITDUMP" compare -S "$T/root" vm0 vm0/0 2 --json >"$T/live" &
+pid=$!
+sleep 1
+show tree12
+wait "$pid"
+is 'live, in JSON: with its length' "$(jq -c '[.interval > 1.99, .total.change]' "$T/live")" '[true,0]'
 
 tree "$T/svm" 1 1 -v vendor=svm
 for args in "$T/tree1 $T/svm" 'healthy' 'healthy sick x' 'healthy nobody' 'healthy sick/x' \
-	"healthy sick 0.01 1" 'healthy sick -a' 'healthy sick --json' 'healthy sick -o name'; do
+	"healthy sick 0.01 1" 'healthy sick -a' 'healthy sick --hist' 'healthy sick --openmetrics' 'healthy sick -o name'; do
 	# shellcheck disable=SC2086 # words
 	compare $args
 	is "compare ${args//"$T/"}: refused in one line" "$status:$out:$(wc -l <"$T/.err")" 1::1
@@ -89,6 +96,25 @@ lines '#~exit_cycles~1 vendor=vmx' 'reason name exits total' '- TOTAL 0 0' >"$T/
 compare "$T/no-guest" sick
 is 'without time in the guest there is nothing to compare by' "$status:$out:$err" \
 	"1::exitdump: $T/no-guest: no time inside the guest in it, so nothing to compare by"
+
+# JSON: the same numbers, for programs.
+if command -v jq >/dev/null; then
+	compare healthy 200-9/0 --json
+	is 'JSON: one object, of both' "$status:$(wc -l <"$T/.out"):$(jq -c '[.version, .interval, (.time > 1e9), .a, .b]' "$T/.out")" \
+		'0:1:[2,null,true,{"name":"healthy","vm":"100-9","vmname":"healthy","vcpu":null,"guest":2000000000,"overhead":0.057493},{"name":"200-9/0","vm":"200-9","vmname":"sick","vcpu":0,"guest":200000000,"overhead":0.131194}]'
+	plain() { awk -F '\t' '{ for (i = 2; i <= NF; i++) if ($i != "-") $i = sprintf("%.6f", $i); print }' "$1"; }
+	jq -r '.rows[] | [.name, .a_exits, .b_exits, .a_lost, .b_lost, .change, .factor // "-"] | @tsv' "$T/.out" >"$T/json"
+	compare healthy 200-9/0 --raw
+	is 'JSON: rows in the same order, with the numbers of --raw' "$(plain "$T/json")" "$(plain "$T/.out")"
+	compare healthy sick --json -n 1
+	is 'JSON: -n, and the total' "$(jq -c '[(.rows | length), .rows[0].reason, .total.name, .total.reason, .total.a_lost, .total.b_lost]' "$T/.out")" \
+		'[1,48,"TOTAL",null,0.061,0.151005]'
+	exitdump compare "$T/tree1,$T/tree2" "$T/host" --json --vm healthy
+	is 'JSON: a side that has no such VM' "$status:$out" 1:
+	cp "$T/host/$kvm/100-9/exit_cycles" "$T/a\"b\\"$'\e'
+	exitdump compare "$T/a\"b\\"$'\e' "$T/a\"b\\"$'\e' --json
+	is 'JSON: a file of any name' "$(jq -r '.a.name' "$T/.out")" "$T/a\"b\\?"
+fi
 
 # diff: a rate and a cost without a clock.
 exitdump diff "$T/tree1" "$T/tree2" -n 1

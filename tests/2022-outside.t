@@ -31,8 +31,18 @@ moment() {
 moment before 1000 100 5000 7 1000000
 moment after 1008 100 5002 10 1001000
 
-# over ARGUMENT...: list over one second, in which before becomes after.
+# over ARGUMENT...: list over one second, in which before becomes after; again where the
+# machine was too busy for that.
 over() {
+	local i began
+	for ((i = 0; i < 20; i++)); do
+		began=${EPOCHREALTIME/./}
+		over_once "$@"
+		((${EPOCHREALTIME/./} - began > 1100000)) || break
+	done
+}
+
+over_once() {
 	show before
 	"$EXITDUMP" list -S "$T/root" 1 1 "$@" >"$T/.out" 2>"$T/.err" &
 	local pid=$!
@@ -44,20 +54,20 @@ over() {
 }
 over
 like 'the idle VM that burns 8 % in its main loop' "$status:$out:$err" \
-	$'^0:[0-9:]+ \+1\.0[0-9]* s: 2 VMs, 2 vCPUs, vmx\nVM +VMNAME VCPUS RATE OVERHEAD VCPUCPU VMMCPU +IRQS BUSIEST\n1000-11 vm0 +0 +0\.0 +- +(1\.9|2\.0)% +1[01]\.[0-9]% +9?9?[0-9]+ qemu\) S 1 (7\.9|8\.0)%, vhost-1000 (2\.9|3\.0)%\n1001-11 vm1 +0 +0\.0 +- +- +- +- -:$'
+	$'^0:[0-9:]+ \+1\.0[0-9]* s: 2 VMs, 2 vCPUs, vmx\nVM +VMNAME VCPUS RATE OVERHEAD VCPUCPU VMMCPU +IRQS BUSIEST\n1000-11 vm0 +0 +0\.0 +- +(1\.[89]|2\.0)% +(9\.9|1[01]\.[0-9])% +(9[0-9][0-9]|1000) qemu\) S 1 (7\.[2-9]|8\.0)%, vhost-1000 (2\.[7-9]|3\.0)%\n1001-11 vm1 +0 +0\.0 +- +- +- +- -:$'
 over --raw -o vm,vcpucpu,vmmcpu,irqs,busiest
-is 'for programs: within a twentieth' "$(awk -F '\t' -v OFS=: '{
-	print $1, ($2 > 0.019 && $2 <= 0.02), ($3 > 0.1 && $3 <= 0.11), ($4 > 950 && $4 <= 1000), $2 == "-" }' "$T/.out")" \
+is 'for programs: within a tenth' "$(awk -F '\t' -v OFS=: '{
+	print $1, ($2 > 0.018 && $2 <= 0.02), ($3 > 0.099 && $3 <= 0.11), ($4 > 900 && $4 <= 1000), $2 == "-" }' "$T/.out")" \
 	$'1000-11:1:1:1:0\n1001-11:0:0:0:1'
 stat before 1000/task/1002 'CPU 7/KVM' 100
 stat after 1000/task/1002 'CPU 7/KVM' 150
 over --raw -o vcpucpu -n 1
-like 'a thread is a vCPU by what KVM says, not by its name' "$out" '^0\.0(19|20)'
+like 'a thread is a vCPU by what KVM says, not by its name' "$out" '^0\.0(18|19|20)'
 stat before 1000/task/1002 worker 0
 stat after 1000/task/1002 worker 0
 if command -v jq >/dev/null; then
 	over --json
-	is 'in JSON' "$(jq -c '.totals | map([.vm, .vcpucpu > 0.019, .vmmcpu > 0.1, .irqs > 950, .busiest != null])' "$T/.out")" \
+	is 'in JSON' "$(jq -c '.totals | map([.vm, .vcpucpu > 0.018, .vmmcpu > 0.099, .irqs > 900, .busiest != null])' "$T/.out")" \
 		'[["1000-11",true,true,true,true],["1001-11",false,false,false,false]]'
 fi
 
@@ -66,7 +76,7 @@ rm "$T/before/$kvm/1000-11/vcpu0/pid" "$T/after/$kvm/1000-11/vcpu0/pid"
 stat before 1000/task/1003 'CPU 0/KVM' 5000
 stat after 1000/task/1003 'CPU 0/KVM' 5002
 over --raw -o vcpucpu -n 1
-like 'vCPUs by the name of their threads' "$out" '^0\.0(19|20)'
+like 'vCPUs by the name of their threads' "$out" '^0\.0(18|19|20)'
 
 # Nothing of a span is known without one.
 exitdump list -S "$T/root" --raw -o vm,vcpucpu,vmmcpu,irqs,busiest

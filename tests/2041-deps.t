@@ -96,4 +96,11 @@ program shellcheck
 deps lint
 unlike "and found by that" "$err" 'perl|shellcheck'
 
+# A test that is skipped where a program is missing finds it after make test.
+skips=$(grep -ho 'command -v [a-z-]* >/dev/null || skip_all' "$TOP"/tests/*.t | awk '{ print $3 }' | sort -u)
+like 'some tests are skipped without a program' "$skips" valgrind
+for program in $skips; do
+	ok "the group test has $program" grep -q "^	test	.*	$program\$" "$TOP/scripts/deps.sh"
+done
+
 done_testing

@@ -13,8 +13,10 @@ answers() {
 	section "$1"
 	vmm rdmsr=5 leaves=$numbers random:7=5000
 	vmm --mode real leaves=10,114,0xdead
-	section "$1-entry"
-	vmm --entry 0x4ffffffd,1,2,3,4 --entry 0x4fffffff,5,6,7,8 leaf:0x4ffffffd=0 leaf:0x4fffffff=0
+	for leaf in c d e f; do
+		section "$1-$leaf"
+		vmm --entry 0x4ffffff$leaf,0xa1,0xb2,0xc3,0xd4 cpuid=3 leaves=10,114
+	done
 }
 
 lab-modules load stock
@@ -53,6 +55,19 @@ answered() {
 	grep -E '^(leaf|digest)' "$F/$1" | cut -f 4-
 }
 
+# accounted SECTION: the leaves that the account answered, each with what it has to.
+accounted() {
+	awk -v cpuid="$([[ $vendor == vmx ]] && echo 10 || echo 114)" -v exits="$([[ $vendor == vmx ]] && echo 5 || echo 6)" '
+		$1 != "leaf" { next }
+		{ which = substr($4, length($4)); rest = $9 == 0 && $8 == 0 }
+		which ~ /[ef]/ { good = rest && $7 > 3 && $6 == (which == "f" ? $7 : 0) }
+		which ~ /[cd]/ && $5 == cpuid { good = rest && (which == "d" ? $6 == exits && $7 == exits : $6 == 0 && $7 > 0) }
+		which ~ /[cd]/ && $5 != cpuid { good = $6 + $7 + $8 == 0 && $9 == 4294967295 }
+		{ asked[which]++; answered[which] += good }
+		END { for (i = 1; i <= 4; i++) { which = substr("cdef", i, 1); if (asked[which] && asked[which] == answered[which]) printf which } }
+	' "$F/$1"
+}
+
 # exits_answered SECTION: by reason, without the host's own interrupts.
 exits_answered() {
 	awk -v interrupt="$([[ $vendor == vmx ]] && echo 1 || echo 96)" \
@@ -72,10 +87,13 @@ judge() {
 	is "$lab switched off: the same" "$(answered N)" "$(answered stock)"
 	is "$lab vm: not what stock answers" "$([[ $(answered vm) == "$(answered stock)" ]] || echo different)" different
 	is "$lab vm: no answer to a random leaf broke the rules" "$(awk '$1 == "bad" { n += $5 } END { print n }' "$F/vm")" 0
-	is "$lab stock answers with entries of user space" "$(answered stock-entry | cut -f 3-)" $'1\t2\t3\t4\n5\t6\t7\t8'
-	is "$lab off: so it does" "$(answered off-entry)" "$(answered stock-entry)"
-	is "$lab vm: and so does the leaf" "$(answered vm-entry)" "$(answered stock-entry)"
-	is "$lab vm: and are the counts" "$(leaf vm-entry 0x4fffffff 0 | grep -c '^[1-9]')" 1
+	for own in c d e f; do
+		is "$lab stock answers $own with an entry of user space, whatever ECX" \
+			"$(answered stock-$own | grep "$own\\b" | cut -f 3- | uniq)" $'161\t178\t195\t212'
+		is "$lab off: $own as well, and the others" "$(answered off-$own)" "$(answered stock-$own)"
+		is "$lab vm: so does $own" "$(answered vm-$own | grep "$own\\b")" "$(answered stock-$own | grep "$own\\b")"
+		is "$lab vm: the others the account, beside $own" "$(accounted vm-$own)" "$(echo cdef | tr -d $own)"
+	done
 
 	is "$lab vm: alone, all was answered" "$(exits_answered alone | wc -l)" 134
 	is "$lab vm: a guest reads the same beside another VM as alone" "$(exits_answered beside)" "$(exits_answered alone)"

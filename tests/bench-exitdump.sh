@@ -5,7 +5,9 @@
 # largest resident size, and the CPU that the live view takes at one second.
 # Beside it kvm_stat -1 and perf kvm stat report, where they run. Then its
 # instructions, and how many times those of a program that only reads and parses
-# the same files (fixtures/read-and-parse.c): at most 3 in every format.
+# the same files (fixtures/read-and-parse.c): at most 3 in every format. Then its memory
+# with more and more VMs: it grows by a line each where there is one line for each, and
+# by all rows where they are sorted, or stand by metric, as Prometheus wants them.
 #
 # Usage: tests/bench-exitdump.sh [RUNS]	(51 unless told)
 # PERF_DATA names what perf kvm stat record has written, ten seconds of it say.
@@ -99,6 +101,22 @@ else
 	printf '%-32s %s\n' 'instructions' 'valgrind is not installed'
 fi
 
+# memory ARGUMENT...: MiB with 10, 100 and 1,000 VMs.
+memory() {
+	printf '%-56s %8s %8s %8s\n' "exitdump $*" "$(resident "$EXITDUMP" -S "$T/small" "$@")" \
+		"$(resident "$EXITDUMP" -S "$T/tree" "$@")" "$(resident "$EXITDUMP" -S "$T/large" "$@")"
+}
+tree "$T/small" 10 4 -v reasons=60
+tree "$T/large" 1000 4 -v reasons=60
+printf '%-56s %8s %8s %8s\n' 'MiB, 4 vCPUs of 60 reasons each' '10 VMs' 100 1,000
+memory --vcpu 0-3 --json
+memory -a
+memory -a --openmetrics -o exits,lost,guest
+memory -a --openmetrics -o exits,lost,guest --buckets
+memory -a --openmetrics
+memory --all-vcpus --raw
+memory --all-vcpus --openmetrics --buckets
+rm -r "$T/large"
 tree "$T/large" 1000 4
 row 'of 1,000 VMs: -a' "$EXITDUMP" -S "$T/large" -a
 row '--all-vcpus --openmetrics --buckets' "$EXITDUMP" -S "$T/large" --all-vcpus --openmetrics --buckets

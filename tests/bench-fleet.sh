@@ -3,7 +3,8 @@
 # What the counters of a host cost Prometheus: bytes a sample in blocks that its
 # own tool makes, chunks and index, of a host in the SVM lab that runs two Linux
 # guests and is read every second; of counters that all move at random; and of
-# rates. Then the memory it takes with the series of 1,000 hosts, scraped twice.
+# rates. Then the memory it takes with the series of 1,000 hosts, scraped twice. Before
+# all that, how much exitdump writes about a host with 100 VMs, and in what time.
 #
 # Usage: tests/bench-fleet.sh [SAMPLES]	(150 unless told: minutes)
 # Samples stand 15 seconds apart in the blocks, as scrapes would.
@@ -105,6 +106,29 @@ row() {
 		"$(cat "$T"/blocks/*/chunks/* "$T"/blocks/*/index | wc -c |
 			awk -v samples="$(jq -s 'map(.stats.numSamples) | add' "$T"/blocks/*/meta.json)" '{ print $1 / samples }')"
 }
+
+# options [OPTION]...: series, KB, and the middle of 21 times in ms.
+options() {
+	local i before series bytes
+	"$EXITDUMP" -S "$T/hundred" --openmetrics "$@" >"$T/metrics"
+	series=$(grep -vc '^#' "$T/metrics")
+	bytes=$(wc -c <"$T/metrics")
+	for ((i = 0; i < 21; i++)); do
+		before=${EPOCHREALTIME/./}
+		"$EXITDUMP" -S "$T/hundred" --openmetrics "$@" >"$T/metrics"
+		echo $((${EPOCHREALTIME/./} - before))
+	done | sort -n | awk -v what="${*:-none}" -v series="$series" -v bytes="$bytes" \
+		'{ t[NR] = $1 } END { printf "%-42s %8d %8d %8d\n", what, series, bytes / 1000, t[11] / 1000 + 0.5 }'
+}
+tree "$T/hundred" 100 4 -v reasons=25
+printf '%-42s %8s %8s %8s\n' options series KB ms
+options
+options --buckets
+options --all-vms -o exits,lost,guest
+options --all-vms -o exits,lost,guest --buckets
+options --all-vms
+options --all-vcpus -o exits,lost,guest
+options --all-vcpus
 
 capture
 printf '%-32s %8s %8s\n' '' series 'B/sample'

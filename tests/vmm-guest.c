@@ -513,6 +513,12 @@ static void run_step(struct guest *g, const struct step *s, struct result *r)
 	case OP_SPIN:
 		TIMED(s->count, asm volatile(""));
 		break;
+	case OP_PAUSE:
+		TIMED(s->count, ({
+			for (uint32_t n = 0; n < s->a; n++)
+				asm volatile("pause");
+		}));
+		break;
 	case OP_RANDOM:
 		random_leaves(g, s, r);
 		break;

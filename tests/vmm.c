@@ -130,6 +130,7 @@ static const struct {
 	{ "mmio", "write to nothing, handled in user space", OP_MMIO, ANY_RING, 0, 0, 0, { { MMIO_ACCESS, 1, 0 } } },
 	{ "spin", "a loop without exits", OP_SPIN, ANY_RING, 0, 0, 0, { { CPUID, 0, 0 } } },
 	{ "yield", "hypercall that yields to the vCPU beside", OP_YIELD, IRQCHIP, 0, 0, 0, { { HYPERCALL, 1, 0 } } },
+	{ "pause", "[:N] N PAUSEs in a row (1000), as where a lock is taken", OP_PAUSE, ANY_RING, 1000, 0, 0, { { CPUID, 0, 0 } } },
 	{ "reset", "[:US] spin while the monitor resets the VM, and US longer (500)", OP_ASK, ANY_RING | ASKS, ASK_RESET, 500, 0, { { CPUID, 0, 0 } } },
 	{ "hog", "[:MS] spin while a thread above all others has the CPU (100)", OP_ASK, ANY_RING | ASKS, ASK_HOG, 100, 0, { { CPUID, 0, 0 } } },
 	{ "switch", "[:US] spin while the monitor switches the account off, for US (100000), and on", OP_ASK, ANY_RING | ASKS, ASK_SWITCH, 100000, 0, { { CPUID, 0, 0 } } },

@@ -65,6 +65,7 @@
 #define OP_TRIPLE	22
 #define OP_ASK		23		/* spin until the monitor has done a, with b */
 #define OP_YIELD	24		/* hypercall: the CPU to the vCPU beside, 0 and 1, 2 and 3 ... */
+#define OP_PAUSE	25		/* a PAUSEs in a row */
 
 /* Offsets in struct guest, for the assembler. */
 #define G_NLEAVES	0x00

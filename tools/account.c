@@ -27,13 +27,21 @@ struct row *account_insert(struct account *a, size_t at)
 	return memset(&a->rows[at], 0, sizeof(*a->rows));
 }
 
-/* account_free() - give back its rows; the account is empty after it. */
-void account_free(struct account *a)
+/* account_drop_rows() - give back all but their sum. */
+void account_drop_rows(struct account *a)
 {
 	for (size_t i = 0; i < a->nrows; i++)
 		free(a->rows[i].hist);
-	free(a->sum.hist);
 	free(a->rows);
+	a->rows = NULL;
+	a->nrows = 0;
+}
+
+/* account_free() - give back its rows; the account is empty after it. */
+void account_free(struct account *a)
+{
+	account_drop_rows(a);
+	free(a->sum.hist);
 	memset(a, 0, sizeof(*a));
 }
 

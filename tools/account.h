@@ -99,6 +99,7 @@ static inline int row_key_compare(struct row_key a, struct row_key b)
 int account_parse(struct account *a, char *text, size_t len, const char **why);
 void account_copy(struct account *a, const struct account *from);
 void account_free(struct account *a);
+void account_drop_rows(struct account *a);
 struct row *account_insert(struct account *a, size_t at);
 struct row *account_row(struct account *a, struct row_key key, const char *name);
 void account_take_hist(struct account *a, struct account *from);

@@ -39,10 +39,14 @@ static int check_hist(const struct options *opt, const struct sample *sample)
 
 static int snapshot(const struct options *opt)
 {
+	struct pick pick = opt->pick;
 	struct layout layout;
 	struct sample sample;
-	int ret = sample_first(&sample, &opt->pick);
+	int ret;
 
+	pick.once = true;
+	pick.sums = !opt->reasons && !options_by_reason(opt);
+	ret = sample_first(&sample, &pick);
 	if (ret)
 		return ret;
 	layout_choose(&layout, opt, &sample, false);

@@ -11,6 +11,7 @@
 
 #include "commands.h"
 #include "fail.h"
+#include "files.h"
 
 /* One of both. */
 struct side {
@@ -132,8 +133,11 @@ static int take_span(struct side *side)
 	first.to = side->from;
 	ret = side->from ? take_side(&first, &before) : 0;
 	ret = ret ?: take_side(side, &side->sample);
-	if (!ret && side->from)
-		return subtract_side(side, &before);
+	if (!ret && side->from) {
+		ret = subtract_side(side, &before);
+		side->sample.seconds = 0;	/* the files do not tell */
+		return ret;
+	}
 	sample_free(&before);
 	return ret;
 }
@@ -232,6 +236,64 @@ static void pair_headline(const struct side *sides, struct out *to)
 	out_text(to, "per second of guest time; the largest change first");
 }
 
+static void json_side(struct out *to, const struct view *view, const struct side *side)
+{
+	static const char *const names[] = { "vm", "vmname", "vcpu", "guest", "overhead" };
+	const struct column *col;
+	struct cell cell;
+
+	out_text(to, "{\"name\":");
+	json_text(to, side->name);
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		col = column_find(names[i]);
+		cell = col->get(&side->line, col->arg);
+		out_format(to, ",\"%s\":", names[i]);
+		json_cell(to, view, &cell);
+	}
+	out_char(to, '}');
+}
+
+static void json_pair(struct out *to, const struct view *view, const struct line *line)
+{
+	const struct column *reason = column_find("reason");
+	struct cell cell = reason->get(line, 0);
+
+	out_text(to, "{\"reason\":");
+	json_cell(to, view, &cell);
+	for (int i = 0; i < N_PAIR_COLUMNS; i++) {
+		cell = pair_columns[i].get(line, 0);
+		out_format(to, ",\"%s\":", pair_columns[i].name);
+		json_cell(to, view, &cell);
+	}
+	out_char(to, '}');
+}
+
+/* The table's numbers as one object. */
+static void print_json_pair(struct out *to, const struct view *view, const struct side *sides)
+{
+	const struct sample *sample = &sides[1].sample;
+
+	out_format(to, "{\"version\":2,\"time\":%.3f,\"interval\":",
+		   sample->when.tv_sec + sample->when.tv_nsec / 1e9);
+	if (sample->seconds > 0)
+		out_format(to, "%.3f", sample->seconds);
+	else
+		out_text(to, "null");
+	out_text(to, ",\"a\":");
+	json_side(to, view, &sides[0]);
+	out_text(to, ",\"b\":");
+	json_side(to, view, &sides[1]);
+	out_text(to, ",\"rows\":[");
+	for (size_t i = 0; i < view->nlines; i++) {
+		if (i)
+			out_char(to, ',');
+		json_pair(to, view, &view->lines[i]);
+	}
+	out_text(to, "],\"total\":");
+	json_pair(to, view, &view->total);
+	out_text(to, "}\n");
+}
+
 static void print_pair(const struct options *opt, const struct side *sides)
 {
 	const struct account *a = &sides[0].line.part->account, *b = &sides[1].line.part->account;
@@ -258,7 +320,10 @@ static void print_pair(const struct options *opt, const struct side *sides)
 	view.total.other = &sides[1].line;
 	pair_headline(sides, &head);
 	view.headline = out_string(&head);
-	print_view(&view, output_open(opt), true);
+	if (opt->format == FORMAT_JSON)
+		print_json_pair(output_open(opt), &view, sides);
+	else
+		print_view(&view, output_open(opt), true);
 	output_done(opt);
 }
 
@@ -275,14 +340,16 @@ int cmd_compare(struct options *opt, int argc, char **argv)
 	if (opt->pick.input || opt->pick.guest || opt->pick.split != SPLIT_NONE ||
 	    opt->ncols || opt->nsorts)
 		return fail("compare: not with --input, --guest, --all-vms, --all-vcpus, --output or --sort");
-	if (opt->format != FORMAT_TABLE && opt->format != FORMAT_RAW && opt->format != FORMAT_CSV)
-		return fail("compare: a table, --csv or --raw");
+	if (opt->format == FORMAT_HIST || opt->format == FORMAT_METRICS)
+		return fail("compare: a table, --csv, --json or --raw");
 	interval = argc == 3 ? interval_seconds(argv[2]) : 0;
 	ret = parse_side(&sides[0], opt, argv[0]) ?: parse_side(&sides[1], opt, argv[1]);
 	ret = ret ?: take_both(sides, interval);
 	ret = ret ?: check_side(&sides[0], opt) ?: check_side(&sides[1], opt);
 	if (ret)
 		return ret;
+	printable(argv[0]);
+	printable(argv[1]);
 	a = sides[0].line.part->account.vendor;
 	b = sides[1].line.part->account.vendor;
 	if (*a && *b && strcmp(a, b))

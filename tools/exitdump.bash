@@ -52,6 +52,7 @@ _exitdump_complete() {
 		[[ ${cur#"$head"} != -* ]] || head+=-
 		_exitdump_offer "${cur#"$head"}" "$head" < <(_exitdump_columns)
 		;;
+	-o:run) ;;	# a file
 	-o:* | --output:*) _exitdump_offer "${cur#"$head"}" "$head" < <(_exitdump_columns) ;;
 	-v:* | --vm:*) _exitdump_offer "$cur" < <(_exitdump_vms) ;;
 	-r:* | --reason:*)

@@ -59,7 +59,7 @@ void usage(void)
 	     "  -n, --limit N           the first N lines\n"
 	     "      --openmetrics       for Prometheus\n"
 	     "  -o, --output [+]LIST    these columns; with + behind the usual ones\n"
-	     "  -O, --output-file FILE  the output goes there\n"
+	     "  -O, --output-file FILE  the output goes there; behind run -o does the same\n"
 	     "  -r, --reason LIST       these reasons: names, numbers or patterns\n"
 	     "      --raw               tab-separated, without a heading\n"
 	     "  -s, --sort LIST         by these columns, largest first; -COLUMN last\n"
@@ -104,7 +104,7 @@ int main(int argc, char **argv)
 	int ret;
 
 	atexit(close_stdout);
-	options_parse(&opt, &argc, &argv, false);
+	options_parse(&opt, &argc, &argv, STAGE_FRONT);
 	for (int i = 0; argc && i < N_COMMANDS; i++) {
 		if (!strcmp(argv[0], commands[i].name))
 			run = commands[i].run;
@@ -113,7 +113,7 @@ int main(int argc, char **argv)
 	if (argc) {
 		if (run == cmd_show)
 			argv--, argc++;
-		options_parse(&opt, &argc, &argv, run != cmd_run);
+		options_parse(&opt, &argc, &argv, run == cmd_run ? STAGE_RUN : STAGE_COMMAND);
 	}
 	options_check(&opt);
 	ret = run(&opt, argc, argv);

@@ -7,12 +7,13 @@
 #include <string.h>
 
 #include "commands.h"
+#include "fail.h"
 #include "files.h"
 #include "view.h"
 
 enum {
 	OPT_ALL_VCPUS = 256, OPT_BUCKETS, OPT_CSV, OPT_HIST, OPT_JSON, OPT_OPENMETRICS,
-	OPT_RAW, OPT_TSC_KHZ,
+	OPT_OUTPUT, OPT_RAW, OPT_TSC_KHZ,
 };
 
 static const char letters[] = "+:ac:ghi:n:o:O:r:s:S:u:v:V";
@@ -29,7 +30,7 @@ static const struct option long_options[] = {
 	{ "json", no_argument, NULL, OPT_JSON },
 	{ "limit", required_argument, NULL, 'n' },
 	{ "openmetrics", no_argument, NULL, OPT_OPENMETRICS },
-	{ "output", required_argument, NULL, 'o' },
+	{ "output", required_argument, NULL, OPT_OUTPUT },
 	{ "output-file", required_argument, NULL, 'O' },
 	{ "raw", no_argument, NULL, OPT_RAW },
 	{ "reason", required_argument, NULL, 'r' },
@@ -78,6 +79,25 @@ static void parse_columns(struct options *opt, char *list)
 			errx(1, "--output: more than %d columns", MAX_CHOSEN);
 		opt->cols[opt->ncols++] = column("--output", name);
 	}
+}
+
+/*
+ * The file of `run -o`, as of perf stat's. What reads as columns, which -o chooses
+ * elsewhere, is refused.
+ */
+static const char *parse_file(const char *arg)
+{
+	char *list = need(strdup(arg)), *rest = list;
+	const char *name;
+	bool columns = true;
+
+	while (columns && (name = strsep(&rest, ",")))
+		columns = column_find(name);
+	free(list);
+	if (columns || *arg == '+')
+		errx(1, "run: -o %s: -o is the output file here (columns: --output %s; a file of that name: -O)",
+		     arg, arg);
+	return arg;
 }
 
 static void parse_sort(struct options *opt, char *list)
@@ -149,7 +169,7 @@ static void parse_pick(struct pick *pick, int c, char *arg)
 	}
 }
 
-static void parse_option(struct options *opt, int c, char *arg)
+static void parse_option(struct options *opt, int c, char *arg, enum stage stage)
 {
 	switch (c) {
 	case 'h':
@@ -159,7 +179,10 @@ static void parse_option(struct options *opt, int c, char *arg)
 		opt->limit = number("--limit", arg, SIZE_MAX);
 		break;
 	case 'o':
-		parse_columns(opt, arg);
+		if (stage == STAGE_RUN)
+			opt->file = parse_file(arg);
+		else
+			parse_columns(opt, arg);
 		break;
 	case 'O':
 		opt->file = arg;
@@ -193,6 +216,9 @@ static void parse_option(struct options *opt, int c, char *arg)
 	case OPT_OPENMETRICS:
 		set_format(opt, FORMAT_METRICS);
 		break;
+	case OPT_OUTPUT:
+		parse_columns(opt, arg);
+		break;
 	case OPT_RAW:
 		set_format(opt, FORMAT_RAW);
 		break;
@@ -216,17 +242,17 @@ static void refuse_option(int c, const char *word)
 	     "%s: no such option (exitdump --help lists them)", word);
 }
 
-/* options_parse() - up to the first word that is none, or where they may mix all of them. */
-void options_parse(struct options *opt, int *argc, char ***argv, bool mix)
+/* options_parse() - up to the first word that is none, or behind a command all of them. */
+void options_parse(struct options *opt, int *argc, char ***argv, enum stage stage)
 {
 	int c;
 
 	optind = 0;
 	opterr = 0;
-	while ((c = getopt_long(*argc, *argv, letters + mix, long_options, NULL)) != -1) {
+	while ((c = getopt_long(*argc, *argv, letters + (stage == STAGE_COMMAND), long_options, NULL)) != -1) {
 		if (c == '?' || c == ':')
 			refuse_option(c, (*argv)[optind - 1]);
-		parse_option(opt, c, optarg);
+		parse_option(opt, c, optarg, stage);
 	}
 	*argc -= optind;
 	*argv += optind;

@@ -44,7 +44,26 @@ static inline bool options_people(const struct options *opt)
 	return opt->format <= FORMAT_HIST;
 }
 
-void options_parse(struct options *opt, int *argc, char ***argv, bool mix);
+/* Where on the command line: in front of the command, behind it, or behind `run`. */
+enum stage { STAGE_FRONT, STAGE_COMMAND, STAGE_RUN };
+
+/* Whether there is a line for each reason, and not one for all of a VM or vCPU. */
+static inline bool options_by_reason(const struct options *opt)
+{
+	bool metrics = opt->format == FORMAT_METRICS;
+
+	if (opt->list)
+		return false;
+	if (opt->format == FORMAT_JSON || (metrics && !options_columns(opt)))
+		return true;
+	for (size_t i = 0; i < opt->ncols; i++) {
+		if (opt->cols[i]->flags & COLUMN_REASON)
+			return true;
+	}
+	return opt->pick.split == SPLIT_NONE && !metrics;
+}
+
+void options_parse(struct options *opt, int *argc, char ***argv, enum stage stage);
 void options_check(struct options *opt);
 
 #endif

@@ -7,7 +7,8 @@
 
 #include "view.h"
 
-static void json_text(struct out *to, const char *text)
+/* json_text() - what is printable, in quotes. */
+void json_text(struct out *to, const char *text)
 {
 	out_char(to, '"');
 	for (; *text; text++) {
@@ -16,6 +17,17 @@ static void json_text(struct out *to, const char *text)
 		out_char(to, *text);
 	}
 	out_char(to, '"');
+}
+
+/* json_cell() - a value. */
+void json_cell(struct out *to, const struct view *view, const struct cell *cell)
+{
+	if (cell->kind == CELL_TEXT)
+		json_text(to, cell->text);
+	else if (cell->kind == CELL_NONE)
+		out_text(to, "null");
+	else
+		cell_put(to, cell, view->unit, view->tsc_khz);
 }
 
 static void json_word(struct out *to, const char *key, const char *text)
@@ -75,12 +87,7 @@ static void json_line(struct out *to, const struct view *view, const struct line
 		if (cell.kind == CELL_TIME)
 			continue;	/* stands in front of all */
 		out_bytes(to, keys[i].text + first, keys[i].len - first);
-		if (cell.kind == CELL_TEXT)
-			json_text(to, cell.text);
-		else if (cell.kind == CELL_NONE)
-			out_text(to, "null");
-		else
-			cell_put(to, &cell, view->unit, view->tsc_khz);
+		json_cell(to, view, &cell);
 		first = false;
 	}
 	json_hist(to, line->row->hist);

@@ -24,6 +24,8 @@ struct pick {
 	bool hist;		/* histograms too */
 	bool vcpu_lists;	/* the numbers of a VM's vCPUs too */
 	bool outside;		/* and what VMs do outside their vCPUs */
+	bool once;		/* no second reading to subtract from: add up while reading */
+	bool sums;		/* and of each account keep the sum of its rows alone */
 };
 
 struct part {

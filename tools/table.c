@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
+/*
+ * table.c - lines as text in columns of one width. Not by libsmartcols: a table of all
+ * vCPUs by reason then takes 20 times the instructions of reading and parsing the files,
+ * and 2.7 times like this.
+ */
 #include <stdlib.h>
 #include <string.h>
 

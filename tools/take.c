@@ -144,13 +144,33 @@ static int take_vm(struct sample *s, const struct pick *pick, struct vm_id vm,
 	return result == READ_FAILED ? -1 : 0;	/* a VM that went away is none */
 }
 
+/*
+ * What was read of one VM, from part `from` on, is kept as little as the output needs:
+ * memory shall be that of one VM where the output is.
+ */
+static void reduce(struct sample *s, const struct pick *pick, size_t from)
+{
+	struct sample vm = { .parts = s->parts + from, .nparts = s->nparts - from };
+
+	if (!pick->once)
+		return;
+	if (pick->split != SPLIT_VCPUS) {
+		sample_merge(&vm, SPLIT_NONE);
+		s->nparts = from + vm.nparts;
+	}
+	if (pick->split == SPLIT_NONE)
+		sample_merge(s, SPLIT_NONE);
+	for (size_t i = from; pick->sums && i < s->nparts; i++)
+		account_drop_rows(&s->parts[i].account);
+}
+
 /* All VMs that are picked: by number where a number is one of theirs, else by name. */
 static int take_vms(struct sample *s, const struct pick *pick)
 {
 	char vmname[sizeof(((struct part *)0)->vmname)];
 	struct vm_id *vms;
 	bool any = false;
-	size_t n;
+	size_t n, from;
 	int ret = list_vms(pick->root, &vms, &n);
 
 	for (int by_number = !!pick->vm; by_number >= 0 && !any; by_number--) {
@@ -161,7 +181,9 @@ static int take_vms(struct sample *s, const struct pick *pick)
 			if (pick->vm && !by_number && !name_picked(pick->vm, vmname))
 				continue;
 			any = true;
+			from = s->nparts;
 			ret = take_vm(s, pick, vms[i], vmname);
+			reduce(s, pick, from);
 		}
 	}
 	free(vms);

@@ -123,27 +123,11 @@ static void add_line(struct view *view, const struct part *part, const struct ro
 	view->lines[view->nlines++] = (struct line){ .sample = view->sample, .part = part, .row = row };
 }
 
-static bool by_reason(const struct view *view)
-{
-	const struct options *opt = &view->opt;
-	bool metrics = opt->format == FORMAT_METRICS;
-
-	if (opt->list)
-		return false;
-	if (opt->format == FORMAT_JSON || (metrics && !options_columns(opt)))
-		return true;
-	for (size_t i = 0; i < view->layout.ncols; i++) {
-		if (view->layout.cols[i]->flags & COLUMN_REASON)
-			return true;
-	}
-	return opt->pick.split == SPLIT_NONE && !metrics;
-}
-
 static void add_lines(struct view *view)
 {
 	const struct options *opt = &view->opt;
 	const struct part *part;
-	bool rows = by_reason(view);
+	bool rows = options_by_reason(opt);
 	uint64_t lost;
 
 	for (size_t i = 0; i < view->sample->nparts; i++) {

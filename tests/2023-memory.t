@@ -1,0 +1,66 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Promise: of what is read once, exitdump keeps no more than its output needs: where a
+# VM or vCPU has one line, not its rows by reason; and of a sum of VMs or vCPUs the sum.
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/fixtures/exitdump.sh"
+
+# 60 reasons are 10 KiB an account, 25 with the histograms.
+tree "$T/few" 20 4 -v reasons=60
+tree "$T/many" 200 4 -v reasons=60
+
+# least TREE ARGUMENT...: KiB of data that it takes, to the next 32.
+least() {
+	local low=0 high=65536 middle tree=$1
+	shift
+	[[ $1 == list ]] || set -- '' "$@"
+	while ((high - low > 32)); do
+		middle=$(((low + high) / 2))
+		# shellcheck disable=SC2086 # a command, or none
+		if (ulimit -d "$middle" && "$EXITDUMP" $1 -S "$tree" "${@:2}" >/dev/null 2>&1); then
+			high=$middle
+		else
+			low=$middle
+		fi
+	done
+	echo "$high"
+}
+
+# a_vm ARGUMENT...: KiB that a VM more takes.
+a_vm() {
+	echo $((($(least "$T/many" "$@") - $(least "$T/few" "$@")) / 180))
+}
+
+# within KIB ARGUMENT...
+within() {
+	local kib
+	kib=$(a_vm "${@:2}")
+	ok "exitdump ${*:2}: $kib KiB a VM" test "$kib" -le "$1"
+}
+within 3 -a
+within 3 -a --csv
+within 3 list --json
+within 3 -a --openmetrics -o exits,lost,guest
+within 4 -a --openmetrics -o exits,lost,guest --buckets
+within 9 --all-vcpus --raw
+within 9 --all-vcpus --openmetrics -o exits,lost,guest
+within 0 --vm 'vm*'
+within 0 --vcpu 0-3
+within 0 --vm 'vm*' --json
+within 0 --vcpu 1-2 --openmetrics --buckets
+within 3 -a --vcpu 1-2
+kib=$(a_vm -a --raw -o +name)
+ok "rows by reason are kept where they are sorted: $kib KiB a VM, so it can be told" test "$kib" -ge 9
+
+# What is added up early is the same sum.
+exitdump -S "$T/few" --vcpu 0-3 --json
+sums() { jq '[.vms, .vcpus, .rows, .totals]' "$T/.out" >"$1"; }
+sums "$T/early"
+mkdir -p "$T/zero/sys/kernel/debug/kvm"
+: >"$T/zero/sys/kernel/debug/kvm/exit_cycles"
+exitdump diff "$T/zero" "$T/few" --vcpu 0-3 --json
+sums "$T/late"
+ok 'early or late, the sum is the same' cmp "$T/early" "$T/late"
+is 'and there is one' "$(jq -c '[.[0], .[1], (.[2] | length)]' "$T/early")" "[20,80,60]"
+
+done_testing
