@@ -53,7 +53,7 @@ EOF
 for seconds in 150 300 450; do
 	run "$TOP/scripts/lab.sh" -m svm -s stock -t "$seconds" -a "$(type -P bash)" -a "$(type -P qemu-system-x86_64)" \
 		-a /usr/share/seabios/bios-256k.bin -a /usr/share/qemu/kvmvapic.bin -a /usr/share/qemu/linuxboot_dma.bin \
-		-a /usr/lib/ipxe/qemu/efi-virtio.rom -a "$TOP/scripts/run-vm.sh" -a "$TOP/scripts/common.sh" \
+		-a "$VIRTIO_ROM" -a "$TOP/scripts/run-vm.sh" -a "$TOP/scripts/common.sh" \
 		-a "$CACHE/$(default_kernel)/out/bzImage" -a "$T/initrd" -a "$T/disk" -a "$T/vms" \
 		-- bash vms
 	((status == 243)) || break

@@ -68,7 +68,7 @@ EOF
 for seconds in 150 300 450; do
 	run "$TOP/scripts/lab.sh" -m svm -t "$seconds" -a "$(type -P bash)" -a "$(type -P qemu-system-x86_64)" \
 		-a /usr/share/seabios/bios-256k.bin -a /usr/share/qemu/kvmvapic.bin \
-		-a /usr/lib/ipxe/qemu/efi-virtio.rom -a "$TOP/scripts/run-vm.sh" -a "$TOP/scripts/common.sh" \
+		-a "$VIRTIO_ROM" -a "$TOP/scripts/run-vm.sh" -a "$TOP/scripts/common.sh" \
 		-a "$EXITDUMP" -a "$T/idle" -a "$T/timer" -a "$T/vms" -- bash vms
 	((status == 243)) || break
 done

@@ -40,8 +40,8 @@ EOF
 "$TOP/scripts/guest-initrd.sh" -a "$T/modules" -a "$T/look" "$T/initrd" sh look
 
 ovmf=()
-[[ ! -r /usr/share/OVMF/OVMF_CODE_4M.fd || ! -r /usr/lib/ipxe/qemu/efi-virtio.rom ]] || ovmf=(-a /usr/share/OVMF/OVMF_CODE_4M.fd -a /usr/share/OVMF/OVMF_VARS_4M.fd
-	-a /usr/lib/ipxe/qemu/efi-virtio.rom)
+[[ ! -r /usr/share/OVMF/OVMF_CODE_4M.fd || ! -r "$VIRTIO_ROM" ]] || ovmf=(-a /usr/share/OVMF/OVMF_CODE_4M.fd -a /usr/share/OVMF/OVMF_VARS_4M.fd
+	-a "$VIRTIO_ROM")
 head -c 1048576 /dev/zero >"$T/disk"
 { printf 'KDMV'; head -c 1020 /dev/zero; } >"$T/disk.vmdk"
 cat >"$T/vms" <<'EOF'
