@@ -58,6 +58,7 @@ needs() {
 	test	jq			jq
 	test	tmux			tmux
 	test	valgrind		valgrind
+	test	uuid-dev		/usr/include/uuid/uuid.h
 	test	mandoc			mandoc
 	test	prometheus		promtool
 	test	prometheus-node-exporter	prometheus-node-exporter

@@ -272,7 +272,7 @@ start_bochs() {
 }
 
 start_qemu() {
-	local options=(-nodefaults -no-user-config -no-reboot -display none
+	local threads=multi options=(-nodefaults -no-user-config -no-reboot -display none
 		-smp "$cpus" -m "$megs" -kernel "$tmp/bzImage" -initrd "$tmp/initrd"
 		-append "$(append)" -serial "file:$tmp/console"
 		-chardev "file,id=output,path=$tmp/output"
@@ -283,11 +283,8 @@ start_qemu() {
 		# One thread for all CPUs: with one for each, a CPU may translate an instruction
 		# that another is patching, and execute the int3 in it for good, which panics.
 		# KCSAN's kernel patches none, and wants to see CPUs at the same time.
-		if [[ $debug == kcsan ]]; then
-			options+=(-accel tcg -cpu max)
-		else
-			options+=(-accel "tcg,thread=single" -cpu max)
-		fi
+		[[ $debug == kcsan && ! $exact ]] || threads=single
+		options+=(-accel "tcg,thread=$threads" -cpu max)
 	fi
 	[[ ! $exact ]] || options+=(-icount "shift=0,sleep=off" -rtc "base=$(date -u -d "@$EPOCH" +%FT%T),clock=vm")
 	run_machine TERM qemu-system-x86_64 "${options[@]}"

@@ -271,14 +271,7 @@ static void json_pair(struct out *to, const struct view *view, const struct line
 /* The table's numbers as one object. */
 static void print_json_pair(struct out *to, const struct view *view, const struct side *sides)
 {
-	const struct sample *sample = &sides[1].sample;
-
-	out_format(to, "{\"version\":2,\"time\":%.3f,\"interval\":",
-		   sample->when.tv_sec + sample->when.tv_nsec / 1e9);
-	if (sample->seconds > 0)
-		out_format(to, "%.3f", sample->seconds);
-	else
-		out_text(to, "null");
+	json_opening(to, &sides[1].sample);
 	out_text(to, ",\"a\":");
 	json_side(to, view, &sides[0]);
 	out_text(to, ",\"b\":");

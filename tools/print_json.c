@@ -105,6 +105,17 @@ static void json_total(struct out *to, const struct view *view, size_t i)
 	out_format(to, ",\"cleared\":%s}", part->cleared ? "true" : "false");
 }
 
+/* json_opening() - of an object about a sample: what all of them begin with. */
+void json_opening(struct out *to, const struct sample *sample)
+{
+	out_format(to, "{\"version\":2,\"time\":%.3f,\"interval\":",
+		   sample->when.tv_sec + sample->when.tv_nsec / 1e9);
+	if (sample->seconds > 0)
+		out_format(to, "%.3f", sample->seconds);
+	else
+		out_text(to, "null");
+}
+
 static void json_head(struct out *to, const struct view *view)
 {
 	static const char *const units[] = {
@@ -113,12 +124,7 @@ static void json_head(struct out *to, const struct view *view)
 	const struct sample *sample = view->sample;
 	const struct account *a = &view->all.account;
 
-	out_format(to, "{\"version\":2,\"time\":%.3f,\"interval\":",
-		   sample->when.tv_sec + sample->when.tv_nsec / 1e9);
-	if (sample->seconds > 0)
-		out_format(to, "%.3f", sample->seconds);
-	else
-		out_text(to, "null");
+	json_opening(to, sample);
 	json_word(to, "vendor", a->vendor);
 	json_word(to, "scope", a->scope);
 	json_word(to, "tsc", a->tsc);

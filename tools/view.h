@@ -45,6 +45,7 @@ void print_view(const struct view *view, struct out *to, bool first);
 void print_table(const struct view *view, struct out *to);
 void print_text(const struct view *view, struct out *to, bool first);
 void print_json(const struct view *view, struct out *to);
+void json_opening(struct out *to, const struct sample *sample);
 void json_text(struct out *to, const char *text);
 void json_cell(struct out *to, const struct view *view, const struct cell *cell);
 bool metrics_have(const struct column *col);

@@ -6,8 +6,8 @@
 #
 # SYMBOLS is what readelf -sW shows of kvm.ko. A report names the two functions
 # that met, or the one of them that is known. It is the account's when one is of
-# exit_cycles.c or exit_cycles_cpuid.c, or when all are those that exit_cycles.h has its hooks in. The
-# title of any other is written anew, "lab: data race of the kernel's own: ...", and
+# exit_cycles.c or exit_cycles_cpuid.c, or when all are those that exit_cycles.h has its
+# hooks in. The title of any other is written anew, "lab: data race of the kernel's own: ...", and
 # so is what KCSAN says of a stack that it could not make out for its report. The
 # log is otherwise passed on as it is.
 
