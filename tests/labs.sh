@@ -201,10 +201,10 @@ reasons() {
 		#include "$uapi/asm/svm.h"
 		int main(void)
 		{
-			struct { unsigned int reason; const char *name; } r[] = { ${2^^}_EXIT_REASONS };
+			struct { unsigned long long reason; const char *name; } r[] = { ${2^^}_EXIT_REASONS };
 			for (unsigned int i = 0; i < sizeof(r) / sizeof(r[0]); i++)
-				if (r[i].reason >> 16 != 0x8000)
-					printf("%u %s\n", r[i].reason, r[i].name);
+				if ((unsigned int)r[i].reason >> 16 != 0x8000)
+					printf("%u %s\n", (unsigned int)r[i].reason, r[i].name);
 		}
 	EOF
 	"$T/reasons"
