@@ -270,7 +270,7 @@ show tree1
 # Columns of one's own choice.
 keys o
 sees 'o: the columns' $'\\[x\\] name .*\\[x\\] exits .*\\[ \\] total '
-keys Home Down Down Down Down Down Down Down Space
+keys Home Down Down Down Down Down Down Down Down Down Space
 sees 'space: hides one' $'> \\[ \\] exits '
 keys Down Down Space
 sees 'space: shows one' $'> \\[x\\] total '

@@ -16,6 +16,8 @@ section() {
 account() {
 	section "$1"
 	cat "$K/$2/exit_cycles"
+	section "$1_keys"
+	cat "$K/$2/exit_cycles_keys"
 	section "$1_hist"
 	cat "$K/$2/exit_cycles_hist"
 }

@@ -44,6 +44,14 @@ static inline void outb(uint16_t port, uint8_t value)
 	asm volatile("outb %0, %1" : : "a"(value), "d"(port) : "memory");
 }
 
+static inline uint8_t inb(uint16_t port)
+{
+	uint8_t value;
+
+	asm volatile("inb %1, %0" : "=a"(value) : "d"(port) : "memory");
+	return value;
+}
+
 static inline void outl(uint16_t port, uint32_t value)
 {
 	asm volatile("outl %0, %1" : : "a"(value), "d"(port) : "memory");
@@ -177,6 +185,17 @@ static void sweep(struct guest *g, const struct step *s, struct result *result)
 {
 	for (uint32_t i = 0; i < s->count; i++)
 		try_leaf(g, s->a + i / s->b, i % s->b, result);
+}
+
+/* One exit after another with another key, or the one that is always the same. */
+static void walk(uint32_t kind, uint32_t n, int same)
+{
+	if (kind == WALK_MSR)
+		rdmsr(same ? 0x8b : n);
+	else if (kind == WALK_PORT)
+		inb(same ? PORT_KERNEL : n);
+	else
+		cpuid(same ? 0 : n, 0);
 }
 
 /* Totals as this guest sees them: always more exits, never fewer cycles. */
@@ -457,11 +476,11 @@ static void run_step(struct guest *g, const struct step *s, struct result *r)
 	case OP_WRMSR:
 		TIMED(s->count, wrmsr(s->a, s->b));
 		break;
-	case OP_HYPERCALL:			/* KVM_HC_VAPIC_POLL_IRQ does nothing */
+	case OP_HYPERCALL:			/* 1, KVM_HC_VAPIC_POLL_IRQ, does nothing */
 		if (g->svm)
-			TIMED(s->count, ({ long a = 1; asm volatile("vmmcall" : "+a"(a) : : "memory"); }));
+			TIMED(s->count, ({ long a = s->a; asm volatile("vmmcall" : "+a"(a) : : "memory"); }));
 		else
-			TIMED(s->count, ({ long a = 1; asm volatile("vmcall" : "+a"(a) : : "memory"); }));
+			TIMED(s->count, ({ long a = s->a; asm volatile("vmcall" : "+a"(a) : : "memory"); }));
 		break;
 	case OP_HLT_USER:
 		TIMED(s->count, asm volatile("hlt" : : : "memory"));
@@ -505,6 +524,20 @@ static void run_step(struct guest *g, const struct step *s, struct result *r)
 		page = (uint8_t *)(uint64_t)FRESH + ((uint64_t)s->b << 12);
 		*page = 1;
 		TIMED(s->count, (page += 0x1000, *page = 1));
+		break;
+	case OP_COW:
+		page = (uint8_t *)(uint64_t)FRESH + ((uint64_t)s->b << 12);
+		*page = 1;
+		TIMED(s->count, (page += 0x1000, *page = *(volatile uint8_t *)page + 1));
+		break;
+	case OP_IN:
+		TIMED(s->count, inb(s->a));
+		break;
+	case OP_INS:
+		TIMED(s->count, ({ uint8_t byte, *to = &byte; asm volatile("insb" : "+D"(to) : "d"(s->a) : "memory"); }));
+		break;
+	case OP_WALK:
+		TIMED(s->count, walk(s->a, s->b + i, i % 10 == 9));
 		break;
 	case OP_MMIO:
 		page = (uint8_t *)(uint64_t)MMIO;

@@ -111,6 +111,8 @@ static const struct {
 	{ "cpuid", "[:LEAF[:ECX]] CPUID", OP_CPUID, ANY_MODE | ANY_RING, 0, 0, 2, { { CPUID, 1, 0 } } },
 	{ "leaf", ":LEAF=ECX,A-B,... CPUID, printed", OP_LEAF, ANY_MODE | ANY_RING, 0, 0, 2, { { CPUID, 1, 0 } } },
 	{ "out-kernel", "[:PORT] OUT to the slave PIC, handled in the kernel", OP_OUT, ANY_MODE | ANY_RING | IRQCHIP, PORT_KERNEL, 0xff, 0, { { IO, 1, 0 } } },
+	{ "in", "[:PORT] IN from the slave PIC, handled in the kernel", OP_IN, ANY_MODE | ANY_RING | IRQCHIP, PORT_KERNEL, 0, 0, { { IO, 1, 0 } } },
+	{ "ins", "[:PORT] the same by a string instruction", OP_INS, ANY_RING | IRQCHIP, PORT_KERNEL, 0, 0, { { IO, 1, 0 } } },
 	{ "out-user", "OUT, handled in user space", OP_OUT, ANY_MODE | ANY_RING, PORT_USER, 0, 0, { { IO, 1, 0 } } },
 	{ "sleep-user", "[:MS] OUT, for which the monitor sleeps (50)", OP_OUT, ANY_MODE | ANY_RING, PORT_SLEEP, 50, 0, { { IO, 1, 0 } } },
 	{ "shell", "OUT, for which the monitor runs --at COMMAND", OP_OUT, ANY_MODE | ANY_RING, PORT_SHELL, 0, 0, { { IO, 1, 0 } } },
@@ -125,8 +127,9 @@ static const struct {
 	{ "hlt", "[:TICKS] HLT, woken by the TSC deadline (100000)", OP_HLT, IRQCHIP, 100000, 0, 0, { { HLT, 1, 0 }, { WRMSR, 1, 0 }, { EOI, 1, 0 } } },
 	{ "hlt-late", "[:TICKS:MS] HLT, woken while a thread above all others has the CPU for MS (20000000, 50)", OP_HLT, IRQCHIP | ASKS, 20000000, 50, 0, { { HLT, 1, 0 }, { WRMSR, 1, 0 }, { EOI, 1, 0 } } },
 	{ "hlt-user", "HLT that ends in user space", OP_HLT_USER, ANY_MODE | NO_IRQCHIP, 0, 0, 0, { { HLT, 1, 0 } } },
-	{ "vmcall", "hypercall", OP_HYPERCALL, ANY_MODE, 0, 0, 0, { { HYPERCALL, 1, 0 } } },
+	{ "vmcall", "[:NUMBER] hypercall (1)", OP_HYPERCALL, ANY_MODE, 1, 0, 0, { { HYPERCALL, 1, 0 } } },
 	{ "ept", "write to a page nobody has touched", OP_EPT, ANY_RING, 0, 0, 0, { { EPT, 1, 1 } } },
+	{ "cow", "read, then write of a page nobody has touched", OP_COW, ANY_RING, 0, 0, 0, { { EPT, 2, 1 } } },
 	{ "mmio", "write to nothing, handled in user space", OP_MMIO, ANY_RING, 0, 0, 0, { { MMIO_ACCESS, 1, 0 } } },
 	{ "spin", "a loop without exits", OP_SPIN, ANY_RING, 0, 0, 0, { { CPUID, 0, 0 } } },
 	{ "yield", "hypercall that yields to the vCPU beside", OP_YIELD, IRQCHIP, 0, 0, 0, { { HYPERCALL, 1, 0 } } },
@@ -135,6 +138,9 @@ static const struct {
 	{ "hog", "[:MS] spin while a thread above all others has the CPU (100)", OP_ASK, ANY_RING | ASKS, ASK_HOG, 100, 0, { { CPUID, 0, 0 } } },
 	{ "switch", "[:US] spin while the monitor switches the account off, for US (100000), and on", OP_ASK, ANY_RING | ASKS, ASK_SWITCH, 100000, 0, { { CPUID, 0, 0 } } },
 	{ "signal", "[:MS] spin while the vCPU's thread handles a signal for MS (100)", OP_ASK, ANY_RING | ASKS, ASK_SIGNAL, 100, 0, { { CPUID, 0, 0 } } },
+	{ "walk-msr", "RDMSR of one MSR after another, and of 0x8b each tenth time", OP_WALK, ANY_MODE, WALK_MSR, 0, 2, { { RDMSR, 1, 0 } } },
+	{ "walk-port", "IN from one port after another, and from the slave PIC each tenth time", OP_WALK, ANY_MODE | ANY_RING | IRQCHIP, WALK_PORT, 0, 0, { { IO, 1, 0 } } },
+	{ "walk-leaf", "CPUID of one leaf after another, and of leaf 0 each tenth time", OP_WALK, ANY_MODE | ANY_RING, WALK_LEAF, 1, 2, { { CPUID, 1, 0 } } },
 	{ "random", "[:SEED] CPUID with random leaves and ECX, answers checked", OP_RANDOM, ANY_MODE | ANY_RING, 1, 0, 2, { { CPUID, 1, 0 } } },
 	{ "sweep", "[:LEAF[:N]] CPUID, leaves on from LEAF, each with N ECX (1), the same", OP_SWEEP, ANY_RING, 0, 1, 2, { { CPUID, 1, 0 } } },
 	{ "monotonic", "reads of the totals, checked", OP_MONOTONIC, ANY_RING, 0, 0, 2, { { CPUID, 1, 0 } } },
@@ -267,7 +273,7 @@ static void add_step(struct script *script, int op, uint32_t count, uint32_t a, 
 			errx(EX_MISUSE, "more than %d leaves to keep", MAX_LEAVES);
 		script->leaves += count;
 	}
-	if (s->op == OP_EPT) {
+	if (s->op == OP_EPT || s->op == OP_COW) {
 		s->b = script->fresh;
 		if (count > 100000)
 			errx(EX_MISUSE, "ept: more than 100000 pages");
@@ -490,7 +496,7 @@ static void init_guest(struct vcpu *v)
 	memcpy(g->step, v->script->step, sizeof(g->step));
 	for (i = 0; i < v->script->steps; i++) {
 		g->result[i].min = UINT64_MAX;
-		if (g->step[i].op == OP_EPT)
+		if (g->step[i].op == OP_EPT || g->step[i].op == OP_COW)
 			g->step[i].b += v->index * fresh;
 	}
 	for (i = 0; i < 4; i++) {
@@ -689,6 +695,8 @@ static enum user classify(struct vcpu *v)
 
 	switch (run->exit_reason) {
 	case KVM_EXIT_IO:
+		if (run->io.direction == KVM_EXIT_IO_IN)
+			return U_IO;
 		memcpy(&value, (uint8_t *)run + run->io.data_offset, run->io.size);
 		switch (run->io.port) {
 		case PORT_USER:

@@ -66,6 +66,14 @@
 #define OP_ASK		23		/* spin until the monitor has done a, with b */
 #define OP_YIELD	24		/* hypercall: the CPU to the vCPU beside, 0 and 1, 2 and 3 ... */
 #define OP_PAUSE	25		/* a PAUSEs in a row */
+#define OP_IN		26
+#define OP_INS		27
+#define OP_COW		28
+#define OP_WALK		29		/* what a says, from b on; each tenth is always the same */
+
+#define WALK_MSR	1
+#define WALK_PORT	2
+#define WALK_LEAF	3
 
 /* Offsets in struct guest, for the assembler. */
 #define G_NLEAVES	0x00

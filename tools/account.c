@@ -124,6 +124,7 @@ void account_add_head(struct account *a, const struct account *from)
 		a->keys = from->keys;
 		a->counters = from->counters;
 		a->has_hist = from->has_hist;
+		a->keyed = from->keyed;
 	}
 	a->keys &= from->keys;
 	a->counters &= from->counters;
@@ -156,8 +157,8 @@ static bool subtract(uint64_t *n, uint64_t before)
 	return grown;
 }
 
-/* Of the counters that both have. */
-static bool row_subtract(struct row *row, const struct row *before, unsigned int counters)
+/* row_subtract() - of these counters; false where any has grown smaller. */
+bool row_subtract(struct row *row, const struct row *before, unsigned int counters)
 {
 	bool grown = true;
 
@@ -197,15 +198,18 @@ static bool row_idle(const struct row *row)
 bool account_subtract(struct account *a, const struct account *before)
 {
 	size_t left = 0;
-	bool grown = true;
+	bool grown = a->keyed == before->keyed;
 	struct row *row;
 
 	a->counters &= before->counters;
-	for (size_t i = 0; i < before->nrows; i++) {
+	if (grown && a->keyed)
+		grown = keys_subtract(a, before);
+	for (size_t i = 0; i < before->nrows && !a->keyed; i++) {
 		row = account_row(a, before->rows[i].key, NULL);
 		grown = row && row_subtract(row, &before->rows[i], a->counters) && grown;
 	}
-	grown &= row_subtract(&a->sum, &before->sum, a->counters);
+	if (!a->keyed)
+		grown &= row_subtract(&a->sum, &before->sum, a->counters);
 	if (!account_knows(before, K_GUEST))
 		a->keys &= ~(1u << K_GUEST);
 	if (account_knows(a, K_GUEST))
@@ -218,6 +222,8 @@ bool account_subtract(struct account *a, const struct account *before)
 			a->rows[left++] = a->rows[i];
 	}
 	a->nrows = left;
+	if (a->keyed)
+		keys_sum(a);
 	if (!grown) {
 		free(a->sum.hist);
 		a->sum = row_of_sums();

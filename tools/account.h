@@ -45,23 +45,25 @@
 enum counter { COUNTERS(COUNTER_ID) N_COUNTERS };
 
 /* The numbers of the first line. */
-enum key { K_TSC_KHZ, K_VMS, K_VCPUS, K_GUEST, N_KEYS };
+enum key { K_TSC_KHZ, K_VMS, K_VCPUS, K_GUEST, K_REPLACED, N_KEYS };
 
 #define BUCKETS 32		/* of a histogram; bucket i holds fls64(total) == i */
 #define REASON_OTHER (1LL << 32)	/* prints as "-"; sorts behind all numbers */
 #define REASON_SUM (REASON_OTHER + 1)
+#define KEY_REST UINT64_MAX	/* what of a reason is in none of its keys */
+#define KEY_L2 (1ULL << 63)	/* in a key: of an exit from a guest inside the guest */
 
 /* What a row is of: two rows with one key are the same row at two moments or places. */
 struct row_key {
 	int64_t reason;		/* 0 to 2^32 - 1, REASON_OTHER or REASON_SUM */
-	uint64_t key;		/* why, inside the reason; 0 while files have none */
+	uint64_t key;		/* why, inside the reason; 0 where the file has none */
 };
 
 struct row {
 	struct row_key key;
 	char name[48];
 	uint64_t n[N_COUNTERS];	/* n[C_MAX] by row_max() alone */
-	uint64_t hidden;	/* of a difference: no max is known up to here */
+	uint64_t hidden;	/* no max is known up to here: of a difference, or of KEY_REST */
 	uint64_t *hist;		/* BUCKETS counts, or NULL; freed with its row */
 };
 
@@ -73,6 +75,7 @@ struct account {
 	unsigned int keys;	/* bit per enum key: the file has it */
 	unsigned int counters;	/* bit per enum counter: the file has it */
 	bool has_hist;
+	bool keyed;		/* a row per key inside a reason; there may be more exits than those */
 	size_t nrows;
 	struct row *rows;	/* by rising key */
 	struct row sum;
@@ -96,6 +99,12 @@ static inline int row_key_compare(struct row_key a, struct row_key b)
 	return a.key < b.key ? -1 : a.key > b.key;
 }
 
+/* Whether it has what is lost: keys have no halt and stop. */
+static inline bool account_has_lost(const struct account *a)
+{
+	return account_has(a, C_TOTAL) && !a->keyed;
+}
+
 int account_parse(struct account *a, char *text, size_t len, const char **why);
 void account_copy(struct account *a, const struct account *from);
 void account_free(struct account *a);
@@ -106,6 +115,11 @@ void account_take_hist(struct account *a, struct account *from);
 void account_add_head(struct account *a, const struct account *from);
 void account_add(struct account *a, const struct account *from);
 bool account_subtract(struct account *a, const struct account *before);
+bool row_subtract(struct row *row, const struct row *before, unsigned int counters);
+
+/* keys.c */
+bool keys_subtract(struct account *a, const struct account *before);
+void keys_sum(struct account *a);
 
 struct row row_of_sums(void);
 void row_hist_copy(struct row *to, const uint64_t *from);

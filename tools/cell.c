@@ -134,6 +134,9 @@ void cell_show(struct out *to, const struct cell *cell, enum unit unit, uint64_t
 	case CELL_TEXT:
 		out_text(to, cell->text);
 		break;
+	case CELL_KEY:
+		out_format(to, "%s0x%lx", cell->n >> 63 ? "L2:" : "", cell->n << 1 >> 1);
+		break;
 	case CELL_COUNT:
 		show_number(to, cell->n, false);
 		break;
@@ -179,6 +182,9 @@ void cell_put(struct out *to, const struct cell *cell, enum unit unit, uint64_t 
 		break;
 	case CELL_TEXT:
 		out_text(to, cell->text);
+		break;
+	case CELL_KEY:
+		out_format(to, "0x%lx", cell->n);
 		break;
 	case CELL_COUNT:
 		out_number(to, cell->n);

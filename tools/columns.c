@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "columns.h"
+#include "keys.h"
 
 static const struct cell none = { .kind = CELL_NONE };
 
@@ -63,6 +64,24 @@ static struct cell get_name(const struct line *line, int arg)
 	return text(line->row->name);
 }
 
+static struct cell get_key(const struct line *line, int arg)
+{
+	const struct row_key *key = &line->row->key;
+
+	(void)arg;
+	if (!line->part->account.keyed || key->reason == REASON_SUM || key->key == KEY_REST)
+		return none;
+	return (struct cell){ .kind = CELL_KEY, .n = key->key };
+}
+
+static struct cell get_what(const struct line *line, int arg)
+{
+	(void)arg;
+	if (!line->part->account.keyed || line->row->key.reason == REASON_SUM)
+		return none;
+	return text(key_name(line->row));
+}
+
 static struct cell get_counter(const struct line *line, int c)
 {
 	if (!account_has(&line->part->account, c))
@@ -93,7 +112,7 @@ static struct cell get_average(const struct line *line, int c)
 static struct cell get_lost(const struct line *line, int arg)
 {
 	(void)arg;
-	if (!account_has(&line->part->account, C_TOTAL))
+	if (!account_has_lost(&line->part->account))
 		return none;
 	return cycles(row_lost(line->row, &line->part->account));
 }
@@ -106,7 +125,7 @@ static struct cell get_other(const struct line *line, int arg)
 		n[C_SCHED] + n[C_STOP];
 
 	(void)arg;
-	if (!account_has(&line->part->account, C_TOTAL))
+	if (!account_has_lost(&line->part->account))
 		return none;
 	return cycles(n[C_TOTAL] > known ? n[C_TOTAL] - known : 0);
 }
@@ -156,7 +175,7 @@ struct cell get_glost(const struct line *line, int arg)
 	const struct account *a = &line->part->account;
 
 	(void)arg;
-	if (!account_knows(a, K_GUEST) || !a->key[K_GUEST] || !account_has(a, C_TOTAL))
+	if (!account_knows(a, K_GUEST) || !a->key[K_GUEST] || !account_has_lost(a))
 		return none;
 	return (struct cell){ .kind = CELL_SHARE,
 			      .d = (double)row_lost(line->row, a) / a->key[K_GUEST] };
@@ -180,7 +199,7 @@ static struct cell get_overhead(const struct line *line, int arg)
 	double lost = row_lost(&a->sum, a), all = lost + a->key[K_GUEST];
 
 	(void)arg;
-	if (!whole(line) || !account_has(a, C_TOTAL) || all <= 0)
+	if (!whole(line) || !account_has_lost(a) || all <= 0)
 		return none;
 	return (struct cell){ .kind = CELL_SHARE, .d = lost / all };
 }
@@ -238,19 +257,23 @@ const struct column columns[] = {
 	  .flags = COLUMN_LEFT | COLUMN_VCPUS | COLUMN_WHOLE },
 	{ "reason", NULL, "the exit reason's number", get_reason, 0, .flags = COLUMN_REASON },
 	{ "name", NULL, "the exit reason's name", get_name, 0, .flags = COLUMN_REASON | COLUMN_LEFT },
+	{ "key", NULL, "why, inside the reason (exitdump why)", get_key, 0,
+	  .flags = COLUMN_REASON | COLUMN_LEFT | COLUMN_KEY },
+	{ "what", NULL, "the key in words", get_what, 0,
+	  .flags = COLUMN_REASON | COLUMN_LEFT | COLUMN_CUT | COLUMN_KEY },
 	COUNTERS(COUNTER_COLUMN)
 	{ "rate", NULL, "exits a second, over an interval", get_rate, 0, .flags = COLUMN_INTERVAL },
 	{ "avg", NULL, "cycles / exits", get_average, C_CYCLES, .flags = 0 },
 	{ "avgtotal", NULL, "total / exits", get_average, C_TOTAL, .flags = COLUMN_TOTAL },
-	{ "lost", NULL, "total without halt and stop: the guest wanted to run", get_lost, 0, COLUMN_TOTAL,
+	{ "lost", NULL, "total without halt and stop: the guest wanted to run", get_lost, 0, COLUMN_LOST,
 	  "kvm_exit_lost_cycles_total",
 	  "TSC cycles that guests wanted to run and could not: from exit to entry, neither halted nor stopped." },
-	{ "share", NULL, "of all time lost", get_share, 0, .flags = 0 },
+	{ "share", NULL, "of all time lost; of keys: of all of their total", get_share, 0, .flags = 0 },
 	{ "other", NULL, "of lost: not in KVM's handler, user or sched (interrupts, entry)", get_other, 0,
-	  .flags = COLUMN_TOTAL },
+	  .flags = COLUMN_LOST },
 	{ "gexits", NULL, "exits a second of guest time", get_gexits, 0, .flags = COLUMN_GUEST },
 	{ "glost", NULL, "lost / guest: what a second in the guest costs beside it", get_glost, 0,
-	  .flags = COLUMN_GUEST | COLUMN_TOTAL },
+	  .flags = COLUMN_GUEST | COLUMN_LOST },
 	{ "p50", NULL, "half of the totals are at most this: a bucket's upper bound", get_percentile, 50000,
 	  .flags = COLUMN_HIST },
 	{ "p90", NULL, "90 % are", get_percentile, 90000, .flags = COLUMN_HIST },
@@ -259,7 +282,7 @@ const struct column columns[] = {
 	{ "guest", NULL, "time inside the guest", get_guest, 0, COLUMN_WHOLE | COLUMN_GUEST,
 	  "kvm_guest_cycles_total", "TSC cycles inside the guest." },
 	{ "overhead", NULL, "share of its time that was lost: lost / (lost + guest)", get_overhead, 0,
-	  .flags = COLUMN_WHOLE | COLUMN_GUEST | COLUMN_TOTAL },
+	  .flags = COLUMN_WHOLE | COLUMN_GUEST | COLUMN_LOST },
 	{ "vcpucpu", NULL, "CPU that the vCPUs' threads took, of one CPU", get_cpu, CPU_VCPUS,
 	  .flags = COLUMN_OUTSIDE | COLUMN_WHOLE },
 	{ "vmmcpu", NULL, "CPU that the VM's other threads took", get_cpu, CPU_OTHERS,
@@ -287,6 +310,8 @@ const struct column *column_find(const char *name)
 bool column_known(const struct column *col, const struct account *a)
 {
 	return (!(col->flags & COLUMN_TOTAL) || account_has(a, C_TOTAL)) &&
+		(!(col->flags & COLUMN_LOST) || account_has_lost(a)) &&
+		(!(col->flags & COLUMN_KEY) || a->keyed) &&
 		(!(col->flags & COLUMN_COUNTER) || account_has(a, col->arg)) &&
 		(!(col->flags & COLUMN_GUEST) || account_knows(a, K_GUEST));
 }

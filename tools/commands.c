@@ -20,7 +20,7 @@ int no_metrics(const struct options *opt)
 void warn_absent(const struct options *opt, const struct sample *sample)
 {
 	if (opt->reasons && !reason_there(opt->reasons, sample))
-		warnx("%s: no such exit so far", opt->reasons);
+		warnx("%s: no such exit %sso far", opt->reasons, opt->pick.keys ? "with keys " : "");
 }
 
 /* Bars need what nothing else refuses to be without. */
@@ -164,17 +164,32 @@ int cmd_list(struct options *opt, int argc, char **argv)
 	return cmd_show(opt, argc, argv);
 }
 
-/* cmd_hist() - [REASON [INTERVAL [COUNT]]]; TOTAL is all reasons together */
-int cmd_hist(struct options *opt, int argc, char **argv)
+/* What hist and why begin with: a choice of reasons; TOTAL is all of them. */
+static int take_reasons(struct options *opt, const char *command, int argc, char **argv)
 {
 	if (argc && !reasons_valid(argv[0]))
-		return fail("hist: '%s': not a list of names, numbers and patterns", argv[0]);
+		return fail("%s: '%s': not a list of names, numbers and patterns", command, argv[0]);
 	if (argc && strcasecmp(argv[0], "TOTAL"))
 		opt->reasons = argv[0];
+	return 0;
+}
+
+/* cmd_hist() - [REASON [INTERVAL [COUNT]]] */
+int cmd_hist(struct options *opt, int argc, char **argv)
+{
+	if (take_reasons(opt, "hist", argc, argv))
+		return -1;
 	if (opt->format != FORMAT_TABLE && opt->format != FORMAT_JSON && opt->format != FORMAT_HIST)
 		return fail("hist: bars or --json (--openmetrics has --buckets)");
 	if (opt->format == FORMAT_TABLE)
 		opt->format = FORMAT_HIST;
 	options_check(opt);
 	return cmd_show(opt, argc ? argc - 1 : 0, argv + 1);
+}
+
+/* cmd_why() - [REASON [INTERVAL [COUNT]]] */
+int cmd_why(struct options *opt, int argc, char **argv)
+{
+	return take_reasons(opt, "why", argc, argv) ?:
+		cmd_show(opt, argc ? argc - 1 : 0, argv + 1);
 }

@@ -19,6 +19,7 @@ int cmd_on(struct options *opt, int argc, char **argv);
 int cmd_off(struct options *opt, int argc, char **argv);
 int cmd_set(struct options *opt, int argc, char **argv);
 int cmd_top(struct options *opt, int argc, char **argv);
+int cmd_why(struct options *opt, int argc, char **argv);
 
 void usage(void);
 void version(void);

@@ -37,7 +37,7 @@ _exitdump_complete() {
 		else
 			case $word in
 			--) rest=1 ;;
-			-[cinoOrsSuv] | --input | --limit | --output | --output-file | --reason | --sort | \
+			-[cinoOrsSuv] | --input | --limit | --names | --output | --output-file | --reason | --sort | \
 				--sysroot | --tsc-khz | --unit | --vcpu | --vm) option=$word ;;
 			esac
 		fi
@@ -63,14 +63,14 @@ _exitdump_complete() {
 		if [[ $cur == -* && ! $rest ]]; then
 			_exitdump_offer "$cur" < <(exitdump --help | grep -o -e '--[a-z][a-z-]*' | sort -u)
 		elif [[ ! $command ]]; then
-			_exitdump_offer "$cur" < <(printf '%s\n' compare diff hist list off on reset run set top)
+			_exitdump_offer "$cur" < <(printf '%s\n' compare diff hist list off on reset run set top why)
 		elif [[ $command == run ]]; then
 			_exitdump_offer "$cur" < <(compgen -c -- "$cur" | sort -u)
 		elif [[ $command == set ]]; then
 			_exitdump_offer "$cur" < <(printf '%s\n' guest keys slow)
 		elif [[ $command == compare ]]; then
 			_exitdump_offer "$cur" < <(_exitdump_vms)
-		elif [[ $command == hist ]]; then
+		elif [[ $command == hist || $command == why ]]; then
 			_exitdump_offer "${cur#"$head"}" "$head" < <(exitdump --raw -o name 2>/dev/null)
 		fi
 		;;

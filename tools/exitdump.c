@@ -30,6 +30,7 @@ static const struct command {
 	{ "run", "-- COMMAND...", "what happens while a command runs", cmd_run },
 	{ "set", "[NAME VALUE]", "guest, keys or slow: what KVM answers and keeps", cmd_set },
 	{ "top", "[INTERVAL]", "a live view; ? shows its keys", cmd_top },
+	{ "why", "[REASON [INTERVAL]]", "the keys inside reasons: which MSR, port, ...", cmd_why },
 };
 
 enum { N_COMMANDS = sizeof(commands) / sizeof(*commands) };
@@ -56,7 +57,9 @@ void usage(void)
 	     "      --hist              histograms in place of a table\n"
 	     "  -i, --input FILE        a saved exit_cycles; - is standard input\n"
 	     "      --json              one object a line\n"
+	     "      --keys              by the keys inside reasons, as why does\n"
 	     "  -n, --limit N           the first N lines\n"
+	     "      --names FILE        more names of keys, before those built in\n"
 	     "      --openmetrics       for Prometheus\n"
 	     "  -o, --output [+]LIST    these columns; with + behind the usual ones\n"
 	     "  -O, --output-file FILE  the output goes there; behind run -o does the same\n"
@@ -115,6 +118,9 @@ int main(int argc, char **argv)
 			argv--, argc++;
 		options_parse(&opt, &argc, &argv, run == cmd_run ? STAGE_RUN : STAGE_COMMAND);
 	}
+	opt.pick.keys |= run == cmd_why;
+	if (opt.pick.keys && run != cmd_show && run != cmd_why && run != cmd_diff && run != cmd_run)
+		errx(1, "--keys: only with why, diff, run or no command");
 	options_check(&opt);
 	ret = run(&opt, argc, argv);
 	if (ret)

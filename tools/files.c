@@ -12,7 +12,8 @@
 #include "fail.h"
 #include "files.h"
 
-enum { MAX_FILE = 1 << 20 };	/* bytes; a full SVM table is some 100 KiB */
+/* Bytes: a full SVM table is some 100 KiB; 64 keys of each of 4000 vCPUs are 16 MiB. */
+enum { MAX_TABLE = 1 << 20, MAX_KEYS = 1 << 24 };
 
 /* fail_errno() - what errno says of a file. */
 int fail_errno(const char *path)
@@ -40,13 +41,13 @@ static int fail_unpatched(const char *path)
 }
 
 /* Its text with a NUL behind it, good until the next call. */
-static enum read_result read_text(const char *name, int fd, char **to, size_t *len)
+static enum read_result read_text(const char *name, int fd, size_t most, char **to, size_t *len)
 {
 	static char *text;
 	static size_t room;
 	ssize_t n = 1;
 
-	for (*len = 0; n && *len <= MAX_FILE; *len += n) {
+	for (*len = 0; n && *len <= most; *len += n) {
 		if (room < *len + 32768) {
 			room = *len * 2 + 65536;
 			text = need(realloc(text, room));
@@ -56,7 +57,7 @@ static enum read_result read_text(const char *name, int fd, char **to, size_t *l
 			return failed(name);
 	}
 	if (n) {
-		fail("%s: not an exit_cycles file (more than %d bytes)", name, MAX_FILE);
+		fail("%s: not an exit_cycles file (more than %zu bytes)", name, most);
 		return READ_FAILED;
 	}
 	text[*len] = '\0';
@@ -65,7 +66,7 @@ static enum read_result read_text(const char *name, int fd, char **to, size_t *l
 }
 
 /* A saved copy may be a pipe, or with "-" standard input; the kernel's are files. */
-static enum read_result read_one(const char *path, bool saved, struct account *a)
+static enum read_result read_one(const char *path, bool saved, size_t most, struct account *a)
 {
 	const char *why, *name = path;
 	enum read_result result;
@@ -86,7 +87,7 @@ static enum read_result read_one(const char *path, bool saved, struct account *a
 		fail("%s: not a regular file", name);
 		result = READ_FAILED;
 	} else {
-		result = read_text(name, fd, &text, &len);
+		result = read_text(name, fd, most, &text, &len);
 	}
 	if (fd != STDIN_FILENO)
 		close(fd);
@@ -129,7 +130,7 @@ static enum read_result take_hist(const char *path, bool saved, bool live,
 	enum read_result result;
 	struct account h;
 
-	result = read_one(path, saved, &h);
+	result = read_one(path, saved, MAX_TABLE, &h);
 	if (result == READ_ABSENT)
 		return READ_OK;
 	if (result) {
@@ -147,40 +148,61 @@ static enum read_result take_hist(const char *path, bool saved, bool live,
 }
 
 /* A table and, where wanted and there, the histogram beside it. */
-static enum read_result read_both(const char *path, bool saved, bool live, bool hist,
+static enum read_result read_both(const char *path, bool saved, bool live, enum read_what what,
 				  struct account *a)
 {
 	char hist_path[PATH_MAX + 8];
-	enum read_result result = read_one(path, saved, a);
+	enum read_result result = read_one(path, saved, MAX_TABLE, a);
 
 	if (result)
 		return result;
+	if (a->keyed)
+		return refuse(a, path, "keys alone (exitdump why and --keys show them)");
 	if (!account_has(a, C_EXITS))
 		return refuse(a, path, "a histogram alone (its table is the file without _hist)");
-	if (!hist || a->has_hist || (saved && !strcmp(path, "-")))
+	if (what != READ_HIST || a->has_hist || (saved && !strcmp(path, "-")))
 		return READ_OK;
 	snprintf(hist_path, sizeof(hist_path), "%s_hist", path);
 	return take_hist(hist_path, saved, live, a);
 }
 
-/* read_account() - a saved copy, of any name; "-" is standard input. */
-enum read_result read_account(const char *path, bool hist, struct account *a)
+/* Keys, or those beside a table; both tell what they are. */
+static enum read_result read_keys(const char *path, bool saved, struct account *a)
 {
-	enum read_result result = read_both(path, true, false, hist, a);
+	enum read_result result = read_one(path, saved, MAX_KEYS, a);
+	char keys_path[PATH_MAX + 8];
+
+	if (!result && !a->keyed && saved && strcmp(path, "-")) {
+		account_free(a);
+		snprintf(keys_path, sizeof(keys_path), "%s_keys", path);
+		path = keys_path;
+		result = read_one(path, saved, MAX_KEYS, a);
+	}
+	if (!result && !a->keyed)
+		return refuse(a, path, "no keys in it (they are in exit_cycles_keys)");
+	return result;
+}
+
+/* read_account() - a saved copy, of any name; "-" is standard input. */
+enum read_result read_account(const char *path, enum read_what what, struct account *a)
+{
+	enum read_result result = what == READ_KEYS ? read_keys(path, true, a) :
+		read_both(path, true, false, what, a);
 
 	return result == READ_OK ? READ_OK : READ_FAILED;
 }
 
 /* read_dir_account() - the account of a folder below KVM_DIR, or with "" of the host. */
-enum read_result read_dir_account(const char *root, const char *dir, bool hist,
+enum read_result read_dir_account(const char *root, const char *dir, enum read_what what,
 				  struct account *a)
 {
 	enum read_result result;
 	char path[PATH_MAX];
 
-	snprintf(path, sizeof(path), "%s" KVM_DIR "%s%s/exit_cycles", root,
-		 *dir ? "/" : "", dir);
-	result = read_both(path, false, !*root, hist, a);
+	snprintf(path, sizeof(path), "%s" KVM_DIR "%s%s/exit_cycles%s", root,
+		 *dir ? "/" : "", dir, what == READ_KEYS ? "_keys" : "");
+	result = what == READ_KEYS ? read_keys(path, false, a) :
+		read_both(path, false, !*root, what, a);
 	if (*dir)
 		return result == READ_ABSENT ? READ_GONE : result;
 	if (result == READ_ABSENT)

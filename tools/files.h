@@ -6,7 +6,7 @@
  *	/sys/kernel/debug/kvm/PID-FD/exit_cycles	a VM's
  *	/sys/kernel/debug/kvm/PID-FD/vcpuN/exit_cycles	a vCPU's
  *
- * and beside each exit_cycles_hist; SWITCH is N where none is counted. `root` is a
+ * and beside each exit_cycles_hist and exit_cycles_keys; SWITCH is N where none is counted. `root` is a
  * folder to see as "/", or "".
  */
 #ifndef FILES_H
@@ -16,6 +16,9 @@
 
 #define KVM_DIR "/sys/kernel/debug/kvm"
 #define SWITCH "/sys/module/kvm/parameters/exit_cycles"
+
+/* The table, and what else; or the keys in its place. */
+enum read_what { READ_TABLE, READ_HIST, READ_KEYS };
 
 enum read_result {
 	READ_OK,
@@ -28,8 +31,8 @@ struct vm_id {
 	unsigned int pid, fd;
 };
 
-enum read_result read_account(const char *path, bool hist, struct account *a);
-enum read_result read_dir_account(const char *root, const char *dir, bool hist,
+enum read_result read_account(const char *path, enum read_what what, struct account *a);
+enum read_result read_dir_account(const char *root, const char *dir, enum read_what what,
 				  struct account *a);
 int list_vms(const char *root, struct vm_id **vms, size_t *n);
 enum read_result list_vcpus(const char *root, struct vm_id vm, unsigned int **vcpus,

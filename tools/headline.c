@@ -49,6 +49,8 @@ static void whose(const struct view *view, struct out *to)
 		out_format(to, "%s%s", before, a->vendor);
 	if (*a->tsc && strcmp(a->tsc, "stable"))
 		out_format(to, ", TSC %s", a->tsc);
+	if (a->key[K_REPLACED])
+		out_format(to, ", %lu key%s gave way", a->key[K_REPLACED], a->key[K_REPLACED] == 1 ? "" : "s");
 }
 
 /* The order, and the unit that numbers do not carry. */

@@ -9,10 +9,11 @@
 #include "commands.h"
 #include "fail.h"
 #include "files.h"
+#include "keys.h"
 #include "view.h"
 
 enum {
-	OPT_ALL_VCPUS = 256, OPT_BUCKETS, OPT_CSV, OPT_HIST, OPT_JSON, OPT_OPENMETRICS,
+	OPT_ALL_VCPUS = 256, OPT_BUCKETS, OPT_CSV, OPT_HIST, OPT_JSON, OPT_KEYS, OPT_NAMES, OPT_OPENMETRICS,
 	OPT_OUTPUT, OPT_RAW, OPT_TSC_KHZ,
 };
 
@@ -28,7 +29,9 @@ static const struct option long_options[] = {
 	{ "hist", no_argument, NULL, OPT_HIST },
 	{ "input", required_argument, NULL, 'i' },
 	{ "json", no_argument, NULL, OPT_JSON },
+	{ "keys", no_argument, NULL, OPT_KEYS },
 	{ "limit", required_argument, NULL, 'n' },
+	{ "names", required_argument, NULL, OPT_NAMES },
 	{ "openmetrics", no_argument, NULL, OPT_OPENMETRICS },
 	{ "output", required_argument, NULL, OPT_OUTPUT },
 	{ "output-file", required_argument, NULL, 'O' },
@@ -157,6 +160,9 @@ static void parse_pick(struct pick *pick, int c, char *arg)
 	case 'i':
 		pick->input = arg;
 		break;
+	case OPT_KEYS:
+		pick->keys = true;
+		break;
 	case 'S':
 		pick->root = arg;
 		break;
@@ -213,6 +219,10 @@ static void parse_option(struct options *opt, int c, char *arg, enum stage stage
 	case OPT_JSON:
 		set_format(opt, FORMAT_JSON);
 		break;
+	case OPT_NAMES:
+		if (key_names_read(arg))
+			errx(1, "%s", failure);
+		break;
 	case OPT_OPENMETRICS:
 		set_format(opt, FORMAT_METRICS);
 		break;
@@ -258,17 +268,28 @@ void options_parse(struct options *opt, int *argc, char ***argv, enum stage stag
 	*argv += optind;
 }
 
+/* Prometheus keeps all series it has ever seen: of keys there shall be few. */
+static void check_keys(const struct options *opt)
+{
+	if (opt->pick.guest || opt->format == FORMAT_HIST || opt->buckets)
+		errx(1, "--keys, why: not with --guest, --hist or --buckets: keys are the host's, and have no histograms");
+	if (opt->format == FORMAT_METRICS && (!opt->limit || opt->ncols))
+		errx(1, "--keys, why: --openmetrics needs --limit, and takes no --output");
+}
+
 static void check_format(const struct options *opt)
 {
 	if (opt->unit == UNIT_AUTO && !options_people(opt))
 		errx(1, "--unit auto: only for tables");
 	if (opt->unit != UNIT_DEFAULT && opt->format == FORMAT_METRICS)
 		errx(1, "--unit: --openmetrics is in cycles");
-	if ((opt->limit || opt->nsorts) && opt->format == FORMAT_METRICS)
+	if ((opt->limit || opt->nsorts) && opt->format == FORMAT_METRICS && !opt->pick.keys)
 		errx(1, "--limit, --sort: not with --openmetrics, whose series shall stay the same (--reason and --output choose)");
 	if (opt->buckets && opt->format != FORMAT_METRICS)
 		errx(1, "--buckets: only with --openmetrics (others: exitdump hist)");
 	for (size_t i = 0; i < opt->ncols; i++) {
+		if (opt->cols[i]->flags & COLUMN_KEY && !opt->pick.keys)
+			errx(1, "--output: %s: only with why or --keys", opt->cols[i]->name);
 		if (opt->format == FORMAT_METRICS && !metrics_have(opt->cols[i]))
 			errx(1, "--output: %s: not with --openmetrics, which has counters (exits, cycles, lost, halt, poll, user, sched, hsched, stop, max, guest, vcpus)",
 			     opt->cols[i]->name);
@@ -288,6 +309,8 @@ void options_check(struct options *opt)
 	if (!!pick->input + pick->guest + (vms || *pick->root) > 1)
 		errx(1, "--input, --guest: neither goes with the other, nor with --sysroot, --vm, --vcpu, --all-vms, --all-vcpus");
 	check_format(opt);
+	if (pick->keys)
+		check_keys(opt);
 	pick->hist |= opt->format == FORMAT_JSON || opt->format == FORMAT_HIST || opt->buckets;
 	pick->vcpu_lists |= opt->format == FORMAT_JSON;
 	for (size_t i = 0; i < opt->nsorts; i++) {

@@ -54,7 +54,7 @@ static inline bool options_by_reason(const struct options *opt)
 
 	if (opt->list)
 		return false;
-	if (opt->format == FORMAT_JSON || (metrics && !options_columns(opt)))
+	if (opt->pick.keys || opt->format == FORMAT_JSON || (metrics && !options_columns(opt)))
 		return true;
 	for (size_t i = 0; i < opt->ncols; i++) {
 		if (opt->cols[i]->flags & COLUMN_REASON)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * parse.c - reads the text of exit_cycles and exit_cycles_hist.
+ * parse.c - reads the text of exit_cycles, exit_cycles_hist and exit_cycles_keys.
  *
  *	# exit_cycles 1 <TAB> vendor=vmx <TAB> tsc_khz=2904000 ...
  *	reason <TAB> name <TAB> exits <TAB> cycles ...
@@ -8,10 +8,14 @@
  *	- <TAB> OTHER ...
  *	- <TAB> TOTAL ...
  *
+ * One of keys has a column key, "0x..." or "-" for the rest of its reason, more rows
+ * of one reason, the largest total first, and no row TOTAL.
+ *
  * Columns and keys go by name; what is not known here is passed over. All
  * else that strays from the format is refused: a wrong number is worse than
  * none.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "account.h"
@@ -20,7 +24,7 @@ enum {
 	MAX_COLUMNS = 128,
 	MAX_ROWS = 4096,	/* SVM's codes end at 0x403 */
 	COL_BUCKET = N_COUNTERS,	/* 32 of them */
-	COL_REASON = COL_BUCKET + BUCKETS, COL_NAME, COL_UNKNOWN,
+	COL_REASON = COL_BUCKET + BUCKETS, COL_NAME, COL_KEY, COL_UNKNOWN,
 	COL_BEYOND,	/* a bucket of a longer histogram, whose others mean something else */
 };
 
@@ -29,12 +33,12 @@ static const char *const counter_names[N_COUNTERS] = { COUNTERS(COUNTER_NAME) };
 
 static const char *const key_names[N_KEYS] = {
 	[K_TSC_KHZ] = "tsc_khz", [K_VMS] = "vms", [K_VCPUS] = "vcpus",
-	[K_GUEST] = "guest",
+	[K_GUEST] = "guest", [K_REPLACED] = "replaced",
 };
 
 static const char foreign[] = "not an exit_cycles file";
 static const char crlf[] = "lines that end in CR LF (copy it again, not as text)";
-static const char cut_off[] = "cut off before its TOTAL row (copy it again)";
+static const char cut_off[] = "cut off (copy it again)";
 static const char bad_sums[] =
 	"the rows do not add up to its TOTAL row (copy it again)";
 static const char key_twice[] = "a key that stands there twice";
@@ -180,6 +184,8 @@ static int column_kind(const char *name)
 		return COL_REASON;
 	if (!strcmp(name, "name"))
 		return COL_NAME;
+	if (!strcmp(name, "key"))
+		return COL_KEY;
 	for (int c = 0; c < N_COUNTERS; c++) {
 		if (!strcmp(name, counter_names[c]))
 			return c;
@@ -212,8 +218,11 @@ static const char *parse_columns(struct account *a, char *line,
 		columns[n++] = c;
 	}
 	a->has_hist = (seen & buckets) == buckets;
+	a->keyed = seen & 1ULL << COL_KEY;
 	if (seen & buckets && !a->has_hist)
 		return "a histogram of fewer than 32 buckets";
+	if (seen & buckets && a->keyed)
+		return "a histogram of keys, which none is";
 	if ((seen & labels) != labels || !(seen & 1 || a->has_hist))
 		return "no columns reason, name and exits";
 	a->counters = seen & ((1u << N_COUNTERS) - 1);
@@ -221,10 +230,31 @@ static const char *parse_columns(struct account *a, char *line,
 	return NULL;
 }
 
+/* "0x" and a number in base 16, as the kernel writes it; or "-". */
+static bool parse_hex(const char *s, uint64_t *key)
+{
+	int digit, n;
+
+	*key = strcmp(s, "-") ? 0 : KEY_REST;
+	if (*key)
+		return true;
+	if (strncmp(s, "0x", 2) || (s[2] == '0' && s[3]))
+		return false;
+	for (n = 0, s += 2; *s && n < 16; n++, s++) {
+		digit = *s >= '0' && *s <= '9' ? *s - '0' : *s >= 'a' && *s <= 'f' ? *s - 'a' + 10 : -1;
+		if (digit < 0)
+			return false;
+		*key = *key << 4 | digit;
+	}
+	return n && !*s && *key != KEY_REST;
+}
+
 static const char *parse_field(struct row *row, int column, char **rest)
 {
 	const char *field;
 
+	if (column == C_MAX && row->key.key == KEY_REST && **rest == '-')
+		return strcmp(next_part(rest, '\t'), "-") ? bad_number : NULL;
 	if (column < COL_REASON)
 		return next_number(rest, column < N_COUNTERS ? &row->n[column] :
 				   &row->hist[column - COL_BUCKET]) ? NULL : bad_number;
@@ -233,6 +263,8 @@ static const char *parse_field(struct row *row, int column, char **rest)
 		return "a reason that is no 32-bit number";
 	if (column == COL_NAME && !copy_word(row->name, sizeof(row->name), field))
 		return "a name that is none";
+	if (column == COL_KEY && !parse_hex(field, &row->key.key))
+		return "a key that is no number in base 16";
 	return NULL;
 }
 
@@ -294,6 +326,57 @@ static const char *parse_rows(struct account *a, char *text,
 	return cut_off;
 }
 
+static int by_key(const void *a, const void *b)
+{
+	return row_key_compare(((const struct row *)a)->key, ((const struct row *)b)->key);
+}
+
+/* Whether a row of keys may stand behind another. */
+static const char *check_order(const struct row *row, const struct row *before)
+{
+	if (row->key.reason == REASON_SUM)
+		return "a row TOTAL among keys";
+	if (!before || row->key.reason > before->key.reason)
+		return NULL;
+	if (row->key.reason < before->key.reason || before->key.key == KEY_REST)
+		return "reasons that do not rise";
+	if (strcmp(row->name, before->name))
+		return "a reason of two names";
+	if (row->key.key != KEY_REST && row->n[C_TOTAL] > before->n[C_TOTAL])
+		return "keys of which a later one has the larger total";
+	return NULL;
+}
+
+static const char *parse_keys(struct account *a, char *text,
+			      const unsigned char *columns, int ncolumns)
+{
+	const char *why;
+	struct row row;
+	char *line;
+
+	while (text && *text) {
+		line = next_part(&text, '\n');
+		if (!text)
+			return cut_off;
+		row = (struct row){ 0 };
+		why = parse_row(&row, line, columns, ncolumns) ?:
+			check_order(&row, a->nrows ? &a->rows[a->nrows - 1] : NULL);
+		if (why)
+			return why;
+		if (row.key.key == KEY_REST)
+			row.hidden = UINT64_MAX;
+		*account_insert(a, a->nrows) = row;
+	}
+	if (a->nrows)
+		qsort(a->rows, a->nrows, sizeof(*a->rows), by_key);
+	for (size_t i = 1; i < a->nrows; i++) {
+		if (!row_key_compare(a->rows[i].key, a->rows[i - 1].key))
+			return key_twice;
+	}
+	keys_sum(a);
+	return NULL;
+}
+
 /*
  * account_parse() - read a file's text (len bytes and a NUL behind them; it
  * is cut up on the way). 0, or -1 and in `why` what the file is, to stand
@@ -317,7 +400,7 @@ int account_parse(struct account *a, char *text, size_t len, const char **why)
 			cut_off;
 	}
 	if (!*why)
-		*why = parse_rows(a, text, columns, ncolumns);
+		*why = (a->keyed ? parse_keys : parse_rows)(a, text, columns, ncolumns);
 	if (!*why)
 		return 0;
 	account_free(a);

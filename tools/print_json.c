@@ -24,6 +24,8 @@ void json_cell(struct out *to, const struct view *view, const struct cell *cell)
 {
 	if (cell->kind == CELL_TEXT)
 		json_text(to, cell->text);
+	else if (cell->kind == CELL_KEY)	/* of 64 bits, which are not all a double has */
+		out_format(to, "\"0x%lx\"", cell->n);
 	else if (cell->kind == CELL_NONE)
 		out_text(to, "null");
 	else
@@ -80,6 +82,8 @@ static void json_line(struct out *to, const struct view *view, const struct line
 	bool first = true;
 	struct cell cell;
 
+	if (!line->part->account.keyed)
+		without |= COLUMN_KEY;
 	for (size_t i = 0; i < ncolumns; i++) {
 		if (columns[i].flags & without)
 			continue;
@@ -133,6 +137,8 @@ static void json_head(struct out *to, const struct view *view)
 	json_number(to, "vms", account_knows(a, K_VMS), a->key[K_VMS]);
 	json_number(to, "vcpus", account_knows(a, K_VCPUS), a->key[K_VCPUS]);
 	out_format(to, ",\"off\":%s", sample->off ? "true" : "false");
+	if (a->keyed)
+		json_number(to, "replaced", account_knows(a, K_REPLACED), a->key[K_REPLACED]);
 	out_format(to, ",\"gone\":%zu,\"own_exits\":%lu", sample->gone, sample->own_exits);
 }
 

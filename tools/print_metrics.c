@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "fail.h"
+#include "keys.h"
 #include "view.h"
 
 static const struct key_metric {
@@ -73,6 +74,7 @@ static void add_labels(struct labels *labels, size_t i, const struct part *part,
 {
 	struct out *to = &labels->text;
 	size_t start = to->len;
+	char key[24];
 
 	if (*part->vm)
 		label(to, start, "vm", part->vm);
@@ -87,6 +89,11 @@ static void add_labels(struct labels *labels, size_t i, const struct part *part,
 	}
 	if (row && row->key.reason != REASON_SUM)
 		label(to, start, "reason", row->name);
+	if (row && part->account.keyed) {
+		snprintf(key, sizeof(key), row->key.key == KEY_REST ? "-" : "0x%lx", row->key.key);
+		label(to, start, "key", key);
+		label(to, start, "what", key_name(row));
+	}
 	labels->ends[i + 1] = to->len;
 }
 
@@ -231,20 +238,44 @@ static void print_keys(const struct view *view, struct out *to, const struct lab
 	}
 }
 
-/* print_metrics() - all that is counted; in cycles, whatever the unit. */
-void print_metrics(const struct view *view, struct out *to)
+/*
+ * Of keys: names of their own, so that sums over reasons stay sums; and gauges, as one
+ * that gave way to another begins anew, and the rest has what it was.
+ */
+static void print_by_key(const struct view *view, struct out *to, const struct labels *lines)
+{
+	static const struct {
+		const char *name, *help;
+		enum counter counter;
+	} counters[] = {
+		{ "kvm_key_exits", "VM exits by key.", C_EXITS },
+		{ "kvm_key_handler_cycles", "TSC cycles in the exit handler.", C_CYCLES },
+		{ "kvm_key_cycles", "TSC cycles from exit to entry.", C_TOTAL },
+	};
+
+	for (size_t c = 0; c < sizeof(counters) / sizeof(*counters); c++) {
+		if (!account_has(&view->all.account, counters[c].counter))
+			continue;
+		head(to, counters[c].name, "gauge", counters[c].help);
+		for (size_t i = 0; i < view->nlines; i++)
+			series(to, counters[c].name, "", lines, i,
+			       view->lines[i].row->n[counters[c].counter]);
+	}
+}
+
+static void print_accounts(const struct view *view, struct out *to, const struct labels *lines,
+			   const struct labels *parts)
 {
 	const struct account *all = &view->all.account;
-	struct labels lines = labels_of_lines(view), parts = labels_of_parts(view);
 
 	for (size_t i = 0; i < ncolumns; i++) {
 		if (columns[i].metric && wanted(&view->opt, columns[i].name) &&
 		    column_known(&columns[i], all))
-			print_column(view, to, &columns[i], &lines, &parts);
+			print_column(view, to, &columns[i], lines, parts);
 	}
 	if (view->opt.buckets)
-		print_buckets(view, to, &lines);
-	print_keys(view, to, &parts);
+		print_buckets(view, to, lines);
+	print_keys(view, to, parts);
 	if (view->tsc_khz) {
 		head(to, "kvm_tsc_hertz", "gauge", "Frequency of the TSC.");
 		out_format(to, "kvm_tsc_hertz %lu000\n", view->tsc_khz);
@@ -253,6 +284,17 @@ void print_metrics(const struct view *view, struct out *to)
 		head(to, "kvm_tsc_stable", "gauge", "1 where the TSCs of all CPUs agree.");
 		out_format(to, "kvm_tsc_stable %d\n", !strcmp(all->tsc, "stable"));
 	}
+}
+
+/* print_metrics() - all that is counted; in cycles, whatever the unit. */
+void print_metrics(const struct view *view, struct out *to)
+{
+	struct labels lines = labels_of_lines(view), parts = labels_of_parts(view);
+
+	if (view->opt.pick.keys)
+		print_by_key(view, to, &lines);
+	else
+		print_accounts(view, to, &lines, &parts);
 	out_text(to, "# EOF\n");
 	free_labels(&lines);
 	free_labels(&parts);

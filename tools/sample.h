@@ -22,6 +22,7 @@ struct pick {
 	const char *vcpu;	/* numbers and ranges: "0,2-3" */
 	enum split split;	/* one account for all, or each for itself */
 	bool hist;		/* histograms too */
+	bool keys;		/* or keys, in place of reasons */
 	bool vcpu_lists;	/* the numbers of a VM's vCPUs too */
 	bool outside;		/* and what VMs do outside their vCPUs */
 	bool once;		/* no second reading to subtract from: add up while reading */

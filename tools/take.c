@@ -90,6 +90,11 @@ static char *range_list(const unsigned int *numbers, size_t n)
 	return text;
 }
 
+static enum read_what what_of(const struct pick *pick)
+{
+	return pick->keys ? READ_KEYS : pick->hist ? READ_HIST : READ_TABLE;
+}
+
 static int take_vcpus(struct sample *s, const struct pick *pick, struct vm_id vm,
 		      const char *vmname, const unsigned int *vcpus, size_t n)
 {
@@ -105,7 +110,7 @@ static int take_vcpus(struct sample *s, const struct pick *pick, struct vm_id vm
 		snprintf(part->vmname, sizeof(part->vmname), "%s", vmname);
 		part->vcpu = vcpus[i];
 		snprintf(dir, sizeof(dir), "%s/vcpu%u", part->vm, vcpus[i]);
-		result = read_dir_account(pick->root, dir, pick->hist, &part->account);
+		result = read_dir_account(pick->root, dir, what_of(pick), &part->account);
 		if (result)
 			sample_drop(s);
 		if (result == READ_FAILED)
@@ -136,7 +141,7 @@ static int take_vm(struct sample *s, const struct pick *pick, struct vm_id vm,
 			part->vcpus = range_list(vcpus, n);
 		if (pick->outside)
 			outside_read(&part->outside, pick->root, vm.pid, part->vm);
-		result = read_dir_account(pick->root, part->vm, pick->hist, &part->account);
+		result = read_dir_account(pick->root, part->vm, what_of(pick), &part->account);
 		if (result)
 			sample_drop(s);
 	}
@@ -217,9 +222,9 @@ int sample_take(struct sample *s, const struct pick *pick)
 		if (pick->guest)
 			ret = guest_read(&part->account);
 		else if (pick->input)
-			ret = -(read_account(pick->input, pick->hist, &part->account) != READ_OK);
+			ret = -(read_account(pick->input, what_of(pick), &part->account) != READ_OK);
 		else
-			ret = -(read_dir_account(pick->root, "", pick->hist, &part->account) != READ_OK);
+			ret = -(read_dir_account(pick->root, "", what_of(pick), &part->account) != READ_OK);
 	}
 	s->own_exits = guest_own_exits;
 	s->off = !pick->input && !pick->guest && switched_off(pick->root);

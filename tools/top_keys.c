@@ -7,7 +7,7 @@
 
 const char top_help[] =
 	"up, down, PgUp, PgDn, Home, End   choose a line\n"
-	"Enter          go into it: a VM, a vCPU, the histogram of a reason\n"
+	"Enter          go into it: a VM, a vCPU, the keys of a reason\n"
 	"Esc            and back\n"
 	"v              all VMs\n"
 	"c              the vCPUs of what is shown\n"
@@ -128,22 +128,32 @@ static void column_key(struct top *top, int c)
 	}
 }
 
+/* Whether one reason is shown, by its keys or its histogram. */
+static bool in_reason(const struct top *top)
+{
+	return top->at->hist || top->at->opt.pick.keys;
+}
+
 static void enter(struct top *top)
 {
 	const struct line *line = chosen_line(top);
 
-	if (top->at->hist)
+	if (in_reason(top))
 		place_back(top);
 	else if (line && top->at->opt.pick.split == SPLIT_NONE)
-		place_hist(top, line);
+		place_keys(top, line);
 	else if (line)
 		place_lines(top, line, SPLIT_NONE);
 }
 
 static void toggle_hist(struct top *top)
 {
-	if (top->at->hist || top->at->opt.pick.split == SPLIT_NONE)
-		enter(top);
+	bool hist = top->at->hist;
+
+	if (in_reason(top))
+		place_back(top);
+	if (!hist && chosen_line(top) && top->at->opt.pick.split == SPLIT_NONE)
+		place_hist(top, chosen_line(top));
 }
 
 /* All VMs, or back where they are shown; a file or guest has none. */
@@ -153,7 +163,9 @@ static void go_vms(struct top *top)
 
 	if (pick->input || pick->guest)
 		return;
-	if (pick->split == SPLIT_VMS)
+	if (in_reason(top))
+		place_back(top);
+	if (top->at->opt.pick.split == SPLIT_VMS)
 		place_lines(top, NULL, SPLIT_NONE);
 	else
 		place_lines(top, NULL, SPLIT_VMS);
@@ -163,12 +175,14 @@ static void go_vms(struct top *top)
 static void go_vcpus(struct top *top)
 {
 	const struct pick *pick = &top->at->opt.pick;
-	const struct line *line = chosen_line(top);
+	const struct line *line;
 
 	if (pick->input || pick->guest || pick->split == SPLIT_VCPUS)
 		return;
-	if (top->at->hist)
+	if (in_reason(top))
 		place_back(top);
+	pick = &top->at->opt.pick;
+	line = chosen_line(top);
 	if (pick->split == SPLIT_VMS ? !!line : !!pick->vm)
 		place_lines(top, line, SPLIT_VCPUS);
 	else

@@ -34,6 +34,7 @@ static struct place *next_place(struct top *top)
 		return NULL;
 	*next = *top->at;
 	next->hist = false;
+	next->opt.pick.keys = false;
 	*next->chosen = '\0';
 	next->top_line = 0;
 	if (next->opt.pick.vm == top->at->vm)
@@ -95,13 +96,13 @@ void place_lines(struct top *top, const struct line *line, enum split split)
 		top->at = from;
 }
 
-/* place_hist() - the histogram of a line's reason, of the same samples. */
-void place_hist(struct top *top, const struct line *line)
+/* A place of a line's reason alone; NULL at the end of the way. */
+static struct place *reason_place(struct top *top, const struct line *line)
 {
 	struct place *next = next_place(top);
 
 	if (!next)
-		return;
+		return NULL;
 	line_name(line, top->at->chosen, sizeof(top->at->chosen));
 	if (line->row->key.reason == REASON_OTHER)
 		strcpy(next->reasons, "OTHER");
@@ -109,9 +110,43 @@ void place_hist(struct top *top, const struct line *line)
 		snprintf(next->reasons, sizeof(next->reasons), "%ld",
 			 (long)line->row->key.reason);
 	next->opt.reasons = next->reasons;
+	return next;
+}
+
+/* place_hist() - the histogram of a line's reason, of the same samples. */
+void place_hist(struct top *top, const struct line *line)
+{
+	struct place *next = reason_place(top, line);
+
+	if (!next)
+		return;
 	next->hist = true;
 	top->at = next;
 	top_update(top);
+}
+
+/* place_keys() - the keys of a line's reason, or its histogram where it has none. */
+void place_keys(struct top *top, const struct line *line)
+{
+	struct place *next = reason_place(top, line), *from = top->at;
+	struct sample sample;
+	bool any = false;
+
+	if (!next)
+		return;
+	next->opt.pick.keys = true;
+	next->opt.ncols = next->opt.nsorts = 0;
+	if (!next->opt.pick.guest && !sample_take(&sample, &next->opt.pick)) {
+		any = reason_there(next->reasons, &sample);
+		sample_free(&sample);
+	}
+	if (!any) {
+		place_hist(top, line);
+		return;
+	}
+	top->at = next;
+	if (top_begin(top))
+		top->at = from;
 }
 
 /* place_back() - to where this one was come from; a VM on the way may have ended. */

@@ -13,6 +13,11 @@ static const char *default_columns(const struct options *opt, bool interval)
 {
 	bool people = options_people(opt);
 
+	if (opt->pick.keys)
+		return !people ? "time,vm,vmname,vcpu,name,key,what,exits,rate,cycles,total,max,share" :
+			opt->diff ? "vm,vmname,vcpu,name,key,what,exits,gexits,total,share,cycles" :
+			interval ? "vm,vmname,vcpu,name,key,what,exits,rate,total,share,cycles" :
+				   "vm,vmname,vcpu,name,key,what,exits,total,share,cycles,max";
 	if (opt->list)
 		return interval ? "vm,vmname,vcpus,rate,overhead,vcpucpu,vmmcpu,irqs,busiest" :
 				  "vm,vmname,vcpus,exits,overhead";
@@ -45,6 +50,14 @@ static bool fillable(const struct column *col, const struct sample *sample)
 	return !sample->nparts;
 }
 
+/* Whether such lines are of VMs or vCPUs each. */
+static bool place_column(const struct column *col, enum split split)
+{
+	if (!strcmp(col->name, "vcpu"))
+		return split == SPLIT_VCPUS;
+	return strncmp(col->name, "vm", 2) || split != SPLIT_NONE;
+}
+
 /*
  * layout_choose() - the columns of a run, by its first sample: what the files cannot
  * fill is left out, unless it was asked for.
@@ -64,7 +77,7 @@ void layout_choose(struct layout *layout, const struct options *opt,
 		len = strcspn(names, ",");
 		snprintf(name, sizeof(name), "%.*s", (int)len, names);
 		col = column_find(name);
-		if ((col->flags & COLUMN_INTERVAL && !interval) ||
+		if (!place_column(col, opt->pick.split) || (col->flags & COLUMN_INTERVAL && !interval) ||
 		    (!strcmp(name, "time") && !time) || !fillable(col, first))
 			continue;
 		layout->cols[layout->ncols++] = col;
@@ -194,6 +207,8 @@ const struct column *view_sorted_by(const struct view *view)
 		return view->opt.sorts[0].col;
 	if (view->opt.list)
 		return NULL;
+	if (view->opt.pick.keys)
+		return column_find("total");
 	return column_known(lost, &view->all.account) || !view->all.account.counters ?
 		lost : column_find("cycles");
 }
@@ -226,7 +241,8 @@ int view_make(struct view *view, struct sample *sample, const struct options *op
 		return -1;
 	}
 	add_lines(view);
-	if (view->nlines && view_sorted_by(view) && opt->format != FORMAT_METRICS)
+	if (view->nlines && view_sorted_by(view) &&
+	    (opt->format != FORMAT_METRICS || opt->pick.keys))
 		qsort_r(view->lines, view->nlines, sizeof(*view->lines),
 			compare_lines, &view->opt);
 	if (opt->limit && view->nlines > opt->limit)

@@ -44,7 +44,8 @@ static void check_sums(const struct account *a, bool one_file)
 
 static void print_all(struct sample *sample)
 {
-	struct options opt = { .pick.root = "", .buckets = true };
+	struct options opt = { .pick.root = "", .buckets = true,
+			       .pick.keys = sample->parts[0].account.keyed };
 	struct layout layout;
 	struct view view;
 	char line[256];

@@ -1,0 +1,275 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Promise: exitdump why shows the keys inside reasons as exit_cycles_keys has them, with
+# their names, of a host, a VM and a vCPU, in every format and over a span of time; what
+# gave way is in the rest, and never in a number that is too large.
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/fixtures/exitdump.sh"
+
+command -v jq >/dev/null || skip_all "jq is not installed"
+
+COLS='reason name key exits cycles total max'
+# keys FILE [KEY=VALUE...] <LINES
+keys() {
+	mkdir -p "$(dirname "$1")"
+	{
+		lines "#~exit_cycles~1 vendor=svm tsc_khz=1000000 tsc=stable scope=host vms=1 vcpus=1 guest=9000 replaced=${2:-0}" "$COLS"
+		tr ' ~' '\t '
+	} >"$1"
+}
+
+keys "$T/x_keys" <<-'END'
+	114 cpuid 0x1 10 4000 5000 3000
+	123 io 0x510 9 380 2000 1500
+	124 msr 0x1000006e0 10 1200 1300 700
+	124 msr 0x80000000000006e0 1 100 1300 1300
+	1024 npf 0xfee00 5 300 800 250
+	1024 npf 0xa 1 70 90 90
+	1024 npf - 3 100 400 -
+	- OTHER 0x200 1 10 20 20
+END
+exitdump why -i "$T/x_keys" -u cycles
+is 'the table: the largest total first, the rest where it belongs' "$status:$out" \
+"0:host, 1 VM, 1 vCPU, svm; by total
+NAME  KEY         WHAT                           EXITS TOTAL SHARE  KVM  MAX
+cpuid 0x1         family, features                  10  5000 45.8% 4000 3000
+io    0x510       fw_cfg, out                        9  2000 18.3%  380 1500
+msr   0x1000006e0 IA32_TSC_DEADLINE, write          10  1300 11.9% 1200  700
+msr   L2:0x6e0    IA32_TSC_DEADLINE, read, L2        1  1300 11.9%  100 1300
+npf   0xfee00     local APIC, at 0xfee00000          5   800  7.3%  300  250
+npf   -           other                              3   400  3.7%  100    -
+npf   0xa         write, mapped (dirty log, COW)     1    90  0.8%   70   90
+OTHER 0x200       -                                  1    20  0.2%   10   20
+TOTAL                                               40 10910  100% 6160    -"
+exitdump why -i "$T/x_keys" 'npf,123' --raw
+is '--raw, and a choice of reasons' "$out" "$(lines \
+	'io 0x510 fw_cfg,~out 9 380 2000 1500 0.183318' \
+	'npf 0xfee00 local~APIC,~at~0xfee00000 5 300 800 250 0.073327' \
+	'npf - other 3 100 400 - 0.036664' \
+	'npf 0xa write,~mapped~(dirty~log,~COW) 1 70 90 90 0.008249')"
+exitdump why -i "$T/x_keys" -r io --csv -u us
+is '--csv, --unit' "$out" $'name,key,what,exits,cycles,total,max,share\nio,0x510,"fw_cfg, out",9,0.380,2.000,1.500,0.183318'
+exitdump why -i "$T/x_keys" --json -n 4
+is '--json, --limit' "$(jq -c '[.replaced, .rows[3].key, .rows[3].what, .rows[3].lost, .totals[0].exits, .totals[0].overhead]' "$T/.out")" \
+	'[0,"0x80000000000006e0","IA32_TSC_DEADLINE, read, L2",null,40,null]'
+exitdump -i "$T/x_keys" --keys -s -exits -n 1 --raw -o reason,key,exits
+is '--keys is the same; --sort, --output' "$out" "$(lines '124 0x80000000000006e0 1')"
+exitdump why npf -i "$T/x_keys" --openmetrics -n 1
+is '--openmetrics: so many keys as --limit says, under names of their own' "$(grep -v '^#' "$T/.out")" \
+'kvm_key_exits{reason="npf",key="0xfee00",what="local APIC, at 0xfee00000"} 5
+kvm_key_handler_cycles{reason="npf",key="0xfee00",what="local APIC, at 0xfee00000"} 300
+kvm_key_cycles{reason="npf",key="0xfee00",what="local APIC, at 0xfee00000"} 800'
+exitdump why -i "$T/x_keys" hlt
+is 'a reason without keys' "$status:$err" '0:exitdump: hlt: no such exit with keys so far'
+keys "$T/none_keys" </dev/null
+exitdump why -i "$T/none_keys" --raw
+is 'no key so far' "$status:$out:$err" 0::
+
+lines '#~exit_cycles~1' 'reason name exits' '- TOTAL 0' >"$T/x"
+exitdump why -i "$T/x" --raw -n 1 -o key
+is 'the keys beside a table' "$out" 0x1
+exitdump -i "$T/x" --json
+is 'without why no key in JSON' "$(jq -c 'has("replaced")' "$T/.out")" false
+
+# named REASON KEY TEXT: in words.
+named() {
+	keys "$T/named" <<<"7 $1 $2 1 1 1 1"
+	exitdump why -i "$T/named" --raw -o what
+	is "$1 $2" "$out" "$3"
+}
+named MSR_WRITE 0x830 'x2APIC ICR'
+named MSR_WRITE 0x8ab x2APIC
+named MSR_READ 0x40000020 'HV time reference count'
+named IO_INSTRUCTION 0x10608 'ACPI PM timer (q35, pc), in'
+named IO_INSTRUCTION 0x301f0 'IDE, in, string'
+named IO_INSTRUCTION 0x1234 out
+named CPUID 0x4ffffffd exit_cycles
+named VMCALL 0xa 'KVM send IPIs'
+named EPT_VIOLATION 0x3 'read and write, not mapped'
+named EPT_MISCONFIG 0x8 'at 0x8000'
+named EXTERNAL_INTERRUPT 0xec 'local timer'
+named EXCEPTION_NMI 0xe '#PF page fault'
+named CR_ACCESS 0x13 'read CR3'
+named DR_ACCESS 0x17 read
+named APIC_WRITE 0x300 ICR
+named vmgexit 0x80000001 'MMIO read'
+named hlt 0x8000000000000000 L2
+bad_lines=$(grep -Evc '^(#.*|[a-z]+ 0x[0-9a-f]+ 0x[0-9a-f]+ .{1,40})?$' "$TOP/tools/key-names.txt" || :)
+is 'every line of the table that is built in reads as one' "$bad_lines" 0
+
+printf '%s\n' '# of my own' '' 'port 1296 0x510 my device' >"$T/names"
+exitdump why -i "$T/x_keys" io --raw -o what --names "$T/names"
+is '--names wins' "$out" 'my device, out'
+for line in 'port 1' 'potato 1 2 x' 'port 2 1 x' 'port 1 2x y' 'port 1 99999999999999999999 x' 'port 1 2 '; do
+	echo "$line" >"$T/names"
+	exitdump why -i "$T/x_keys" --names "$T/names"
+	like "--names '$line': refused" "$status:$out:$err" "^1::exitdump: $T/names: line 1: [^"$'\n'"]*$"
+done
+
+# refused TITLE REGEX LINE...: a file of keys with these lines.
+refused() {
+	printf '%s\n' "${@:3}" | keys "$T/bad"
+	exitdump why -i "$T/bad"
+	like "$1: refused" "$status:$out:$err" "^1::exitdump: $T/bad: $2[^"$'\n'"]*$"
+}
+refused 'a key that is no number' 'a key' '1 A 0xg 1 1 1 1'
+refused 'a key in base 10' 'a key' '1 A 12 1 1 1 1'
+refused 'a key with a zero before it' 'a key' '1 A 0x01 1 1 1 1'
+refused 'a key of 65 bits' 'a key' '1 A 0x10000000000000000 1 1 1 1'
+refused 'a key that no exit has' 'a key' '1 A 0xffffffffffffffff 1 1 1 1'
+refused 'a key twice' 'a key that stands there twice' '1 A 0x1 1 1 2 1' '1 A 0x2 1 1 1 1' '1 A 0x1 1 1 1 1'
+refused 'a rest twice' 'reasons that' '1 A - 1 1 1 -' '1 A - 1 1 1 -'
+refused 'a key behind the rest' 'reasons that' '1 A - 1 1 2 -' '1 A 0x1 1 1 1 1'
+refused 'reasons that fall' 'reasons that' '2 B 0x1 1 1 1 1' '1 A 0x1 1 1 1 1'
+refused 'two names' 'a reason of two names' '1 A 0x1 1 1 1 1' '1 B 0x2 1 1 1 1'
+refused 'totals that rise' 'keys of which' '1 A 0x1 1 1 1 1' '1 A 0x2 1 1 2 1'
+refused 'no max of a key' 'a number' '1 A 0x1 1 1 1 -'
+refused 'a max that is none' 'a number' '1 A - 1 1 1 -1'
+refused 'a negative count' 'a number' '1 A 0x1 -1 1 1 1'
+refused 'a short row' 'a row with fewer' '1 A 0x1 1 1 1' '1 A 0x2 1 1 1 1'
+refused 'a row TOTAL' 'a row TOTAL' '- TOTAL 0x1 1 1 1 1'
+exitdump why -i "$T/none"
+like 'no file' "$status:$out:$err" "^1::exitdump: $T/none: No such file"
+lines '#~exit_cycles~1' 'reason name exits' '- TOTAL 0' >"$T/alone"
+exitdump why -i "$T/alone"
+like 'a table alone' "$status:$out:$err" "^1::exitdump: $T/alone_keys: No such file"
+exitdump -i "$T/x_keys"
+is 'keys are no table' "$status:$out:$err" "1::exitdump: $T/x_keys: keys alone (exitdump why and --keys show them)"
+size=$(wc -c <"$T/x_keys") wrong=''
+for ((i = 0; i < size; i += 7)); do
+	head -c "$i" "$T/x_keys" >"$T/cut"
+	[[ $(tail -c 1 "$T/cut") ]] || continue
+	exitdump why -i "$T/cut"
+	[[ $status$out == 1 ]] || wrong+=" $i"
+done
+is 'each cut amid a line is refused' "$wrong" ''
+for args in '--hist' '--buckets' '-g' '--openmetrics' '--openmetrics -n 1 -o exits' "'' 1"; do
+	run eval "'$EXITDUMP'" why -i "$T/x_keys" "$args"
+	is "why $args: refused" "$status:$out" 1:
+done
+for command in list top 'compare a b' 'hist io' reset on; do
+	# shellcheck disable=SC2086 # words
+	exitdump $command --keys
+	like "$command --keys: refused" "$status:$out:$err" '^1::exitdump: --keys'
+done
+exitdump -i "$T/x" -o +key
+like '--output key without why: refused' "$status:$out:$err" '^1::exitdump: --output: key: '
+
+# The three scopes, from folders as debugfs has them.
+kvm=sys/kernel/debug/kvm
+tree "$T/tree" 2 2 -v vendor=svm
+keys "$T/tree/$kvm/exit_cycles_keys" 3 <<<'123 io 0x70 40 40 400 4'
+for vm in 1000-11 1001-11; do
+	keys "$T/tree/$kvm/$vm/exit_cycles_keys" <<<'123 io 0x70 20 20 200 3'
+	for vcpu in 0 1; do
+		keys "$T/tree/$kvm/$vm/vcpu$vcpu/exit_cycles_keys" <<<"123 io 0x7$vcpu 10 10 100 2"
+	done
+done
+exitdump why -S "$T/tree" --raw -o exits,max
+is 'the host' "$out" "$(lines '40 4')"
+exitdump why -S "$T/tree"
+like 'and how many keys gave way' "$out" '^host, 1 VM, 1 vCPU, svm, 3 keys gave way; by total'
+exitdump why -S "$T/tree" --vm vm1 --raw -o exits,max
+is 'a VM' "$out" "$(lines '20 3')"
+exitdump why -S "$T/tree" --vm 'vm*' --raw -o exits,max
+is 'VMs: their sum' "$out" "$(lines '40 3')"
+exitdump why -S "$T/tree" --vcpu 1 --raw -o key,exits
+is 'a vCPU of each' "$out" "$(lines '0x71 20')"
+exitdump why -S "$T/tree" --all-vcpus --raw -s vm,-vcpu
+is 'all vCPUs: a line per vCPU and key' "$(cut -f 1-5 "$T/.out")" "$(lines '1000-11 vm0 0 io 0x70' '1000-11 vm0 1 io 0x71' \
+	'1001-11 vm1 0 io 0x70' '1001-11 vm1 1 io 0x71')"
+exitdump why -S "$T/tree" -a --openmetrics -n 1
+like 'metrics of VMs' "$out" $'\nkvm_key_exits\\{vm="1000-11",vmname="vm0",reason="io",key="0x70",what="RTC, out"\\} 20\n'
+rm "$T/tree/$kvm/exit_cycles_keys"
+exitdump why -S "$T/tree"
+like 'a kernel without keys' "$status:$out:$err" '^1::.*exit_cycles_keys: No such file \(is this kernel patched'
+
+# between TITLE EXPECTED: "$T/a" and "$T/b" differ by this, as key, exits, total, max.
+between() {
+	exitdump diff "$T/a" "$T/b" --keys --raw -o name,key,exits,total,max -s name,key
+	is "$1" "$status:$out$err" "0:$2"
+}
+keys "$T/a" <<-'END'
+	123 io 0x70 10 10 100 20
+	123 io 0x71 10 10 90 20
+	123 io - 5 5 50 -
+END
+keys "$T/b" 2 <<-'END'
+	120 hlt 0x8000000000000000 2 2 20 15
+	120 hlt - 900 900 9000 -
+	123 io 0x70 14 14 150 30
+	123 io 0x72 3 3 30 10
+	123 io 0x71 1 1 10 10
+	123 io - 19 19 180 -
+END
+# 37 of io since 25: 4 of 0x70, 3 of 0x72, and 5 that cannot be told.
+between 'what gave way is in the rest; nothing is in it twice' "$(lines 'hlt 0x8000000000000000 2 20 15' \
+	'io 0x72 3 30 10' 'io 0x70 4 50 30' 'io - 5 50 -')"
+exitdump diff "$T/a" "$T/b" --keys --json
+is 'and how many did; the largest of all is not known' "$(jq -c "[.replaced, .totals[0].max]" "$T/.out")" "[2,null]"
+exitdump diff "$T/a" "$T/b" --keys io
+is 'diff takes two' "$status:$out" 1:
+keys "$T/b" <<<'123 io 0x70 24 24 240 30'
+exitdump diff "$T/a" "$T/b" --keys
+like 'cleared: noticed' "$status:$out:$err" '^1::.*counters lower than in '
+keys "$T/b" </dev/null
+exitdump diff "$T/a" "$T/b" --keys
+like 'cleared altogether: noticed' "$status:$out:$err" '^1::.*counters lower than in '
+keys "$T/a" <<-'END'
+	123 io 0x70 9 9 90 20
+	123 io - 1 1 10 -
+END
+keys "$T/b" <<<'123 io 0x70 12 12 120 20'
+between 'a key an exit ahead of its row: no rest below 0' "$(lines 'io 0x70 3 30 -')"
+exitdump diff "$T/a" "$T/x" --keys
+like 'another vendor or none: as diff does' "$status" '^[01]$'
+
+mkdir -p "$T/tree1/$kvm" "$T/tree2/$kvm"
+keys "$T/tree1/$kvm/exit_cycles_keys" <<<'123 io 0x70 10 10 100 4'
+keys "$T/tree2/$kvm/exit_cycles_keys" <<<'123 io 0x70 15 15 150 4'
+show tree1
+exitdump run -S "$T/root" --keys -r io -- ln -sfn tree2 "$T/root"
+like 'run --keys' "$out" $'\nio +0x70 RTC, out +5 .* 50\.0ns +100% +5\\.00ns\n'
+exitdump why -S "$T/root" io 0.01 2 --raw
+is 'over intervals' "$status:$out" 0:
+
+# top: Enter on a reason.
+if ! command -v tmux >/dev/null; then
+	skip 'top' 'tmux is not installed'
+	done_testing
+fi
+tm() { tmux -S "$T/tmux" -f /dev/null "$@"; }
+trap 'tm kill-server 2>/dev/null || :; tap_end' EXIT
+sees() {
+	local i
+	for ((i = 0; i < 300; i++)); do
+		[[ ! $(tm capture-pane -p) =~ $2 ]] || break
+		sleep 0.1
+	done
+	like "top: $1" "$(tm capture-pane -p)" "$2"
+}
+tree "$T/live" 1 1
+keys "$T/live/$kvm/exit_cycles_keys" <<-'END'
+	8 REASON_8 0x70 9 9 90 20
+	8 REASON_8 - 1 1 10 -
+END
+show live
+tm new-session -d -x 80 -y 24 "'$EXITDUMP' -S '$T/root' top 0.2; echo status \$?; read -r"
+tm send-keys t t
+sees 'reasons' $'all that is counted.*\nREASON_9 [^\n]*<\n'
+tm send-keys Enter
+sees 'Enter on one without keys: its histogram' 'REASON_9: 10 exits'
+tm send-keys Escape Down
+sees 'Esc, Down' $'\nREASON_8 [^\n]*<\n'
+tm send-keys Enter
+sees 'Enter: its keys' $'by total.*\nNAME +KEY +WHAT .*\nREASON_8 0x70 .*\nREASON_8 - +other .*\nTOTAL +10 '
+tm send-keys h
+sees 'h: the histogram of the same' 'REASON_8: 9 exits'
+tm send-keys Escape
+sees 'Esc: the reasons, the cursor where it was' $'by lost.*\nREASON_8 [^\n]*<\n'
+tm send-keys Enter v
+sees 'v among keys: the VMs' $'\n1000-11 vm0 +55 '
+tm send-keys q
+sees 'q' 'status 0'
+
+done_testing

@@ -1,0 +1,112 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Promise: exit_cycles_keys tells why: of a guest whose MSRs, ports, leaves, hypercalls,
+# pages and L2 exits are known, it has exactly those keys with exactly those counts, of
+# the VM, of a vCPU, and of the host when they are gone; what keys do not have, the
+# line without a key has, so that they make up the row. Reset clears it, the parameter
+# switches it. A guest that walks through keys does not push out one that is a tenth
+# of its exits, and each such exit costs a bounded number of instructions.
+# Stress: svm:kasan svm:kcsan
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/labs.sh"
+
+WALK=20000
+
+in_lab <<EOF
+run known cpuid:2=7 cpuid:1=3 cpuid:0x80000000=5 cpuid:0x40000000=2 cpuid:0xd:1=4 \
+	rdmsr:0x8b=11 rdmsr:0x1b=3 wrmsr-slow:0x8b=4 wrmsr-slow:0x79=6 wrmsr-fast=9 \
+	out-kernel=17 out-kernel:0x21=4 in=7 in:0x20=3 ins=5 out-user=9 \
+	vmcall=4 vmcall:9=3 vmcall:77=2 mmio=8 cow=6 nested=13 nested-out=12
+run two --vcpus 2 cpuid:2=5 out-kernel=3 / cpuid:2=8 cpuid:3=1
+account gone
+echo 0 >\$K/exit_cycles_reset
+account cleared
+run switched --at 'echo N >'\$P/exit_cycles_keys cpuid:2=5 shell=1 cpuid:2=6 cpuid:3=1
+account off
+(echo maybe >\$P/exit_cycles_keys) 2>/dev/null || :
+cat \$P/exit_cycles_keys
+echo Y >\$P/exit_cycles_keys
+run again cpuid:2=4
+for kind in msr port leaf; do run \$kind walk-\$kind=$WALK; done
+section costs
+for keys in Y N; do
+	echo \$keys >\$P/exit_cycles_keys
+	vmm cpuid:2=100 sweep:0x100=2000
+done
+EOF
+
+# keys SECTION REASON: its "KEY EXITS", by key.
+keys() {
+	awk -F'\t' -v reason="$2" '$1 == reason { print $3, $4 }' "$F/$1_keys" | sort
+}
+
+# of SECTION REASON KEY...: the exits of these.
+of() {
+	local key
+	for key in "${@:3}"; do
+		awk -F'\t' -v reason="$2" -v key="$key" '$1 == reason && $3 == key { n += $4 } END { printf "%d ", n }' "$F/$1_keys"
+	done
+}
+
+# wrong SECTION: rows whose keys do not make up what the table has, and keys out of order.
+wrong() {
+	awk -F'\t' -v file="$F/$1" "$ACCOUNT"'
+		BEGIN { read_account(file) }
+		FNR > 2 {
+			exits[$1] += $4; cycles[$1] += $5; total[$1] += $6
+			if ($1 == before && $3 != "-" && $6 > last) print "order: " $0
+			before = $1; last = $6
+			if ($7 != "-" && ($7 > $6 || $5 > $6)) print "parts: " $0
+		}
+		END {
+			for (r in exits)
+				if (exits[r] != cell[r, "exits"] || cycles[r] != cell[r, "cycles"] || total[r] != cell[r, "total"])
+					print "sum of " r ": " exits[r], cycles[r], total[r]
+		}' "$F/$1_keys"
+}
+
+judge() {
+	local cpuid=10 io=30 hypercall=18 read=31 write=32 fault=48 mmio=49 written="0x8b 0x79 0x6e0" one l2=0x8000000000000000 kind reason key
+	[[ $vendor == vmx ]] || { cpuid=114 io=123 hypercall=129 read=124 write=124 fault=1024 mmio=1024 written="0x10000008b 0x100000079 0x1000006e0"; }
+
+	is "$lab CPUID: the leaves" "$(keys known.vm $cpuid | grep -v '^0x0 ')" \
+		"$(printf '%s\n' '0x1 3' '0x2 7' '0x40000000 2' "$l2 13" '0x80000000 5' '0xd 4' | sort)"
+	is "$lab ports, read or written, by string, by L2" "$(keys known.vm $io)" \
+		"$(printf '%s\n' '0xa1 17' '0x21 4' '0x100a1 7' '0x10020 3' '0x300a1 5' '0x500 9' '0x80000000000000a1 12' | sort)"
+	is "$lab hypercalls" "$(of known.vm $hypercall 0x1 0x9 0x4d)" '4 3 2 '
+	is "$lab MSRs that are read" "$(of known.vm $read 0x8b 0x1b)" '11 3 '
+	is "$lab MSRs that are written" "$(of known.vm $write $written)" '4 6 10 '
+	is "$lab MMIO: its page, but for the first access" "$(of known.vm $mmio 0xd0000)" '7 '
+	is "$lab a write to what is mapped for reading" "$(of known.vm $fault 0xa)" '6 '
+
+	for one in known.vm known.0 two.vm two.0 two.1 gone off again.vm msr.vm port.vm leaf.vm; do
+		is "$lab $one: keys and what is left make up the rows" "$(wrong $one)" ''
+	done
+	is "$lab of two vCPUs: one, the other, and their VM" "$(of two.0 $cpuid 0x2 0x3)$(of two.1 $cpuid 0x2 0x3)$(of two.vm $cpuid 0x2 0x3)" '5 0 8 1 13 1 '
+	is "$lab the host has those that are gone" "$(of gone $cpuid 0x2 0x1 0x3)" '20 3 1 '
+	is "$lab nothing gave way" "$(key gone_keys replaced)" 0
+	is "$lab reset: nothing left" "$(sed -n '3,$p' "$F/cleared_keys")" ''
+	is "$lab switched off: what was counted stays, the rest has no key" "$(of switched.vm $cpuid 0x2 0x3 -)" '5 0 7 '
+	like "$lab a bad value is refused, nothing changes" "$(tail -n 1 "$F/off_hist")" '^N$'
+	is "$lab switched on again" "$(of again.vm $cpuid 0x2)" '4 '
+
+	for kind in msr port leaf; do
+		case $kind in
+		msr) reason=$read key=0x8b ;;
+		port) reason=$io key=0x100a1 ;;
+		leaf) reason=$cpuid key=0x0 ;;
+		esac
+		one=$(of $kind.vm $reason $key)
+		ok "$lab a walk through each $kind: of $((WALK / 10)) exits of one key it has $one" test "$one" -ge $((WALK * 9 / 100))
+		ok "$lab and at most 64 keys" test "$(awk -F'\t' '$3 ~ /^0x/' "$F/$kind.vm_keys" | wc -l)" -le 64
+		ok "$lab line 1 tells what gave way" test "$(key $kind.vm_keys replaced)" -gt $((WALK / 2))
+	done
+	kind=$(awk '$1 == "step" { least[++n] = $7 } END { print least[2] - least[4] }' "$F/costs")
+	ok "$lab an exit with a new key takes $kind instructions more, at most 330" test "$kind" -gt 0 -a "$kind" -le 330
+}
+
+for one in $LABS; do
+	boot "$one" -x -c 1 || continue
+	judge
+done
+done_testing
