@@ -11,13 +11,15 @@ section() {
 	echo "== $1"
 }
 
-# account NAME [FOLDER]: exit_cycles and exit_cycles_hist of a folder of KVM's,
-# the host's without one, as sections NAME and NAME_hist.
+# account NAME [FOLDER]: the files of a folder of KVM's, the host's without one, as
+# sections NAME, NAME_keys, NAME_slow and NAME_hist.
 account() {
 	section "$1"
 	cat "$K/$2/exit_cycles"
 	section "$1_keys"
 	cat "$K/$2/exit_cycles_keys"
+	section "$1_slow"
+	cat "$K/$2/exit_cycles_slow"
 	section "$1_hist"
 	cat "$K/$2/exit_cycles_hist"
 }

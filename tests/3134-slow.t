@@ -1,0 +1,175 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Promise: exit_cycles_slow tells when: of 10,000 quick exits and a slow one it has the
+# slow one alone, with its key, the RIP of its instruction and what it waited for: user
+# space, a CPU, or its handler. A halt or a stop is no loss. It keeps the last 16 of a
+# vCPU, tells how many it lost, also when the VM is gone, and reset clears it. The moment
+# agrees with the host's clocks and with the tracepoint, to the millisecond. L2's exits
+# have L2's RIP. The parameter takes microseconds and nothing else.
+# The labs are exact, so nothing but what the guest does is slow.
+# Stress: svm:kasan
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/labs.sh"
+
+in_lab <<'EOF'
+T=/sys/kernel/tracing
+mkdir -p $T
+mount -t tracefs nodev $T 2>/dev/null || :
+khz=$(awk -F"[=\t]" "/^# / { print \$5 }" $K/exit_cycles)
+
+section default
+cat $P/exit_cycles_slow
+section bad
+for value in -1 x 1x 99999999999 ''; do
+	(echo "$value" >$P/exit_cycles_slow) 2>&1 | sed 's/.*: //'
+done
+cat $P/exit_cycles_slow
+
+# A page of the guest's own needs a moment in the handler too.
+echo 15000 >$P/exit_cycles_slow
+run one out-user=5000 sleep-user:20=1 out-user=5000
+run hog hog:30=1
+run halt hlt:$((khz * 1000))=1
+run signal signal:50=1
+run stopped --at 'parent=$PPID; (sleep 0.1; kill -STOP $parent; sleep 0.1; kill -CONT $parent) &' shell=1 spin=$((khz * 300))
+
+echo 1000 >$P/exit_cycles_slow
+run many sleep-user:2=1000
+account gone
+echo 0 >$K/exit_cycles_reset
+account cleared
+
+for clock in mono perf; do
+	echo $clock >$T/trace_clock
+	echo >$T/trace
+	echo 1 >$T/events/kvm/kvm_exit_slow/enable
+	run $clock sleep-user:20=1
+	echo 0 >$T/events/kvm/kvm_exit_slow/enable
+	section $clock.trace
+	cat $T/trace
+	echo 0 >$K/exit_cycles_reset
+done
+section date
+bash -c 'echo $EPOCHREALTIME'
+account dated
+section date.after
+bash -c 'echo $EPOCHREALTIME'
+
+echo 1 >$P/exit_cycles_slow
+run each cpuid=20 nested=5 nested-out=4
+echo 0 >$P/exit_cycles_slow
+run none cpuid=20 sleep-user:20=1
+EOF
+
+# slow SECTION COLUMN...: of each line of a file of slow exits.
+slow() {
+	awk -F'\t' -v columns="${*:2}" '
+		/^# / { next }
+		$1 == "time" { n = split(columns, c, " "); for (i = 1; i <= NF; i++) at[$i] = i; next }
+		{ for (i = 1; i <= n; i++) printf "%s%s", $at[c[i]], i < n ? " " : "\n" }' "$F/$1_slow"
+}
+
+# line_key SECTION KEY: of the first line of a file of slow exits.
+line_key() {
+	sed -n "1s/.*	$2=\([0-9]*\).*/\1/p" "$F/$1_slow"
+}
+
+# at RIP...: the instructions there; the guest's are the monitor's own.
+at() {
+	local rip
+	for rip; do
+		objdump -d --no-show-raw-insn --start-address="$rip" --stop-address="$((rip + 15))" "$T/vmm" |
+			sed -n "s/^ *${rip#0x}:\t\([a-z]*\).*/\1/p"
+	done
+}
+
+# sane SECTION: lines whose parts are more than their total, or out of order.
+sane() {
+	slow "$1" time total cycles halt user sched hsched stop |
+		awk '$3 - $7 + $4 + $5 + $6 + $8 > $2 || NR > 1 && $1 > last { print } { last = $1 }'
+}
+
+judge_one() {
+	local total user
+	is "$lab the slow one of 10,001 alone, of its port" \
+		"$(slow one.vm name key vcpu)" "$([[ $vendor == vmx ]] && echo IO_INSTRUCTION || echo io) 0x501 0"
+	is "$lab at an OUT" "$(at "$(slow one.vm rip)")" out
+	read -r total user < <(slow one.vm total user)
+	ok "$lab 20 ms in user space: $((user / khz)) of $((total / khz))" \
+		test $((user / khz)) -ge 20 -a $((user * 100)) -ge $((total * 95))
+	is "$lab the table counts it" "$(cell one.vm TOTAL slow)" 1
+	is "$lab the same of the vCPU and of the host" "$(slow one.0 time total)" "$(slow one.vm time total)"
+	is "$lab the VM is its process" "$(slow one.vm vm)" "$(sed -n 's/^vm\t0\t-\t\([0-9]*\)-.*/\1/p' "$F/one")"
+}
+
+judge_parts() {
+	local name sched total
+	read -r name sched total < <(slow hog.vm name sched total)
+	is "$lab hog: the interrupt that took the CPU away" "$name" \
+		"$([[ $vendor == vmx ]] && echo EXTERNAL_INTERRUPT || echo interrupt)"
+	ok "$lab hog: without a CPU for $((sched / khz)) ms of $((total / khz))" \
+		test $((sched / khz)) -ge 25 -a $((sched * 100)) -ge $((total * 90))
+	is "$lab a halt of a second is none" "$(slow halt.vm name) $(cell halt.vm TOTAL slow)" " 0"
+	is "$lab nor is a signal's handler" "$(slow signal.vm name)" ""
+	is "$lab nor SIGSTOP" "$(slow stopped.vm name)" ""
+	ok "$lab which was there: $(($(cell stopped.vm TOTAL stop) / khz)) ms" test "$(($(cell stopped.vm TOTAL stop) / khz))" -ge 90
+}
+
+judge_many() {
+	local kept
+	is "$lab many: the last 16 are kept" "$(slow many.vm key | sort | uniq -c | tr -s ' ')" " 16 0x501"
+	is "$lab many: and all others lost" "$(($(line_key many.vm lost) + 16))" "$(cell many.vm TOTAL slow)"
+	is "$lab many: the row has 1,000" "$(cell many.vm "$([[ $vendor == vmx ]] && echo 30 || echo 123)" slow)" 1000
+	kept=$(slow many.vm time)
+	is "$lab gone: the host has them still" "$(slow gone time | head -n 16)" "$kept"
+	is "$lab gone: it keeps 16" "$(slow gone time | wc -l)" 16
+	is "$lab reset: nothing is left" "$(slow cleared time) $(line_key cleared lost)" " 0"
+}
+
+# judge_clock CLOCK NOW: the file's moment in that clock, beside the tracepoint's.
+judge_clock() {
+	local clock=$1 time offset traced
+	time=$(slow "$clock.vm" time)
+	offset=$(($(line_key "$clock.vm" "$2") - $(line_key "$clock.vm" monotonic)))
+	traced=$(awk '/kvm_exit_slow: / { for (i = 1; i < NF; i++) if ($(i + 1) == "kvm_exit_slow:") { sub(/:$/, "", $i); printf "%.0f\n", $i * 1e6 } }' "$F/$clock.trace")
+	ok "$lab $clock: $(((time + offset) / 1000)) us, traced at $traced" \
+		test "${traced:-0}" -gt 0 -a $(((time + offset) / 1000 - traced)) -lt 1000 -a $((traced - (time + offset) / 1000)) -lt 1000
+	like "$lab $clock: the tracepoint has what the file has" "$(grep kvm_exit_slow: "$F/$clock.trace")" \
+		"vcpu 0 reason (io|IO_INSTRUCTION) key 0x501 rip $(slow "$clock.vm" rip) total $(slow "$clock.vm" total) cycles $(slow "$clock.vm" cycles) halt 0 user $(slow "$clock.vm" user) sched $(slow "$clock.vm" sched) hsched $(slow "$clock.vm" hsched) stop 0\$"
+}
+
+judge_dates() {
+	local before after now
+	before=$(tr -d . <"$F/date")
+	after=$(tr -d . <"$F/date.after")
+	now=$(($(line_key dated realtime) / 1000))
+	ok "$lab the file's wall clock is date's" test "$before" -le "$now" -a "$now" -le "$after"
+}
+
+# judge_each: with a microsecond all exits are slow.
+judge_each() {
+	local l2
+	is "$lab each: all are slow" "$(cell each.vm TOTAL slow)" "$(cell each.vm TOTAL exits)"
+	is "$lab each: kept or lost" "$(($(slow each.vm time | wc -l) + $(line_key each.vm lost)))" "$(cell each.vm TOTAL exits)"
+	l2=$(slow each.vm key rip | awk '$1 ~ /^0x8........+/ { print $2 }')
+	is "$lab each: L2's are at L2's instructions" "$(at $l2 | sort -u | tr '\n' ' ')" "cpuid out $([[ $vendor == vmx ]] && echo vmcall || echo vmmcall) "
+	is "$lab each: L1's entries into L2 tell no RIP" \
+		"$(slow each.vm name rip | awk '$1 ~ /^(vmrun|VMLAUNCH|VMRESUME)$/ { print $2 }' | sort -u)" 0x0
+	is "$lab each: parts are within totals, the newest is first" "$(sane each.vm)" ''
+	is "$lab none: with 0" "$(slow none.vm time) $(cell none.vm TOTAL slow)" " 0"
+}
+
+for one in $LABS; do
+	boot "$one" -x -a "$(type -P bash)" || continue
+	khz=$(key one.vm tsc_khz)
+	is "$lab a millisecond is the default" "$(<"$F/default")" 1000
+	is "$lab what is no number of microseconds is refused" "$(sort "$F/bad" | uniq -c | tr -s ' ' | tr '\n' ,)" " 1 1000, 5 Invalid argument,"
+	judge_one
+	judge_parts
+	judge_many
+	judge_clock mono monotonic
+	judge_clock perf perf
+	judge_dates
+	judge_each
+done
+done_testing
