@@ -5,9 +5,9 @@
 #
 # Usage: scripts/bench.sh [--csv] [-o FOLDER] [PART]... [MACHINE:KERNEL]...
 #
-#   exits   the same guest loop in exact labs, on stock modules, patched ones (off
-#           and on), and stock ones watched by ftrace, BPF and perf: what each adds
-#           to an exit, and what each delivers
+#   exits   the same guest loop in exact labs, on stock modules, patched ones (off,
+#           on, and on with keys), and stock ones watched by ftrace, BPF and perf: what
+#           each adds to an exit, and what each delivers
 #   reads   what a leaf and a file cost to read, with 1 to 1000 vCPUs
 #   boot    the same Linux guest boots in real QEMU, stock and patched (vmx only)
 #   scale   the accounting step, from the series' own header, on this machine's
@@ -58,13 +58,15 @@ has() {
 }
 
 build_lab_programs() {
-	local warn=(-O2 -Wall -Wextra -Werror)
+	local warn=(-O2 -Wall -Wextra -Werror) program
 	gcc -static -no-pie -O2 -o "$tmp/vmm" "$TOP"/tests/vmm{.c,-guest.c,-guest.S} -pthread
 	gcc "${warn[@]}" -static -o "$tmp/ticks" "$BENCH/ticks.c"
 	has exits || return 0
 	# The kernel's headers are where the compiler of this machine looks.
-	clang "${warn[@]}" -g -target bpf "-I/usr/include/$(gcc -print-multiarch)" -c \
-		-o "$tmp/kvmexits.o" "$BENCH/kvmexits.bpf.c"
+	for program in kvmexits kvmkeys; do
+		clang "${warn[@]}" -g -target bpf "-I/usr/include/$(gcc -print-multiarch)" -c \
+			-o "$tmp/$program.o" "$BENCH/$program.bpf.c"
+	done
 	gcc "${warn[@]}" -o "$tmp/bpf-exits" "$BENCH/bpf-exits.c" -lbpf
 }
 
@@ -103,7 +105,7 @@ bench_exits() {
 	step "$lab: ${inside[*]}"
 	set -- -t 1200 -a "$tmp/vmm" -a "$tmp/ticks" -a "$BENCH/exits.sh" -a "$BENCH/reads.sh"
 	if has exits; then
-		set -- "$@" -a "$tmp/bpf-exits" -a "$tmp/kvmexits.o" -a "$(type -P perf)"
+		set -- "$@" -a "$tmp/bpf-exits" -a "$tmp/kvmexits.o" -a "$tmp/kvmkeys.o" -a "$(type -P perf)"
 	fi
 	# shellcheck disable=SC2016 # the lab's shell expands it
 	run_lab "$lab" "$tmp/out" "$@" -- \

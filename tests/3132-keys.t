@@ -75,6 +75,7 @@ judge() {
 		"$(printf '%s\n' '0xa1 17' '0x21 4' '0x100a1 7' '0x10020 3' '0x300a1 5' '0x500 9' '0x80000000000000a1 12' | sort)"
 	is "$lab hypercalls" "$(of known.vm $hypercall 0x1 0x9 0x4d)" '4 3 2 '
 	is "$lab MSRs that are read" "$(of known.vm $read 0x8b 0x1b)" '11 3 '
+	# shellcheck disable=SC2086 # words
 	is "$lab MSRs that are written" "$(of known.vm $write $written)" '4 6 10 '
 	is "$lab MMIO: its page, but for the first access" "$(of known.vm $mmio 0xd0000)" '7 '
 	is "$lab a write to what is mapped for reading" "$(of known.vm $fault 0xa)" '6 '

@@ -540,7 +540,7 @@ static void run_step(struct guest *g, const struct step *s, struct result *r)
 		TIMED(s->count, walk(s->a, s->b + i, i % 10 == 9));
 		break;
 	case OP_MMIO:
-		page = (uint8_t *)(uint64_t)MMIO;
+		page = (uint8_t *)(uint64_t)s->a;
 		TIMED(s->count, *page = 1);
 		break;
 	case OP_SPIN:

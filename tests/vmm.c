@@ -130,7 +130,7 @@ static const struct {
 	{ "vmcall", "[:NUMBER] hypercall (1)", OP_HYPERCALL, ANY_MODE, 1, 0, 0, { { HYPERCALL, 1, 0 } } },
 	{ "ept", "write to a page nobody has touched", OP_EPT, ANY_RING, 0, 0, 0, { { EPT, 1, 1 } } },
 	{ "cow", "read, then write of a page nobody has touched", OP_COW, ANY_RING, 0, 0, 0, { { EPT, 2, 1 } } },
-	{ "mmio", "write to nothing, handled in user space", OP_MMIO, ANY_RING, 0, 0, 0, { { MMIO_ACCESS, 1, 0 } } },
+	{ "mmio", "[:ADDRESS] write to nothing, handled in user space", OP_MMIO, ANY_RING, MMIO, 0, 0, { { MMIO_ACCESS, 1, 0 } } },
 	{ "spin", "a loop without exits", OP_SPIN, ANY_RING, 0, 0, 0, { { CPUID, 0, 0 } } },
 	{ "yield", "hypercall that yields to the vCPU beside", OP_YIELD, IRQCHIP, 0, 0, 0, { { HYPERCALL, 1, 0 } } },
 	{ "pause", "[:N] N PAUSEs in a row (1000), as where a lock is taken", OP_PAUSE, ANY_RING, 1000, 0, 0, { { CPUID, 0, 0 } } },

@@ -7,6 +7,7 @@
 # Lines of fields between tabs on standard output, the first one the way:
 #	WAY step|known|made ...		what vmm says (tests/vmm.c)
 #	WAY counted REASON N		what the way counted, a number or a name
+#	WAY key N			accesses to MSR 0x8b, where the way counts by key
 #	WAY virtual Y|N			whether the APIC is virtualized, and EOIs are no exits
 #	WAY lost N			events that the way lost, as it says itself
 #	WAY bytes BYTES EXITS		written for how many exits
@@ -15,11 +16,12 @@ set -e
 TRACE=/sys/kernel/debug/tracing
 ACCOUNT=/sys/kernel/debug/kvm/exit_cycles
 SWITCH=/sys/module/kvm/parameters/exit_cycles
+KEYS=${SWITCH}_keys
 HIST=hist:keys=exit_reason
 
 # The first step of a name warms up, the last one counts.
 cat >loop <<-X
-	vmm cpuid=100 cpuid=20000 out-kernel=2000 out-user=2000 wrmsr-fast=2000 ept=2000
+	vmm cpuid=100 cpuid=20000 out-kernel=2000 out-user=2000 wrmsr-slow=2000 rdmsr=2000 wrmsr-fast=2000 ept=2000
 	vmm hlt=30 hlt=300
 X
 
@@ -67,6 +69,16 @@ events() {
 	echo >$TRACE/trace
 }
 
+# By key: counts only, of the two reasons for which there is a tracepoint.
+keyhist() {
+	echo hist:keys=ecx >$TRACE/events/kvm/kvm_msr/trigger
+	echo hist:keys=port >$TRACE/events/kvm/kvm_pio/trigger
+	run keyhist
+	sed -n "s/^{ ecx: *139 } hitcount: */keyhist	key	/p" $TRACE/events/kvm/kvm_msr/hist
+	echo "!hist:keys=ecx" >$TRACE/events/kvm/kvm_msr/trigger
+	echo "!hist:keys=port" >$TRACE/events/kvm/kvm_pio/trigger
+}
+
 perf_stat() {
 	local samples
 	run perf perf kvm stat record -a -o perf.data 2>perf.log || { cat perf.log; exit 1; }
@@ -77,14 +89,21 @@ perf_stat() {
 	perf script -i perf.data --show-lost-events 2>/dev/null |
 		awk '/PERF_RECORD_LOST/ { n += $NF } END { print "perf\tlost\t" n + 0 }'
 	say perf bytes "$(stat -c %s perf.data)" "$samples"
+	# what it has recorded is the same for --event=vmexit, msr and ioport
+	perf kvm -i perf.data stat report --event=msr 2>&1 |
+		awk '/0x8b:/ { n += $2 } END { print "perf\tkey\t" n + 0 }'
 	rm -f perf.data
 }
 
 bpf() {
-	echo 1 >/proc/sys/net/core/bpf_jit_enable
 	run bpf bpf-exits kvmexits.o bpf.out
 	sed 's/^/bpf	/' bpf.out
 	say bpf bytes 0 1
+}
+
+keybpf() {
+	run keybpf bpf-exits kvmkeys.o bpf.out
+	sed -n "s/^counted	139	/keybpf	key	/p" bpf.out
 }
 
 off() {
@@ -94,6 +113,7 @@ off() {
 }
 
 on() {
+	echo N >$KEYS
 	echo Y >$SWITCH
 	echo 0 >"${ACCOUNT}_reset"
 	run on
@@ -102,12 +122,20 @@ on() {
 	say on bytes 0 1
 }
 
+keys() {
+	echo Y >$KEYS
+	echo 0 >"${ACCOUNT}_reset"
+	run keys
+	awk -F'\t' '$3 ~ /^0x(1000000)?8b$/ { n += $4 } END { print "keys\tkey\t" n + 0 }' ${ACCOUNT}_keys
+}
+
 lab-modules load stock
 # Where it is not, each EOI is a WRMSR exit.
 say stock virtual "$(cat /sys/module/kvm_intel/parameters/enable_apicv /sys/module/kvm_amd/parameters/avic 2>/dev/null)"
 # Once unseen: the machine warms up.
 sh loop >out
 run stock
-for way in hist events bpf perf_stat off on; do
+echo 1 >/proc/sys/net/core/bpf_jit_enable
+for way in hist events bpf perf_stat keyhist keybpf off on keys; do
 	$way
 done

@@ -8,7 +8,7 @@
 
 BEGIN {
 	FS = OFS = "\t"
-	split("CPUID 10 IO_INSTRUCTION 30 HLT 12 MSR_WRITE 32 cpuid 114 io 123 hlt 120 msr 124", f, " ")
+	split("CPUID 10 IO_INSTRUCTION 30 HLT 12 MSR_WRITE 32 MSR_READ 31 cpuid 114 io 123 hlt 120 msr 124", f, " ")
 	for (i = 1; i in f; i += 2)
 		number[f[i]] = f[i + 1]
 }
@@ -30,27 +30,28 @@ part == "exits" && $2 == "virtual" { virtual = $3 }
 part == "exits" && $2 == "known" { known[$1, $5] += $6 }
 # With a timer's interrupts, vmm leaves it to us what their EOIs are.
 part == "exits" && $2 == "made" && $5 == "eoi" { timers[$1] += $6 }
-part == "exits" && $2 == "made" && $5 == "wrmsr" { wrmsrs[$1] += $6 }
+part == "exits" && $2 == "made" && $5 ~ /^(rd|wr)msr$/ { msrs[$1] += $6 }
 part == "exits" && $2 == "counted" {
 	reason = $3 in number ? number[$3] : $3
 	counted[$1, reason] += $4
 	counts[$1]
 }
+part == "exits" && $2 == "key" { fact($1, "0x8b", "counted", $3) }
 part == "exits" && $2 == "lost" { fact($1, "-", "lost", $3) }
 part == "exits" && $2 == "bytes" { fact($1, "-", "bytes", $3 / $4) }
 
 function missing(way,   key, pair, sum, all, d) {
 	for (key in known) {
 		split(key, pair, SUBSEP)
-		if (pair[1] != way || pair[2] == 32 || pair[2] == 124)
+		if (pair[1] != way || pair[2] == 31 || pair[2] == 32 || pair[2] == 124)
 			continue
 		d = known[key] - counted[way, pair[2]]
 		sum += d < 0 ? -d : d
 		all += known[key]
 	}
-	d = wrmsrs[way] + (virtual == "Y" || virtual == "1" ? 0 : timers[way])
+	d = msrs[way] + (virtual == "Y" || virtual == "1" ? 0 : timers[way])
 	all += d
-	d -= counted[way, 32] + counted[way, 124]
+	d -= counted[way, 31] + counted[way, 32] + counted[way, 124]
 	sum += d < 0 ? -d : d
 	fact(way, "-", "known", all)
 	fact(way, "-", "wrong", sum + 0)

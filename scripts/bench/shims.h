@@ -61,6 +61,8 @@ struct dentry;
 struct kvm;
 struct kvm_exit_cycles;
 struct kvm_exit_cycles_row;
+struct kvm_exit_cycles_key;
+struct seq_file;
 struct kvm_vcpu;
 
 /* What the series adds to kvm_host.h. */
@@ -70,6 +72,7 @@ struct kvm_exit_stamps {
 	u64 end;
 	u64 entry;
 	struct kvm_exit_cycles_row *row;
+	struct kvm_exit_cycles_key *key;
 	struct kvm_exit_cycles *account;
 };
 

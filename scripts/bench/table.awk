@@ -6,8 +6,9 @@
 BEGIN {
 	FS = "\t"
 	WATCHERS = split("off on hist events bpf perf", watcher, " ")
-	title["off"] = "off"; title["on"] = "on"; title["hist"] = "hist"
-	title["events"] = "events"; title["bpf"] = "bpf"; title["perf"] = "perf"
+	BY_KEY = split("off on keys keyhist keybpf perf", by_key, " ")
+	split("rdmsr wrmsr-slow wrmsr-fast out-kernel", f, " ")
+	for (i in f) has_key[f[i]]
 }
 
 {
@@ -24,19 +25,33 @@ function get(part, where, way, what, metric) {
 	return v[part, where, way, what, metric]
 }
 
-function show_exits(where, metric, words,   i, j, way, what) {
-	printf "\n%s: %s round trip of an exit, in instructions, and what each way adds\n", where, words
+function show_heading(ways, n,   i) {
 	printf "%-11s %9s", "exit", "stock"
-	for (i = 1; i <= WATCHERS; i++)
-		printf " %8s", title[watcher[i]]
+	for (i = 1; i <= n; i++)
+		printf " %8s", ways[i]
 	print ""
-	for (j = 1; j <= items[where]; j++) {
-		what = item[where, j]
-		printf "%-11s %9d", what, get("exits", where, "stock", what, metric)
-		for (i = 1; i <= WATCHERS; i++)
-			printf " %+8d", get("exits", where, watcher[i], what, metric) - get("exits", where, "stock", what, metric)
-		print ""
-	}
+}
+
+function show_row(where, what, metric, ways, n,   i) {
+	printf "%-11s %9d", what, get("exits", where, "stock", what, metric)
+	for (i = 1; i <= n; i++)
+		printf " %+8d", get("exits", where, ways[i], what, metric) - get("exits", where, "stock", what, metric)
+	print ""
+}
+
+function show_exits(where, metric, words,   j) {
+	printf "\n%s: %s round trip of an exit, in instructions, and what each way adds\n", where, words
+	show_heading(watcher, WATCHERS)
+	for (j = 1; j <= items[where]; j++)
+		show_row(where, item[where, j], metric, watcher, WATCHERS)
+}
+
+function show_by_key(where,   j) {
+	printf "\n%s: the same by MSR and port, smallest round trip\n", where
+	show_heading(by_key, BY_KEY)
+	for (j = 1; j <= items[where]; j++)
+		if (item[where, j] in has_key)
+			show_row(where, item[where, j], "smallest", by_key, BY_KEY)
 }
 
 function added(where, way) {
@@ -121,12 +136,15 @@ function show_model(   i, rdtsc, lines, n) {
 
 END {
 	if (labs)
-		print "off, on: the patched modules, switched so; hist, events, bpf, perf: on stock ones\n" \
-			"  hist    ftrace's hist:keys=exit_reason on kvm_exit     events  kvm_exit and kvm_entry, unread\n" \
-			"  bpf     what kvmexits.bt does                         perf    perf kvm stat record -a"
+		print "off, on, keys: the patched modules, switched so; the others: on stock ones\n" \
+			"  hist     ftrace's hist:keys=exit_reason on kvm_exit     events  kvm_exit and kvm_entry, unread\n" \
+			"  bpf      what kvmexits.bt does                         perf    perf kvm stat record -a\n" \
+			"  keyhist  hist:keys=ecx on kvm_msr, keys=port on kvm_pio: counts only\n" \
+			"  keybpf   the same counts in a BPF map"
 	for (i = 1; i <= labs; i++) {
 		show_exits(lab[i], "smallest", "smallest")
 		show_exits(lab[i], "mean", "mean")
+		show_by_key(lab[i])
 		show_yield(lab[i])
 	}
 	for (i = 1; i <= readers; i++)

@@ -1,0 +1,103 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only
+# diagnose.sh - makes the outputs of docs/diagnose.md: guests in an exact lab
+# that have the trouble of each example, and exitdump beside them.
+#
+# Usage: scripts/diagnose.sh [-m vmx|svm] [-k KERNEL] [-w]
+#
+#   -m, -k   as in scripts/lab.sh (default: vmx, the first kernel)
+#   -w       write them into the page; else they go to standard output, each
+#            behind a line "== NAME"
+#
+# In the page, an output is the lines with four spaces behind <!-- NAME -->.
+
+# shellcheck source=scripts/common.sh
+. "${BASH_SOURCE[0]%/*}/common.sh"
+# shellcheck source=scripts/kernels.sh
+. "${BASH_SOURCE[0]%/*}/kernels.sh"
+
+PAGE=$TOP/docs/diagnose.md
+
+machine=vmx kernel=$(default_kernel) write=''
+
+parse() {
+	local option
+	while getopts :m:k:wh option; do
+		case $option in
+		m) machine=$OPTARG ;;
+		k) kernel=$OPTARG ;;
+		w) write=1 ;;
+		h) usage; exit 0 ;;
+		*) die "-$OPTARG: no such option, or its value is missing (-h shows them)" ;;
+		esac
+	done
+	((OPTIND > $#)) || die "${!OPTIND}: not understood (-h shows the usage)"
+	[[ $machine == vmx || $machine == svm ]] || die "-m $machine: no exact lab (vmx or svm)"
+}
+
+# What the lab runs. One vCPU; spin is what a guest does without exits.
+commands() {
+	cat <<-'EOF'
+		set -e
+		cat >show <<-'X'
+			for command; do
+				echo "# $command"
+				$command
+			done
+		X
+		# example NAME COMMANDS STEP...: the guest, then the commands while its VM is there
+		example() {
+			echo "== $1"
+			echo 0 >/sys/kernel/debug/kvm/exit_cycles_reset
+			after=$2
+			shift 2
+			vmm --quiet --after "sh show $after" "$@"
+		}
+		if [ -d /sys/module/kvm_intel ]; then
+			wrmsr=MSR_WRITE
+		else
+			wrmsr=msr
+		fi
+		example pm-timer "exitdump 'exitdump why'" \
+			in:0x608=9000 in:0x71=60 out-kernel=40 cpuid=200 spin=100000 hlt=200
+		example msi-x "exitdump 'exitdump why'" \
+			mmio:0xfebf0000=8000 mmio:0xfebd1000=50 out-kernel=40 cpuid=200 spin=100000 wrmsr-fast=200
+		example ipi "exitdump 'exitdump why $wrmsr'" \
+			ipi=1000 wrmsr-fast=799 out-kernel=40 cpuid=200 spin=1400000 hlt=200
+	EOF
+}
+
+# into_page OUTPUTS: the page with them.
+into_page() {
+	awk '
+		NR == FNR { if (/^== /) name = $2; else text[name] = text[name] "    " $0 "\n"; next }
+		skip && /^(    .*)?$/ { next }
+		skip { print ""; skip = 0 }
+		{ print }
+		/^<!-- [a-z-]+ -->$/ {
+			if (!($2 in text)) exit 1
+			printf "\n%s", text[$2]
+			skip = 1
+		}' "$1" "$PAGE"
+}
+
+main() {
+	parse "$@"
+	"$TOP/scripts/deps.sh" build lab tool >&2
+	tmp=$(mktemp -d)
+	trap 'rm -rf "$tmp"' EXIT
+	trap 'exit 130' INT TERM
+	make -s -C "$TOP/tools" BUILD="$tmp/build" PROG="$tmp/exitdump" >&2
+	gcc -static -no-pie -O2 -o "$tmp/vmm" "$TOP"/tests/vmm{.c,-guest.c,-guest.S} -pthread
+	commands >"$tmp/commands"
+	"$TOP/scripts/lab.sh" -m "$machine" -k "$kernel" -x -a "$tmp/vmm" -a "$tmp/exitdump" -a "$tmp/commands" \
+		-- sh commands >"$tmp/out" || die "$machine $kernel: the lab failed (see above; $(tail -n 1 "$tmp/out"))"
+	if [[ $write ]]; then
+		into_page "$tmp/out" >"$tmp/page" || die "$PAGE: an output that is not made here"
+		cat "$tmp/page" >"$PAGE"
+	else
+		cat "$tmp/out"
+	fi
+}
+
+main "$@"
