@@ -46,7 +46,7 @@ struct sample {
 	size_t nparts;
 	struct part *parts;
 	size_t gone;		/* parts that ended during a difference */
-	bool off;		/* nothing was counted at its end */
+	const char *off;	/* the switch that was off at its end, so that nothing was counted; or NULL */
 	unsigned long own_exits;	/* CPUID exits that reading itself made, in its CPUID row */
 };
 

@@ -227,7 +227,8 @@ int sample_take(struct sample *s, const struct pick *pick)
 			ret = -(read_dir_account(pick->root, "", what_of(pick), &part->account) != READ_OK);
 	}
 	s->own_exits = guest_own_exits;
-	s->off = !pick->input && !pick->guest && switched_off(pick->root);
+	if (!pick->input && !pick->guest)
+		s->off = switched_off(pick->root, what_of(pick));
 	if (ret)
 		sample_free(s);
 	return ret;
