@@ -6,6 +6,7 @@
 #ifndef SAMPLE_H
 #define SAMPLE_H
 
+#include <sys/types.h>
 #include <time.h>
 
 #include "account.h"
@@ -51,6 +52,7 @@ struct sample {
 };
 
 bool pick_vcpus_valid(const char *vcpus);
+int pick_one_vm(struct pick *pick, const char *socket, pid_t peer);
 int sample_take(struct sample *s, const struct pick *pick);
 int sample_first(struct sample *s, const struct pick *pick);
 struct part *sample_add(struct sample *s);
