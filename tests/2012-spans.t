@@ -112,7 +112,7 @@ is 'cleared: one vCPU is named' "$status:$err" \
 mkdir -p "$T/off/sys/module/kvm/parameters"
 cp -r "$T/tree1/sys/kernel" "$T/off/sys/"
 echo N >"$T/off/sys/module/kvm/parameters/exit_cycles"
-off='exitdump: nothing is counted at present (/sys/module/kvm/parameters/exit_cycles is N)'
+off='exitdump: nothing is counted at present (/sys/module/kvm/parameters/exit_cycles is N; exitdump on)'
 exitdump -S "$T/off" --raw -o exits -n 1
 is 'switched off: said of a snapshot' "$status:$out:$err" "0:40:$off"
 exitdump -S "$T/off" --raw -o exits 0.01 1

@@ -180,9 +180,34 @@ is 'all vCPUs: a line per vCPU and key' "$(cut -f 1-5 "$T/.out")" "$(lines '1000
 	'1001-11 vm1 0 io 0x70' '1001-11 vm1 1 io 0x71')"
 exitdump why -S "$T/tree" -a --openmetrics -n 1
 like 'metrics of VMs' "$out" $'\nkvm_key_exits\\{vm="1000-11",vmname="vm0",reason="io",key="0x70",what="RTC, out"\\} 20\n'
-rm "$T/tree/$kvm/exit_cycles_keys"
+mkdir -p "$T/tree/sys/module/kvm/parameters"
+echo N >"$T/tree/sys/module/kvm/parameters/exit_cycles_keys"
+off='exitdump: no keys are kept at present (/sys/module/kvm/parameters/exit_cycles_keys is N; exitdump set keys on)'
+exitdump why -S "$T/tree" --vm vm1 --raw -o exits
+is 'keys are switched off: said of a snapshot' "$status:$out:$err" "0:20:$off"
+exitdump why -S "$T/tree" --raw TOTAL 0.01 1
+is 'keys are switched off: and of an interval' "$status:$out:$err" "0::$off"
+exitdump why -S "$T/tree" --json
+is 'keys are switched off: and in JSON' "$(jq .off "$T/.out")" true
+exitdump -S "$T/tree" --json
+is 'keys are switched off: that is nothing to reasons' "$(jq .off "$T/.out"):$err" false:
+echo N >"$T/tree/sys/module/kvm/parameters/exit_cycles"
+exitdump why -S "$T/tree" --raw -o exits
+like 'all is switched off: said as without keys' "$status:$out:$err" '^0:40:exitdump: nothing is counted at present \(.*/exit_cycles is N; exitdump on\)$'
+rm -r "$T/tree/sys/module"
+rm -r "$T/tree/$kvm/1001-11/vcpu1/exit_cycles_keys"
+exitdump why -S "$T/tree" --vm vm1 --all-vcpus --raw -o vcpu
+is 'a vCPU that is gone is left out' "$status:$out:$err" 0:0:
+find "$T/tree" -name exit_cycles_keys -delete
+for args in '' '--vm vm0' -a --all-vcpus '-c 0' '--vm vm0 TOTAL 1 1'; do
+	# shellcheck disable=SC2086 # words
+	exitdump why -S "$T/tree" $args
+	is "why $args: a kernel without keys" "$status:$out:$err" \
+		"1::exitdump: $T/tree/$kvm/exit_cycles_keys: No such file (this kernel's exit_cycles patches are older than keys)"
+done
+rm -r "$T/tree/$kvm"/*
 exitdump why -S "$T/tree"
-like 'a kernel without keys' "$status:$out:$err" '^1::.*exit_cycles_keys: No such file \(is this kernel patched'
+like 'a kernel without any' "$status:$out:$err" '^1::.*exit_cycles_keys: No such file \(is this kernel patched'
 
 # between TITLE EXPECTED: "$T/a" and "$T/b" differ by this, as key, exits, total, max.
 between() {

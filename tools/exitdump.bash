@@ -37,7 +37,7 @@ _exitdump_complete() {
 		else
 			case $word in
 			--) rest=1 ;;
-			-[cinoOrsSuv] | --input | --limit | --names | --output | --output-file | --reason | --sort | \
+			-[cinoOrsSuv] | --input | --limit | --names | --output | --output-file | --qmp | --reason | --sort | \
 				--sysroot | --tsc-khz | --unit | --vcpu | --vm) option=$word ;;
 			esac
 		fi

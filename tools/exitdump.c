@@ -13,6 +13,7 @@
 
 #include "commands.h"
 #include "fail.h"
+#include "owners.h"
 
 #define VERSION "0.2"
 
@@ -63,6 +64,7 @@ void usage(void)
 	     "      --openmetrics       for Prometheus\n"
 	     "  -o, --output [+]LIST    these columns; with + behind the usual ones\n"
 	     "  -O, --output-file FILE  the output goes there; behind run -o does the same\n"
+	     "      --qmp SOCKET            with why: QEMU's owners of a VM's ports and pages\n"
 	     "  -r, --reason LIST       these reasons: names, numbers or patterns\n"
 	     "      --raw               tab-separated, without a heading\n"
 	     "  -s, --sort LIST         by these columns, largest first; -COLUMN last\n"
@@ -80,6 +82,7 @@ void usage(void)
 	     "  exitdump --vm web 1               the VM \"web\", every second\n"
 	     "  exitdump --all-vms -s user        VMs side by side, by what QEMU takes\n"
 	     "  exitdump -r 'EPT_*' -o +p99,max   page faults and their tail\n"
+	     "  exitdump why --qmp /run/web.qmp   whose ports and pages \"web\" uses\n"
 	     "  exitdump run -- sleep 10          ten seconds of everything");
 }
 
@@ -121,8 +124,11 @@ int main(int argc, char **argv)
 	opt.pick.keys |= run == cmd_why;
 	if (opt.pick.keys && run != cmd_show && run != cmd_why && run != cmd_diff && run != cmd_run)
 		errx(1, "--keys: only with why, diff, run or no command");
+	if (opt.qmp && run == cmd_diff)
+		errx(1, "--qmp: not with diff: of a VM that runs");
 	options_check(&opt);
-	ret = run(&opt, argc, argv);
+	ret = opt.qmp ? owners_ask(&opt.pick, opt.qmp) : 0;
+	ret = ret ?: run(&opt, argc, argv);
 	if (ret)
 		errx(ret < -1 ? -ret : 1, "%s", failure);
 	return 0;

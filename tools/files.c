@@ -192,6 +192,21 @@ enum read_result read_account(const char *path, enum read_what what, struct acco
 	return result == READ_OK ? READ_OK : READ_FAILED;
 }
 
+/* Whether this kernel has keys; where it has accounts alone that is told. */
+static bool keeps_keys(const char *root)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s" KVM_DIR "/exit_cycles", root);
+	if (access(path, F_OK))
+		return true;
+	strcat(path, "_keys");
+	if (!access(path, F_OK))
+		return true;
+	fail("%s: No such file (this kernel's exit_cycles patches are older than keys)", path);
+	return false;
+}
+
 /* read_dir_account() - the account of a folder below KVM_DIR, or with "" of the host. */
 enum read_result read_dir_account(const char *root, const char *dir, enum read_what what,
 				  struct account *a)
@@ -203,6 +218,8 @@ enum read_result read_dir_account(const char *root, const char *dir, enum read_w
 		 *dir ? "/" : "", dir, what == READ_KEYS ? "_keys" : "");
 	result = what == READ_KEYS ? read_keys(path, false, a) :
 		read_both(path, false, !*root, what, a);
+	if (result == READ_ABSENT && what == READ_KEYS && !keeps_keys(root))
+		return READ_FAILED;
 	if (*dir)
 		return result == READ_ABSENT ? READ_GONE : result;
 	if (result == READ_ABSENT)
@@ -293,13 +310,12 @@ enum read_result list_vcpus(const char *root, struct vm_id vm, unsigned int **vc
 	return READ_OK;
 }
 
-/* switched_off() - whether KVM says that it counts no exits at present. */
-bool switched_off(const char *root)
+static bool is_off(const char *root, const char *parameter)
 {
 	char path[PATH_MAX], value = 0;
 	int fd;
 
-	snprintf(path, sizeof(path), "%s" SWITCH, root);
+	snprintf(path, sizeof(path), "%s%s", root, parameter);
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (fd < 0)
 		return false;
@@ -307,4 +323,12 @@ bool switched_off(const char *root)
 		value = 0;
 	close(fd);
 	return value == 'N';
+}
+
+/* switched_off() - the parameter by which KVM counts none of it at present, or NULL. */
+const char *switched_off(const char *root, enum read_what what)
+{
+	if (is_off(root, SWITCH))
+		return SWITCH;
+	return what == READ_KEYS && is_off(root, SWITCH_KEYS) ? SWITCH_KEYS : NULL;
 }

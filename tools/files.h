@@ -6,8 +6,8 @@
  *	/sys/kernel/debug/kvm/PID-FD/exit_cycles	a VM's
  *	/sys/kernel/debug/kvm/PID-FD/vcpuN/exit_cycles	a vCPU's
  *
- * and beside each exit_cycles_hist and exit_cycles_keys; SWITCH is N where none is counted. `root` is a
- * folder to see as "/", or "".
+ * and beside each exit_cycles_hist and exit_cycles_keys; SWITCH is N where none is counted,
+ * and SWITCH_KEYS where no keys are. `root` is a folder to see as "/", or "".
  */
 #ifndef FILES_H
 #define FILES_H
@@ -16,6 +16,7 @@
 
 #define KVM_DIR "/sys/kernel/debug/kvm"
 #define SWITCH "/sys/module/kvm/parameters/exit_cycles"
+#define SWITCH_KEYS SWITCH "_keys"
 
 /* The table, and what else; or the keys in its place. */
 enum read_what { READ_TABLE, READ_HIST, READ_KEYS };
@@ -37,7 +38,7 @@ enum read_result read_dir_account(const char *root, const char *dir, enum read_w
 int list_vms(const char *root, struct vm_id **vms, size_t *n);
 enum read_result list_vcpus(const char *root, struct vm_id vm, unsigned int **vcpus,
 			    size_t *n);
-bool switched_off(const char *root);
+const char *switched_off(const char *root, enum read_what what);
 int fail_errno(const char *path);
 
 /* names.c */

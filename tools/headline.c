@@ -140,6 +140,7 @@ void view_notes(const struct view *view, char *to, size_t size)
 	const struct sample *sample = view->sample;
 	const struct pick *pick = &view->opt.pick;
 	bool by_vcpu = pick->vcpu || pick->split == SPLIT_VCPUS;
+	bool keys_off = sample->off && strcmp(sample->off, SWITCH);
 
 	*to = '\0';
 	note_cleared(sample, to, size);
@@ -148,7 +149,9 @@ void view_notes(const struct view *view, char *to, size_t size)
 		     sample->gone, by_vcpu ? "vCPU" : "VM", sample->gone == 1 ? "" : "s",
 		     sample->gone == 1 ? "its" : "their");
 	if (sample->off)
-		note(to, size, "nothing is counted at present (" SWITCH " is N)");
+		note(to, size, "%s at present (%s is N; exitdump %s)",
+		     keys_off ? "no keys are kept" : "nothing is counted", sample->off,
+		     keys_off ? "set keys on" : "on");
 	if (sample->own_exits)
 		note(to, size, "%lu of the CPUID exits are this reading's own",
 		     sample->own_exits);

@@ -12,6 +12,7 @@
 #include "fail.h"
 #include "files.h"
 #include "keys.h"
+#include "owners.h"
 
 extern const char key_names_txt[] __attribute__((visibility("hidden")));
 
@@ -37,7 +38,7 @@ static const struct {
 	{ "avic_unaccelerated_access", "apic" }, { "vmgexit", "vmgexit" },
 };
 
-enum { N_KINDS = sizeof(kinds) / sizeof(*kinds), NAME = 48 };
+enum { N_KINDS = sizeof(kinds) / sizeof(*kinds), NAME = 48, OWNER = 160 };
 
 static struct name {
 	char kind[16], name[NAME];
@@ -143,16 +144,16 @@ static const char *find(const char *kind, uint64_t key)
 }
 
 /*
- * key_name() - the key of a row in words, or "". Good until the call after the next:
- * two are compared.
+ * key_name() - the key of a row in words, with its owner in QEMU, or "". Good until
+ * the call after the next: two are compared.
  */
 const char *key_name(const struct row *row)
 {
-	static char texts[2][NAME + 32];
+	static char texts[2][NAME + OWNER + 32];
 	static int turn;
 	uint64_t key = row->key.key & ~KEY_L2;
 	const char *kind = "", *name, *more = "", *string = "";
-	char *text = texts[turn ^= 1], address[24] = "";
+	char *text = texts[turn ^= 1], address[24] = "", owner[OWNER] = "";
 
 	if (row->key.key == KEY_REST)
 		return "other";
@@ -164,6 +165,7 @@ const char *key_name(const struct row *row)
 		more = key >> 16 & 1 ? "in" : "out";
 		string = key >> 17 & 1 ? ", string" : "";
 		key &= 0xffff;
+		owners_name(SPACE_PORTS, key, key, owner, sizeof(owner));
 	} else if (!strcmp(row->name, "msr")) {
 		more = key >> 32 & 1 ? "write" : "read";
 		key &= UINT32_MAX;
@@ -171,10 +173,13 @@ const char *key_name(const struct row *row)
 		kind = "page";
 		snprintf(address, sizeof(address), "at 0x%lx", key << 12);
 		more = address;
+		owners_name(SPACE_MEMORY, key << 12, key << 12 | 0xfff, owner, sizeof(owner));
 	}
 	name = find(kind, key) ?: "";
-	snprintf(text, sizeof(texts[0]), "%s%s%s%s%s%s", name, *name && *more ? ", " : "",
-		 more, string, row->key.key & KEY_L2 && (*name || *more) ? ", " : "",
+	if (row->key.key & KEY_L2 || key >> 52)
+		*owner = '\0';	/* L2: it may be of a device that the guest itself makes */
+	snprintf(text, sizeof(texts[0]), "%s%s%s%s%s%s%s%s", name, *name && *owner ? ": " : "",
+		 owner, (*name || *owner) && *more ? ", " : "", more, string, row->key.key & KEY_L2 && (*name || *more) ? ", " : "",
 		 row->key.key & KEY_L2 ? "L2" : "");
 	return text;
 }

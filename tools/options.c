@@ -14,7 +14,7 @@
 
 enum {
 	OPT_ALL_VCPUS = 256, OPT_BUCKETS, OPT_CSV, OPT_HIST, OPT_JSON, OPT_KEYS, OPT_NAMES, OPT_OPENMETRICS,
-	OPT_OUTPUT, OPT_RAW, OPT_TSC_KHZ,
+	OPT_OUTPUT, OPT_QMP, OPT_RAW, OPT_TSC_KHZ,
 };
 
 static const char letters[] = "+:ac:ghi:n:o:O:r:s:S:u:v:V";
@@ -35,6 +35,7 @@ static const struct option long_options[] = {
 	{ "openmetrics", no_argument, NULL, OPT_OPENMETRICS },
 	{ "output", required_argument, NULL, OPT_OUTPUT },
 	{ "output-file", required_argument, NULL, 'O' },
+	{ "qmp", required_argument, NULL, OPT_QMP },
 	{ "raw", no_argument, NULL, OPT_RAW },
 	{ "reason", required_argument, NULL, 'r' },
 	{ "sort", required_argument, NULL, 's' },
@@ -229,6 +230,9 @@ static void parse_option(struct options *opt, int c, char *arg, enum stage stage
 	case OPT_OUTPUT:
 		parse_columns(opt, arg);
 		break;
+	case OPT_QMP:
+		opt->qmp = arg;
+		break;
 	case OPT_RAW:
 		set_format(opt, FORMAT_RAW);
 		break;
@@ -311,6 +315,8 @@ void options_check(struct options *opt)
 	check_format(opt);
 	if (pick->keys)
 		check_keys(opt);
+	if (opt->qmp && (!pick->keys || pick->input))
+		errx(1, "--qmp: only with why or --keys, of a VM that runs: not with --input");
 	pick->hist |= opt->format == FORMAT_JSON || opt->format == FORMAT_HIST || opt->buckets;
 	pick->vcpu_lists |= opt->format == FORMAT_JSON;
 	for (size_t i = 0; i < opt->nsorts; i++) {

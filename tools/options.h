@@ -29,6 +29,7 @@ struct options {
 	bool buckets;		/* histograms among the metrics */
 	bool list;		/* the VMs there are: no sums, their order kept */
 	bool diff;		/* of two captures: no seconds, but those in the guest */
+	const char *qmp;	/* QEMU's socket, for the owners of ports and pages; or NULL */
 	const char *file;	/* in place of standard output, or NULL */
 };
 

@@ -6,6 +6,7 @@
 #ifndef SAMPLE_H
 #define SAMPLE_H
 
+#include <sys/types.h>
 #include <time.h>
 
 #include "account.h"
@@ -46,11 +47,12 @@ struct sample {
 	size_t nparts;
 	struct part *parts;
 	size_t gone;		/* parts that ended during a difference */
-	bool off;		/* nothing was counted at its end */
+	const char *off;	/* the switch that was off at its end, so that nothing was counted; or NULL */
 	unsigned long own_exits;	/* CPUID exits that reading itself made, in its CPUID row */
 };
 
 bool pick_vcpus_valid(const char *vcpus);
+int pick_one_vm(struct pick *pick, const char *socket, pid_t peer);
 int sample_take(struct sample *s, const struct pick *pick);
 int sample_first(struct sample *s, const struct pick *pick);
 struct part *sample_add(struct sample *s);

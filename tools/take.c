@@ -169,34 +169,52 @@ static void reduce(struct sample *s, const struct pick *pick, size_t from)
 		account_drop_rows(&s->parts[i].account);
 }
 
-/* All VMs that are picked: by number where a number is one of theirs, else by name. */
+/* The VMs that are picked, to be freed: by number where one of theirs is, else by name. */
+static int picked_vms(const struct pick *pick, struct vm_id **vms, size_t *n)
+{
+	char vmname[sizeof(((struct part *)0)->vmname)];
+	size_t all;
+	int ret = list_vms(pick->root, vms, &all);
+
+	*n = pick->vm ? 0 : all;
+	for (size_t i = 0; pick->vm && i < all; i++) {
+		if (number_picked(pick->vm, (*vms)[i]))
+			(*vms)[(*n)++] = (*vms)[i];
+	}
+	if (*n)
+		return ret;
+	for (size_t i = 0; i < all; i++) {
+		guest_name(pick->root, (*vms)[i].pid, vmname, sizeof(vmname));
+		if (name_picked(pick->vm, vmname))
+			(*vms)[(*n)++] = (*vms)[i];
+	}
+	return ret;
+}
+
+static int fail_no_vm(const struct pick *pick)
+{
+	return fail("no VM %s (exitdump list names those there are)", pick->vm);
+}
+
 static int take_vms(struct sample *s, const struct pick *pick)
 {
 	char vmname[sizeof(((struct part *)0)->vmname)];
 	struct vm_id *vms;
-	bool any = false;
 	size_t n, from;
-	int ret = list_vms(pick->root, &vms, &n);
+	int ret = picked_vms(pick, &vms, &n);
 
-	for (int by_number = !!pick->vm; by_number >= 0 && !any; by_number--) {
-		for (size_t i = 0; !ret && i < n; i++) {
-			if (by_number && !number_picked(pick->vm, vms[i]))
-				continue;
-			guest_name(pick->root, vms[i].pid, vmname, sizeof(vmname));
-			if (pick->vm && !by_number && !name_picked(pick->vm, vmname))
-				continue;
-			any = true;
-			from = s->nparts;
-			ret = take_vm(s, pick, vms[i], vmname);
-			reduce(s, pick, from);
-		}
+	for (size_t i = 0; !ret && i < n; i++) {
+		guest_name(pick->root, vms[i].pid, vmname, sizeof(vmname));
+		from = s->nparts;
+		ret = take_vm(s, pick, vms[i], vmname);
+		reduce(s, pick, from);
 	}
 	free(vms);
-	if (!ret && !s->nparts && pick->vm && any && pick->vcpu)
+	if (!ret && !s->nparts && n && pick->vm && pick->vcpu)
 		return fail("no vCPU %s in VM %s (exitdump list names them)",
 			    pick->vcpu, pick->vm);
 	if (!ret && !s->nparts && pick->vm)
-		return fail("no VM %s (exitdump list names those there are)", pick->vm);
+		return fail_no_vm(pick);
 	return ret;
 }
 
@@ -227,7 +245,8 @@ int sample_take(struct sample *s, const struct pick *pick)
 			ret = -(read_dir_account(pick->root, "", what_of(pick), &part->account) != READ_OK);
 	}
 	s->own_exits = guest_own_exits;
-	s->off = !pick->input && !pick->guest && switched_off(pick->root);
+	if (!pick->input && !pick->guest)
+		s->off = switched_off(pick->root, what_of(pick));
 	if (ret)
 		sample_free(s);
 	return ret;
@@ -247,3 +266,41 @@ int sample_first(struct sample *s, const struct pick *pick)
 	return fail("no vCPU %s in any VM (exitdump list names them)", pick->vcpu);
 }
 
+
+/*
+ * pick_one_vm() - leave one VM picked, for a socket that the process `peer` has made:
+ * the one of that process, else the only one that there is or is picked. As libvirt
+ * makes sockets for QEMU the process need not be a VM's, but it may not be another's.
+ */
+int pick_one_vm(struct pick *pick, const char *socket, pid_t peer)
+{
+	struct vm_id *vms, own = { 0 };
+	static char vm[24];
+	size_t n, owns = 0;
+	int ret = list_vms(pick->root, &vms, &n);
+
+	for (size_t i = 0; i < n; i++) {
+		if (vms[i].pid == (unsigned int)peer) {
+			own = vms[i];
+			owns++;
+		}
+	}
+	free(vms);
+	snprintf(vm, sizeof(vm), "%u-%u", own.pid, own.fd);
+	if (owns == 1 && !pick->vm)
+		pick->vm = vm;
+	if (ret || picked_vms(pick, &vms, &n))
+		return -1;
+	if (!n && pick->vm)
+		ret = fail_no_vm(pick);
+	else if (n != 1)
+		ret = fail("--qmp: of one VM, and there are %zu (--vm chooses)", n);
+	else if (owns && vms[0].pid != own.pid)
+		ret = fail("%s: of VM %s, not of %u-%u", socket, vm, vms[0].pid, vms[0].fd);
+	if (!ret) {
+		snprintf(vm, sizeof(vm), "%u-%u", vms[0].pid, vms[0].fd);
+		pick->vm = vm;
+	}
+	free(vms);
+	return ret;
+}

@@ -5,16 +5,23 @@
  * what can be read goes through sums, differences and every printer. Beside
  * crashes it finds wrong numbers: sums that differ from their rows'.
  *
+ * What begins with '{' is what a socket of QEMU says, for its map of owners; what begins
+ * with "FlatView" is that map.
+ *
  * With -DREPLAY it has a main() of its own that takes files, for regressions.
  */
 #include <err.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "account.h"
 #include "fail.h"
 #include "out.h"
+#include "owners.h"
+#include "qmp.h"
 #include "sample.h"
 #include "view.h"
 
@@ -116,6 +123,49 @@ static void try_files(char *text[3], const size_t len[3])
 	sample_free(&first);
 }
 
+/* Some ports and pages, and the ends of all. */
+static void try_map(char *map)
+{
+	static const uint64_t at[] = { 0, 0x70, 0x510, 0xc040, 0xffff, 0xfee00000, ~0xfffULL };
+	char name[40];
+
+	*failure = '\0';
+	if (owners_parse("map", map)) {
+		if (!*failure)
+			abort();
+		return;
+	}
+	for (size_t i = 0; i < sizeof(at) / sizeof(*at); i++) {
+		for (int space = 0; space < N_SPACES; space++) {
+			owners_name(space, at[i], at[i] | 0xfff, name, sizeof(name));
+			if (!*name)
+				abort();
+			for (const char *c = name; *c; c++)
+				if (*c < ' ' || *c > '~')
+					abort();
+		}
+	}
+}
+
+/* The socket takes it all at once, as libFuzzer's inputs are small. */
+static void try_socket(const char *text, size_t len)
+{
+	int ends[2];
+	char *map;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) || write(ends[0], text, len) < 0)
+		err(1, "socketpair");
+	shutdown(ends[0], SHUT_WR);
+	*failure = '\0';
+	map = qmp_ask(ends[1], "socket", "info");
+	if (!map && !*failure)
+		abort();
+	if (map)
+		try_map(map);
+	close(ends[0]);
+	close(ends[1]);
+}
+
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 {
 	char *copy = need(malloc(size + 1)), *text[3];
@@ -125,6 +175,15 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 	sink.len = 0;
 	memcpy(copy, data, size);
 	copy[size] = '\0';
+	if (*copy == '{') {
+		try_socket(copy, size);
+		free(copy);
+		return 0;
+	}
+	if (!strncmp(copy, "FlatView", 8)) {
+		try_map(copy);
+		return 0;
+	}
 	text[0] = copy;
 	for (int i = 0; i < 3; i++) {
 		/* The last takes the rest, NUL bytes and all. */
