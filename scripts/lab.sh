@@ -271,8 +271,21 @@ start_bochs() {
 	TERM=dumb run_machine INT bochs -f "$tmp/bochsrc" -rc "$tmp/debugger"
 }
 
+# pin: in $pinned, what has a command run on one of our CPUs, where no other lab is if
+# there is such a one. The lock is open until the last process of the lab ends.
+pin() {
+	local allowed cpu lock
+	allowed=$(taskset -cp $$ | sed 's/.*: //; s/,/\n/g' | while IFS=- read -r from to; do seq "$from" "${to:-$from}"; done)
+	for cpu in $allowed; do
+		exec {lock}>"$CACHE/lab-cpu.$cpu"
+		! flock -n "$lock" || break
+		exec {lock}>&-
+	done
+	pinned=(taskset -c "$cpu")
+}
+
 start_qemu() {
-	local threads=multi options=(-nodefaults -no-user-config -no-reboot -display none
+	local threads=multi pinned=() options=(-nodefaults -no-user-config -no-reboot -display none
 		-smp "$cpus" -m "$megs" -kernel "$tmp/bzImage" -initrd "$tmp/initrd"
 		-append "$(append)" -serial "file:$tmp/console"
 		-chardev "file,id=output,path=$tmp/output"
@@ -283,11 +296,18 @@ start_qemu() {
 		# One thread for all CPUs: with one for each, a CPU may translate an instruction
 		# that another is patching, and execute the int3 in it for good, which panics.
 		# KCSAN's kernel patches none, and wants to see CPUs at the same time.
-		[[ $debug == kcsan && ! $exact ]] || threads=single
+		if [[ $debug != kcsan || $exact ]]; then
+			threads=single
+			# A VMRUN with a virtual interrupt adds that to what is pending, by one
+			# instruction without a lock. If QEMU's timers add theirs at the same
+			# time, it is lost, and the lab's Linux waits for it for ever. On one
+			# CPU, no other thread comes in between.
+			pin
+		fi
 		options+=(-accel "tcg,thread=$threads" -cpu max)
 	fi
 	[[ ! $exact ]] || options+=(-icount "shift=0,sleep=off" -rtc "base=$(date -u -d "@$EPOCH" +%FT%T),clock=vm")
-	run_machine TERM qemu-system-x86_64 "${options[@]}"
+	run_machine TERM "${pinned[@]}" qemu-system-x86_64 "${options[@]}"
 }
 
 # run_machine SIGNAL COMMAND...: until it ends, in the background so that a
