@@ -9,8 +9,9 @@
 #
 # A table on standard output, in TSC ticks, of which an instruction takes one:
 # with the stock modules, with the patched ones switched off, on without keys, which is
-# what an exit without a key takes, and with keys; and what each of these adds. A leaf
-# is compared with what the stock modules answer to the same CPUID: out of range.
+# what an exit without a key takes, with keys, and each recorded as slow; and what each of
+# these adds. A leaf is compared with what the stock modules answer to the same CPUID:
+# out of range.
 
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/common.sh"
@@ -34,7 +35,7 @@ table() {
 		$1 ~ /leaves$/ && $2 == "step" {
 			n = ++leaves[$1]
 			if ($1 == "stock-leaves") plain[n] = $7
-			else if (n > 2) print lab, "leaf 0x4fffff" substr("fffefdfc", 2 * n - 5, 2), plain[n], "-", $7, "-", "-", $7 - plain[n], "-"
+			else if (n > 2) print lab, "leaf 0x4fffff" substr("fffefdfc", 2 * n - 5, 2), plain[n], "-", $7, "-", "-", $7 - plain[n], "-", "-"
 		}
 		$2 != "step" || $1 ~ /leaves$/ { next }
 		!($5 in seen) { seen[$5]; name[++names] = $5 }
@@ -42,7 +43,7 @@ table() {
 		END {
 			for (i = 1; i <= names; i++) {
 				stock = ticks["stock", name[i]]; off = ticks["off", name[i]]; on = ticks["on", name[i]]; keys = ticks["keys", name[i]]
-				print lab, name[i], stock, off, on, keys, off - stock, on - stock, keys - on
+				print lab, name[i], stock, off, on, keys, off - stock, on - stock, keys - on, ticks["slow", name[i]] - keys
 			}
 		}'
 }
@@ -79,13 +80,15 @@ main() {
 		measure leaves \$(echo "$LEAVES" | sed "s/REASON/\$reason/g")
 		echo Y >\${P}_keys
 		measure keys $STEPS
+		echo 1 >\${P}_slow
+		measure slow $STEPS
 	EOF
-	printf 'lab\texit\tstock\toff\ton\tkeys\toff adds\ton adds\tkeys add\n' >"$tmp/table"
+	printf 'lab\texit\tstock\toff\ton\tkeys\toff adds\ton adds\tkeys add\tslow adds\n' >"$tmp/table"
 	for one in "${labs[@]}"; do
 		step "$one"
 		measure "${one%:*}" "${one#*:}" | table "${one/:/ }" >>"$tmp/table"
 	done
-	awk -F'\t' '{ printf "%-9s %-15s %7s %7s %7s %7s %9s %8s %9s\n", $1, $2, $3, $4, $5, $6, $7, $8, $9 }' "$tmp/table"
+	awk -F'\t' '{ printf "%-9s %-15s %7s %7s %7s %7s %9s %8s %9s %10s\n", $1, $2, $3, $4, $5, $6, $7, $8, $9, $10 }' "$tmp/table"
 }
 
 main "$@"

@@ -29,7 +29,7 @@ file() {
 		/^diff --git / { on = $0 ~ ("/" file "$") }
 		on && /^[+-]/ && !/^(\+\+\+|---)/ && !/(\(svm, l2_svm|\(vmx, l2_vmx| l2_stack|_init_descriptor_tables)/'
 }
-for file in exit_cycles.c exit_cycles.h exit_cycles_keys.c exit_cycles_cpuid.c exit_cycles_test.c; do
+for file in exit_cycles.c exit_cycles.h exit_cycles_keys.c exit_cycles_slow.c exit_cycles_cpuid.c exit_cycles_test.c; do
 	for kernel in $others; do
 		is "$kernel: $file is the same as $first's" "$(file "$kernel" "$file")" "$(file "$first" "$file")"
 	done

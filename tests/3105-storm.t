@@ -37,7 +37,7 @@ for what in none switch reset; do
 		reset:1) echo 0 >$K/$dir/exit_cycles_reset ;;
 		reset:2) echo 0 >$K/$dir/vcpu1/exit_cycles_reset ;;
 		esac
-		cat $K/exit_cycles $K/$dir/exit_cycles_hist >/dev/null
+		cat $K/exit_cycles $K/$dir/exit_cycles_hist $K/exit_cycles_keys $K/$dir/exit_cycles_slow >/dev/null
 	done
 	kill $storm
 	wait $storm

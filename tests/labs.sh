@@ -159,7 +159,7 @@ insane() {
 
 			read_account(file)
 			if (meta !~ /^# exit_cycles 1\t/) complain("first line: " meta)
-			split("exits cycles total halt user poll sched hsched stop", add)
+			split("exits cycles total halt user poll sched hsched stop slow", add)
 			for (r = 1; r <= rows; r++) {
 				reason = reasons[r]
 				for (i in add) sum[add[i]] += cell[reason, add[i]]

@@ -885,19 +885,21 @@ static void prepare_fails(void)
  */
 static void check_files(const char *folder)
 {
-	static const char *const names[] = { "exit_cycles", "exit_cycles_hist", "exit_cycles_reset" };
+	static const char *const names[] = {
+		"exit_cycles_reset", "exit_cycles", "exit_cycles_hist", "exit_cycles_keys", "exit_cycles_slow"
+	};
 	char path[128], text[32];
 	int file;
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		snprintf(path, sizeof(path), "%s/%s", folder, names[i]);
-		file = open(path, (i < 2 ? O_RDONLY : O_WRONLY) | O_CLOEXEC);
+		file = open(path, (i ? O_RDONLY : O_WRONLY) | O_CLOEXEC);
 		if (file < 0 && errno == ENOENT)
 			continue;
 		if (file < 0)
 			err(EX_FAILED, "%s", path);
-		if (i == 2 ? write(file, "0", 1) != 1 : read(file, text, sizeof(text)) != sizeof(text) ||
-		    strncmp(text, "# exit_cycles 1\t", 16))
+		if (i ? read(file, text, sizeof(text)) != sizeof(text) ||
+		    strncmp(text, "# exit_cycles 1\t", 16) : write(file, "0", 1) != 1)
 			errx(EX_FAILED, "%s: half-made", path);
 		close(file);
 	}

@@ -30,8 +30,10 @@
 /* no folder's */
 #define GONE	((ino_t)-1)
 
-enum { TABLE, HIST, RESET, KINDS };
-static const char *const names[KINDS] = { "exit_cycles", "exit_cycles_hist", "exit_cycles_reset" };
+enum { TABLE, HIST, KEYS, SLOW, RESET, KINDS };
+static const char *const names[KINDS] = {
+	"exit_cycles", "exit_cycles_hist", "exit_cycles_keys", "exit_cycles_slow", "exit_cycles_reset"
+};
 
 static struct held {
 	int fd, kind;
