@@ -2,12 +2,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Promise: exit_cycles_slow tells when: of 10,000 quick exits and a slow one it has the
 # slow one alone, with its key, the RIP of its instruction and what it waited for: user
-# space, a CPU, or its handler. A halt or a stop is no loss. It keeps the last 16 of a
+# space, a CPU, or a page of memory. A halt or a stop is no loss. It keeps the last 16 of a
 # vCPU, tells how many it lost, also when the VM is gone, and reset clears it. The moment
 # agrees with the host's clocks and with the tracepoint, to the millisecond. L2's exits
 # have L2's RIP. The parameter takes microseconds and nothing else.
 # The labs are exact, so nothing but what the guest does is slow.
-# Stress: svm:kasan
+# Stress: svm:kasan svm:kcsan
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/labs.sh"
 
@@ -25,13 +25,14 @@ for value in -1 x 1x 99999999999 ''; do
 done
 cat $P/exit_cycles_slow
 
-# A page of the guest's own needs a moment in the handler too.
 echo 15000 >$P/exit_cycles_slow
 run one out-user=5000 sleep-user:20=1 out-user=5000
 run hog hog:30=1
 run halt hlt:$((khz * 1000))=1
 run signal signal:50=1
 run stopped --at 'parent=$PPID; (sleep 0.1; kill -STOP $parent; sleep 0.1; kill -CONT $parent) &' shell=1 spin=$((khz * 300))
+run late --page-in 20 ept=1
+run late-sync --page-in 20 --no-irqchip ept=1
 
 echo 1000 >$P/exit_cycles_slow
 run many sleep-user:2=1000
@@ -115,6 +116,22 @@ judge_parts() {
 	ok "$lab which was there: $(($(cell stopped.vm TOTAL stop) / khz)) ms" test "$(($(cell stopped.vm TOTAL stop) / khz))" -ge 90
 }
 
+# judge_late: two pages, of which the first maps the tables of the second. KVM waits for
+# them in the handler, or lets the vCPU wait, which is no halt.
+judge_late() {
+	local fault total cycles
+	fault=$([[ $vendor == vmx ]] && echo EPT_VIOLATION || echo npf)
+	is "$lab late: the pages that were written to" "$(slow late.vm name key)" "$fault 0x2"$'\n'"$fault 0x2"
+	read -r total cycles < <(slow late.vm total cycles)
+	ok "$lab late: the vCPU waits $((total / khz)) ms, $((cycles / khz)) of them in the handler" \
+		test $((total / khz)) -ge 20 -a $((cycles * 10)) -le "$total"
+	is "$lab late: it is not halted" "$(cell late.vm TOTAL halt)" 0
+	is "$lab late, without an APIC in the kernel" "$(slow late-sync.vm name key)" "$fault 0x2"$'\n'"$fault 0x2"
+	read -r total cycles < <(slow late-sync.vm total cycles)
+	ok "$lab late: the handler waits $((cycles / khz)) ms of $((total / khz))" \
+		test $((cycles / khz)) -ge 20 -a $((cycles * 100)) -ge $((total * 95))
+}
+
 judge_many() {
 	local kept
 	is "$lab many: the last 16 are kept" "$(slow many.vm key | sort | uniq -c | tr -s ' ')" " 16 0x501"
@@ -167,6 +184,7 @@ for one in $LABS; do
 	is "$lab what is no number of microseconds is refused" "$(sort "$F/bad" | uniq -c | tr -s ' ' | tr '\n' ,)" " 1 1000, 5 Invalid argument,"
 	judge_one
 	judge_parts
+	judge_late
 	judge_many
 	judge_clock mono monotonic
 	judge_clock perf perf

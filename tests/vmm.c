@@ -39,6 +39,7 @@
 #include <getopt.h>
 #include <inttypes.h>
 #include <linux/kvm.h>
+#include <linux/userfaultfd.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -51,6 +52,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 #include "vmm.h"
@@ -158,7 +160,7 @@ enum user { U_IO, U_SLEEP, U_SHELL, U_SET, U_WAIT, U_DONE, U_MMIO, U_HLT, U_SHUT
 static const char *const users[USERS] = { "io", "sleep", "shell", "set", "wait", "done", "mmio", "hlt", "shutdown", "fail-entry", "intr" };
 
 static struct {
-	int vms, vcpus, spare, ring;
+	int vms, vcpus, spare, ring, page_in;
 	enum mode mode;
 	bool together, pin, migrate, stats, hold, quiet, loop, cpuid_fault, bad_entry, irqchip,
 	     done_mmio, fail, late;
@@ -443,6 +445,40 @@ static void build_tables(struct vm *vm)
 		memcpy(vm->low + BLOB, blob16, blob16_end - blob16);
 }
 
+/* --page-in: gives the pages that are asked for at the file, as a post-copy migration does. */
+static void *page_server(void *file)
+{
+	struct uffd_msg message;
+
+	while (read((int)(intptr_t)file, &message, sizeof(message)) == sizeof(message)) {
+		struct uffdio_zeropage page = { .range = { message.arg.pagefault.address & -4096ull, 4096 } };
+
+		usleep(opt.page_in * 1000);
+		CALL((int)(intptr_t)file, UFFDIO_ZEROPAGE, &page);
+	}
+	err(EX_FAILED, "userfaultfd");
+}
+
+/* Have the pages that nobody has touched come late. */
+static void send_pages_late(struct vm *vm)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register all = {
+		.range = { (uintptr_t)vm->fresh, vm->fresh_size },
+		.mode = UFFDIO_REGISTER_MODE_MISSING
+	};
+	int file = syscall(SYS_userfaultfd, O_CLOEXEC);
+	pthread_t thread;
+
+	if (file < 0)
+		err(EX_UNSUPPORTED, "userfaultfd");
+	CALL(file, UFFDIO_API, &api);
+	CALL(file, UFFDIO_REGISTER, &all);
+	errno = pthread_create(&thread, NULL, page_server, (void *)(intptr_t)file);
+	if (errno)
+		err(EX_FAILED, "pthread_create");
+}
+
 static void create_vm(struct vm *vm, int index)
 {
 	uintptr_t image = (uintptr_t)__executable_start & -4096ul;
@@ -460,6 +496,8 @@ static void create_vm(struct vm *vm, int index)
 	vm->fresh_size = (size_t)fresh * opt.vcpus << 12;
 	vm->fresh = memory(vm->fresh_size + 4096);
 	madvise(vm->fresh, vm->fresh_size, MADV_NOHUGEPAGE);	/* EINVAL: no huge pages at all */
+	if (opt.page_in)
+		send_pages_late(vm);
 	build_tables(vm);
 	add_memory(vm, 0, 0, vm->low, vm->low_size, 0);
 	add_memory(vm, 1, image, (void *)image, ((uintptr_t)end - image + 4095) & -4096ul, KVM_MEM_READONLY);
@@ -1284,6 +1322,7 @@ static void usage(FILE *out)
 		"  --migrate         keep moving the vCPUs' threads between CPUs\n"
 		"  --mode MODE       %s\n"
 		"  --no-irqchip      no interrupt controller in the kernel\n"
+		"  --page-in MS      a page that nobody has touched comes after MS\n"
 		"  --pin             vCPU n on CPU n\n"
 		"  --quiet           print no results\n"
 		"  --ring N          privilege level, 0 to 3\n"
@@ -1377,7 +1416,7 @@ static void check(void)
 }
 
 enum { O_AFTER, O_AT, O_BAD_ENTRY, O_BEFORE, O_CPUID_FAULT, O_DONE_MMIO, O_ENTRY, O_FAIL, O_HELP, O_HOLD, O_LATE, O_LOOP, O_MIGRATE,
-       O_MODE, O_NO_IRQCHIP, O_PIN, O_QUIET, O_RING, O_SET, O_SPARE, O_STATS, O_TOGETHER, O_VCPUS, O_VMS };
+       O_MODE, O_NO_IRQCHIP, O_PAGE_IN, O_PIN, O_QUIET, O_RING, O_SET, O_SPARE, O_STATS, O_TOGETHER, O_VCPUS, O_VMS };
 
 static const struct option options[] = {
 	{ "after", required_argument, NULL, O_AFTER },
@@ -1395,6 +1434,7 @@ static const struct option options[] = {
 	{ "migrate", no_argument, NULL, O_MIGRATE },
 	{ "mode", required_argument, NULL, O_MODE },
 	{ "no-irqchip", no_argument, NULL, O_NO_IRQCHIP },
+	{ "page-in", required_argument, NULL, O_PAGE_IN },
 	{ "pin", no_argument, NULL, O_PIN },
 	{ "quiet", no_argument, NULL, O_QUIET },
 	{ "ring", required_argument, NULL, O_RING },
@@ -1428,6 +1468,7 @@ static void parse(int argc, char **argv)
 		case O_MIGRATE:		opt.migrate = true; break;
 		case O_MODE:		opt.mode = parse_mode(optarg); break;
 		case O_NO_IRQCHIP:	opt.irqchip = false; break;
+		case O_PAGE_IN:		opt.page_in = parse_number(optarg, 10000); break;
 		case O_PIN:		opt.pin = true; break;
 		case O_QUIET:		opt.quiet = true; break;
 		case O_RING:		opt.ring = parse_number(optarg, 3); break;
