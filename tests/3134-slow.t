@@ -27,10 +27,14 @@ cat $P/exit_cycles_slow
 
 echo 15000 >$P/exit_cycles_slow
 run one out-user=5000 sleep-user:20=1 out-user=5000
-run hog hog:30=1
+# the timer fires five milliseconds into the 30 in which the CPU is taken
+run hog hlt-late:$((khz * 5)):30=1
 run halt hlt:$((khz * 1000))=1
-run signal signal:50=1
-run stopped --at 'parent=$PPID; (sleep 0.1; kill -STOP $parent; sleep 0.1; kill -CONT $parent) &' shell=1 spin=$((khz * 300))
+# in Bochs no signal ends the turn of a guest that spins
+if [ "$vendor" = svm ]; then
+	run signal signal:50=1
+	run stopped --at 'parent=$PPID; (sleep 0.1; kill -STOP $parent; sleep 0.1; kill -CONT $parent) &' shell=1 spin=$((khz * 300))
+fi
 run late --page-in 20 ept=1
 run late-sync --page-in 20 --no-irqchip ept=1
 
@@ -106,11 +110,11 @@ judge_one() {
 judge_parts() {
 	local name sched total
 	read -r name sched total < <(slow hog.vm name sched total)
-	is "$lab hog: the interrupt that took the CPU away" "$name" \
-		"$([[ $vendor == vmx ]] && echo EXTERNAL_INTERRUPT || echo interrupt)"
-	ok "$lab hog: without a CPU for $((sched / khz)) ms of $((total / khz))" \
-		test $((sched / khz)) -ge 25 -a $((sched * 100)) -ge $((total * 90))
+	is "$lab hog: the halt that was over while the CPU was taken" "${name,,}" hlt
+	ok "$lab hog: without a CPU for $((sched / khz)) ms of $((total / khz))" test $((sched / khz)) -ge 20
+	is "$lab hog: alone" "$(cell hog.vm TOTAL slow)" 1
 	is "$lab a halt of a second is none" "$(slow halt.vm name) $(cell halt.vm TOTAL slow)" " 0"
+	[[ $vendor == svm ]] || return 0
 	is "$lab nor is a signal's handler" "$(slow signal.vm name)" ""
 	is "$lab nor SIGSTOP" "$(slow stopped.vm name)" ""
 	ok "$lab which was there: $(($(cell stopped.vm TOTAL stop) / khz)) ms" test "$(($(cell stopped.vm TOTAL stop) / khz))" -ge 90
