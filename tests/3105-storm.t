@@ -53,7 +53,7 @@ section slow
 awk -F'\t' '/^#/ || $1 == "time" { next }
 	NF != 15 || !$2 || $10 - $14 + $11 + $12 + $13 + $15 > $9 { print "torn: " $0 }
 	{ lines++ }
-	END { print lines > 1000 ? "many" : lines }' slow
+	END { print (lines > 1000 ? "many" : lines) }' slow
 account end0
 run end --vcpus 2 cpuid=211 out-user=23
 account end1
