@@ -169,12 +169,12 @@ judge_dates() {
 
 # judge_each: with a microsecond nearly all exits are slow.
 judge_each() {
-	local l2 cpuid=10
+	local cpuid=10 l2=()
 	[[ $vendor == vmx ]] || cpuid=114
 	is "$lab each: CPUIDs are slow, each" "$(cell each.vm $cpuid slow)" "$(cell each.vm $cpuid exits)"
 	is "$lab each: what is slow is kept or lost" "$(($(slow each.vm time | wc -l) + $(line_key each.vm lost)))" "$(cell each.vm TOTAL slow)"
-	l2=$(slow each.vm key rip | awk '$1 ~ /^0x8........+/ { print $2 }')
-	is "$lab each: L2's are at L2's instructions" "$(at $l2 | sort -u | tr '\n' ' ')" "cpuid out $([[ $vendor == vmx ]] && echo vmcall || echo vmmcall) "
+	mapfile -t l2 < <(slow each.vm key rip | awk '$1 ~ /^0x8........+/ { print $2 }')
+	is "$lab each: L2's are at L2's instructions" "$(at "${l2[@]}" | sort -u | tr '\n' ' ')" "cpuid out $([[ $vendor == vmx ]] && echo vmcall || echo vmmcall) "
 	is "$lab each: L1's entries into L2 tell no RIP" \
 		"$(slow each.vm name rip | awk '$1 ~ /^(vmrun|VMLAUNCH|VMRESUME)$/ { print $2 }' | sort -u)" 0x0
 	is "$lab each: parts are within totals, the newest is first" "$(sane each.vm)" ''
