@@ -131,6 +131,7 @@ static const struct {
 	{ "hlt-user", "HLT that ends in user space", OP_HLT_USER, ANY_MODE | NO_IRQCHIP, 0, 0, 0, { { HLT, 1, 0 } } },
 	{ "vmcall", "[:NUMBER] hypercall (1)", OP_HYPERCALL, ANY_MODE, 1, 0, 0, { { HYPERCALL, 1, 0 } } },
 	{ "ept", "write to a page nobody has touched", OP_EPT, ANY_RING, 0, 0, 0, { { EPT, 1, 1 } } },
+	{ "ept-async", "the same with interrupts on, as KVM wants them to read a page in meanwhile", OP_EPT, IRQCHIP, 1, 0, 0, { { EPT, 1, 1 } } },
 	{ "cow", "read, then write of a page nobody has touched", OP_COW, ANY_RING, 0, 0, 0, { { EPT, 2, 1 } } },
 	{ "mmio", "[:ADDRESS] write to nothing, handled in user space", OP_MMIO, ANY_RING, MMIO, 0, 0, { { MMIO_ACCESS, 1, 0 } } },
 	{ "spin", "a loop without exits", OP_SPIN, ANY_RING, 0, 0, 0, { { CPUID, 0, 0 } } },

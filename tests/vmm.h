@@ -52,7 +52,7 @@
 #define OP_DEADLINE	9		/* program the timer a ticks ahead, spin */
 #define OP_HLT		10		/* the same, halted; ASK_HOG with b before, unless 0 */
 #define OP_IPI		11
-#define OP_EPT		12		/* FRESH page b and on */
+#define OP_EPT		12		/* FRESH page b and on; a: with interrupts on */
 #define OP_MMIO		13		/* address a */
 #define OP_SPIN		14
 #define OP_RANDOM	15		/* any leaf, any ECX; seed a */
