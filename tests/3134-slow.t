@@ -60,7 +60,8 @@ section date.after
 bash -c 'echo $EPOCHREALTIME'
 
 echo 1 >$P/exit_cycles_slow
-run each cpuid=20 nested=5 nested-out=4
+run each cpuid=20 nested=5
+run l2-out nested-out=4
 echo 0 >$P/exit_cycles_slow
 run none cpuid=20 sleep-user:20=1
 EOF
@@ -164,14 +165,21 @@ judge_dates() {
 	ok "$lab the file's wall clock is date's" test "$before" -le "$now" -a "$now" -le "$after"
 }
 
+# l2 SECTION: the instructions at which L2 exited.
+l2() {
+	local rips
+	mapfile -t rips < <(slow "$1" key rip | awk '$1 ~ /^0x8........+/ { print $2 }')
+	at "${rips[@]}" | sort -u | tr '\n' ' '
+}
+
 # judge_each: with a microsecond nearly all exits are slow.
 judge_each() {
-	local cpuid=10 l2=()
-	[[ $vendor == vmx ]] || cpuid=114
+	local cpuid=10 hypercall=vmcall
+	[[ $vendor == vmx ]] || { cpuid=114; hypercall=vmmcall; }
 	is "$lab each: CPUIDs are slow, each" "$(cell each.vm $cpuid slow)" "$(cell each.vm $cpuid exits)"
 	is "$lab each: what is slow is kept or lost" "$(($(slow each.vm time | wc -l) + $(line_key each.vm lost)))" "$(cell each.vm TOTAL slow)"
-	mapfile -t l2 < <(slow each.vm key rip | awk '$1 ~ /^0x8........+/ { print $2 }')
-	is "$lab each: L2's are at L2's instructions" "$(at "${l2[@]}" | sort -u | tr '\n' ' ')" "cpuid out $([[ $vendor == vmx ]] && echo vmcall || echo vmmcall) "
+	is "$lab each: L2's are at L2's instructions, reflected to L1" "$(l2 each.vm)" "cpuid $hypercall "
+	is "$lab each: or not" "$(l2 l2-out.vm)" "out $hypercall "
 	is "$lab each: L1's entries into L2 tell no RIP" \
 		"$(slow each.vm name rip | awk '$1 ~ /^(vmrun|VMLAUNCH|VMRESUME)$/ { print $2 }' | sort -u)" 0x0
 	is "$lab each: parts are within totals, the newest is first" "$(sane each.vm)" ''
