@@ -165,10 +165,11 @@ judge_dates() {
 	ok "$lab the file's wall clock is date's" test "$before" -le "$now" -a "$now" -le "$after"
 }
 
-# l2 SECTION: the instructions at which L2 exited.
+# l2 SECTION: the instructions at which L2 exited, but for those that touched a page first.
 l2() {
 	local rips
-	mapfile -t rips < <(slow "$1" key rip | awk '$1 ~ /^0x8........+/ { print $2 }')
+	mapfile -t rips < <(slow "$1" name key rip |
+		awk 'tolower($1) ~ "^(cpuid|io|io_instruction|vmcall|hypercall)$" && $2 ~ /^0x8........+/ { print $3 }')
 	at "${rips[@]}" | sort -u | tr '\n' ' '
 }
 
