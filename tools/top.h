@@ -47,6 +47,7 @@ void top_layout(struct top *top);
 void place_lines(struct top *top, const struct line *line, enum split split);
 void place_hist(struct top *top, const struct line *line);
 void place_keys(struct top *top, const struct line *line);
+void place_slow(struct top *top, const struct line *line);
 void place_back(struct top *top);
 void line_name(const struct line *line, char *name, size_t size);
 int cursor(const struct top *top);

@@ -8,8 +8,10 @@
 /* line_name() - what makes a line the same in the next interval: VM, vCPU and row. */
 void line_name(const struct line *line, char *name, size_t size)
 {
-	snprintf(name, size, "%s/%ld/%s/%lx", line->part->vm, (long)line->part->vcpu,
-		 line->row->name, line->row->key.key);
+	const struct slow *slow = line->row->slow;
+
+	snprintf(name, size, "%s/%ld/%s/%lx/%lx", line->part->vm, slow ? slow->vcpu : (long)line->part->vcpu,
+		 line->row->name, line->row->key.key, slow ? slow->time : 0);
 }
 
 /* cursor() - the line that is chosen, or the first where it is not there. */
@@ -34,7 +36,7 @@ static struct place *next_place(struct top *top)
 		return NULL;
 	*next = *top->at;
 	next->hist = false;
-	next->opt.pick.keys = false;
+	next->opt.pick.keys = next->opt.pick.slow = false;
 	*next->chosen = '\0';
 	next->top_line = 0;
 	if (next->opt.pick.vm == top->at->vm)
@@ -66,6 +68,19 @@ static void default_columns(struct place *place, const struct options *given)
 	place->opt.pick.outside = split == SPLIT_VMS;
 }
 
+/* The VM and vCPU of a line. */
+static void pick_line(struct place *place, const struct line *line)
+{
+	if (*line->part->vm) {
+		snprintf(place->vm, sizeof(place->vm), "%s", line->part->vm);
+		place->opt.pick.vm = place->vm;
+	}
+	if (line->part->vcpu >= 0) {
+		snprintf(place->vcpu, sizeof(place->vcpu), "%ld", (long)line->part->vcpu);
+		place->opt.pick.vcpu = place->vcpu;
+	}
+}
+
 /*
  * place_lines() - go to the VM and vCPU of a line, or with NULL to the host, as one
  * account or as one a VM or vCPU. Nothing has changed where that cannot be read.
@@ -76,16 +91,11 @@ void place_lines(struct top *top, const struct line *line, enum split split)
 
 	if (!next)
 		return;
-	if (line && *line->part->vm) {
-		snprintf(next->vm, sizeof(next->vm), "%s", line->part->vm);
-		next->opt.pick.vm = next->vm;
-	} else if (!line) {
+	if (line) {
+		pick_line(next, line);
+	} else {
 		next->opt.pick.vm = top->places->opt.pick.vm;
 		next->opt.pick.vcpu = NULL;
-	}
-	if (line && line->part->vcpu >= 0) {
-		snprintf(next->vcpu, sizeof(next->vcpu), "%ld", (long)line->part->vcpu);
-		next->opt.pick.vcpu = next->vcpu;
 	}
 	if (split == SPLIT_VMS)
 		next->opt.pick.vm = NULL;
@@ -144,6 +154,26 @@ void place_keys(struct top *top, const struct line *line)
 		place_hist(top, line);
 		return;
 	}
+	top->at = next;
+	if (top_begin(top))
+		top->at = from;
+}
+
+/*
+ * place_slow() - the slow exits of what is shown, or of a line's VM or vCPU. Nothing has
+ * changed where there is no recorder.
+ */
+void place_slow(struct top *top, const struct line *line)
+{
+	struct place *next = next_place(top), *from = top->at;
+
+	if (!next)
+		return;
+	if (line)
+		pick_line(next, line);
+	next->opt.pick.slow = true;
+	next->opt.pick.split = SPLIT_NONE;
+	next->opt.ncols = next->opt.nsorts = 0;
 	top->at = next;
 	if (top_begin(top))
 		top->at = from;
