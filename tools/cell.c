@@ -141,7 +141,7 @@ static void show_when(struct out *to, uint64_t ns)
 /* Seconds, to the us. */
 static void put_clock(struct out *to, uint64_t ns)
 {
-	put_digits(to, ns / 1000, 6, "");
+	put_digits(to, divide(ns, 1000, false), 6, "");
 }
 
 /* cell_show() - for people, short: in six characters but for ns, us and texts. */

@@ -53,7 +53,7 @@ void usage(void)
 	     "      --buckets           with --openmetrics: the histograms too\n"
 	     "  -c, --vcpu LIST         these vCPUs: 0,2-3\n"
 	     "      --csv               comma-separated, with a heading\n"
-	     "      --follow            with slow: new ones as they come\n"
+	     "      --follow            with slow: new ones as they come, every second\n"
 	     "  -g, --guest             in a guest: its own account, through CPUID\n"
 	     "  -h, --help              this text\n"
 	     "      --hist              histograms in place of a table\n"

@@ -324,7 +324,7 @@ static void check_slow(const struct options *opt)
 			   opt->format == FORMAT_HIST || opt->format == FORMAT_METRICS))
 		errx(1, "slow: not with --keys, --guest, --all-vms, --all-vcpus, --buckets, --hist or --openmetrics");
 	if (opt->follow && (pick->input || opt->limit || opt->nsorts))
-		errx(1, "--follow: in order of time, as they come: not with --input, --limit or --sort");
+		errx(1, "slow: as they come, in order of time: not with --input, --limit or --sort");
 }
 
 static void check_format(const struct options *opt)

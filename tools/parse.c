@@ -242,23 +242,29 @@ static const char *parse_columns(struct account *a, char *line,
 	return NULL;
 }
 
-/* "0x" and a number in base 16, as the kernel writes it; or "-". */
-static bool parse_hex(const char *s, uint64_t *key)
+/* "0x" and a number in base 16, as the kernel writes it. */
+static bool parse_hex(const char *s, uint64_t *value)
 {
 	int digit, n;
 
-	*key = strcmp(s, "-") ? 0 : KEY_REST;
-	if (*key)
-		return true;
+	*value = 0;
 	if (strncmp(s, "0x", 2) || (s[2] == '0' && s[3]))
 		return false;
 	for (n = 0, s += 2; *s && n < 16; n++, s++) {
 		digit = *s >= '0' && *s <= '9' ? *s - '0' : *s >= 'a' && *s <= 'f' ? *s - 'a' + 10 : -1;
 		if (digit < 0)
 			return false;
-		*key = *key << 4 | digit;
+		*value = *value << 4 | digit;
 	}
-	return n && !*s && *key != KEY_REST;
+	return n && !*s;
+}
+
+static bool parse_key_of_row(const char *s, uint64_t *key)
+{
+	if (strcmp(s, "-"))
+		return parse_hex(s, key) && *key != KEY_REST;
+	*key = KEY_REST;
+	return true;
 }
 
 static bool parse_u32(const char *s, uint32_t *value)
@@ -279,7 +285,7 @@ static const char *parse_slow_field(struct slow *slow, int column, const char *f
 	    (column == COL_VCPU && !parse_u32(field, &slow->vcpu)) ||
 	    (column == COL_CPU && !parse_u32(field, &slow->cpu)))
 		return "a vm, vcpu or cpu that is no 32-bit number";
-	if (column == COL_RIP && (*field == '-' || !parse_hex(field, &slow->rip)))
+	if (column == COL_RIP && !parse_hex(field, &slow->rip))
 		return "a rip that is no number in base 16";
 	return NULL;
 }
@@ -298,7 +304,7 @@ static const char *parse_field(struct row *row, int column, char **rest)
 		return "a reason that is no 32-bit number";
 	if (column == COL_NAME && !copy_word(row->name, sizeof(row->name), field))
 		return "a name that is none";
-	if (column == COL_KEY && !parse_hex(field, &row->key.key))
+	if (column == COL_KEY && !parse_key_of_row(field, &row->key.key))
 		return "a key that is no number in base 16";
 	return row->slow ? parse_slow_field(row->slow, column, field) : NULL;
 }

@@ -110,11 +110,13 @@ static int follow(struct options *opt, double interval)
 	return ret;
 }
 
-/* cmd_slow() - [INTERVAL], with --follow */
+/* cmd_slow() - [INTERVAL] */
 int cmd_slow(struct options *opt, int argc, char **argv)
 {
-	if (argc > 1 || (argc && !opt->follow))
-		return fail("%s: slow takes an interval with --follow, and options only", argv[argc - 1]);
+	if (argc > 1)
+		return fail("%s: slow takes an interval only", argv[1]);
+	opt->follow |= argc;
+	options_check(opt);
 	if (!opt->follow)
 		return cmd_show(opt, 0, argv);
 	return follow(opt, argc ? interval_seconds(argv[0]) : 1);

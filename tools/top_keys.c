@@ -160,15 +160,14 @@ static void toggle_hist(struct top *top)
 /* The slow exits of the chosen VM or vCPU, or of all that is shown. */
 static void toggle_slow(struct top *top)
 {
-	const struct pick *pick = &top->at->opt.pick;
-	bool slow = pick->slow;
+	bool slow = top->at->opt.pick.slow;
 
-	if (pick->guest)
+	if (top->at->opt.pick.guest)
 		return;
 	if (in_reason(top))
 		place_back(top);
 	if (!slow)
-		place_slow(top, pick->split == SPLIT_NONE ? NULL : chosen_line(top));
+		place_slow(top, top->at->opt.pick.split == SPLIT_NONE ? NULL : chosen_line(top));
 }
 
 /* All VMs, or back where they are shown; a file or guest has none. */
