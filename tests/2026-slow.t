@@ -389,17 +389,17 @@ tm new-session -d -x 120 -y 24 "TZ=UTC '$EXITDUMP' -S '$T/root' top 0.2; echo st
 sees 'reasons' 'the last interval'
 tm send-keys s
 sees 's: the slow exits, all that there are, without a sum' \
-	$'3 older ones overwritten.*all that is counted.*TIME +LOST MOSTLY .*\n2023-11-14 22:13:20\\.500 22\\.0ms user space .*<\n.*22:11:40\\.999 .*local timer.*\n +\n'
+	$'3 older ones overwritten.*all that is counted.*TIME +LOST MOSTLY .*\n2023-11-14 22:13:20\\.500 22\\.0ms user space .*<\n.*22:11:40\\.999 .*local timer.*\n2023-11-14 21:56:41[^\n]*\n *\n'
 tm send-keys Down
 sees 'the cursor' $'22:13:19\\.250 31\\.0ms no CPU [^\n]*<\n'
 tm send-keys r
-sees 'r: the other way round' $'by -time.*\nTIME|by -time.*\n +TIME +LOST [^\n]*\n2023-11-14 22:11:40\\.999 '
+sees 'r: the other way round' $'by -time.*\n +TIME +LOST [^\n]*\n2023-11-14 21:56:41'
 like 'top: the cursor stays with its exit' "$(tm capture-pane -p)" $'22:13:19\\.250 31\\.0ms no CPU [^\n]*<\n'
 tm send-keys s
 sees 's: back' $'by lost.*\nTOTAL'
 tm send-keys v
 sees 'v: the VMs' $'\n1001-11 vm1 '
-tm send-keys s
+tm send-keys Down Down s
 sees 's: those of the chosen VM' $'VM 1000-11 \\(vm0\\).*over 1ms.*\n2023-11-14 22:13:20\\.500 '
 tm send-keys Escape
 sees 'Esc: back' $'\n1001-11 vm1 '

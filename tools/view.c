@@ -210,8 +210,10 @@ static int compare_lines(const void *a, const void *b, void *arg)
 	}
 	if (m != n)
 		return m < n ? 1 : -1;
-	return row_key_compare(x->row->key, y->row->key) ?:
-		(x->part < y->part ? -1 : x->part > y->part) ?: x->row < y->row ? -1 : x->row > y->row;
+	ret = row_key_compare(x->row->key, y->row->key);
+	if (!ret && x->part != y->part)
+		ret = x->part < y->part ? -1 : 1;
+	return ret ?: (x->row > y->row) - (x->row < y->row);
 }
 
 /* view_sorted_by() - the column that leads the order; NULL: they stand as they were read. */
