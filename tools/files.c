@@ -211,7 +211,7 @@ static bool lacks_recorder(const char *root)
 	strcat(path, suffix(READ_SLOW));
 	if (!access(path, F_OK))
 		return false;
-	fail("%s: No such file (this kernel's exit_cycles patches are older than the recorder of slow exits)",
+	fail("%s: No such file (newer exit_cycles patches have the recorder of slow exits)",
 	     path);
 	return true;
 }

@@ -55,7 +55,8 @@ static void take(struct top *top)
 {
 	struct sample now;
 
-	*top->trouble = '\0';
+	if (!top->refused)
+		*top->trouble = '\0';
 	if (sample_take(&now, &top->at->opt.pick)) {
 		memcpy(top->trouble, failure, sizeof(top->trouble));
 		return;

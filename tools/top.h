@@ -31,6 +31,7 @@ struct top {
 	enum span span, shown_span;
 	unsigned long intervals;	/* passed since the first sample */
 	bool paused, quit;
+	bool refused;		/* by the last key: its trouble stays until the next one */
 	char trouble[sizeof(failure)];	/* why the last reading failed, or "" */
 	struct sample first, before, last;	/* as read */
 	struct sample shown;		/* a difference of these */

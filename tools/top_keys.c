@@ -226,6 +226,7 @@ void top_key(struct top *top, int c)
 {
 	if (c == KEY_RESIZE)
 		return;
+	top->refused = false;
 	if (top->page == PAGE_HELP) {
 		top->page = PAGE_LINES;
 		return;

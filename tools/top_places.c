@@ -81,13 +81,24 @@ static void pick_line(struct place *place, const struct line *line)
 	}
 }
 
+/* Nothing has changed where that cannot be read, but that it is told until the next key. */
+static void go(struct top *top, struct place *next)
+{
+	struct place *from = top->at;
+
+	top->at = next;
+	top->refused = top_begin(top);
+	if (top->refused)
+		top->at = from;
+}
+
 /*
  * place_lines() - go to the VM and vCPU of a line, or with NULL to the host, as one
- * account or as one a VM or vCPU. Nothing has changed where that cannot be read.
+ * account or as one a VM or vCPU.
  */
 void place_lines(struct top *top, const struct line *line, enum split split)
 {
-	struct place *next = next_place(top), *from = top->at;
+	struct place *next = next_place(top);
 
 	if (!next)
 		return;
@@ -101,9 +112,7 @@ void place_lines(struct top *top, const struct line *line, enum split split)
 		next->opt.pick.vm = NULL;
 	next->opt.pick.split = split;
 	default_columns(next, &top->places->opt);
-	top->at = next;
-	if (top_begin(top))
-		top->at = from;
+	go(top, next);
 }
 
 /* A place of a line's reason alone; NULL at the end of the way. */
@@ -138,7 +147,7 @@ void place_hist(struct top *top, const struct line *line)
 /* place_keys() - the keys of a line's reason, or its histogram where it has none. */
 void place_keys(struct top *top, const struct line *line)
 {
-	struct place *next = reason_place(top, line), *from = top->at;
+	struct place *next = reason_place(top, line);
 	struct sample sample;
 	bool any = false;
 
@@ -154,18 +163,13 @@ void place_keys(struct top *top, const struct line *line)
 		place_hist(top, line);
 		return;
 	}
-	top->at = next;
-	if (top_begin(top))
-		top->at = from;
+	go(top, next);
 }
 
-/*
- * place_slow() - the slow exits of what is shown, or of a line's VM or vCPU. Nothing has
- * changed where there is no recorder.
- */
+/* place_slow() - the slow exits of what is shown, or of a line's VM or vCPU. */
 void place_slow(struct top *top, const struct line *line)
 {
-	struct place *next = next_place(top), *from = top->at;
+	struct place *next = next_place(top);
 
 	if (!next)
 		return;
@@ -174,9 +178,7 @@ void place_slow(struct top *top, const struct line *line)
 	next->opt.pick.slow = true;
 	next->opt.pick.split = SPLIT_NONE;
 	next->opt.ncols = next->opt.nsorts = 0;
-	top->at = next;
-	if (top_begin(top))
-		top->at = from;
+	go(top, next);
 }
 
 /* place_back() - to where this one was come from; a VM on the way may have ended. */
