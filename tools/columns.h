@@ -49,7 +49,7 @@ extern const struct column columns[];
 extern const size_t ncolumns;
 
 /* Of --output (each of them once, or some of them oftener), and of a line. */
-enum { MAX_CHOSEN = 40, MAX_COLS = 24 + MAX_CHOSEN };
+enum { MAX_CHOSEN = 48, MAX_COLS = 24 + MAX_CHOSEN };
 
 struct cell get_gexits(const struct line *line, int arg);
 struct cell get_glost(const struct line *line, int arg);
