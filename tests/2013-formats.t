@@ -21,7 +21,7 @@ else
 		'[2,null,"vmx","host","stable",2000000,"cycles",2,4,false,0,0]'
 	is 'the time is now' "$(jq 'now - .time | . >= -1 and . < 60' "$T/.out")" true
 	is 'a row' "$(jq -c '.rows[0] | map_values(if type == "number" then . + 0 else . end)' "$T/.out")" \
-		'{"vm":null,"vmname":null,"vcpu":null,"reason":9,"name":"REASON_9","exits":40,"cycles":40000,"total":160000,"halt":20000,"poll":2000,"user":80000,"sched":8000,"hsched":3200,"stop":4000,"max":3900,"rate":null,"avg":1000,"avgtotal":4000,"lost":136000,"share":0.181818,"other":11200,"gexits":53475.936,"glost":0.090909,"p50":3900,"p90":3900,"p99":3900,"p99.9":3900,"hist":[0,0,0,0,0,0,0,0,0,0,0,0,40,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0]}'
+		'{"vm":null,"vmname":null,"vcpu":null,"reason":9,"name":"REASON_9","exits":40,"cycles":40000,"total":160000,"halt":20000,"poll":2000,"user":80000,"sched":8000,"hsched":3200,"stop":4000,"slow":4,"max":3900,"rate":null,"avg":1000,"avgtotal":4000,"lost":136000,"share":0.181818,"other":11200,"gexits":53475.936,"glost":0.090909,"p50":3900,"p90":3900,"p99":3900,"p99.9":3900,"hist":[0,0,0,0,0,0,0,0,0,0,0,0,40,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0]}'
 	is 'the sum' "$(jq -c '.totals[0] | [.exits, .guest, .overhead, .cleared,
 		.hist[12]]' "$T/.out")" '[220,1496000,0.333333,false,220]'
 	all --json -a

@@ -51,7 +51,7 @@ unset -f exitdump
 PATH=$TOP/tools:$PATH
 # shellcheck source=../tools/exitdump.bash
 . "$TOP/tools/exitdump.bash"
-completes 'commands' 'exitdump ' 'compare diff hist list off on reset run set top why'
+completes 'commands' 'exitdump ' 'compare diff hist list off on reset run set slow top why'
 completes 'options' 'exitdump --op' --openmetrics
 completes 'columns' 'exitdump -s p99' 'p99 p99.9'
 completes 'a list of columns' 'exitdump -o +name,overh' '+name,overhead'
@@ -101,6 +101,9 @@ _exitdump_complete
 is 'completion: and begun with one' "${COMPREPLY[*]}" 'my\ web\ server'
 completes 'a list of reasons' 'exitdump -r REASON_1,REASON_2' 'REASON_1,REASON_2'
 completes 'reasons for hist' 'exitdump hist REASON_3' 'REASON_3'
+completes 'slow' 'exitdump slow --fol' --follow
+completes 'files for --symbols' 'exitdump slow --symbols ' ''
+completes 'no command for --than' 'exitdump slow --than ' ''
 completes 'reasons for why' 'exitdump why REASON_3' 'REASON_3'
 
 done_testing

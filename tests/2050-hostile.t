@@ -214,8 +214,8 @@ like 'a key twice is refused' "$status:$out:$err" '^1::.*a key that stands there
 
 run "$SAFE" -S "$T/good" --all-vcpus --raw -o "+$(printf 'time,%.0s' {1..39})overhead" 0.01 1
 is 'more columns than there are' "$status:$(head -n 1 "$T/.out" | awk -F '\t' '{ print NF }')" 0:59
-run "$SAFE" -S "$T/good" -o "$(printf 'time,%.0s' {1..40})overhead"
-is 'too many of them: refused' "$status:$out:$err" '1::exitdump: --output: more than 40 columns'
+run "$SAFE" -S "$T/good" -o "$(printf 'time,%.0s' {1..48})overhead"
+is 'too many of them: refused' "$status:$out:$err" '1::exitdump: --output: more than 48 columns'
 run "$SAFE" -S "$(printf '/.%.0s' {1..3000})" -a
 like 'a path too long: refused, not cut' "$status:$out:$err" '^1::exitdump: .*File name too long$'
 for ((i = 0; i < 300; i += 2)); do

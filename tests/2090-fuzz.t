@@ -6,7 +6,7 @@
 
 sources=()
 for file in "$TOP"/tools/*.c; do
-	[[ ${file##*/} == @(exitdump|options|output|commands|compare|control|diff|run|top*).c ]] || sources+=("$file")
+	[[ ${file##*/} == @(exitdump|options|output|commands|compare|control|diff|run|slow|top*).c ]] || sources+=("$file")
 done
 if ! run "${CC:-cc}" -std=gnu11 -D_GNU_SOURCE -g -DREPLAY -I"$TOP/tools" \
 	-fsanitize=address,undefined -fno-sanitize-recover=undefined \

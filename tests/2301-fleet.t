@@ -65,8 +65,8 @@ is 'it is exitdump --openmetrics, and that it worked' "$(grep -v '^#' "$TEXTFILE
 # As many series as fleet/README.md says.
 tree "$T/large" 100 4 -v reasons=25
 count() { "$EXITDUMP" -S "$T/large" --openmetrics "$@" | grep -vc '^#'; }
-is '100 VMs of 4 vCPUs, 25 reasons: 255 series, or a choice of more' "$(count) $(count --buckets) $(
-	count --all-vms -o exits,lost,guest) $(count --all-vms)" '255 1105 302 25202'
+is '100 VMs of 4 vCPUs, 25 reasons: 280 series, or a choice of more' "$(count) $(count --buckets) $(
+	count --all-vms -o exits,lost,guest) $(count --all-vms)" '280 1130 302 27702'
 
 # Whoever looks finds a whole file, however often it is written.
 (for ((i = 0; i < 25; i++)); do
@@ -175,7 +175,7 @@ ok 'as OpenMetrics: the other host' comes 40 'sum(kvm_exits_total{job="openmetri
 is 'and all of it' "$(stored openmetrics)" "$(exported "$T/www/metrics.om")"
 is 'counters, gauges and a histogram for both' "$(get metadata | jq -r '[.data | to_entries[] |
 	select(.key | startswith("kvm_")) | .value | map(.type) | unique | join("+")] | group_by(.) |
-	map("\(length) \(.[0])") | join(", ")')" '10 counter, 5 gauge, 1 histogram'
+	map("\(length) \(.[0])") | join(", ")')" '11 counter, 5 gauge, 1 histogram'
 is 'node_exporter has no complaint' "$(value node_textfile_scrape_error):$(grep -c level=error "$T/node.log")" 0:0
 
 tree "$T/one" 2 2 -v step=3
@@ -315,6 +315,7 @@ fires() {
 		one="instance=\"$host\""
 		nine="$one,reason=\"REASON_9\""
 		expect "instance_reason:kvm_exits:rate5m{$nine}" "instance_reason:kvm_exits:rate5m{$nine}" 40
+		expect "instance_reason:kvm_exit_slow:rate5m{$nine}" "instance_reason:kvm_exit_slow:rate5m{$nine}" 4
 		expect "round(instance_reason:kvm_exit_handler_seconds:rate5m{$nine} * 1e9)" "{$nine}" 18400
 		expect "round(instance_reason:kvm_exit_user_seconds:rate5m{$nine} * 1e9)" "{$nine}" 40000
 		expect "round(instance_reason:kvm_exit_sched_seconds:rate5m{$nine} * 1e9)" "{$nine}" 4000
@@ -332,6 +333,7 @@ fires() {
 	fires KvmTimeLost 60
 	fires KvmCpuWait 60
 	fires KvmExitStorm 60
+	fires KvmExitSlow 60
 	fires KvmTscUnstable 60
 	# A host that goes from well to bad, at a TSC of 1 GHz.
 	cat <<-'END'
@@ -353,6 +355,10 @@ fires() {
 	        values: '0+600000000x99 60600000000+30000000000x100'
 	      - series: 'kvm_exit_sched_cycles_total{instance="bad",reason="EPT_VIOLATION"}'
 	        values: '0x99 0+10000000000x100'
+	      - series: 'kvm_exit_slow_total{instance="bad",reason="EPT_VIOLATION"}'
+	        values: '0+12x99 1212+60x100'
+	      - series: 'kvm_exit_slow_total{instance="bad",reason="HLT"}'
+	        values: '0+12x200'
 	      - series: 'kvm_exit_latency_cycles_bucket{instance="bad",reason="EPT_VIOLATION",le="1.048575e+06"}'
 	        values: '0+60000x99 6060000+0x100'
 	      - series: 'kvm_exit_latency_cycles_bucket{instance="bad",reason="EPT_VIOLATION",le="1.6777215e+07"}'
@@ -370,7 +376,7 @@ fires() {
 	        values: '0+60000x200'
 	    alert_rule_test:
 	END
-	for alert in KvmExitCyclesUnreadable KvmExitCyclesStale KvmTimeLost KvmCpuWait KvmExitStorm KvmExitTail; do
+	for alert in KvmExitCyclesUnreadable KvmExitCyclesStale KvmTimeLost KvmCpuWait KvmExitStorm KvmExitTail KvmExitSlow; do
 		fires "$alert" 95
 	done
 	bad='instance: bad, severity: warning' ept='reason: EPT_VIOLATION'
@@ -382,6 +388,7 @@ fires() {
 	fires KvmExitStorm 130 "$bad, $ept" \
 		'100k EPT_VIOLATION exits a second on bad, ten times those of an hour before'
 	fires KvmExitTail 130 "$bad, $ept" '1 % of EPT_VIOLATION exits on bad take 33.39ms or longer'
+	fires KvmExitSlow 130 "$bad" 'vCPUs on bad freeze 2.4 times a second that they run'
 	# A storm of a reason that did not happen before is one; what comes with the first
 	# guest, on a host that had none or was not there, is not.
 	cat <<-'END'

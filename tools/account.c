@@ -19,6 +19,20 @@ void row_hist_copy(struct row *to, const uint64_t *from)
 	memcpy(to->hist, from, BUCKETS * sizeof(*to->hist));
 }
 
+/* row_slow_copy() - likewise when and where its exit was slow. */
+void row_slow_copy(struct row *to, const struct slow *from)
+{
+	to->slow = need(malloc(sizeof(*to->slow)));
+	*to->slow = *from;
+}
+
+/* row_free() - give back what it points to. */
+void row_free(struct row *row)
+{
+	free(row->hist);
+	free(row->slow);
+}
+
 /* account_insert() - a row more at `at`, zeroed. */
 struct row *account_insert(struct account *a, size_t at)
 {
@@ -31,7 +45,7 @@ struct row *account_insert(struct account *a, size_t at)
 void account_drop_rows(struct account *a)
 {
 	for (size_t i = 0; i < a->nrows; i++)
-		free(a->rows[i].hist);
+		row_free(&a->rows[i]);
 	free(a->rows);
 	a->rows = NULL;
 	a->nrows = 0;
@@ -58,6 +72,8 @@ void account_copy(struct account *a, const struct account *from)
 		*row = from->rows[i];
 		if (row->hist)
 			row_hist_copy(row, row->hist);
+		if (row->slow)
+			row_slow_copy(row, row->slow);
 	}
 	if (a->sum.hist)
 		row_hist_copy(&a->sum, a->sum.hist);
@@ -120,11 +136,12 @@ void account_add_head(struct account *a, const struct account *from)
 		memcpy(a->vendor, from->vendor, sizeof(a->vendor));
 		memcpy(a->tsc, from->tsc, sizeof(a->tsc));
 		memcpy(a->scope, from->scope, sizeof(a->scope));
-		a->key[K_TSC_KHZ] = from->key[K_TSC_KHZ];
+		memcpy(a->key, from->key, K_VMS * sizeof(*a->key));
 		a->keys = from->keys;
 		a->counters = from->counters;
 		a->has_hist = from->has_hist;
 		a->keyed = from->keyed;
+		a->recorded = from->recorded;
 	}
 	a->keys &= from->keys;
 	a->counters &= from->counters;
@@ -201,6 +218,10 @@ bool account_subtract(struct account *a, const struct account *before)
 	bool grown = a->keyed == before->keyed;
 	struct row *row;
 
+	if (a->recorded) {
+		recorded_subtract(a, before);
+		return true;
+	}
 	a->counters &= before->counters;
 	if (grown && a->keyed)
 		grown = keys_subtract(a, before);

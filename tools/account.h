@@ -3,7 +3,7 @@
  * account.h - one exit_cycles file in memory: a row of counters per exit
  * reason, for a host, a VM or a vCPU. Reading, adding, subtracting.
  *
- * Units: every counter but `exits` is in cycles of the host's TSC. Counters
+ * Units: every counter but `exits` and `slow` is in cycles of the host's TSC. Counters
  * are what the kernel keeps, 64 bits that wrap, so sums and differences are
  * taken modulo 2^64.
  */
@@ -17,7 +17,7 @@
 /*
  * What the kernel counts, one entry a counter: its column in the file and here,
  * what a table's heading calls it where that differs, its help, and its Prometheus
- * counter. Whatever is not `exits` or `max` is a time that adds up. `max` is last.
+ * counter. Whatever is not `exits`, `slow` or `max` is a time that adds up. `max` is last.
  */
 #define COUNTERS(X) \
 	X(EXITS, "exits", NULL, "how many", \
@@ -38,19 +38,28 @@
 	  "kvm_exit_handler_sched_cycles_total", "TSC cycles waiting for a CPU inside the exit handler.") \
 	X(STOP, "stop", NULL, "of total: stopped by the VMM (paused, migrated)", \
 	  "kvm_exit_stop_cycles_total", "TSC cycles stopped by the VMM, beside those lost.") \
+	X(SLOW, "slow", NULL, "how many KVM recorded as slow (exitdump slow)", \
+	  "kvm_exit_slow_total", "VM exits that lost more than the threshold of the recorder.") \
 	X(MAX, "max", NULL, "the largest single total; over an interval, where it rose", \
 	  "kvm_exit_max_cycles", "TSC cycles of the longest exit so far.")
 
 #define COUNTER_ID(id, ...) C_##id,
 enum counter { COUNTERS(COUNTER_ID) N_COUNTERS };
 
-/* The numbers of the first line. */
-enum key { K_TSC_KHZ, K_VMS, K_VCPUS, K_GUEST, K_REPLACED, N_KEYS };
+/* The numbers of the first line; from K_VMS on they add up. */
+enum key {
+	K_TSC_KHZ,
+	K_THRESHOLD,	/* us; of slow exits, 0: none is recorded */
+	K_MONOTONIC, K_REALTIME, K_PERF,	/* ns; these clocks when it was read */
+	K_VMS, K_VCPUS, K_GUEST, K_REPLACED,
+	K_LOST,		/* slow exits that others took the place of */
+	N_KEYS,
+};
 
 #define BUCKETS 32		/* of a histogram; bucket i holds fls64(total) == i */
 #define REASON_OTHER (1LL << 32)	/* prints as "-"; sorts behind all numbers */
 #define REASON_SUM (REASON_OTHER + 1)
-#define KEY_REST UINT64_MAX	/* what of a reason is in none of its keys */
+#define KEY_REST UINT64_MAX	/* what of a reason is in none of its keys; a slow exit without one */
 #define KEY_L2 (1ULL << 63)	/* in a key: of an exit from a guest inside the guest */
 
 /* What a row is of: two rows with one key are the same row at two moments or places. */
@@ -59,12 +68,20 @@ struct row_key {
 	uint64_t key;		/* why, inside the reason; 0 where the file has none */
 };
 
+/* When and where an exit was slow. */
+struct slow {
+	uint64_t time;		/* ns of CLOCK_MONOTONIC, when the guest went on */
+	uint64_t rip;		/* of the guest; 0: it cannot be told */
+	uint32_t vm, vcpu, cpu;	/* the process, the vCPU, the CPU of the host */
+};
+
 struct row {
 	struct row_key key;
 	char name[48];
 	uint64_t n[N_COUNTERS];	/* n[C_MAX] by row_max() alone */
 	uint64_t hidden;	/* no max is known up to here: of a difference, or of KEY_REST */
 	uint64_t *hist;		/* BUCKETS counts, or NULL; freed with its row */
+	struct slow *slow;	/* of one exit, or NULL; freed with its row */
 };
 
 struct account {
@@ -76,6 +93,7 @@ struct account {
 	unsigned int counters;	/* bit per enum counter: the file has it */
 	bool has_hist;
 	bool keyed;		/* a row per key inside a reason; there may be more exits than those */
+	bool recorded;		/* a row per slow exit, in no order, and no sum */
 	size_t nrows;
 	struct row *rows;	/* by rising key */
 	struct row sum;
@@ -117,12 +135,17 @@ void account_add(struct account *a, const struct account *from);
 bool account_subtract(struct account *a, const struct account *before);
 bool row_subtract(struct row *row, const struct row *before, unsigned int counters);
 
+/* recorded.c */
+void recorded_subtract(struct account *a, const struct account *before);
+
 /* keys.c */
 bool keys_subtract(struct account *a, const struct account *before);
 void keys_sum(struct account *a);
 
 struct row row_of_sums(void);
 void row_hist_copy(struct row *to, const uint64_t *from);
+void row_slow_copy(struct row *to, const struct slow *from);
+void row_free(struct row *row);
 void row_add(struct row *to, const struct row *from);
 uint64_t row_lost(const struct row *row, const struct account *a);
 uint64_t row_max(const struct row *row);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <strings.h>
+#include <time.h>
 
 #include "cell.h"
 
@@ -30,7 +31,7 @@ static uint64_t nearest(double d)
 /* n with so many of its digits behind the point. */
 static void put_digits(struct out *to, uint64_t n, int behind, const char *unit)
 {
-	uint64_t one = behind == 3 ? 1000 : behind == 2 ? 100 : behind ? 10 : 1;
+	uint64_t one = behind == 6 ? 1000000 : behind == 3 ? 1000 : behind == 2 ? 100 : behind ? 10 : 1;
 	uint64_t part = n % one;
 
 	out_number(to, n / one);
@@ -124,6 +125,25 @@ static void show_share(struct out *to, double d)
 		put_digits(to, nearest(d * 1000), 1, "%");
 }
 
+/* Local time, to the ms. */
+static void show_when(struct out *to, uint64_t ns)
+{
+	time_t seconds = ns / 1000000000;
+	char text[40];
+	struct tm tm;
+
+	localtime_r(&seconds, &tm);
+	strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &tm);
+	out_text(to, text);
+	out_format(to, ".%03u", (unsigned int)(ns % 1000000000 / 1000000));
+}
+
+/* Seconds, to the us. */
+static void put_clock(struct out *to, uint64_t ns)
+{
+	put_digits(to, divide(ns, 1000, false), 6, "");
+}
+
 /* cell_show() - for people, short: in six characters but for ns, us and texts. */
 void cell_show(struct out *to, const struct cell *cell, enum unit unit, uint64_t tsc_khz)
 {
@@ -171,6 +191,15 @@ void cell_show(struct out *to, const struct cell *cell, enum unit unit, uint64_t
 	case CELL_TIME:
 		out_fixed(to, cell->d, 3);
 		break;
+	case CELL_HEX:
+		out_format(to, "0x%lx", cell->n);
+		break;
+	case CELL_WHEN:
+		show_when(to, cell->n);
+		break;
+	case CELL_CLOCK:
+		put_clock(to, cell->n);
+		break;
 	}
 }
 
@@ -184,7 +213,12 @@ void cell_put(struct out *to, const struct cell *cell, enum unit unit, uint64_t 
 		out_text(to, cell->text);
 		break;
 	case CELL_KEY:
+	case CELL_HEX:
 		out_format(to, "0x%lx", cell->n);
+		break;
+	case CELL_WHEN:
+	case CELL_CLOCK:
+		put_clock(to, cell->n);
 		break;
 	case CELL_COUNT:
 		out_number(to, cell->n);

@@ -10,13 +10,13 @@ enum unit { UNIT_DEFAULT, UNIT_CYCLES, UNIT_NS, UNIT_US, UNIT_AUTO };
 
 enum cell_kind {
 	CELL_NONE, CELL_TEXT, CELL_KEY, CELL_COUNT, CELL_CYCLES, CELL_AVERAGE, CELL_BOUND,
-	CELL_RATE, CELL_SHARE, CELL_CHANGE, CELL_FACTOR, CELL_TIME,
+	CELL_RATE, CELL_SHARE, CELL_CHANGE, CELL_FACTOR, CELL_TIME, CELL_HEX, CELL_WHEN, CELL_CLOCK,
 };
 
 struct cell {
 	enum cell_kind kind;
 	const char *text;	/* TEXT */
-	uint64_t n;		/* KEY, COUNT, CYCLES, BOUND: at most so many cycles */
+	uint64_t n;		/* KEY, HEX, COUNT, CYCLES, BOUND: at most so many cycles; ns of WHEN, since 1970, and CLOCK */
 	double d;		/* AVERAGE in cycles, RATE per second, SHARE and CHANGE of 1, TIME */
 };
 

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <ctype.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "columns.h"
 #include "keys.h"
+#include "symbols.h"
 
 static const struct cell none = { .kind = CELL_NONE };
 
@@ -17,17 +19,35 @@ static struct cell cycles(uint64_t n)
 	return (struct cell){ .kind = CELL_CYCLES, .n = n };
 }
 
+/* A clock when the guest went on behind a slow exit, by what both showed on reading. */
+static uint64_t clock_at(const struct line *line, enum key clock)
+{
+	const uint64_t *key = line->part->account.key;
+
+	return line->row->slow->time + (key[clock] - key[K_MONOTONIC]);
+}
+
 static struct cell get_time(const struct line *line, int arg)
 {
 	(void)arg;
+	if (line->row->slow)
+		return (struct cell){ .kind = CELL_WHEN, .n = clock_at(line, K_REALTIME) };
 	return (struct cell){ .kind = CELL_TIME, .d = line->sample->when.tv_sec +
 		line->sample->when.tv_nsec / 1e9 };
 }
 
 static struct cell get_vm(const struct line *line, int arg)
 {
+	static char pids[2][12];	/* two are compared */
+	static int turn;
+	char *pid;
+
 	(void)arg;
-	return text(line->part->vm);
+	if (!line->row->slow || *line->part->vm)
+		return text(line->part->vm);
+	pid = pids[turn ^= 1];
+	snprintf(pid, sizeof(pids[0]), "%u", line->row->slow->vm);
+	return text(pid);
 }
 
 static struct cell get_vmname(const struct line *line, int arg)
@@ -39,6 +59,8 @@ static struct cell get_vmname(const struct line *line, int arg)
 static struct cell get_vcpu(const struct line *line, int arg)
 {
 	(void)arg;
+	if (line->row->slow)
+		return (struct cell){ .kind = CELL_COUNT, .n = line->row->slow->vcpu };
 	if (line->part->vcpu < 0)
 		return none;
 	return (struct cell){ .kind = CELL_COUNT, .n = line->part->vcpu };
@@ -64,12 +86,19 @@ static struct cell get_name(const struct line *line, int arg)
 	return text(line->row->name);
 }
 
+/* Slow exits without a key have no rest of a reason either. */
+static bool has_key(const struct line *line)
+{
+	return line->part->account.keyed ||
+		(line->row->slow && line->row->key.key != KEY_REST);
+}
+
 static struct cell get_key(const struct line *line, int arg)
 {
 	const struct row_key *key = &line->row->key;
 
 	(void)arg;
-	if (!line->part->account.keyed || key->reason == REASON_SUM || key->key == KEY_REST)
+	if (!has_key(line) || key->reason == REASON_SUM || key->key == KEY_REST)
 		return none;
 	return (struct cell){ .kind = CELL_KEY, .n = key->key };
 }
@@ -77,7 +106,7 @@ static struct cell get_key(const struct line *line, int arg)
 static struct cell get_what(const struct line *line, int arg)
 {
 	(void)arg;
-	if (!line->part->account.keyed || line->row->key.reason == REASON_SUM)
+	if (!has_key(line) || line->row->key.reason == REASON_SUM)
 		return none;
 	return text(key_name(line->row));
 }
@@ -88,7 +117,7 @@ static struct cell get_counter(const struct line *line, int c)
 		return none;
 	if (c == C_MAX && !row_max(line->row))
 		return none;
-	return (struct cell){ .kind = c == C_EXITS ? CELL_COUNT : CELL_CYCLES,
+	return (struct cell){ .kind = c == C_EXITS || c == C_SLOW ? CELL_COUNT : CELL_CYCLES,
 			      .n = line->row->n[c] };
 }
 
@@ -128,6 +157,61 @@ static struct cell get_other(const struct line *line, int arg)
 	if (!account_has_lost(&line->part->account))
 		return none;
 	return cycles(n[C_TOTAL] > known ? n[C_TOTAL] - known : 0);
+}
+
+static struct cell get_cpu_of_host(const struct line *line, int arg)
+{
+	(void)arg;
+	if (!line->row->slow)
+		return none;
+	return (struct cell){ .kind = CELL_COUNT, .n = line->row->slow->cpu };
+}
+
+static struct cell get_perf(const struct line *line, int arg)
+{
+	(void)arg;
+	if (!line->row->slow || !account_knows(&line->part->account, K_PERF))
+		return none;
+	return (struct cell){ .kind = CELL_CLOCK, .n = clock_at(line, K_PERF) };
+}
+
+/* L2's addresses are none of the symbols' guest. */
+static struct cell get_rip(const struct line *line, int arg)
+{
+	const struct slow *slow = line->row->slow;
+	const char *symbol = NULL;
+
+	(void)arg;
+	if (!slow || !slow->rip)
+		return none;
+	if (!has_key(line) || !(line->row->key.key & KEY_L2))
+		symbol = symbol_name(slow->rip);
+	return symbol ? text(symbol) : (struct cell){ .kind = CELL_HEX, .n = slow->rip };
+}
+
+/* The largest part of what a slow exit lost. */
+static struct cell get_mostly(const struct line *line, int arg)
+{
+	const uint64_t *n = line->row->n;
+	const struct {
+		const char *word;
+		uint64_t cycles;
+	} parts[] = {
+		{ "user space", n[C_USER] },
+		{ "no CPU", n[C_SCHED] },
+		{ "handler", n[C_CYCLES] > n[C_HSCHED] ? n[C_CYCLES] - n[C_HSCHED] : 0 },
+		{ "interrupts or entry", get_other(line, 0).n },
+	};
+	size_t most = 0;
+
+	(void)arg;
+	if (!line->row->slow)
+		return none;
+	for (size_t i = 1; i < sizeof(parts) / sizeof(*parts); i++) {
+		if (parts[i].cycles > parts[most].cycles)
+			most = i;
+	}
+	return parts[most].cycles ? text(parts[most].word) : none;
 }
 
 static struct cell get_percentile(const struct line *line, int per_100000)
@@ -184,7 +268,7 @@ struct cell get_glost(const struct line *line, int arg)
 static bool whole(const struct line *line)
 {
 	return line->row->key.reason == REASON_SUM &&
-		account_knows(&line->part->account, K_GUEST);
+		account_knows(&line->part->account, K_GUEST) && !line->part->account.recorded;
 }
 
 static struct cell get_guest(const struct line *line, int arg)
@@ -248,7 +332,10 @@ static struct cell get_busiest(const struct line *line, int arg)
 	{ name, title, help, get_counter, C_##id, COLUMN_COUNTER, metric, metric_help },
 
 const struct column columns[] = {
-	{ "time", NULL, "when it was read, seconds since 1970", get_time, 0, .flags = COLUMN_WHOLE },
+	{ "time", NULL, "when it was read, seconds since 1970; a slow exit's end", get_time, 0,
+	  .flags = COLUMN_WHOLE },
+	{ "perf", NULL, "a slow exit's end, seconds of the clock of perf and ftrace", get_perf, 0,
+	  .flags = COLUMN_SLOW },
 	{ "vm", NULL, "the VM: PID-FD of its process", get_vm, 0, .flags = COLUMN_LEFT | COLUMN_NUMBERS },
 	{ "vmname", NULL, "the VM's guest name, as QEMU's -name gave it", get_vmname, 0,
 	  .flags = COLUMN_LEFT | COLUMN_CUT },
@@ -261,6 +348,11 @@ const struct column columns[] = {
 	  .flags = COLUMN_REASON | COLUMN_LEFT | COLUMN_KEY },
 	{ "what", NULL, "the key in words", get_what, 0,
 	  .flags = COLUMN_REASON | COLUMN_LEFT | COLUMN_CUT | COLUMN_KEY },
+	{ "cpu", NULL, "the host's CPU that a slow exit ended on", get_cpu_of_host, 0, .flags = COLUMN_SLOW },
+	{ "rip", NULL, "where the guest was at a slow exit (--symbols)", get_rip, 0,
+	  .flags = COLUMN_LEFT | COLUMN_SLOW },
+	{ "mostly", NULL, "what took most of what a slow exit lost", get_mostly, 0,
+	  .flags = COLUMN_LEFT | COLUMN_SLOW },
 	COUNTERS(COUNTER_COLUMN)
 	{ "rate", NULL, "exits a second, over an interval", get_rate, 0, .flags = COLUMN_INTERVAL },
 	{ "avg", NULL, "cycles / exits", get_average, C_CYCLES, .flags = 0 },
@@ -311,7 +403,8 @@ bool column_known(const struct column *col, const struct account *a)
 {
 	return (!(col->flags & COLUMN_TOTAL) || account_has(a, C_TOTAL)) &&
 		(!(col->flags & COLUMN_LOST) || account_has_lost(a)) &&
-		(!(col->flags & COLUMN_KEY) || a->keyed) &&
+		(!(col->flags & COLUMN_KEY) || a->keyed || a->recorded) &&
+		(!(col->flags & COLUMN_SLOW) || a->recorded) &&
 		(!(col->flags & COLUMN_COUNTER) || account_has(a, col->arg)) &&
 		(!(col->flags & COLUMN_GUEST) || account_knows(a, K_GUEST));
 }

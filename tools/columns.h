@@ -42,13 +42,14 @@ struct column {
 #define COLUMN_INTERVAL	1024	/* of a span of time only */
 #define COLUMN_OUTSIDE	2048	/* needs what the VM does outside its vCPUs */
 #define COLUMN_LOST	4096	/* needs what is lost: not of keys */
-#define COLUMN_KEY	8192	/* of keys only */
+#define COLUMN_KEY	8192	/* of keys only, and slow exits */
+#define COLUMN_SLOW	16384	/* of slow exits only */
 
 extern const struct column columns[];
 extern const size_t ncolumns;
 
 /* Of --output (each of them once, or some of them oftener), and of a line. */
-enum { MAX_CHOSEN = 40, MAX_COLS = 24 + MAX_CHOSEN };
+enum { MAX_CHOSEN = 48, MAX_COLS = 24 + MAX_CHOSEN };
 
 struct cell get_gexits(const struct line *line, int arg);
 struct cell get_glost(const struct line *line, int arg);

@@ -20,7 +20,8 @@ int no_metrics(const struct options *opt)
 void warn_absent(const struct options *opt, const struct sample *sample)
 {
 	if (opt->reasons && !reason_there(opt->reasons, sample))
-		warnx("%s: no such exit %sso far", opt->reasons, opt->pick.keys ? "with keys " : "");
+		warnx("%s: no such exit %sso far", opt->reasons, 
+		      opt->pick.keys ? "with keys " : opt->pick.slow ? "that was slow " : "");
 }
 
 /* Bars need what nothing else refuses to be without. */
@@ -72,7 +73,8 @@ struct timespec later(struct timespec t, double seconds)
 	return t;
 }
 
-static void sleep_until(struct timespec *next, double interval)
+/* sleep_until() - the moment so long behind `next`, or from now where that has passed. */
+void sleep_until(struct timespec *next, double interval)
 {
 	struct timespec now;
 

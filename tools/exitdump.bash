@@ -38,7 +38,7 @@ _exitdump_complete() {
 			case $word in
 			--) rest=1 ;;
 			-[cinoOrsSuv] | --input | --limit | --names | --output | --output-file | --qmp | --reason | --sort | \
-				--sysroot | --tsc-khz | --unit | --vcpu | --vm) option=$word ;;
+				--symbols | --sysroot | --than | --tsc-khz | --unit | --vcpu | --vm) option=$word ;;
 			esac
 		fi
 		[[ $command != run || $arguments == 0 ]] || return 0	# the command's own
@@ -63,7 +63,7 @@ _exitdump_complete() {
 		if [[ $cur == -* && ! $rest ]]; then
 			_exitdump_offer "$cur" < <(exitdump --help | grep -o -e '--[a-z][a-z-]*' | sort -u)
 		elif [[ ! $command ]]; then
-			_exitdump_offer "$cur" < <(printf '%s\n' compare diff hist list off on reset run set top why)
+			_exitdump_offer "$cur" < <(printf '%s\n' compare diff hist list off on reset run set slow top why)
 		elif [[ $command == run ]]; then
 			_exitdump_offer "$cur" < <(compgen -c -- "$cur" | sort -u)
 		elif [[ $command == set ]]; then

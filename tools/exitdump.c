@@ -30,6 +30,7 @@ static const struct command {
 	{ "reset", "", "clear the counters: the host's, or of --vm, --vcpu", cmd_reset },
 	{ "run", "-- COMMAND...", "what happens while a command runs", cmd_run },
 	{ "set", "[NAME VALUE]", "guest, keys or slow: what KVM answers and keeps", cmd_set },
+	{ "slow", "[INTERVAL]", "the last exits that took long: when, where, why", cmd_slow },
 	{ "top", "[INTERVAL]", "a live view; ? shows its keys", cmd_top },
 	{ "why", "[REASON [INTERVAL]]", "the keys inside reasons: which MSR, port, ...", cmd_why },
 };
@@ -53,6 +54,7 @@ void usage(void)
 	     "      --buckets           with --openmetrics: the histograms too\n"
 	     "  -c, --vcpu LIST         these vCPUs: 0,2-3\n"
 	     "      --csv               comma-separated, with a heading\n"
+	     "      --follow            with slow: new ones as they come, every second\n"
 	     "  -g, --guest             in a guest: its own account, through CPUID\n"
 	     "  -h, --help              this text\n"
 	     "      --hist              histograms in place of a table\n"
@@ -68,7 +70,9 @@ void usage(void)
 	     "  -r, --reason LIST       these reasons: names, numbers or patterns\n"
 	     "      --raw               tab-separated, without a heading\n"
 	     "  -s, --sort LIST         by these columns, largest first; -COLUMN last\n"
+	     "      --symbols FILE      with slow: the guest's System.map or kallsyms\n"
 	     "  -S, --sysroot DIR       a folder to see as /\n"
+	     "      --than TIME         with slow: only what lost more: 500us, 5ms, 1s\n"
 	     "      --tsc-khz KHZ       the TSC's frequency, in place of the file's\n"
 	     "  -u, --unit UNIT         cycles, ns, us or auto\n"
 	     "  -v, --vm VM             this VM: PID, PID-FD, or guest name or pattern\n"
@@ -83,6 +87,7 @@ void usage(void)
 	     "  exitdump --all-vms -s user        VMs side by side, by what QEMU takes\n"
 	     "  exitdump -r 'EPT_*' -o +p99,max   page faults and their tail\n"
 	     "  exitdump why --qmp /run/web.qmp   whose ports and pages \"web\" uses\n"
+	     "  exitdump slow --than 10ms         when did a VM freeze, where and why\n"
 	     "  exitdump run -- sleep 10          ten seconds of everything");
 }
 
@@ -122,7 +127,8 @@ int main(int argc, char **argv)
 		options_parse(&opt, &argc, &argv, run == cmd_run ? STAGE_RUN : STAGE_COMMAND);
 	}
 	opt.pick.keys |= run == cmd_why;
-	if (opt.pick.keys && run != cmd_show && run != cmd_why && run != cmd_diff && run != cmd_run)
+	opt.pick.slow = run == cmd_slow;
+	if (opt.pick.keys && !opt.pick.slow && run != cmd_show && run != cmd_why && run != cmd_diff && run != cmd_run)
 		errx(1, "--keys: only with why, diff, run or no command");
 	if (opt.qmp && run == cmd_diff)
 		errx(1, "--qmp: not with diff: of a VM that runs");

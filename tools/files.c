@@ -12,7 +12,7 @@
 #include "fail.h"
 #include "files.h"
 
-/* Bytes: a full SVM table is some 100 KiB; 64 keys of each of 4000 vCPUs are 16 MiB. */
+/* Bytes: a full SVM table is some 100 KiB; 64 keys of each of 4000 vCPUs are 16 MiB, 16 slow exits 9. */
 enum { MAX_TABLE = 1 << 20, MAX_KEYS = 1 << 24 };
 
 /* fail_errno() - what errno says of a file. */
@@ -158,6 +158,8 @@ static enum read_result read_both(const char *path, bool saved, bool live, enum 
 		return result;
 	if (a->keyed)
 		return refuse(a, path, "keys alone (exitdump why and --keys show them)");
+	if (a->recorded)
+		return refuse(a, path, "slow exits alone (exitdump slow shows them)");
 	if (!account_has(a, C_EXITS))
 		return refuse(a, path, "a histogram alone (its table is the file without _hist)");
 	if (what != READ_HIST || a->has_hist || (saved && !strcmp(path, "-")))
@@ -166,45 +168,63 @@ static enum read_result read_both(const char *path, bool saved, bool live, enum 
 	return take_hist(hist_path, saved, live, a);
 }
 
-/* Keys, or those beside a table; both tell what they are. */
-static enum read_result read_keys(const char *path, bool saved, struct account *a)
+static const char *suffix(enum read_what what)
+{
+	return what == READ_KEYS ? "_keys" : what == READ_SLOW ? "_slow" : "";
+}
+
+/* Keys or slow exits, or those beside a table; all tell what they are. */
+static enum read_result read_rows(const char *path, bool saved, enum read_what what,
+				  struct account *a)
 {
 	enum read_result result = read_one(path, saved, MAX_KEYS, a);
-	char keys_path[PATH_MAX + 8];
+	char beside[PATH_MAX + 8];
 
-	if (!result && !a->keyed && saved && strcmp(path, "-")) {
+	if (!result && !a->keyed && !a->recorded && saved && strcmp(path, "-")) {
 		account_free(a);
-		snprintf(keys_path, sizeof(keys_path), "%s_keys", path);
-		path = keys_path;
+		snprintf(beside, sizeof(beside), "%s%s", path, suffix(what));
+		path = beside;
 		result = read_one(path, saved, MAX_KEYS, a);
 	}
-	if (!result && !a->keyed)
+	if (!result && what == READ_KEYS && !a->keyed)
 		return refuse(a, path, "no keys in it (they are in exit_cycles_keys)");
+	if (!result && what == READ_SLOW && !a->recorded)
+		return refuse(a, path, "no slow exits in it (they are in exit_cycles_slow)");
 	return result;
+}
+
+static enum read_result read_what(const char *path, bool saved, bool live, enum read_what what,
+				  struct account *a)
+{
+	return *suffix(what) ? read_rows(path, saved, what, a) :
+		read_both(path, saved, live, what, a);
 }
 
 /* read_account() - a saved copy, of any name; "-" is standard input. */
 enum read_result read_account(const char *path, enum read_what what, struct account *a)
 {
-	enum read_result result = what == READ_KEYS ? read_keys(path, true, a) :
-		read_both(path, true, false, what, a);
+	enum read_result result = read_what(path, true, false, what, a);
 
 	return result == READ_OK ? READ_OK : READ_FAILED;
 }
 
-/* Whether this kernel has keys; where it has accounts alone that is told. */
-static bool keeps_keys(const char *root)
+/*
+ * Whether the kernel has the table, but not the file of keys or slow exits beside it:
+ * that is the reason then.
+ */
+static bool too_old(const char *root, enum read_what what)
 {
 	char path[PATH_MAX];
 
 	snprintf(path, sizeof(path), "%s" KVM_DIR "/exit_cycles", root);
-	if (access(path, F_OK))
-		return true;
-	strcat(path, "_keys");
+	if (what < READ_KEYS || access(path, F_OK))
+		return false;
+	strcat(path, suffix(what));
 	if (!access(path, F_OK))
-		return true;
-	fail("%s: No such file (this kernel's exit_cycles patches are older than keys)", path);
-	return false;
+		return false;
+	fail("%s: No such file (this kernel's exit_cycles patches are older than %s)", path,
+	     what == READ_KEYS ? "keys" : "the recorder of slow exits");
+	return true;
 }
 
 /* read_dir_account() - the account of a folder below KVM_DIR, or with "" of the host. */
@@ -215,10 +235,9 @@ enum read_result read_dir_account(const char *root, const char *dir, enum read_w
 	char path[PATH_MAX];
 
 	snprintf(path, sizeof(path), "%s" KVM_DIR "%s%s/exit_cycles%s", root,
-		 *dir ? "/" : "", dir, what == READ_KEYS ? "_keys" : "");
-	result = what == READ_KEYS ? read_keys(path, false, a) :
-		read_both(path, false, !*root, what, a);
-	if (result == READ_ABSENT && what == READ_KEYS && !keeps_keys(root))
+		 *dir ? "/" : "", dir, suffix(what));
+	result = read_what(path, false, !*root, what, a);
+	if (result == READ_ABSENT && too_old(root, what))
 		return READ_FAILED;
 	if (*dir)
 		return result == READ_ABSENT ? READ_GONE : result;

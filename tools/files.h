@@ -6,8 +6,9 @@
  *	/sys/kernel/debug/kvm/PID-FD/exit_cycles	a VM's
  *	/sys/kernel/debug/kvm/PID-FD/vcpuN/exit_cycles	a vCPU's
  *
- * and beside each exit_cycles_hist and exit_cycles_keys; SWITCH is N where none is counted,
- * and SWITCH_KEYS where no keys are. `root` is a folder to see as "/", or "".
+ * and beside each exit_cycles_hist, exit_cycles_keys and exit_cycles_slow; SWITCH is N
+ * where none is counted, and SWITCH_KEYS where no keys are. `root` is a folder to see as
+ * "/", or "".
  */
 #ifndef FILES_H
 #define FILES_H
@@ -18,8 +19,8 @@
 #define SWITCH "/sys/module/kvm/parameters/exit_cycles"
 #define SWITCH_KEYS SWITCH "_keys"
 
-/* The table, and what else; or the keys in its place. */
-enum read_what { READ_TABLE, READ_HIST, READ_KEYS };
+/* The table, and what else; or the keys or the slow exits in its place. */
+enum read_what { READ_TABLE, READ_HIST, READ_KEYS, READ_SLOW };
 
 enum read_result {
 	READ_OK,

@@ -23,6 +23,17 @@ static const struct part *one_vm(const struct sample *sample)
 	return sample->nparts && *sample->parts[0].vm ? &sample->parts[0] : NULL;
 }
 
+/* The recorder, in a headline: from when on it records, and what it could not keep. */
+static void recorder(const struct account *a, struct out *to)
+{
+	uint64_t us = a->key[K_THRESHOLD], lost = a->key[K_LOST];
+
+	if (us)
+		out_format(to, ", over %lu%s", us % 1000 ? us : us / 1000, us % 1000 ? "us" : "ms");
+	if (lost)
+		out_format(to, ", %lu older one%s overwritten", lost, lost == 1 ? "" : "s");
+}
+
 /* Whose account it is, as far as the file tells: "VM 71-4 (web), 2 vCPUs, vmx". */
 static void whose(const struct view *view, struct out *to)
 {
@@ -51,6 +62,8 @@ static void whose(const struct view *view, struct out *to)
 		out_format(to, ", TSC %s", a->tsc);
 	if (a->key[K_REPLACED])
 		out_format(to, ", %lu key%s gave way", a->key[K_REPLACED], a->key[K_REPLACED] == 1 ? "" : "s");
+	if (a->recorded)
+		recorder(a, to);
 }
 
 /* The order, and the unit that numbers do not carry. */
@@ -152,6 +165,9 @@ void view_notes(const struct view *view, char *to, size_t size)
 		note(to, size, "%s at present (%s is N; exitdump %s)",
 		     keys_off ? "no keys are kept" : "nothing is counted", sample->off,
 		     keys_off ? "set keys on" : "on");
+	if (view->opt.pick.slow && account_knows(&view->all.account, K_THRESHOLD) &&
+	    !view->all.account.key[K_THRESHOLD])
+		note(to, size, "no slow exits are recorded at present (exitdump set slow 1000: those over 1 ms)");
 	if (sample->own_exits)
 		note(to, size, "%lu of the CPUID exits are this reading's own",
 		     sample->own_exits);

@@ -10,11 +10,12 @@
 #include "fail.h"
 #include "files.h"
 #include "keys.h"
+#include "symbols.h"
 #include "view.h"
 
 enum {
-	OPT_ALL_VCPUS = 256, OPT_BUCKETS, OPT_CSV, OPT_HIST, OPT_JSON, OPT_KEYS, OPT_NAMES, OPT_OPENMETRICS,
-	OPT_OUTPUT, OPT_QMP, OPT_RAW, OPT_TSC_KHZ,
+	OPT_ALL_VCPUS = 256, OPT_BUCKETS, OPT_CSV, OPT_FOLLOW, OPT_HIST, OPT_JSON, OPT_KEYS, OPT_NAMES,
+	OPT_OPENMETRICS, OPT_OUTPUT, OPT_QMP, OPT_RAW, OPT_SYMBOLS, OPT_THAN, OPT_TSC_KHZ,
 };
 
 static const char letters[] = "+:ac:ghi:n:o:O:r:s:S:u:v:V";
@@ -24,6 +25,7 @@ static const struct option long_options[] = {
 	{ "all-vms", no_argument, NULL, 'a' },
 	{ "buckets", no_argument, NULL, OPT_BUCKETS },
 	{ "csv", no_argument, NULL, OPT_CSV },
+	{ "follow", no_argument, NULL, OPT_FOLLOW },
 	{ "guest", no_argument, NULL, 'g' },
 	{ "help", no_argument, NULL, 'h' },
 	{ "hist", no_argument, NULL, OPT_HIST },
@@ -39,7 +41,9 @@ static const struct option long_options[] = {
 	{ "raw", no_argument, NULL, OPT_RAW },
 	{ "reason", required_argument, NULL, 'r' },
 	{ "sort", required_argument, NULL, 's' },
+	{ "symbols", required_argument, NULL, OPT_SYMBOLS },
 	{ "sysroot", required_argument, NULL, 'S' },
+	{ "than", required_argument, NULL, OPT_THAN },
 	{ "tsc-khz", required_argument, NULL, OPT_TSC_KHZ },
 	{ "unit", required_argument, NULL, 'u' },
 	{ "vcpu", required_argument, NULL, 'c' },
@@ -133,6 +137,28 @@ static enum unit parse_unit(const char *name)
 	errx(1, "--unit: %s: not one of cycles, ns, us, auto", name);
 }
 
+/* A time in ns: a number, with or without a point in it, and its unit. */
+static uint64_t parse_time(const char *option, const char *arg)
+{
+	static const struct {
+		const char *name;
+		double ns;
+	} units[] = { { "us", 1e3 }, { "ms", 1e6 }, { "s", 1e9 } };
+	size_t len = strspn(arg, "0123456789"), behind;
+	double n;
+
+	if (len && arg[len] == '.') {
+		behind = strspn(arg + len + 1, "0123456789");
+		len = behind ? len + 1 + behind : 0;
+	}
+	for (int i = 0; len && i < 3; i++) {
+		n = strtod(arg, NULL) * units[i].ns;
+		if (!strcmp(arg + len, units[i].name) && n >= 1 && n < 1e18)
+			return n + 0.5;
+	}
+	errx(1, "%s: %s: not a time such as 500us, 5ms or 1.5s", option, arg);
+}
+
 static void set_format(struct options *opt, enum format format)
 {
 	if (opt->format != FORMAT_TABLE && opt->format != format)
@@ -214,6 +240,9 @@ static void parse_option(struct options *opt, int c, char *arg, enum stage stage
 	case OPT_CSV:
 		set_format(opt, FORMAT_CSV);
 		break;
+	case OPT_FOLLOW:
+		opt->follow = true;
+		break;
 	case OPT_HIST:
 		set_format(opt, FORMAT_HIST);
 		break;
@@ -235,6 +264,14 @@ static void parse_option(struct options *opt, int c, char *arg, enum stage stage
 		break;
 	case OPT_RAW:
 		set_format(opt, FORMAT_RAW);
+		break;
+	case OPT_SYMBOLS:
+		if (symbols_read(arg))
+			errx(1, "%s", failure);
+		opt->symbols = true;
+		break;
+	case OPT_THAN:
+		opt->than = parse_time("--than", arg);
 		break;
 	case OPT_TSC_KHZ:
 		opt->tsc_khz = number("--tsc-khz", arg, UINT32_MAX);
@@ -281,6 +318,19 @@ static void check_keys(const struct options *opt)
 		errx(1, "--keys, why: --openmetrics needs --limit, and takes no --output");
 }
 
+static void check_slow(const struct options *opt)
+{
+	const struct pick *pick = &opt->pick;
+
+	if (!pick->slow && (opt->follow || opt->symbols || opt->than))
+		errx(1, "--follow, --symbols, --than: only with slow");
+	if (pick->slow && (pick->keys || pick->guest || pick->split != SPLIT_NONE || opt->buckets ||
+			   opt->format == FORMAT_HIST || opt->format == FORMAT_METRICS))
+		errx(1, "slow: not with --keys, --guest, --all-vms, --all-vcpus, --buckets, --hist or --openmetrics");
+	if (opt->follow && (pick->input || opt->limit || opt->nsorts))
+		errx(1, "slow: as they come, in order of time: not with --input, --limit or --sort");
+}
+
 static void check_format(const struct options *opt)
 {
 	if (opt->unit == UNIT_AUTO && !options_people(opt))
@@ -292,10 +342,12 @@ static void check_format(const struct options *opt)
 	if (opt->buckets && opt->format != FORMAT_METRICS)
 		errx(1, "--buckets: only with --openmetrics (others: exitdump hist)");
 	for (size_t i = 0; i < opt->ncols; i++) {
-		if (opt->cols[i]->flags & COLUMN_KEY && !opt->pick.keys)
-			errx(1, "--output: %s: only with why or --keys", opt->cols[i]->name);
+		if (opt->cols[i]->flags & COLUMN_KEY && !opt->pick.keys && !opt->pick.slow)
+			errx(1, "--output: %s: only with why, slow or --keys", opt->cols[i]->name);
+		if (opt->cols[i]->flags & COLUMN_SLOW && !opt->pick.slow)
+			errx(1, "--output: %s: only with slow", opt->cols[i]->name);
 		if (opt->format == FORMAT_METRICS && !metrics_have(opt->cols[i]))
-			errx(1, "--output: %s: not with --openmetrics, which has counters (exits, cycles, lost, halt, poll, user, sched, hsched, stop, max, guest, vcpus)",
+			errx(1, "--output: %s: not with --openmetrics, which has counters (exits, cycles, lost, halt, poll, user, sched, hsched, stop, slow, max, guest, vcpus)",
 			     opt->cols[i]->name);
 	}
 	if (opt->format == FORMAT_JSON && opt->ncols)
@@ -312,6 +364,7 @@ void options_check(struct options *opt)
 
 	if (!!pick->input + pick->guest + (vms || *pick->root) > 1)
 		errx(1, "--input, --guest: neither goes with the other, nor with --sysroot, --vm, --vcpu, --all-vms, --all-vcpus");
+	check_slow(opt);
 	check_format(opt);
 	if (pick->keys)
 		check_keys(opt);

@@ -30,6 +30,9 @@ struct options {
 	bool list;		/* the VMs there are: no sums, their order kept */
 	bool diff;		/* of two captures: no seconds, but those in the guest */
 	const char *qmp;	/* QEMU's socket, for the owners of ports and pages; or NULL */
+	bool follow;		/* slow exits as they come */
+	bool symbols;		/* there are symbols of the guest */
+	uint64_t than;		/* slow exits that lost more ns */
 	const char *file;	/* in place of standard output, or NULL */
 };
 
@@ -55,7 +58,7 @@ static inline bool options_by_reason(const struct options *opt)
 
 	if (opt->list)
 		return false;
-	if (opt->pick.keys || opt->format == FORMAT_JSON || (metrics && !options_columns(opt)))
+	if (opt->pick.keys || opt->pick.slow || opt->format == FORMAT_JSON || (metrics && !options_columns(opt)))
 		return true;
 	for (size_t i = 0; i < opt->ncols; i++) {
 		if (opt->cols[i]->flags & COLUMN_REASON)

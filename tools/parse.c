@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * parse.c - reads the text of exit_cycles, exit_cycles_hist and exit_cycles_keys.
+ * parse.c - reads the text of exit_cycles, exit_cycles_hist, exit_cycles_keys and
+ * exit_cycles_slow.
  *
  *	# exit_cycles 1 <TAB> vendor=vmx <TAB> tsc_khz=2904000 ...
  *	reason <TAB> name <TAB> exits <TAB> cycles ...
@@ -10,6 +11,9 @@
  *
  * One of keys has a column key, "0x..." or "-" for the rest of its reason, more rows
  * of one reason, the largest total first, and no row TOTAL.
+ *
+ * One of slow exits has a row per exit, the newest first, with a column time, and
+ * the clocks on its first line.
  *
  * Columns and keys go by name; what is not known here is passed over. All
  * else that strays from the format is refused: a wrong number is worse than
@@ -24,7 +28,8 @@ enum {
 	MAX_COLUMNS = 128,
 	MAX_ROWS = 4096,	/* SVM's codes end at 0x403 */
 	COL_BUCKET = N_COUNTERS,	/* 32 of them */
-	COL_REASON = COL_BUCKET + BUCKETS, COL_NAME, COL_KEY, COL_UNKNOWN,
+	COL_REASON = COL_BUCKET + BUCKETS, COL_NAME, COL_KEY,
+	COL_TIME, COL_VM, COL_VCPU, COL_CPU, COL_RIP, COL_UNKNOWN,
 	COL_BEYOND,	/* a bucket of a longer histogram, whose others mean something else */
 };
 
@@ -33,7 +38,9 @@ static const char *const counter_names[N_COUNTERS] = { COUNTERS(COUNTER_NAME) };
 
 static const char *const key_names[N_KEYS] = {
 	[K_TSC_KHZ] = "tsc_khz", [K_VMS] = "vms", [K_VCPUS] = "vcpus",
-	[K_GUEST] = "guest", [K_REPLACED] = "replaced",
+	[K_GUEST] = "guest", [K_REPLACED] = "replaced", [K_THRESHOLD] = "threshold",
+	[K_LOST] = "lost", [K_MONOTONIC] = "monotonic", [K_REALTIME] = "realtime",
+	[K_PERF] = "perf",
 };
 
 static const char foreign[] = "not an exit_cycles file";
@@ -178,14 +185,15 @@ static const char *parse_head(struct account *a, char *line)
 
 static int column_kind(const char *name)
 {
+	static const char *const names[] = {
+		"reason", "name", "key", "time", "vm", "vcpu", "cpu", "rip",
+	};
 	uint64_t bucket;
 
-	if (!strcmp(name, "reason"))
-		return COL_REASON;
-	if (!strcmp(name, "name"))
-		return COL_NAME;
-	if (!strcmp(name, "key"))
-		return COL_KEY;
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		if (!strcmp(name, names[i]))
+			return COL_REASON + (int)i;
+	}
 	for (int c = 0; c < N_COUNTERS; c++) {
 		if (!strcmp(name, counter_names[c]))
 			return c;
@@ -201,6 +209,7 @@ static const char *parse_columns(struct account *a, char *line,
 {
 	const uint64_t buckets = ((1ULL << BUCKETS) - 1) << COL_BUCKET;
 	const uint64_t labels = 1ULL << COL_REASON | 1ULL << COL_NAME;
+	const uint64_t slow = ((1ULL << COL_UNKNOWN) - (1ULL << COL_REASON)) | 1ULL << C_TOTAL;
 	uint64_t seen = 0;
 	char *field;
 	int n = 0, c;
@@ -218,35 +227,67 @@ static const char *parse_columns(struct account *a, char *line,
 		columns[n++] = c;
 	}
 	a->has_hist = (seen & buckets) == buckets;
-	a->keyed = seen & 1ULL << COL_KEY;
+	a->recorded = seen & 1ULL << COL_TIME;
+	a->keyed = seen & 1ULL << COL_KEY && !a->recorded;
 	if (seen & buckets && !a->has_hist)
 		return "a histogram of fewer than 32 buckets";
-	if (seen & buckets && a->keyed)
-		return "a histogram of keys, which none is";
-	if ((seen & labels) != labels || !(seen & 1 || a->has_hist))
+	if (seen & buckets && (a->keyed || a->recorded))
+		return "a histogram of keys or of slow exits, which none is";
+	if (a->recorded && (seen & slow) != slow)
+		return "no columns time, vm, vcpu, cpu, reason, name, key, rip and total";
+	if (!a->recorded && ((seen & labels) != labels || !(seen & 1 || a->has_hist)))
 		return "no columns reason, name and exits";
 	a->counters = seen & ((1u << N_COUNTERS) - 1);
 	*ncolumns = n;
 	return NULL;
 }
 
-/* "0x" and a number in base 16, as the kernel writes it; or "-". */
-static bool parse_hex(const char *s, uint64_t *key)
+/* "0x" and a number in base 16, as the kernel writes it. */
+static bool parse_hex(const char *s, uint64_t *value)
 {
 	int digit, n;
 
-	*key = strcmp(s, "-") ? 0 : KEY_REST;
-	if (*key)
-		return true;
+	*value = 0;
 	if (strncmp(s, "0x", 2) || (s[2] == '0' && s[3]))
 		return false;
 	for (n = 0, s += 2; *s && n < 16; n++, s++) {
 		digit = *s >= '0' && *s <= '9' ? *s - '0' : *s >= 'a' && *s <= 'f' ? *s - 'a' + 10 : -1;
 		if (digit < 0)
 			return false;
-		*key = *key << 4 | digit;
+		*value = *value << 4 | digit;
 	}
-	return n && !*s && *key != KEY_REST;
+	return n && !*s;
+}
+
+static bool parse_key_of_row(const char *s, uint64_t *key)
+{
+	if (strcmp(s, "-"))
+		return parse_hex(s, key) && *key != KEY_REST;
+	*key = KEY_REST;
+	return true;
+}
+
+static bool parse_u32(const char *s, uint32_t *value)
+{
+	uint64_t v;
+
+	if (!parse_u64(s, &v) || v > UINT32_MAX)
+		return false;
+	*value = v;
+	return true;
+}
+
+static const char *parse_slow_field(struct slow *slow, int column, const char *field)
+{
+	if (column == COL_TIME && !parse_u64(field, &slow->time))
+		return bad_number;
+	if ((column == COL_VM && !parse_u32(field, &slow->vm)) ||
+	    (column == COL_VCPU && !parse_u32(field, &slow->vcpu)) ||
+	    (column == COL_CPU && !parse_u32(field, &slow->cpu)))
+		return "a vm, vcpu or cpu that is no 32-bit number";
+	if (column == COL_RIP && !parse_hex(field, &slow->rip))
+		return "a rip that is no number in base 16";
+	return NULL;
 }
 
 static const char *parse_field(struct row *row, int column, char **rest)
@@ -263,9 +304,9 @@ static const char *parse_field(struct row *row, int column, char **rest)
 		return "a reason that is no 32-bit number";
 	if (column == COL_NAME && !copy_word(row->name, sizeof(row->name), field))
 		return "a name that is none";
-	if (column == COL_KEY && !parse_hex(field, &row->key.key))
+	if (column == COL_KEY && !parse_key_of_row(field, &row->key.key))
 		return "a key that is no number in base 16";
-	return NULL;
+	return row->slow ? parse_slow_field(row->slow, column, field) : NULL;
 }
 
 static const char *parse_row(struct row *row, char *line,
@@ -377,6 +418,33 @@ static const char *parse_keys(struct account *a, char *text,
 	return NULL;
 }
 
+static const char *parse_slow(struct account *a, char *text,
+			      const unsigned char *columns, int ncolumns)
+{
+	struct slow slow;
+	struct row row;
+	const char *why;
+	char *line;
+
+	if (!account_knows(a, K_MONOTONIC) || !account_knows(a, K_REALTIME))
+		return "slow exits without the clocks that tell when";
+	while (text && *text) {
+		line = next_part(&text, '\n');
+		if (!text)
+			return cut_off;
+		row = (struct row){ .slow = &slow };
+		why = parse_row(&row, line, columns, ncolumns);
+		if (why)
+			return why;
+		if (row.key.reason == REASON_SUM)
+			return "a row TOTAL among slow exits";
+		row_slow_copy(&row, &slow);
+		*account_insert(a, a->nrows) = row;
+	}
+	a->sum = row_of_sums();
+	return NULL;
+}
+
 /*
  * account_parse() - read a file's text (len bytes and a NUL behind them; it
  * is cut up on the way). 0, or -1 and in `why` what the file is, to stand
@@ -400,7 +468,7 @@ int account_parse(struct account *a, char *text, size_t len, const char **why)
 			cut_off;
 	}
 	if (!*why)
-		*why = (a->keyed ? parse_keys : parse_rows)(a, text, columns, ncolumns);
+		*why = (a->recorded ? parse_slow : a->keyed ? parse_keys : parse_rows)(a, text, columns, ncolumns);
 	if (!*why)
 		return 0;
 	account_free(a);

@@ -24,7 +24,7 @@ void json_cell(struct out *to, const struct view *view, const struct cell *cell)
 {
 	if (cell->kind == CELL_TEXT)
 		json_text(to, cell->text);
-	else if (cell->kind == CELL_KEY)	/* of 64 bits, which are not all a double has */
+	else if (cell->kind == CELL_KEY || cell->kind == CELL_HEX)	/* of 64 bits, which are not all a double has */
 		out_format(to, "\"0x%lx\"", cell->n);
 	else if (cell->kind == CELL_NONE)
 		out_text(to, "null");
@@ -84,6 +84,7 @@ static void json_line(struct out *to, const struct view *view, const struct line
 
 	if (!line->part->account.keyed)
 		without |= COLUMN_KEY;
+	without |= COLUMN_SLOW;
 	for (size_t i = 0; i < ncolumns; i++) {
 		if (columns[i].flags & without)
 			continue;
@@ -95,6 +96,20 @@ static void json_line(struct out *to, const struct view *view, const struct line
 		first = false;
 	}
 	json_hist(to, line->row->hist);
+}
+
+/* A slow exit has columns of its own. */
+static void json_slow(struct out *to, const struct view *view, const struct line *line)
+{
+	const struct column *col;
+	struct cell cell;
+
+	for (size_t i = 0; i < view->layout.ncols; i++) {
+		col = view->layout.cols[i];
+		cell = col->get(line, col->arg);
+		out_bytes(to, keys[col - columns].text + !i, keys[col - columns].len - !i);
+		json_cell(to, view, &cell);
+	}
 }
 
 static void json_total(struct out *to, const struct view *view, size_t i)
@@ -139,6 +154,10 @@ static void json_head(struct out *to, const struct view *view)
 	out_format(to, ",\"off\":%s", sample->off ? "true" : "false");
 	if (a->keyed)
 		json_number(to, "replaced", account_knows(a, K_REPLACED), a->key[K_REPLACED]);
+	if (a->recorded) {
+		json_number(to, "threshold", account_knows(a, K_THRESHOLD), a->key[K_THRESHOLD]);
+		json_number(to, "overwritten", account_knows(a, K_LOST), a->key[K_LOST]);
+	}
 	out_format(to, ",\"gone\":%zu,\"own_exits\":%lu", sample->gone, sample->own_exits);
 }
 
@@ -146,14 +165,17 @@ static void json_head(struct out *to, const struct view *view)
 void print_json(const struct view *view, struct out *to)
 {
 	const struct options *opt = &view->opt;
-	size_t totals = opt->list ? view->nlines : view->sample->nparts;
+	size_t totals = opt->list ? view->nlines : opt->pick.slow ? 0 : view->sample->nparts;
 
 	make_keys();
 	json_head(to, view);
 	out_text(to, ",\"rows\":[");
 	for (size_t i = 0; i < view->nlines && !opt->list; i++) {
 		out_text(to, i ? ",{" : "{");
-		json_line(to, view, &view->lines[i], COLUMN_WHOLE);
+		if (opt->pick.slow)
+			json_slow(to, view, &view->lines[i]);
+		else
+			json_line(to, view, &view->lines[i], COLUMN_WHOLE);
 		out_char(to, '}');
 	}
 	out_text(to, "],\"totals\":[");

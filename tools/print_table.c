@@ -13,23 +13,48 @@ static int terminal_width(int fd)
 	return fd >= 0 && isatty(fd) && !ioctl(fd, TIOCGWINSZ, &size) ? size.ws_col : 0;
 }
 
+/* Lines from `from` on, in what the terminal has room for. */
+static void print_lines(struct table *table, size_t from, size_t to_line, struct out *to)
+{
+	int width = terminal_width(to->fd);
+
+	if (width)
+		table_fit(table, width, false);
+	for (size_t l = from; l < to_line; l++) {
+		table_line(table, l, to);
+		out_char(to, '\n');
+	}
+}
+
 /* print_table() - a headline, the lines, their sum. */
 void print_table(const struct view *view, struct out *to)
 {
-	bool sums = !view->opt.list;
-	int width = terminal_width(to->fd);
+	bool sums = !view->opt.list && !view->opt.pick.slow;
 	struct table table;
 
 	table_make(&table, view, sums);
-	if (width)
-		table_fit(&table, width, false);
-	if (sums || view->layout.interval || view->unit == UNIT_NS || view->unit == UNIT_US) {
+	if (!view->opt.list || view->layout.interval || view->unit == UNIT_NS || view->unit == UNIT_US) {
 		view_headline(view, to);
 		out_char(to, '\n');
 	}
-	for (size_t l = 0; l < view->nlines + 1 + sums; l++) {
-		table_line(&table, l, to);
-		out_char(to, '\n');
+	print_lines(&table, 0, view->nlines + 1 + sums, to);
+	table_free(&table);
+}
+
+/*
+ * print_table_more() - lines behind those there are, in columns at least as wide;
+ * the headings in front of the first.
+ */
+void print_table_more(const struct view *view, struct out *to, int *widths, bool first)
+{
+	struct table table;
+
+	table_make(&table, view, false);
+	for (size_t i = 0; i < table.ncols; i++) {
+		if (table.widths[i] < widths[i])
+			table.widths[i] = widths[i];
+		widths[i] = table.widths[i];
 	}
+	print_lines(&table, !first, view->nlines + 1, to);
 	table_free(&table);
 }

@@ -24,6 +24,7 @@ struct pick {
 	enum split split;	/* one account for all, or each for itself */
 	bool hist;		/* histograms too */
 	bool keys;		/* or keys, in place of reasons */
+	bool slow;		/* or slow exits */
 	bool vcpu_lists;	/* the numbers of a VM's vCPUs too */
 	bool outside;		/* and what VMs do outside their vCPUs */
 	bool once;		/* no second reading to subtract from: add up while reading */

@@ -10,6 +10,7 @@
 #include "fail.h"
 #include "files.h"
 #include "guest.h"
+#include "recorded.h"
 #include "sample.h"
 
 /* The next "N" or "N-M" of a list; its end in *list. False: no such thing. */
@@ -92,7 +93,7 @@ static char *range_list(const unsigned int *numbers, size_t n)
 
 static enum read_what what_of(const struct pick *pick)
 {
-	return pick->keys ? READ_KEYS : pick->hist ? READ_HIST : READ_TABLE;
+	return pick->keys ? READ_KEYS : pick->slow ? READ_SLOW : pick->hist ? READ_HIST : READ_TABLE;
 }
 
 static int take_vcpus(struct sample *s, const struct pick *pick, struct vm_id vm,
@@ -157,7 +158,7 @@ static void reduce(struct sample *s, const struct pick *pick, size_t from)
 {
 	struct sample vm = { .parts = s->parts + from, .nparts = s->nparts - from };
 
-	if (!pick->once)
+	if (!pick->once || pick->slow)
 		return;
 	if (pick->split != SPLIT_VCPUS) {
 		sample_merge(&vm, SPLIT_NONE);
@@ -235,6 +236,8 @@ int sample_take(struct sample *s, const struct pick *pick)
 	clock_gettime(CLOCK_MONOTONIC, &s->clock);
 	if (pick->vm || pick->vcpu || pick->split != SPLIT_NONE) {
 		ret = take_vms(s, pick);
+		if (ret && pick->slow && pick->vm && !pick->vcpu && pick->once)
+			ret = recorded_of_gone(s, pick);
 	} else {
 		part = sample_add(s);
 		if (pick->guest)

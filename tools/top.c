@@ -30,7 +30,7 @@ void top_update(struct top *top)
 	view_free(&top->view);
 	sample_free(&top->shown);
 	/* Until a first interval has passed there is none to show. */
-	top->shown_span = top->intervals ? top->span : SPAN_ALL;
+	top->shown_span = top->intervals && !top->at->opt.pick.slow ? top->span : SPAN_ALL;
 	if (top->shown_span != SPAN_ALL)
 		from = top->span == SPAN_START ? &top->first : &top->before;
 	sample_between(&top->shown, &top->last, from);
@@ -55,7 +55,8 @@ static void take(struct top *top)
 {
 	struct sample now;
 
-	*top->trouble = '\0';
+	if (!top->refused)
+		*top->trouble = '\0';
 	if (sample_take(&now, &top->at->opt.pick)) {
 		memcpy(top->trouble, failure, sizeof(top->trouble));
 		return;

@@ -31,6 +31,7 @@ struct top {
 	enum span span, shown_span;
 	unsigned long intervals;	/* passed since the first sample */
 	bool paused, quit;
+	bool refused;		/* by the last key: its trouble stays until the next one */
 	char trouble[sizeof(failure)];	/* why the last reading failed, or "" */
 	struct sample first, before, last;	/* as read */
 	struct sample shown;		/* a difference of these */
@@ -47,6 +48,7 @@ void top_layout(struct top *top);
 void place_lines(struct top *top, const struct line *line, enum split split);
 void place_hist(struct top *top, const struct line *line);
 void place_keys(struct top *top, const struct line *line);
+void place_slow(struct top *top, const struct line *line);
 void place_back(struct top *top);
 void line_name(const struct line *line, char *name, size_t size);
 int cursor(const struct top *top);

@@ -48,9 +48,10 @@ static void draw_lines(struct top *top)
 	const struct view *view = &top->view;
 	int at = cursor(top), room = LINES > 5 ? LINES - 5 : 1, n = 0;
 	int *first = &top->at->top_line;
+	bool sums = !view->opt.pick.slow;
 	struct table table;
 
-	table_make(&table, view, true);
+	table_make(&table, view, sums);
 	table_fit(&table, COLS - 2, true);
 	if (at < *first)
 		*first = at;
@@ -65,7 +66,8 @@ static void draw_lines(struct top *top)
 		if ((int)l == at)
 			mvaddch(3 + n, COLS - 1, '<');
 	}
-	draw_row(&table, view->nlines + 1, 3 + n);
+	if (sums)
+		draw_row(&table, view->nlines + 1, 3 + n);
 	table_free(&table);
 }
 

@@ -12,6 +12,7 @@ const char top_help[] =
 	"v              all VMs\n"
 	"c              the vCPUs of what is shown\n"
 	"h              the histogram of the chosen reason, and back\n"
+	"s              the last exits that took long, and back\n"
 	"<, >           sort by the column to the left, to the right\n"
 	"r              the other way round\n"
 	"o              choose the columns\n"
@@ -128,10 +129,10 @@ static void column_key(struct top *top, int c)
 	}
 }
 
-/* Whether one reason is shown, by its keys or its histogram. */
+/* Whether one reason is shown, by its keys or its histogram; or slow exits. */
 static bool in_reason(const struct top *top)
 {
-	return top->at->hist || top->at->opt.pick.keys;
+	return top->at->hist || top->at->opt.pick.keys || top->at->opt.pick.slow;
 }
 
 static void enter(struct top *top)
@@ -154,6 +155,19 @@ static void toggle_hist(struct top *top)
 		place_back(top);
 	if (!hist && chosen_line(top) && top->at->opt.pick.split == SPLIT_NONE)
 		place_hist(top, chosen_line(top));
+}
+
+/* The slow exits of the chosen VM or vCPU, or of all that is shown. */
+static void toggle_slow(struct top *top)
+{
+	bool slow = top->at->opt.pick.slow;
+
+	if (top->at->opt.pick.guest)
+		return;
+	if (in_reason(top))
+		place_back(top);
+	if (!slow)
+		place_slow(top, top->at->opt.pick.split == SPLIT_NONE ? NULL : chosen_line(top));
 }
 
 /* All VMs, or back where they are shown; a file or guest has none. */
@@ -212,6 +226,7 @@ void top_key(struct top *top, int c)
 {
 	if (c == KEY_RESIZE)
 		return;
+	top->refused = false;
 	if (top->page == PAGE_HELP) {
 		top->page = PAGE_LINES;
 		return;
@@ -232,6 +247,7 @@ void top_key(struct top *top, int c)
 		break;
 	case '\n': case KEY_ENTER: enter(top); break;
 	case 'h': toggle_hist(top); break;
+	case 's': toggle_slow(top); break;
 	case 27: case KEY_BACKSPACE: place_back(top); break;
 	case 'v': go_vms(top); break;
 	case 'c': go_vcpus(top); break;

@@ -8,8 +8,10 @@
 /* line_name() - what makes a line the same in the next interval: VM, vCPU and row. */
 void line_name(const struct line *line, char *name, size_t size)
 {
-	snprintf(name, size, "%s/%ld/%s/%lx", line->part->vm, (long)line->part->vcpu,
-		 line->row->name, line->row->key.key);
+	const struct slow *slow = line->row->slow;
+
+	snprintf(name, size, "%s/%ld/%s/%lx/%lx", line->part->vm, slow ? slow->vcpu : (long)line->part->vcpu,
+		 line->row->name, line->row->key.key, slow ? slow->time : 0);
 }
 
 /* cursor() - the line that is chosen, or the first where it is not there. */
@@ -34,7 +36,7 @@ static struct place *next_place(struct top *top)
 		return NULL;
 	*next = *top->at;
 	next->hist = false;
-	next->opt.pick.keys = false;
+	next->opt.pick.keys = next->opt.pick.slow = false;
 	*next->chosen = '\0';
 	next->top_line = 0;
 	if (next->opt.pick.vm == top->at->vm)
@@ -66,34 +68,51 @@ static void default_columns(struct place *place, const struct options *given)
 	place->opt.pick.outside = split == SPLIT_VMS;
 }
 
+/* The VM and vCPU of a line. */
+static void pick_line(struct place *place, const struct line *line)
+{
+	if (*line->part->vm) {
+		snprintf(place->vm, sizeof(place->vm), "%s", line->part->vm);
+		place->opt.pick.vm = place->vm;
+	}
+	if (line->part->vcpu >= 0) {
+		snprintf(place->vcpu, sizeof(place->vcpu), "%ld", (long)line->part->vcpu);
+		place->opt.pick.vcpu = place->vcpu;
+	}
+}
+
+/* Nothing has changed where that cannot be read, but that it is told until the next key. */
+static void go(struct top *top, struct place *next)
+{
+	struct place *from = top->at;
+
+	top->at = next;
+	top->refused = top_begin(top);
+	if (top->refused)
+		top->at = from;
+}
+
 /*
  * place_lines() - go to the VM and vCPU of a line, or with NULL to the host, as one
- * account or as one a VM or vCPU. Nothing has changed where that cannot be read.
+ * account or as one a VM or vCPU.
  */
 void place_lines(struct top *top, const struct line *line, enum split split)
 {
-	struct place *next = next_place(top), *from = top->at;
+	struct place *next = next_place(top);
 
 	if (!next)
 		return;
-	if (line && *line->part->vm) {
-		snprintf(next->vm, sizeof(next->vm), "%s", line->part->vm);
-		next->opt.pick.vm = next->vm;
-	} else if (!line) {
+	if (line) {
+		pick_line(next, line);
+	} else {
 		next->opt.pick.vm = top->places->opt.pick.vm;
 		next->opt.pick.vcpu = NULL;
-	}
-	if (line && line->part->vcpu >= 0) {
-		snprintf(next->vcpu, sizeof(next->vcpu), "%ld", (long)line->part->vcpu);
-		next->opt.pick.vcpu = next->vcpu;
 	}
 	if (split == SPLIT_VMS)
 		next->opt.pick.vm = NULL;
 	next->opt.pick.split = split;
 	default_columns(next, &top->places->opt);
-	top->at = next;
-	if (top_begin(top))
-		top->at = from;
+	go(top, next);
 }
 
 /* A place of a line's reason alone; NULL at the end of the way. */
@@ -128,7 +147,7 @@ void place_hist(struct top *top, const struct line *line)
 /* place_keys() - the keys of a line's reason, or its histogram where it has none. */
 void place_keys(struct top *top, const struct line *line)
 {
-	struct place *next = reason_place(top, line), *from = top->at;
+	struct place *next = reason_place(top, line);
 	struct sample sample;
 	bool any = false;
 
@@ -144,9 +163,22 @@ void place_keys(struct top *top, const struct line *line)
 		place_hist(top, line);
 		return;
 	}
-	top->at = next;
-	if (top_begin(top))
-		top->at = from;
+	go(top, next);
+}
+
+/* place_slow() - the slow exits of what is shown, or of a line's VM or vCPU. */
+void place_slow(struct top *top, const struct line *line)
+{
+	struct place *next = next_place(top);
+
+	if (!next)
+		return;
+	if (line)
+		pick_line(next, line);
+	next->opt.pick.slow = true;
+	next->opt.pick.split = SPLIT_NONE;
+	next->opt.ncols = next->opt.nsorts = 0;
+	go(top, next);
 }
 
 /* place_back() - to where this one was come from; a VM on the way may have ended. */

@@ -4,15 +4,19 @@
 #include <string.h>
 
 #include "fail.h"
+#include "recorded.h"
 #include "view.h"
 
 /* What programs get without --output: all that is counted, whatever tables show. */
-#define PROGRAMS "exits,rate,cycles,total,halt,poll,user,sched,hsched,stop,max,lost,share"
+#define PROGRAMS "exits,rate,cycles,total,halt,poll,user,sched,hsched,stop,slow,max,lost,share"
 
 static const char *default_columns(const struct options *opt, bool interval)
 {
 	bool people = options_people(opt);
 
+	if (opt->pick.slow)
+		return people ? "time,lost,mostly,vm,vmname,vcpu,name,key,what,rip,cycles,user,sched,other" :
+			"time,perf,vm,vmname,vcpu,cpu,reason,name,key,what,rip,mostly,total,lost,cycles,halt,user,sched,hsched,stop,other";
 	if (opt->pick.keys)
 		return !people ? "time,vm,vmname,vcpu,name,key,what,exits,rate,cycles,total,max,share" :
 			opt->diff ? "vm,vmname,vcpu,name,key,what,exits,gexits,total,share,cycles" :
@@ -51,8 +55,10 @@ static bool fillable(const struct column *col, const struct sample *sample)
 }
 
 /* Whether such lines are of VMs or vCPUs each. */
-static bool place_column(const struct column *col, enum split split)
+static bool place_column(const struct column *col, const struct pick *pick)
 {
+	enum split split = pick->slow ? SPLIT_VCPUS : pick->split;
+
 	if (!strcmp(col->name, "vcpu"))
 		return split == SPLIT_VCPUS;
 	return strncmp(col->name, "vm", 2) || split != SPLIT_NONE;
@@ -66,7 +72,7 @@ void layout_choose(struct layout *layout, const struct options *opt,
 		   const struct sample *first, bool interval)
 {
 	const char *names = options_columns(opt) ? "" : default_columns(opt, interval);
-	bool time = interval && !options_people(opt);
+	bool time = (interval && !options_people(opt)) || opt->pick.slow;
 	const struct column *col;
 	char name[16];
 	size_t len;
@@ -77,7 +83,7 @@ void layout_choose(struct layout *layout, const struct options *opt,
 		len = strcspn(names, ",");
 		snprintf(name, sizeof(name), "%.*s", (int)len, names);
 		col = column_find(name);
-		if (!place_column(col, opt->pick.split) || (col->flags & COLUMN_INTERVAL && !interval) ||
+		if (!place_column(col, &opt->pick) || (col->flags & COLUMN_INTERVAL && !interval) ||
 		    (!strcmp(name, "time") && !time) || !fillable(col, first))
 			continue;
 		layout->cols[layout->ncols++] = col;
@@ -136,6 +142,13 @@ static void add_line(struct view *view, const struct part *part, const struct ro
 	view->lines[view->nlines++] = (struct line){ .sample = view->sample, .part = part, .row = row };
 }
 
+/* Of a slow exit: whether it is longer than what was asked for. */
+static bool long_enough(const struct view *view, const struct part *part, const struct row *row)
+{
+	return !view->opt.than || (unsigned __int128)row_lost(row, &part->account) * 1000000 >
+		(unsigned __int128)view->opt.than * view->tsc_khz;
+}
+
 static void add_lines(struct view *view)
 {
 	const struct options *opt = &view->opt;
@@ -146,7 +159,8 @@ static void add_lines(struct view *view)
 	for (size_t i = 0; i < view->sample->nparts; i++) {
 		part = &view->sample->parts[i];
 		for (size_t r = 0; rows && r < part->account.nrows; r++) {
-			if (!opt->reasons || reason_picked(opt->reasons, &part->account.rows[r]))
+			if ((!opt->reasons || reason_picked(opt->reasons, &part->account.rows[r])) &&
+			    long_enough(view, part, &part->account.rows[r]))
 				add_line(view, part, &part->account.rows[r]);
 		}
 		if (!rows)
@@ -186,6 +200,8 @@ static int compare_lines(const void *a, const void *b, void *arg)
 		ret = compare_by(&opt->sorts[i], x, y);
 	if (ret)
 		return ret;
+	if (x->row->slow && x->row->slow->time != y->row->slow->time)
+		return x->row->slow->time < y->row->slow->time ? 1 : -1;
 	m = row_lost(x->row, &x->part->account);
 	n = row_lost(y->row, &y->part->account);
 	if (m == n) {
@@ -194,8 +210,10 @@ static int compare_lines(const void *a, const void *b, void *arg)
 	}
 	if (m != n)
 		return m < n ? 1 : -1;
-	return row_key_compare(x->row->key, y->row->key) ?:
-		x->part < y->part ? -1 : x->part > y->part;
+	ret = row_key_compare(x->row->key, y->row->key);
+	if (!ret && x->part != y->part)
+		ret = x->part < y->part ? -1 : 1;
+	return ret ?: (x->row > y->row) - (x->row < y->row);
 }
 
 /* view_sorted_by() - the column that leads the order; NULL: they stand as they were read. */
@@ -207,6 +225,8 @@ const struct column *view_sorted_by(const struct view *view)
 		return view->opt.sorts[0].col;
 	if (view->opt.list)
 		return NULL;
+	if (view->opt.pick.slow)
+		return column_find("time");
 	if (view->opt.pick.keys)
 		return column_find("total");
 	return column_known(lost, &view->all.account) || !view->all.account.counters ?
@@ -223,6 +243,8 @@ static int choose_unit(struct view *view)
 		view->unit = view->tsc_khz && options_people(opt) ? UNIT_AUTO : UNIT_CYCLES;
 	if (view->unit != UNIT_CYCLES && !view->tsc_khz && view->sample->nparts)
 		return fail("--unit: the TSC's frequency is not known here (--tsc-khz tells it)");
+	if (opt->than && !view->tsc_khz && view->sample->nparts)
+		return fail("--than: the TSC's frequency is not known here (--tsc-khz tells it)");
 	return 0;
 }
 
@@ -234,7 +256,10 @@ int view_make(struct view *view, struct sample *sample, const struct options *op
 	      const struct layout *layout)
 {
 	*view = (struct view){ .opt = *opt, .layout = *layout, .sample = sample };
-	sample_merge(sample, opt->pick.split);
+	if (opt->pick.slow)
+		recorded_by_vm(sample, &opt->pick);
+	else
+		sample_merge(sample, opt->pick.split);
 	add_up(view);
 	if (choose_unit(view)) {
 		view_free(view);

@@ -43,6 +43,7 @@ void view_free(struct view *view);
 /* The printers; each in a file of its name. */
 void print_view(const struct view *view, struct out *to, bool first);
 void print_table(const struct view *view, struct out *to);
+void print_table_more(const struct view *view, struct out *to, int *widths, bool first);
 void print_text(const struct view *view, struct out *to, bool first);
 void print_json(const struct view *view, struct out *to);
 void json_opening(struct out *to, const struct sample *sample);

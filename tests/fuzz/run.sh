@@ -19,7 +19,7 @@ trap 'exit 130' INT TERM
 # All of exitdump but its main() and what needs a terminal.
 SOURCES=()
 for file in "$TOOLS"/*.c; do
-	[[ ${file##*/} == @(exitdump|options|output|commands|compare|control|diff|run|top*).c ]] || SOURCES+=("$file")
+	[[ ${file##*/} == @(exitdump|options|output|commands|compare|control|diff|run|slow|top*).c ]] || SOURCES+=("$file")
 done
 
 clang -std=gnu11 -D_GNU_SOURCE -g -O1 -I"$TOOLS" \
