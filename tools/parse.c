@@ -39,7 +39,7 @@ static const char *const counter_names[N_COUNTERS] = { COUNTERS(COUNTER_NAME) };
 static const char *const key_names[N_KEYS] = {
 	[K_TSC_KHZ] = "tsc_khz", [K_VMS] = "vms", [K_VCPUS] = "vcpus",
 	[K_GUEST] = "guest", [K_REPLACED] = "replaced", [K_THRESHOLD] = "threshold",
-	[K_LOST] = "lost", [K_MONOTONIC] = "monotonic", [K_REALTIME] = "realtime",
+	[K_LOST] = "lost", [K_KEYS] = "keys", [K_KEPT] = "kept", [K_MONOTONIC] = "monotonic", [K_REALTIME] = "realtime",
 	[K_PERF] = "perf",
 };
 
@@ -391,6 +391,7 @@ static const char *check_order(const struct row *row, const struct row *before)
 static const char *parse_keys(struct account *a, char *text,
 			      const unsigned char *columns, int ncolumns)
 {
+	uint64_t keys = 0;
 	const char *why;
 	struct row row;
 	char *line;
@@ -406,8 +407,12 @@ static const char *parse_keys(struct account *a, char *text,
 			return why;
 		if (row.key.key == KEY_REST)
 			row.hidden = UINT64_MAX;
+		else
+			keys++;
 		*account_insert(a, a->nrows) = row;
 	}
+	if (account_knows(a, K_KEYS) && a->key[K_KEYS] != keys)
+		return cut_off;
 	if (a->nrows)
 		qsort(a->rows, a->nrows, sizeof(*a->rows), by_key);
 	for (size_t i = 1; i < a->nrows; i++) {
@@ -441,6 +446,8 @@ static const char *parse_slow(struct account *a, char *text,
 		row_slow_copy(&row, &slow);
 		*account_insert(a, a->nrows) = row;
 	}
+	if (account_knows(a, K_KEPT) && a->key[K_KEPT] != a->nrows)
+		return cut_off;
 	a->sum = row_of_sums();
 	return NULL;
 }
