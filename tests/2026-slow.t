@@ -3,6 +3,7 @@
 # Promise: exitdump slow tells of each exit that KVM recorded when it was, by the wall
 # clock and by that of perf, of which VM, where in the guest, why, and what took the
 # time; as they come it shows each once, and counts those that nobody could see.
+# shellcheck disable=SC2317 # functions that ok calls
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/fixtures/exitdump.sh"
 
