@@ -143,7 +143,7 @@ kill "$pid"
 wait "$pid" 2>/dev/null || :
 is 'cleared: every line of a CSV has as many fields as the heading' \
 	"$(awk -F, 'NR == 1 { n = NF } NF != n { print NR }' "$T/csv")" ''
-is 'cleared: the interval is empty where nothing is known' "$(grep vm1 "$T/csv" | grep -c ',vm1,,,,,,,,,,,,,,,$')" 1
+is 'cleared: the interval is empty where nothing is known' "$(grep vm1 "$T/csv" | grep -c ',vm1,,,,,,,,,,,,,,,,$')" 1
 like 'cleared: and said' "$(<"$T/.err")" 'counters of VM 1001-11 were cleared'
 show tree2
 between one-cleared -a

@@ -278,7 +278,7 @@ keys Enter
 sees 'Enter: as space' $'> \\[ \\] total '
 keys Enter
 sees 'Enter: as space' $'> \\[x\\] total '
-keys End Up Up Up Up Up Up Up Space x
+keys End Up Up Up Up Up Up Up Up Up Up Up Space x
 sees 'any other key: the lines, with the columns' $'\nNAME +LOST +SHARE +KVM +AVG +USER +SCHED +HALT +TOTAL +P99'
 sees 'read anew where they need more' $'\nREASON_9 [^\n]*<=1\\.95us'
 keys q

@@ -3,6 +3,7 @@
 # Promise: exitdump slow tells of each exit that KVM recorded when it was, by the wall
 # clock and by that of perf, of which VM, where in the guest, why, and what took the
 # time; as they come it shows each once, and counts those that nobody could see.
+# shellcheck disable=SC2317 # functions that ok calls
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/fixtures/exitdump.sh"
 
@@ -53,6 +54,9 @@ for key in $keys; do
 done
 is 'each of its keys is in the manual page' "$missing" ''
 
+slow "$T/pause_slow" <<<"1 1 0 0 40 PAUSE_INSTRUCTION - 0x0 10500000 10000000 0 0 9800000 9600000 0"
+exitdump slow -i "$T/pause_slow" --raw -o mostly
+is "a handler that waits for a CPU itself" "$out" "no CPU"
 raw() { exitdump slow -i "$T/x_slow" --raw "$@"; }
 raw -o vm,vcpu,reason -r 'e*,12'
 is '--reason' "$out" "$(lines '1001 0 48' '999 0 12' '999 0 1')"
@@ -212,7 +216,7 @@ for pick in '--vm 69' '--vm 69-4' '--vcpu 0'; do
 done
 exitdump slow -S "$real" --vm 70
 is 'no such VM' "$status:$out:$err" '1::exitdump: no VM 70 (exitdump list names those there are)'
-exitdump -S "$real" --raw -o name,exits,slow -s slow
+exitdump -S "$real" --raw -o name,exits,slow -s slow -u us
 is 'the table: how many of a reason were slow' "$(head -n 3 "$T/.out")" "$(lines 'io 2021 21' 'interrupt 31 1' 'npf 12 1')"
 exitdump -S "$real" --openmetrics
 like 'and for Prometheus' "$out" $'\nkvm_exit_slow_total\\{reason="io"\\} 21\n'
@@ -384,6 +388,8 @@ sees() {
 	done
 	like "top: $1" "$(tm capture-pane -p)" "$2"
 }
+# Of one vCPU and reason two.
+lines "899000000000 999 0 0 12 HLT - 0x0 9000000 1 0 0 0 0 0" >>"$T/tree/$kvm/exit_cycles_slow"
 show tree
 tm new-session -d -x 120 -y 24 "TZ=UTC '$EXITDUMP' -S '$T/root' top 0.2; echo status \$?; read -r"
 sees 'reasons' 'the last interval'
@@ -392,9 +398,13 @@ sees 's: the slow exits, all that there are, without a sum' \
 	$'3 older ones overwritten.*all that is counted.*TIME +LOST MOSTLY .*\n2023-11-14 22:13:20\\.500 22\\.0ms user space .*<\n.*22:11:40\\.999 .*local timer.*\n2023-11-14 21:56:41[^\n]*\n *\n'
 tm send-keys Down
 sees 'the cursor' $'22:13:19\\.250 31\\.0ms no CPU [^\n]*<\n'
+sleep 0.5
+like 'top: they are there in the next interval as well' "$(tm capture-pane -p)" $'\n2023-11-14 22:13:19\\.250 31\\.0ms'
 tm send-keys r
 sees 'r: the other way round' $'by -time.*\n +TIME +LOST [^\n]*\n2023-11-14 21:56:41'
 like 'top: the cursor stays with its exit' "$(tm capture-pane -p)" $'22:13:19\\.250 31\\.0ms no CPU [^\n]*<\n'
+tm send-keys End Up Up Up
+sees 'one of two that are alike' $'22:11:40\\.999 [^\n]*\n2023-11-14 22:11:41\\.000 [^\n]*<\n'
 tm send-keys s
 sees 's: back' $'by lost.*\nTOTAL'
 tm send-keys v

@@ -213,7 +213,7 @@ like 'a key twice is refused' "$status:$out:$err" '^1::.*a key that stands there
 # --- what made it fail before: kept
 
 run "$SAFE" -S "$T/good" --all-vcpus --raw -o "+$(printf 'time,%.0s' {1..39})overhead" 0.01 1
-is 'more columns than there are' "$status:$(head -n 1 "$T/.out" | awk -F '\t' '{ print NF }')" 0:59
+is 'more columns than there are' "$status:$(head -n 1 "$T/.out" | awk -F '\t' '{ print NF }')" 0:60
 run "$SAFE" -S "$T/good" -o "$(printf 'time,%.0s' {1..48})overhead"
 is 'too many of them: refused' "$status:$out:$err" '1::exitdump: --output: more than 48 columns'
 run "$SAFE" -S "$(printf '/.%.0s' {1..3000})" -a

@@ -334,8 +334,6 @@ static struct cell get_busiest(const struct line *line, int arg)
 const struct column columns[] = {
 	{ "time", NULL, "when it was read, seconds since 1970; a slow exit's end", get_time, 0,
 	  .flags = COLUMN_WHOLE },
-	{ "perf", NULL, "a slow exit's end, seconds of the clock of perf and ftrace", get_perf, 0,
-	  .flags = COLUMN_SLOW },
 	{ "vm", NULL, "the VM: PID-FD of its process", get_vm, 0, .flags = COLUMN_LEFT | COLUMN_NUMBERS },
 	{ "vmname", NULL, "the VM's guest name, as QEMU's -name gave it", get_vmname, 0,
 	  .flags = COLUMN_LEFT | COLUMN_CUT },
@@ -348,11 +346,6 @@ const struct column columns[] = {
 	  .flags = COLUMN_REASON | COLUMN_LEFT | COLUMN_KEY },
 	{ "what", NULL, "the key in words", get_what, 0,
 	  .flags = COLUMN_REASON | COLUMN_LEFT | COLUMN_CUT | COLUMN_KEY },
-	{ "cpu", NULL, "the host's CPU that a slow exit ended on", get_cpu_of_host, 0, .flags = COLUMN_SLOW },
-	{ "rip", NULL, "where the guest was at a slow exit (--symbols)", get_rip, 0,
-	  .flags = COLUMN_LEFT | COLUMN_SLOW },
-	{ "mostly", NULL, "what took most of what a slow exit lost", get_mostly, 0,
-	  .flags = COLUMN_LEFT | COLUMN_SLOW },
 	COUNTERS(COUNTER_COLUMN)
 	{ "rate", NULL, "exits a second, over an interval", get_rate, 0, .flags = COLUMN_INTERVAL },
 	{ "avg", NULL, "cycles / exits", get_average, C_CYCLES, .flags = 0 },
@@ -383,6 +376,13 @@ const struct column columns[] = {
 	  .flags = COLUMN_OUTSIDE | COLUMN_WHOLE },
 	{ "busiest", NULL, "of the other threads those that took most, by name", get_busiest, 0,
 	  .flags = COLUMN_OUTSIDE | COLUMN_WHOLE | COLUMN_LEFT },
+	{ "perf", NULL, "a slow exit's end, seconds of the clock of perf and ftrace", get_perf, 0,
+	  .flags = COLUMN_SLOW },
+	{ "cpu", NULL, "the host's CPU that a slow exit ended on", get_cpu_of_host, 0, .flags = COLUMN_SLOW },
+	{ "rip", NULL, "where the guest was at a slow exit (--symbols)", get_rip, 0,
+	  .flags = COLUMN_LEFT | COLUMN_SLOW },
+	{ "mostly", NULL, "what took most of what a slow exit lost", get_mostly, 0,
+	  .flags = COLUMN_LEFT | COLUMN_SLOW },
 };
 
 const size_t ncolumns = sizeof(columns) / sizeof(*columns);

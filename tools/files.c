@@ -193,7 +193,7 @@ static enum read_result read_rows(const char *path, bool saved, enum read_what w
 	return result;
 }
 
-static enum read_result read_what(const char *path, bool saved, bool live, enum read_what what,
+static enum read_result read_any(const char *path, bool saved, bool live, enum read_what what,
 				  struct account *a)
 {
 	return *suffix(what) ? read_rows(path, saved, what, a) :
@@ -203,7 +203,7 @@ static enum read_result read_what(const char *path, bool saved, bool live, enum 
 /* read_account() - a saved copy, of any name; "-" is standard input. */
 enum read_result read_account(const char *path, enum read_what what, struct account *a)
 {
-	enum read_result result = read_what(path, true, false, what, a);
+	enum read_result result = read_any(path, true, false, what, a);
 
 	return result == READ_OK ? READ_OK : READ_FAILED;
 }
@@ -236,7 +236,7 @@ enum read_result read_dir_account(const char *root, const char *dir, enum read_w
 
 	snprintf(path, sizeof(path), "%s" KVM_DIR "%s%s/exit_cycles%s", root,
 		 *dir ? "/" : "", dir, suffix(what));
-	result = read_what(path, false, !*root, what, a);
+	result = read_any(path, false, !*root, what, a);
 	if (result == READ_ABSENT && too_old(root, what))
 		return READ_FAILED;
 	if (*dir)
