@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Promise: each case of docs/diagnose.md is what a guest in the lab makes: exitdump why
 # has the port, the page or the MSR that the page speaks of first, with its name and
-# exactly the accesses that the guest made. Of the commands' outputs, the page's are the
+# exactly the accesses that the guest made, and exitdump slow the one slow exit. Of the commands' outputs, the page's are the
 # lab's.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/labs.sh"
@@ -33,6 +33,7 @@ judge() {
 	is "$lab the page of the MSI-X table" "$(rows "$T/out" msi-x | head -n 1)" '0xfebf0 at 0xfebf0000: 7999'
 	is "$lab the IPIs, the timer, the EOIs" "$(rows "$T/out" ipi)" "$(printf '%s\n' \
 		"$icr x2APIC ICR$msr: 1000" "$deadline IA32_TSC_DEADLINE$msr: 1000" "$eoi x2APIC EOI$msr: 201")"
+	is "$lab the slow exit, alone" "$(sed -n '/^== freeze/,$p' "$T/out" | awk '/^# / { slow = /slow/ } slow && /0x501/ { n++ } slow && /user space/ { m++ } slow && /^20/ { all++ } END { print n, m, all }')" "1 1 1"
 	[[ $machine == vmx ]] || return 0
 	all=$(awk '
 		/^== / { in_case = $2 == "ipi" }
