@@ -28,6 +28,14 @@ keys "$T/x_keys" <<-'END'
 	1024 npf - 3 100 400 -
 	- OTHER 0x200 1 10 20 20
 END
+# 7 of its lines have a key
+for n in 7 8; do
+	sed "1s/replaced=/keys=$n	&/" "$T/x_keys" >"$T/y_keys"
+	exitdump why -i "$T/y_keys" -u cycles
+	ends[n]=$status:$err
+done
+is 'as many keys as the first line says: else it is cut off' "${ends[7]} ${ends[8]}" \
+	"0: 1:exitdump: $T/y_keys: cut off (copy it again)"
 exitdump why -i "$T/x_keys" -u cycles
 is 'the table: the largest total first, the rest where it belongs' "$status:$out" \
 "0:host, 1 VM, 1 vCPU, svm; by total

@@ -191,13 +191,23 @@ serve "${talk[@]}" "$T/answer"
 refuses 'there is no VM' '--qmp: of one VM, and there are 0 (--vm chooses)'
 rm -r "$T/tree"
 mv "$T/one" "$T/tree"
+# Slow exits have keys as well.
+{
+	lines '#~exit_cycles~1 vendor=svm tsc_khz=1000000 scope=vm monotonic=1 realtime=1' \
+		'time vm vcpu cpu reason name key rip total'
+	lines '1 1000 0 0 123 io 0x510 0x0 9000000'
+} >"$T/tree/$kvm/1000-11/exit_cycles_slow"
+serve "${talk[@]}" "$T/answer"
+exitdump slow -S "$T/tree" --qmp "$T/s" --raw -o key,what </dev/null
+wait "$server" 2>/dev/null || :
+is 'slow --qmp' "$status:$out:$err" "0:$(lines '0x510 fw_cfg:~fwcfg,~out'):"
 for args in "-i $T/x" -g; do
 	# shellcheck disable=SC2086 # words
 	exitdump why --qmp "$T/s" $args
 	like "why --qmp $args: refused" "$status:$out:$err" '^1::exitdump: --'
 done
 exitdump --qmp "$T/s"
-is '--qmp without keys: refused' "$status:$out:$err" '1::exitdump: --qmp: only with why or --keys, of a VM that runs: not with --input'
+is '--qmp without keys: refused' "$status:$out:$err" '1::exitdump: --qmp: only with why, slow or --keys, of a VM that runs: not with --input'
 exitdump diff a b --keys --qmp "$T/s"
 is 'diff --qmp: refused' "$status:$out:$err" '1::exitdump: --qmp: not with diff: of a VM that runs'
 

@@ -28,6 +28,13 @@ slow "$T/x_slow" <<-'END'
 	899999999999 999 0 0 1 EXTERNAL_INTERRUPT 0xec 0x400000 5000000 0 0 0 0 0 1500000
 END
 lines '#~exit_cycles~1 vendor=vmx' 'reason name exits' '- TOTAL 0' >"$T/x"
+for n in 5 6; do
+	sed "1s/lost=/kept=$n	&/" "$T/x_slow" >"$T/y_slow"
+	exitdump slow -i "$T/y_slow"
+	ends[n]=$status:$err
+done
+is 'as many slow exits as the first line says: else it is cut off' "${ends[5]} ${ends[6]}" \
+	"0: 1:exitdump: $T/y_slow: cut off (copy it again)"
 exitdump slow -i "$T/x_slow"
 is 'the table: the newest first, what took most, the parts' "$status:$out$err" \
 "0:host, 2 VMs, 3 vCPUs, vmx, over 1ms; by time
@@ -229,9 +236,9 @@ exitdump -S "$TOP/tests/fixtures/captures/vmx-6.1" --csv
 unlike 'a kernel without the recorder has no such column' "$out" slow
 exitdump slow -S "$TOP/tests/fixtures/captures/vmx-6.1"
 like 'and slow says so in one line' "$status:$out:$err" \
-	'^1::exitdump: .*/exit_cycles_slow: No such file \(this kernel.s exit_cycles patches are older than the recorder of slow exits\)$'
+	'^1::exitdump: .*/exit_cycles_slow: No such file \(this kernel.s exit_cycles patches are older than slow exits\)$'
 exitdump slow -S "$TOP/tests/fixtures/captures/vmx-6.1" --vcpu 0
-like 'of a vCPU as well' "$status:$out:$err" '^1::exitdump: .*recorder of slow exits\)$'
+like 'of a vCPU as well' "$status:$out:$err" '^1::exitdump: .*older than slow exits\)$'
 exitdump slow -S "$T"
 like 'no KVM at all' "$status:$out:$err" '^1::exitdump: .*No such file \(is this kernel patched and kvm loaded'
 

@@ -51,9 +51,9 @@ enum key {
 	K_TSC_KHZ,
 	K_THRESHOLD,	/* us; of slow exits, 0: none is recorded */
 	K_MONOTONIC, K_REALTIME, K_PERF,	/* ns; these clocks when it was read */
+	K_KEYS, K_KEPT,	/* lines that have a key, and slow exits, that follow */
 	K_VMS, K_VCPUS, K_GUEST, K_REPLACED,
 	K_LOST,		/* slow exits that others took the place of */
-	K_KEYS, K_KEPT,	/* lines that have a key, and slow exits, that follow */
 	N_KEYS,
 };
 

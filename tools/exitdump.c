@@ -66,7 +66,7 @@ void usage(void)
 	     "      --openmetrics       for Prometheus\n"
 	     "  -o, --output [+]LIST    these columns; with + behind the usual ones\n"
 	     "  -O, --output-file FILE  the output goes there; behind run -o does the same\n"
-	     "      --qmp SOCKET            with why: QEMU's owners of a VM's ports and pages\n"
+	     "      --qmp SOCKET        with why, slow: QEMU's owners of ports and pages\n"
 	     "  -r, --reason LIST       these reasons: names, numbers or patterns\n"
 	     "      --raw               tab-separated, without a heading\n"
 	     "  -s, --sort LIST         by these columns, largest first; -COLUMN last\n"

@@ -208,22 +208,19 @@ enum read_result read_account(const char *path, enum read_what what, struct acco
 	return result == READ_OK ? READ_OK : READ_FAILED;
 }
 
-/*
- * Whether the kernel has the table, but not the file of keys or slow exits beside it:
- * that is the reason then.
- */
-static bool too_old(const char *root, enum read_what what)
+/* Whether this kernel counts, but is older than keys or the recorder; that is told. */
+static bool is_older(const char *root, enum read_what what)
 {
 	char path[PATH_MAX];
 
 	snprintf(path, sizeof(path), "%s" KVM_DIR "/exit_cycles", root);
-	if (what < READ_KEYS || access(path, F_OK))
+	if (!*suffix(what) || access(path, F_OK))
 		return false;
 	strcat(path, suffix(what));
 	if (!access(path, F_OK))
 		return false;
 	fail("%s: No such file (this kernel's exit_cycles patches are older than %s)", path,
-	     what == READ_KEYS ? "keys" : "the recorder of slow exits");
+	     what == READ_KEYS ? "keys" : "slow exits");
 	return true;
 }
 
@@ -237,7 +234,7 @@ enum read_result read_dir_account(const char *root, const char *dir, enum read_w
 	snprintf(path, sizeof(path), "%s" KVM_DIR "%s%s/exit_cycles%s", root,
 		 *dir ? "/" : "", dir, suffix(what));
 	result = read_any(path, false, !*root, what, a);
-	if (result == READ_ABSENT && too_old(root, what))
+	if (result == READ_ABSENT && is_older(root, what))
 		return READ_FAILED;
 	if (*dir)
 		return result == READ_ABSENT ? READ_GONE : result;

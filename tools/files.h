@@ -6,9 +6,8 @@
  *	/sys/kernel/debug/kvm/PID-FD/exit_cycles	a VM's
  *	/sys/kernel/debug/kvm/PID-FD/vcpuN/exit_cycles	a vCPU's
  *
- * and beside each exit_cycles_hist, exit_cycles_keys and exit_cycles_slow; SWITCH is N
- * where none is counted, and SWITCH_KEYS where no keys are. `root` is a folder to see as
- * "/", or "".
+ * and beside each exit_cycles_hist, exit_cycles_keys and exit_cycles_slow; SWITCH is N where
+ * none is counted, and SWITCH_KEYS where no keys are. `root` is a folder to see as "/", or "".
  */
 #ifndef FILES_H
 #define FILES_H

@@ -368,8 +368,8 @@ void options_check(struct options *opt)
 	check_format(opt);
 	if (pick->keys)
 		check_keys(opt);
-	if (opt->qmp && (!pick->keys || pick->input))
-		errx(1, "--qmp: only with why or --keys, of a VM that runs: not with --input");
+	if (opt->qmp && ((!pick->keys && !pick->slow) || pick->input))
+		errx(1, "--qmp: only with why, slow or --keys, of a VM that runs: not with --input");
 	pick->hist |= opt->format == FORMAT_JSON || opt->format == FORMAT_HIST || opt->buckets;
 	pick->vcpu_lists |= opt->format == FORMAT_JSON;
 	for (size_t i = 0; i < opt->nsorts; i++) {

@@ -29,10 +29,10 @@ struct options {
 	bool buckets;		/* histograms among the metrics */
 	bool list;		/* the VMs there are: no sums, their order kept */
 	bool diff;		/* of two captures: no seconds, but those in the guest */
-	const char *qmp;	/* QEMU's socket, for the owners of ports and pages; or NULL */
 	bool follow;		/* slow exits as they come */
 	bool symbols;		/* there are symbols of the guest */
 	uint64_t than;		/* slow exits that lost more ns */
+	const char *qmp;	/* QEMU's socket, for the owners of ports and pages; or NULL */
 	const char *file;	/* in place of standard output, or NULL */
 };
 

@@ -39,8 +39,8 @@ static const char *const counter_names[N_COUNTERS] = { COUNTERS(COUNTER_NAME) };
 static const char *const key_names[N_KEYS] = {
 	[K_TSC_KHZ] = "tsc_khz", [K_VMS] = "vms", [K_VCPUS] = "vcpus",
 	[K_GUEST] = "guest", [K_REPLACED] = "replaced", [K_THRESHOLD] = "threshold",
-	[K_LOST] = "lost", [K_KEYS] = "keys", [K_KEPT] = "kept", [K_MONOTONIC] = "monotonic", [K_REALTIME] = "realtime",
-	[K_PERF] = "perf",
+	[K_LOST] = "lost", [K_KEYS] = "keys", [K_KEPT] = "kept", [K_PERF] = "perf",
+	[K_MONOTONIC] = "monotonic", [K_REALTIME] = "realtime",
 };
 
 static const char foreign[] = "not an exit_cycles file";
