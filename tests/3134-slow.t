@@ -4,7 +4,7 @@
 # slow one alone, with its key, the RIP of its instruction and what it waited for: user
 # space, a CPU, or a page of memory. A halt or a stop is no loss. It keeps the last 16 of a
 # vCPU, tells how many it lost, also when the VM is gone, and reset clears it. The moment
-# agrees with the host's clocks and with the tracepoint, to the millisecond. L2's exits
+# agrees with the host's clocks and with the tracepoint, as ftrace and perf have it, to the millisecond. L2's exits
 # have L2's RIP. The parameter takes microseconds and nothing else.
 # The labs are exact, so nothing but what the guest does is slow.
 # Stress: svm:kasan svm:kcsan
@@ -53,6 +53,11 @@ for clock in mono perf; do
 	cat $T/trace
 	echo 0 >$K/exit_cycles_reset
 done
+perf record -q -k CLOCK_MONOTONIC -a -e kvm:kvm_exit_slow -o data -- vmm --quiet sleep-user:20=1
+account recorded.vm
+section recorded.trace
+perf script -i data
+echo 0 >$K/exit_cycles_reset
 section date
 bash -c 'echo $EPOCHREALTIME'
 account dated
@@ -150,7 +155,7 @@ judge_clock() {
 	local clock=$1 time offset traced
 	time=$(slow "$clock.vm" time)
 	offset=$(($(line_key "$clock.vm" "$2") - $(line_key "$clock.vm" monotonic)))
-	traced=$(awk '/kvm_exit_slow: / { for (i = 1; i < NF; i++) if ($(i + 1) == "kvm_exit_slow:") { sub(/:$/, "", $i); printf "%.0f\n", $i * 1e6 } }' "$F/$clock.trace")
+	traced=$(awk '/kvm_exit_slow: / { for (i = 1; i < NF; i++) if ($(i + 1) ~ /kvm_exit_slow:$/) { sub(/:$/, "", $i); printf "%.0f\n", $i * 1e6 } }' "$F/$clock.trace")
 	ok "$lab $clock: $(((time + offset) / 1000)) us, traced at $traced" \
 		test "${traced:-0}" -gt 0 -a $(((time + offset) / 1000 - traced)) -lt 1000 -a $((traced - (time + offset) / 1000)) -lt 1000
 	like "$lab $clock: the tracepoint has what the file has" "$(grep kvm_exit_slow: "$F/$clock.trace")" \
@@ -188,7 +193,7 @@ judge_each() {
 }
 
 for one in $LABS; do
-	boot "$one" -x -a "$(type -P bash)" || continue
+	boot "$one" -x -a "$(type -P bash)" -a "$(type -P perf)" || continue
 	khz=$(key one.vm tsc_khz)
 	is "$lab a millisecond is the default" "$(<"$F/default")" 1000
 	is "$lab what is no number of microseconds is refused" "$(sort "$F/bad" | uniq -c | tr -s ' ' | tr '\n' ,)" " 1 1000, 5 Invalid argument,"
@@ -198,6 +203,7 @@ for one in $LABS; do
 	judge_many
 	judge_clock mono monotonic
 	judge_clock perf perf
+	judge_clock recorded monotonic
 	judge_dates
 	judge_each
 done
