@@ -15,7 +15,7 @@
 #include "fail.h"
 #include "owners.h"
 
-#define VERSION "0.2"
+#define VERSION "0.3"
 
 static const struct command {
 	const char *name, *arguments, *help;
