@@ -59,7 +59,7 @@ help:
 	@echo 'make test      all tests, the lab included (most of an hour, cold)'
 	@echo 'make check     the tests that need no lab (two minutes)'
 	@echo 'make lint      shellcheck, checkpatch, compiler warnings'
-	@echo 'make stress    the same at length, on kernels that watch themselves (hours)'
+	@echo 'make stress    the tests at length, on kernels that watch themselves (hours)'
 	@echo 'make bench     what it costs, beside perf, ftrace, BPF (options: BENCH=-h)'
 	@echo 'make report    a VM boots and reads its account: a page, ./report (REPORT=-h)'
 	@echo 'make kernel    the lab kernels and their modules, into the cache'

@@ -15,7 +15,7 @@
 #include "fail.h"
 #include "owners.h"
 
-#define VERSION "0.2"
+#define VERSION "0.3"
 
 static const struct command {
 	const char *name, *arguments, *help;
@@ -82,13 +82,13 @@ void usage(void)
 		printf("  %-8s  %s%s%s\n", columns[i].name, columns[i].help,
 		       columns[i].title ? ": in tables " : "", columns[i].title ?: "");
 	puts("\nExamples:\n"
-	     "  exitdump                          what costs this host most\n"
-	     "  exitdump --vm web 1               the VM \"web\", every second\n"
-	     "  exitdump --all-vms -s user        VMs side by side, by what QEMU takes\n"
-	     "  exitdump -r 'EPT_*' -o +p99,max   page faults and their tail\n"
-	     "  exitdump why --qmp /run/web.qmp   whose ports and pages \"web\" uses\n"
-	     "  exitdump slow --than 10ms         when did a VM freeze, where and why\n"
-	     "  exitdump run -- sleep 10          ten seconds of everything");
+	     "  exitdump                          what costs this host most?\n"
+	     "  exitdump --vm web 1               what does the VM \"web\" do, each second?\n"
+	     "  exitdump --all-vms -s user        which VM does QEMU hold up most?\n"
+	     "  exitdump -r 'EPT_*' -o +p99,max   how long do page faults take at worst?\n"
+	     "  exitdump why --qmp /run/web.qmp   whose ports and pages does \"web\" use?\n"
+	     "  exitdump slow --than 10ms         when did a VM freeze, where and why?\n"
+	     "  exitdump run -- sleep 10          what happens in ten seconds?");
 }
 
 /* version() - --version. */
