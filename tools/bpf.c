@@ -57,6 +57,7 @@ static struct {
 	char vendor[16];		/* "" where it is neither */
 	uint64_t tsc_khz;
 	unsigned int counters;
+	struct kvm_offsets at;
 	/* Of the sample that is being taken. */
 	struct exit_thread *threads;
 	size_t nthreads;
@@ -135,7 +136,7 @@ static int check_kernel(void)
 static int load_btf(struct btf **vmlinux, struct btf **kvm, struct btf **vendor)
 {
 	const char *module = NULL;
-	uint32_t regs[4] = { 0 }, id;
+	uint32_t regs[4] = { 0 };
 	bool intel = there(MODULES, "kvm_intel"), amd = there(MODULES, "kvm_amd");
 
 	*vmlinux = btf__load_vmlinux_btf();
@@ -156,9 +157,6 @@ static int load_btf(struct btf **vmlinux, struct btf **kvm, struct btf **vendor)
 		strcpy(bpf.vendor, strcmp(module, "kvm_amd") ? "vmx" : "svm");
 	if (module && there(BTF_DIR, module))
 		*vendor = btf__load_module_btf(module, *vmlinux);
-	if (*kvm != *vmlinux && !capable(CAP_SYS_ADMIN) &&
-	    bpf_btf_get_next_id(0, &id) < 0 && errno == EPERM)
-		return fail("--bpf: on this kernel, KVM as a module needs root (CAP_SYS_ADMIN), for its BTF");
 	return 0;
 }
 
@@ -174,6 +172,67 @@ static bool has_arguments(const struct btf *btf, const char *tracepoint, unsigne
 	type = btf__type_by_id(btf, type->type);
 	return btf_is_func_proto(type) && btf_vlen(type) >= n + 1 &&
 		btf_is_ptr(btf__type_by_id(btf, btf_params(type)[1].type));
+}
+
+/* Where a member is within a structure, by "name" or "name.name", in bits; -1: nowhere. */
+static int64_t member_at(const struct btf *btf, const struct btf_type *type, const char *path)
+{
+	const struct btf_member *m;
+	size_t len = strcspn(path, ".");
+	const char *name;
+	int64_t within;
+
+	while (btf_is_mod(type) || btf_is_typedef(type))
+		type = btf__type_by_id(btf, type->type);
+	if (!btf_is_composite(type))
+		return -1;
+	m = btf_members(type);
+	for (unsigned int i = 0; i < btf_vlen(type); i++, m++) {
+		name = btf__name_by_offset(btf, m->name_off);
+		if (!*name)
+			within = member_at(btf, btf__type_by_id(btf, m->type), path);
+		else if (strlen(name) != len || strncmp(name, path, len))
+			continue;
+		else if (!path[len])
+			within = 0;
+		else
+			within = member_at(btf, btf__type_by_id(btf, m->type), path + len + 1);
+		if (within >= 0)
+			return btf_member_bit_offset(type, i) + within;
+	}
+	return -1;
+}
+
+static uint32_t offset_of(const struct btf *btf, const char *type, const char *path)
+{
+	int id = btf__find_by_name_kind(btf, type, BTF_KIND_STRUCT);
+	int64_t bits = id < 0 ? -1 : member_at(btf, btf__type_by_id(btf, id), path);
+
+	return bits < 0 ? NO_OFFSET : bits / 8;
+}
+
+/* False where the kernel does not have what all of it needs. */
+static bool find_offsets(struct kvm_offsets *at, const struct btf *kvm, const struct btf *vendor)
+{
+	*at = (struct kvm_offsets){
+		.reason = NO_OFFSET,
+		.vcpu_id = offset_of(kvm, "kvm_vcpu", "vcpu_id"),
+		.poll_success = offset_of(kvm, "kvm_vcpu", "stat.generic.halt_poll_success_ns"),
+		.poll_fail = offset_of(kvm, "kvm_vcpu", "stat.generic.halt_poll_fail_ns"),
+		.kvm = offset_of(kvm, "kvm_vcpu", "kvm"),
+		.dentry = offset_of(kvm, "kvm", "debugfs_dentry"),
+	};
+	if (!strcmp(bpf.vendor, "svm")) {
+		at->vmcb = offset_of(vendor, "vcpu_svm", "vmcb");
+		at->reason = offset_of(vendor, "vmcb", "control.exit_code");
+	} else if (!strcmp(bpf.vendor, "vmx")) {
+		at->reason = offset_of(vendor, "vcpu_vmx", "vt.exit_reason");	/* from 6.16 on */
+		if (at->reason == NO_OFFSET)
+			at->reason = offset_of(vendor, "vcpu_vmx", "exit_reason");
+	}
+	return at->vcpu_id != NO_OFFSET && at->kvm != NO_OFFSET && at->dentry != NO_OFFSET &&
+		at->poll_success != NO_OFFSET && at->poll_fail != NO_OFFSET &&
+		at->vmcb != NO_OFFSET && (!*bpf.vendor || at->reason != NO_OFFSET);
 }
 
 /* What the kernel's own clock makes of the TSC, or else of its own. */
@@ -224,6 +283,7 @@ static int load(const char *handler, bool functions)
 	skel->rodata->svm = !strcmp(bpf.vendor, "svm");
 	skel->rodata->cycle_mult = (bpf.tsc_khz << CYCLE_SHIFT) / 1000000;
 	skel->rodata->max_rows = bpf.max_rows;
+	skel->rodata->at = bpf.at;
 	trace(skel->progs.on_handler, skel->progs.on_handled, functions && handler);
 	trace(skel->progs.on_run, skel->progs.on_left, functions);
 	trace(skel->progs.on_halt, skel->progs.on_halted, functions);
@@ -258,6 +318,8 @@ static int check_kvm(const char **handler)
 		*handler = NULL;
 	if (!ret && !(has_arguments(kvm, "btf_trace_kvm_exit", 2) && has_arguments(kvm, "btf_trace_kvm_entry", 1)))
 		ret = fail("--bpf: the tracepoints of this kernel's kvm are older than Linux 5.17's");
+	if (!ret && !find_offsets(&bpf.at, kvm, vendor ?: vmlinux))
+		ret = fail("--bpf: this kernel's kvm is unlike those that this exitdump knows");
 	if (vendor != vmlinux)
 		btf__free(vendor);
 	if (kvm != vmlinux)
@@ -281,8 +343,10 @@ int bpf_attach(void)
 	bpf.tsc_khz = find_tsc_khz();
 	bpf.max_rows = 16384;
 	error = load(handler, true);
+	if (error && handler)
+		error = load(NULL, true);
 	if (error)
-		error = load(handler, false);
+		error = load(NULL, false);
 	if (error)
 		return fail("--bpf: this kernel refuses its program: %s (%s)", strerror(-error), complaint);
 	rows = mmap(NULL, bpf.max_rows * sizeof(*bpf.rows), PROT_READ, MAP_SHARED,

@@ -7,6 +7,8 @@
  * t0 and t3 are KVM's tracepoints kvm_exit and kvm_entry, t1 and t2 both ends of the
  * vendor's exit handler. An exit is counted once, at t3. Only the kernel's fields that
  * are read here are declared here; libbpf finds them in the BTF of the running kernel.
+ * Those of KVM, which may be a module, its reader finds: for libbpf to do it would take
+ * CAP_SYS_ADMIN.
  */
 #include <linux/bpf.h>
 #include <asm/errno.h>
@@ -35,60 +37,12 @@ struct task_struct {
 	struct sched_info sched_info;
 };
 
-struct kvm {
-	struct dentry *debugfs_dentry;
-};
-
-struct kvm_vcpu_stat_generic {
-	__u64 halt_poll_success_ns;
-	__u64 halt_poll_fail_ns;
-};
-
-struct kvm_vcpu_stat {
-	struct kvm_vcpu_stat_generic generic;
-};
-
-struct kvm_vcpu {
-	struct kvm *kvm;
-	int vcpu_id;
-	struct kvm_vcpu_stat stat;
-};
-
-union vmx_exit_reason {
-	__u32 full;
-};
-
-struct vcpu_vmx {
-	union vmx_exit_reason exit_reason;
-};
-
-/* From 6.16 on. */
-struct vcpu_vt {
-	union vmx_exit_reason exit_reason;
-};
-
-struct vcpu_vmx___vt {
-	struct vcpu_vt vt;
-};
-
-/* Of 64 bits from 6.19 on; the low ones are all there is to them. */
-struct vmcb_control_area {
-	__u32 exit_code;
-};
-
-struct vmcb {
-	struct vmcb_control_area control;
-};
-
-struct vcpu_svm {
-	struct vmcb *vmcb;
-};
-
 #pragma clang attribute pop
 
 const volatile bool svm;
 const volatile __u64 cycle_mult;
 const volatile __u32 max_rows;
+const volatile struct kvm_offsets at;
 
 __u32 rows_used;
 __u64 gone_guest;	/* of vCPUs whose thread runs another by now */
@@ -116,25 +70,27 @@ static __always_inline __u64 run_delay(void)
 	return bpf_get_current_task_btf()->sched_info.run_delay;
 }
 
-static __always_inline __u64 polled(struct kvm_vcpu *vcpu)
+static __always_inline __u64 read_u64(__u64 from, __u32 offset)
 {
-	return vcpu->stat.generic.halt_poll_success_ns + vcpu->stat.generic.halt_poll_fail_ns;
+	__u64 value = 0;
+
+	bpf_probe_read_kernel(&value, sizeof(value), (void *)(from + offset));
+	return value;
+}
+
+static __always_inline __u64 polled(__u64 vcpu)
+{
+	return read_u64(vcpu, at.poll_success) + read_u64(vcpu, at.poll_fail);
 }
 
 /* The vendor's structure begins with the vCPU. */
-static __always_inline __u32 read_reason(struct kvm_vcpu *vcpu)
+static __always_inline __u32 read_reason(__u64 vcpu)
 {
-	struct vcpu_vmx___vt *vt = (void *)vcpu;
-	struct vcpu_vmx *vmx = (void *)vcpu;
-	struct vcpu_svm *s = (void *)vcpu;
-
+	if (at.reason == NO_OFFSET)
+		return -1;
 	if (svm)
-		return BPF_CORE_READ(s, vmcb, control.exit_code);
-	if (bpf_core_field_exists(vt->vt))
-		return BPF_CORE_READ(vt, vt.exit_reason.full);
-	if (bpf_core_field_exists(vmx->exit_reason))
-		return BPF_CORE_READ(vmx, exit_reason.full);
-	return -1;
+		vcpu = read_u64(vcpu, at.vmcb);
+	return read_u64(vcpu, at.reason);
 }
 
 static __always_inline __u32 place_of(__u32 reason)
@@ -221,9 +177,9 @@ static __always_inline void drop_parts(struct exit_thread *t)
 }
 
 /* Whose exits these are from now on. */
-static __always_inline void name_thread(struct exit_thread *t, struct kvm_vcpu *vcpu)
+static __always_inline void name_thread(struct exit_thread *t, __u64 vcpu)
 {
-	const unsigned char *name = BPF_CORE_READ(vcpu, kvm, debugfs_dentry, d_name.name);
+	struct dentry *dentry = (void *)read_u64(read_u64(vcpu, at.kvm), at.dentry);
 
 	if (t->guest)
 		__sync_fetch_and_add(&gone_guest, t->guest);
@@ -231,14 +187,14 @@ static __always_inline void name_thread(struct exit_thread *t, struct kvm_vcpu *
 	__builtin_memset(t->row, 0, sizeof(t->row));
 	t->guest = 0;
 	t->entry = 0;
-	t->vcpu = (__u64)vcpu;
+	t->vcpu = vcpu;
 	t->pid = bpf_get_current_pid_tgid() >> 32;
-	t->vcpu_id = vcpu->vcpu_id;
-	if (bpf_probe_read_kernel_str(t->vm, sizeof(t->vm), name) < 0)
+	t->vcpu_id = read_u64(vcpu, at.vcpu_id);
+	if (bpf_probe_read_kernel_str(t->vm, sizeof(t->vm), BPF_CORE_READ(dentry, d_name.name)) < 0)
 		t->vm[0] = '\0';
 }
 
-static __always_inline struct exit_thread *make_thread(struct kvm_vcpu *vcpu)
+static __always_inline struct exit_thread *make_thread(__u64 vcpu)
 {
 	struct exit_thread *t = find_thread();
 	__u32 tid = bpf_get_current_pid_tgid();
@@ -251,12 +207,12 @@ static __always_inline struct exit_thread *make_thread(struct kvm_vcpu *vcpu)
 			return NULL;
 		}
 	}
-	if (t->vcpu != (__u64)vcpu)
+	if (t->vcpu != vcpu)
 		name_thread(t, vcpu);
 	return t;
 }
 
-static __always_inline void open_exit(struct exit_thread *t, struct kvm_vcpu *vcpu, __u64 now)
+static __always_inline void open_exit(struct exit_thread *t, __u64 vcpu, __u64 now)
 {
 	if (t->entry)
 		t->guest += since(t->entry, now);
@@ -319,8 +275,8 @@ static __always_inline void come_back(struct exit_thread *t, __u64 now)
 	t->left = 0;
 }
 
-SEC("tp_btf/kvm_exit")
-int BPF_PROG(on_exit, struct kvm_vcpu *vcpu)
+SEC("raw_tp/kvm_exit")
+int BPF_PROG(on_exit, __u64 vcpu)
 {
 	__u64 now = bpf_ktime_get_ns();
 	struct exit_thread *t = make_thread(vcpu);
@@ -334,14 +290,14 @@ int BPF_PROG(on_exit, struct kvm_vcpu *vcpu)
  * On 6.1 an SVM exit is traced in its handler, so one that a fast path handles is not:
  * of that, which the VMCB still tells at the next entry, there is no time.
  */
-SEC("tp_btf/kvm_entry")
-int BPF_PROG(on_entry, struct kvm_vcpu *vcpu)
+SEC("raw_tp/kvm_entry")
+int BPF_PROG(on_entry, __u64 vcpu)
 {
 	struct exit_thread *t = find_thread();
 	struct exit_row *row;
 	__u64 now;
 
-	if (!t || t->vcpu != (__u64)vcpu)
+	if (!t || t->vcpu != vcpu)
 		return 0;
 	now = bpf_ktime_get_ns();
 	if (!t->exit && t->entry && svm) {
@@ -363,7 +319,7 @@ int BPF_PROG(on_entry, struct kvm_vcpu *vcpu)
 }
 
 SEC("fentry")
-int BPF_PROG(on_handler, struct kvm_vcpu *vcpu)
+int BPF_PROG(on_handler, __u64 vcpu)
 {
 	__u64 now = bpf_ktime_get_ns();
 	struct exit_thread *t = make_thread(vcpu);
@@ -378,11 +334,11 @@ int BPF_PROG(on_handler, struct kvm_vcpu *vcpu)
 }
 
 SEC("fexit")
-int BPF_PROG(on_handled, struct kvm_vcpu *vcpu)
+int BPF_PROG(on_handled, __u64 vcpu)
 {
 	struct exit_thread *t = find_thread();
 
-	if (!t || !t->start || t->vcpu != (__u64)vcpu)
+	if (!t || !t->start || t->vcpu != vcpu)
 		return 0;
 	t->handler += since(t->start, bpf_ktime_get_ns());
 	t->hsched += since(t->start_delay, run_delay());
@@ -391,30 +347,30 @@ int BPF_PROG(on_handled, struct kvm_vcpu *vcpu)
 }
 
 SEC("fentry/kvm_arch_vcpu_ioctl_run")
-int BPF_PROG(on_run, struct kvm_vcpu *vcpu)
+int BPF_PROG(on_run, __u64 vcpu)
 {
 	struct exit_thread *t = find_thread();
 
-	if (t && t->left && t->vcpu == (__u64)vcpu)
+	if (t && t->left && t->vcpu == vcpu)
 		come_back(t, bpf_ktime_get_ns());
 	return 0;
 }
 
 SEC("fexit/kvm_arch_vcpu_ioctl_run")
-int BPF_PROG(on_left, struct kvm_vcpu *vcpu, int ret)
+int BPF_PROG(on_left, __u64 vcpu, int ret)
 {
 	struct exit_thread *t = find_thread();
 
-	if (t && t->exit && t->vcpu == (__u64)vcpu)
+	if (t && t->exit && t->vcpu == vcpu)
 		leave(t, ret);
 	return 0;
 }
 
-static __always_inline int begin_block(struct kvm_vcpu *vcpu, bool halt)
+static __always_inline int begin_block(__u64 vcpu, bool halt)
 {
 	struct exit_thread *t = find_thread();
 
-	if (!t || !t->exit || t->block || t->vcpu != (__u64)vcpu)
+	if (!t || !t->exit || t->block || t->vcpu != vcpu)
 		return 0;
 	t->block = bpf_ktime_get_ns();
 	t->block_delay = run_delay();
@@ -424,12 +380,12 @@ static __always_inline int begin_block(struct kvm_vcpu *vcpu, bool halt)
 }
 
 /* The wait for a CPU after the wake-up is no halt. */
-static __always_inline int end_block(struct kvm_vcpu *vcpu, bool halt)
+static __always_inline int end_block(__u64 vcpu, bool halt)
 {
 	struct exit_thread *t = find_thread();
 	__u64 blocked, poll;
 
-	if (!t || !t->block || t->block_inside != halt || t->vcpu != (__u64)vcpu)
+	if (!t || !t->block || t->block_inside != halt || t->vcpu != vcpu)
 		return 0;
 	blocked = since(t->block, bpf_ktime_get_ns());
 	blocked = since(since(t->block_delay, run_delay()), blocked);
@@ -441,25 +397,25 @@ static __always_inline int end_block(struct kvm_vcpu *vcpu, bool halt)
 }
 
 SEC("fentry/kvm_vcpu_halt")
-int BPF_PROG(on_halt, struct kvm_vcpu *vcpu)
+int BPF_PROG(on_halt, __u64 vcpu)
 {
 	return begin_block(vcpu, true);
 }
 
 SEC("fexit/kvm_vcpu_halt")
-int BPF_PROG(on_halted, struct kvm_vcpu *vcpu)
+int BPF_PROG(on_halted, __u64 vcpu)
 {
 	return end_block(vcpu, true);
 }
 
 SEC("fentry/kvm_vcpu_block")
-int BPF_PROG(on_block, struct kvm_vcpu *vcpu)
+int BPF_PROG(on_block, __u64 vcpu)
 {
 	return begin_block(vcpu, false);
 }
 
 SEC("fexit/kvm_vcpu_block")
-int BPF_PROG(on_blocked, struct kvm_vcpu *vcpu)
+int BPF_PROG(on_blocked, __u64 vcpu)
 {
 	return end_block(vcpu, false);
 }
@@ -468,7 +424,7 @@ int BPF_PROG(on_blocked, struct kvm_vcpu *vcpu)
  * Where functions cannot be traced, tracepoints tell the end of a halt and where user
  * space begins; that ends at the next entry then, a little late.
  */
-SEC("tp_btf/kvm_userspace_exit")
+SEC("raw_tp/kvm_userspace_exit")
 int BPF_PROG(on_userspace, __u32 reason, int ret)
 {
 	struct exit_thread *t = find_thread();
@@ -478,7 +434,7 @@ int BPF_PROG(on_userspace, __u32 reason, int ret)
 	return 0;
 }
 
-SEC("tp_btf/kvm_vcpu_wakeup")
+SEC("raw_tp/kvm_vcpu_wakeup")
 int BPF_PROG(on_wakeup, __u64 ns)
 {
 	struct exit_thread *t = find_thread();

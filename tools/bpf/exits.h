@@ -62,4 +62,17 @@ struct exit_thread {
 	__u16 row[PLACES];	/* in the array, from 1 on; 0: none so far */
 };
 
+/* Where KVM keeps what is read, in bytes. */
+struct kvm_offsets {
+	__u32 reason;		/* in vcpu_vmx, or in the VMCB; NO_OFFSET: neither */
+	__u32 vmcb;		/* the others are in kvm_vcpu and kvm */
+	__u32 vcpu_id;
+	__u32 poll_success;
+	__u32 poll_fail;
+	__u32 kvm;
+	__u32 dentry;
+};
+
+#define NO_OFFSET	-1U
+
 #endif
