@@ -3,6 +3,7 @@
 # Promise: exitdump --bpf counts on a kernel without the patches while it runs, and
 # leaves nothing behind, however it ends; it is taken by itself where a span is asked
 # for and KVM keeps no account; what stands in its way is said in one line.
+# shellcheck disable=SC2317 # run calls the functions
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/fixtures/exitdump.sh"
 

@@ -1,0 +1,108 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Promise: on Debian's own kernels, without the patches, exitdump --bpf counts exactly
+# the exits that a guest makes, by reason and by vCPU, and where their time goes: halted
+# and polling as KVM's own statistics have it, in user space, without a CPU.
+# (LABS=vmx:6.1 tries it in Bochs, which takes some minutes.)
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/fixtures/exitdump.sh"
+MACHINES=svm
+. "$(dirname "$0")/labs.sh"
+
+[[ $("$EXITDUMP" --bpf 0.01 1 2>&1) != *'built without it'* ]] || skip_all 'this exitdump is built without --bpf'
+
+in_lab <<'EOF'
+# counts NAME ARGUMENT...: vmm's lines as section NAME, and as NAME.json what exitdump
+# says of the host meanwhile.
+counts() {
+	name=$1
+	shift
+	section "$name"
+	exitdump --bpf --json run -O bpf.out -- vmm --stats "$@" 2>&1
+	section "$name.json"
+	cat bpf.out
+}
+counts known cpuid=23 out-kernel=17 out-user=19 rdmsr=7 wrmsr-slow=5 vmcall=3
+counts two --vcpus 2 --pin cpuid=5003 out-kernel=2003 rdmsr=101
+counts fast wrmsr-fast=200 cpuid=5
+echo 0 >$P/halt_poll_ns
+counts halts hlt:2000000=20
+echo 10000000 >$P/halt_poll_ns
+counts polls hlt:2000000=20
+counts sleeps sleep-user:20=5 cpuid=7
+counts hog hog:100=1 cpuid=5
+vmm --loop 0 --vcpus 2 cpuid=20 out-user=1 >/dev/null &
+vm=$!
+sleep 1
+section vcpus
+exitdump --bpf --raw --all-vcpus --output vm,vcpu,exits --sort -vcpu 1 1 2>&1
+section itself
+exitdump --raw 0.5 1 2>&1
+kill $vm
+wait $vm 2>/dev/null || :
+EOF
+
+# account_of NAME: NAME.json as the kernel's files would be, NAME.bpf and NAME.bpf_hist.
+account_of() {
+	jq -r '(["exits", "cycles", "total", "halt", "poll", "user", "sched", "hsched", "stop", "max"]) as $columns |
+		"# exit_cycles 1\tvendor=\(.vendor)\ttsc_khz=\(.tsc_khz)",
+		(["reason", "name"] + $columns | @tsv),
+		(.rows | sort_by(.reason)[] | [.reason // "-", .name] + [.[$columns[]] // 0] | @tsv),
+		(.totals[0] | ["-", "TOTAL"] + [.[$columns[]] // 0] | @tsv)' "$F/$1.json" >"$F/$1.bpf"
+	jq -r '"# exit_cycles 1\tvendor=\(.vendor)", (["reason", "name", range(32)] | @tsv),
+		(.rows | sort_by(.reason)[] | [.reason // "-", .name] + .hist | @tsv),
+		(.totals[0] | ["-", "TOTAL"] + .hist | @tsv)' "$F/$1.json" >"$F/$1.bpf_hist"
+}
+
+# ms SECTION REASON COLUMN: a time, rounded down
+ms() {
+	echo $(($(cell "$1" "$2" "$3") / $(key "$1" tsc_khz)))
+}
+
+# between TITLE N LEAST MOST
+between() {
+	ok "$1: $2, of $3 to $4" test "$2" -ge "$3" -a "$2" -le "$4"
+}
+
+judge() {
+	local section vcpus io=123 hlt=120 msr=124 polled halts
+	[[ $vendor == svm ]] || io=30 hlt=12 msr=32
+	for section in known two fast halts polls sleeps hog; do
+		account_of "$section"
+		is "$lab $section: the VM's rows are what its guest made" "$(counted "$section" "$section.bpf")" "$(known "$section")"
+		is "$lab $section: the account agrees with itself" "$(insane "$section.bpf")" ''
+		# The last exit of each vCPU is still open when it ends.
+		vcpus=1
+		[[ $section != two ]] || vcpus=2
+		is "$lab $section: all exits but the last are counted" "$(cell "$section.bpf" TOTAL exits)" \
+			"$(($(kvm_stat "$section" exits) - vcpus))"
+	done
+	ok "$lab the handler's time is known" test "$(cell known.bpf TOTAL cycles)" -gt 0
+	ok "$lab a fast path is counted, whatever this kernel traces of it" test "$(cell fast.bpf $msr exits)" -ge 200
+
+	halts=$(cell polls.bpf $hlt exits)
+	is "$lab halts: nothing polled" "$(cell halts.bpf TOTAL poll)" 0
+	is "$lab halts: only HLT halts" "$(cell halts.bpf TOTAL halt)" "$(cell halts.bpf $hlt halt)"
+	ok "$lab halts: it halted" test "$(ms halts.bpf $hlt halt)" -ge 2
+	polled=$(($(kvm_stat polls halt_poll_success_ns) + $(kvm_stat polls halt_poll_fail_ns)))
+	polled=$((polled * $(key polls.bpf tsc_khz) / 1000000))
+	between "$lab polls: as KVM's own statistics" "$(cell polls.bpf $hlt poll)" $((polled - 2 * halts)) "$polled"
+	between "$lab sleeps: in user space, ms" "$(ms sleeps.bpf $io user)" 100 300
+	is "$lab sleeps: no halt and no stop" "$(cell sleeps.bpf TOTAL halt) $(cell sleeps.bpf TOTAL stop)" '0 0'
+	between "$lab hog: without a CPU, ms" "$(ms hog.bpf TOTAL sched)" 90 130
+
+	like "$lab each vCPU" "$(<"$F/vcpus")" $'^[0-9]+-[0-9]+\t0\t[1-9][0-9]*\n[0-9]+-[0-9]+\t1\t[1-9][0-9]*$'
+	like "$lab by itself, which it says" "$(<"$F/itself")" $'^exitdump: counting by BPF [^\n]*\n.*\t'
+}
+
+for one in $LABS; do
+	run "$TOP/scripts/stock.sh" -k "$(kernel_of "$one")"
+	if ((status == 3)); then
+		skip "$one" "$err"
+		continue
+	fi
+	is "$one stock.sh" "$status" 0
+	boot "$one" -c 2 -b "$out/lab" -a "$EXITDUMP" || continue
+	judge
+done
+done_testing
