@@ -61,6 +61,9 @@ static struct {
 	/* Of the sample that is being taken. */
 	struct exit_thread *threads;
 	size_t nthreads;
+	/* Of threads that have ended. */
+	struct exit_row gone[PLACES];
+	uint64_t gone_guest;
 } bpf;
 
 static char complaint[256];	/* the last of libbpf's */
@@ -361,24 +364,62 @@ int bpf_attach(void)
 	return -1;
 }
 
+/* A row that nobody writes any more: its counts go to those of its place, and it is free. */
+static void fold_row(uint32_t n)
+{
+	static const struct exit_row zero;
+	const struct exit_row *row = &bpf.rows[n];
+	struct exit_row *to = &bpf.gone[row->place < PLACES ? row->place : PLACE_OTHER];
+	const __u64 *from = (const __u64 *)row;
+	__u64 max = to->max > row->max ? to->max : row->max;
+
+	for (size_t i = 0; i < offsetof(struct exit_row, place) / sizeof(*from); i++)
+		((__u64 *)to)[i] += from[i];
+	to->max = max;
+	bpf_map_update_elem(bpf_map__fd(bpf.skel->maps.rows), &n, &zero, BPF_ANY);
+	bpf_map_update_elem(bpf_map__fd(bpf.skel->maps.free_rows), NULL, &n, BPF_ANY);
+}
+
+/* A vCPU's thread that has ended makes room for others. */
+static void fold_thread(uint32_t tid, const struct exit_thread *t)
+{
+	for (int i = 0; i < PLACES; i++) {
+		if (t->row[i] && t->row[i] <= bpf.max_rows)
+			fold_row(t->row[i] - 1);
+	}
+	bpf.gone_guest += t->guest;
+	bpf_map_delete_elem(bpf_map__fd(bpf.skel->maps.threads), &tid);
+}
+
+static bool has_ended(uint32_t tid, uint32_t pid)
+{
+	char task[64];
+
+	snprintf(task, sizeof(task), "/proc/%u/task/%u", pid, tid);
+	return access(task, F_OK);
+}
+
 static void read_threads(void)
 {
 	int fd = bpf_map__fd(bpf.skel->maps.threads);
-	uint32_t tid, *last = NULL;
-	char task[64];
+	uint32_t tid, next;
+	struct exit_thread t;
+	int more = bpf_map_get_next_key(fd, NULL, &next);
 
 	bpf.nthreads = 0;
-	for (; !bpf_map_get_next_key(fd, last, &tid); last = &tid) {
-		bpf.threads = need_room(bpf.threads, bpf.nthreads, sizeof(*bpf.threads));
-		if (bpf_map_lookup_elem(fd, &tid, &bpf.threads[bpf.nthreads]))
+	while (!more) {
+		tid = next;
+		more = bpf_map_get_next_key(fd, &tid, &next);
+		if (bpf_map_lookup_elem(fd, &tid, &t))
 			continue;
-		snprintf(task, sizeof(task), "/proc/%u/task/%u", bpf.threads[bpf.nthreads].pid, tid);
-		if (access(task, F_OK))		/* for the host's sum alone */
-			bpf.threads[bpf.nthreads].pid = 0;
-		else if (!*bpf.threads[bpf.nthreads].vm)
-			snprintf(bpf.threads[bpf.nthreads].vm, sizeof(bpf.threads[0].vm), "%u-0",
-				 bpf.threads[bpf.nthreads].pid);
-		bpf.nthreads++;
+		if (has_ended(tid, t.pid)) {
+			fold_thread(tid, &t);
+			continue;
+		}
+		if (!*t.vm)
+			snprintf(t.vm, sizeof(t.vm), "%u-0", t.pid);
+		bpf.threads = need_room(bpf.threads, bpf.nthreads, sizeof(*bpf.threads));
+		bpf.threads[bpf.nthreads++] = t;
 	}
 }
 
@@ -417,7 +458,6 @@ static void copy_row(struct exit_row *to, const struct exit_row *from)
 	__u64 *copy = (__u64 *)to, counted;
 	int tries = 1000;
 
-	to->place = *(const volatile __u32 *)&from->place;
 	do {
 		counted = 0;
 		for (int i = (int)(offsetof(struct exit_row, place) / sizeof(*copy)) - 1; i > 0; i--) {
@@ -429,17 +469,17 @@ static void copy_row(struct exit_row *to, const struct exit_row *from)
 	} while (source[0] != counted && --tries);
 }
 
-static void add_row(struct account *a, uint32_t n)
+static void add_row(struct account *a, const struct exit_row *from, uint32_t place)
 {
 	int64_t reason;
 	struct exit_row r;
 	struct row one = { 0 }, *row;
 	char name[48] = "OTHER";
 
-	copy_row(&r, &bpf.rows[n]);
+	copy_row(&r, from);
 	if (!r.exits)
 		return;
-	reason = reason_at(r.place);
+	reason = reason_at(place);
 	if (reason != REASON_OTHER)
 		reason_name(name, sizeof(name), !strcmp(bpf.vendor, "svm"), reason);
 	row = account_row(a, (struct row_key){ .reason = reason }, name);
@@ -463,8 +503,6 @@ static bool is_of(const struct exit_thread *t, const char *dir)
 {
 	char vcpu[64];
 
-	if (!t->pid)
-		return false;
 	snprintf(vcpu, sizeof(vcpu), "%s/vcpu%u", t->vm, t->vcpu_id);
 	return !strcmp(dir, t->vm) || !strcmp(dir, vcpu);
 }
@@ -473,7 +511,7 @@ static uint64_t add_thread(struct account *a, const struct exit_thread *t)
 {
 	for (int i = 0; i < PLACES; i++) {
 		if (t->row[i] && t->row[i] <= bpf.max_rows)
-			add_row(a, t->row[i] - 1);
+			add_row(a, &bpf.rows[t->row[i] - 1], i);
 	}
 	return t->guest;
 }
@@ -484,11 +522,9 @@ static void count_host(struct account *a)
 	for (size_t i = 0; i < bpf.nthreads; i++) {
 		bool seen = false;
 
-		if (!bpf.threads[i].pid)
-			continue;
 		a->key[K_VCPUS]++;
 		for (size_t k = 0; k < i; k++)
-			seen |= bpf.threads[k].pid && !strcmp(bpf.threads[k].vm, bpf.threads[i].vm);
+			seen |= !strcmp(bpf.threads[k].vm, bpf.threads[i].vm);
 		a->key[K_VMS] += !seen;
 	}
 	a->keys |= 1u << K_VMS | 1u << K_VCPUS;
@@ -511,7 +547,9 @@ static enum read_result read_bpf(const struct pick *pick, const char *dir, enum 
 	a->sum = row_of_sums();
 	row_hist_copy(&a->sum, none);
 	for (uint32_t n = 0; !*dir && n < used && n < bpf.max_rows; n++)
-		add_row(a, n);
+		add_row(a, &bpf.rows[n], bpf.rows[n].place);
+	for (uint32_t i = 0; !*dir && i < PLACES; i++)
+		add_row(a, &bpf.gone[i], i);
 	for (size_t i = 0; i < bpf.nthreads; i++) {
 		if (!*dir)
 			guest += bpf.threads[i].guest;
@@ -519,7 +557,7 @@ static enum read_result read_bpf(const struct pick *pick, const char *dir, enum 
 			guest += add_thread(a, &bpf.threads[i]);
 	}
 	if (!*dir) {
-		guest += bpf.skel->bss->gone_guest;
+		guest += bpf.skel->bss->gone_guest + bpf.gone_guest;
 		count_host(a);
 	}
 	a->key[K_GUEST] = cycles(guest);
@@ -537,7 +575,7 @@ static int bpf_vms(const struct pick *pick, struct vm_id **vms, size_t *n)
 	if (!list_vm_dirs(pick->root, vms, n))
 		return 0;
 	for (size_t i = 0; i < bpf.nthreads; i++) {
-		if (!bpf.threads[i].pid || sscanf(bpf.threads[i].vm, "%u-%u", &vm.pid, &vm.fd) != 2)
+		if (sscanf(bpf.threads[i].vm, "%u-%u", &vm.pid, &vm.fd) != 2)
 			continue;
 		for (k = 0; k < *n && ((*vms)[k].pid != vm.pid || (*vms)[k].fd != vm.fd); k++)
 			;
@@ -565,7 +603,7 @@ static enum read_result bpf_vcpus(const struct pick *pick, struct vm_id vm, unsi
 		return READ_OK;
 	snprintf(name, sizeof(name), "%u-%u", vm.pid, vm.fd);
 	for (size_t i = 0; i < bpf.nthreads; i++) {
-		if (!bpf.threads[i].pid || strcmp(bpf.threads[i].vm, name))
+		if (strcmp(bpf.threads[i].vm, name))
 			continue;
 		*vcpus = need_room(*vcpus, *n, sizeof(**vcpus));
 		(*vcpus)[(*n)++] = bpf.threads[i].vcpu_id;

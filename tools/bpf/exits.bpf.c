@@ -65,6 +65,13 @@ struct {
 	__type(value, struct exit_row);
 } rows SEC(".maps");
 
+/* Those of threads that have ended, which the reader gives back. */
+struct {
+	__uint(type, BPF_MAP_TYPE_STACK);
+	__uint(max_entries, 16384);
+	__type(value, __u32);
+} free_rows SEC(".maps");
+
 static __always_inline __u64 run_delay(void)
 {
 	return bpf_get_current_task_btf()->sched_info.run_delay;
@@ -137,15 +144,17 @@ static __always_inline struct exit_row *find_row(struct exit_thread *t)
 {
 	__u32 place = *(volatile __u32 *)&t->place;	/* read once: it is checked */
 	struct exit_row *row;
-	__u32 n;
+	__u32 n = 0;
 
 	if (place >= PLACES)
 		return NULL;
 	if (t->row[place])
 		return row_at(t->row[place] - 1);
-	if (rows_used >= max_rows)
-		return NULL;
-	n = __sync_fetch_and_add(&rows_used, 1);
+	if (bpf_map_pop_elem(&free_rows, &n)) {
+		if (rows_used >= max_rows)
+			return NULL;
+		n = __sync_fetch_and_add(&rows_used, 1);
+	}
 	row = row_at(n);
 	if (!row)
 		return NULL;
