@@ -220,6 +220,7 @@ static bool find_offsets(struct kvm_offsets *at, const struct btf *kvm, const st
 	*at = (struct kvm_offsets){
 		.reason = NO_OFFSET,
 		.vcpu_id = offset_of(kvm, "kvm_vcpu", "vcpu_id"),
+		.mp_state = offset_of(kvm, "kvm_vcpu", "arch.mp_state"),
 		.poll_success = offset_of(kvm, "kvm_vcpu", "stat.generic.halt_poll_success_ns"),
 		.poll_fail = offset_of(kvm, "kvm_vcpu", "stat.generic.halt_poll_fail_ns"),
 		.kvm = offset_of(kvm, "kvm_vcpu", "kvm"),
@@ -234,7 +235,7 @@ static bool find_offsets(struct kvm_offsets *at, const struct btf *kvm, const st
 			at->reason = offset_of(vendor, "vcpu_vmx", "exit_reason");
 	}
 	return at->vcpu_id != NO_OFFSET && at->kvm != NO_OFFSET && at->dentry != NO_OFFSET &&
-		at->poll_success != NO_OFFSET && at->poll_fail != NO_OFFSET &&
+		at->poll_success != NO_OFFSET && at->poll_fail != NO_OFFSET && at->mp_state != NO_OFFSET &&
 		at->vmcb != NO_OFFSET && (!*bpf.vendor || at->reason != NO_OFFSET);
 }
 
@@ -289,9 +290,8 @@ static int load(const char *handler, bool functions)
 	skel->rodata->at = bpf.at;
 	trace(skel->progs.on_handler, skel->progs.on_handled, functions && handler);
 	trace(skel->progs.on_run, skel->progs.on_left, functions);
-	trace(skel->progs.on_halt, skel->progs.on_halted, functions);
 	trace(skel->progs.on_block, skel->progs.on_blocked, functions);
-	trace(skel->progs.on_userspace, skel->progs.on_wakeup, !functions);
+	bpf_program__set_autoload(skel->progs.on_userspace, !functions);
 	if (functions && handler)
 		error = bpf_program__set_attach_target(skel->progs.on_handler, 0, handler) ?:
 			bpf_program__set_attach_target(skel->progs.on_handled, 0, handler);
@@ -302,9 +302,7 @@ static int load(const char *handler, bool functions)
 		return error;
 	}
 	bpf.counters = 1u << C_EXITS | 1u << C_TOTAL | 1u << C_HALT | 1u << C_USER |
-		1u << C_SCHED | 1u << C_STOP | 1u << C_MAX;
-	if (functions)
-		bpf.counters |= 1u << C_POLL;
+		1u << C_SCHED | 1u << C_STOP | 1u << C_MAX | 1u << C_POLL;
 	if (functions && handler)
 		bpf.counters |= 1u << C_CYCLES | 1u << C_HSCHED;
 	return 0;

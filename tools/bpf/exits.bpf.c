@@ -19,6 +19,8 @@
 
 #include "exits.h"
 
+#define HALTED	3	/* KVM_MP_STATE_HALTED */
+
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
 struct qstr {
@@ -199,6 +201,7 @@ static __always_inline void name_thread(struct exit_thread *t, __u64 vcpu)
 	t->vcpu = vcpu;
 	t->pid = bpf_get_current_pid_tgid() >> 32;
 	t->vcpu_id = read_u64(vcpu, at.vcpu_id);
+	t->polled = polled(vcpu);
 	if (bpf_probe_read_kernel_str(t->vm, sizeof(t->vm), BPF_CORE_READ(dentry, d_name.name)) < 0)
 		t->vm[0] = '\0';
 }
@@ -228,6 +231,7 @@ static __always_inline void open_exit(struct exit_thread *t, __u64 vcpu, __u64 n
 	t->place = place_of(read_reason(vcpu));
 	t->exit = now;
 	t->delay = run_delay();
+	t->mark_delay = t->delay;
 }
 
 /* As the patches do: the parts are never more than the total. */
@@ -280,8 +284,20 @@ static __always_inline void come_back(struct exit_thread *t, __u64 now)
 		t->stop += away;
 	else
 		t->user += away;
-	t->away += since(t->left_delay, run_delay());
+	t->mark_delay = run_delay();
+	t->away += since(t->left_delay, t->mark_delay);
 	t->left = 0;
+}
+
+/* The wait for a CPU after the wake-up is no halt; there was none that long ago. */
+static __always_inline __u64 add_halt(struct exit_thread *t, __u64 ns)
+{
+	__u64 delay = run_delay();
+
+	ns = since(since(t->mark_delay, delay), ns);
+	t->halt += ns;
+	t->mark_delay = delay;
+	return ns;
 }
 
 SEC("raw_tp/kvm_exit")
@@ -350,7 +366,8 @@ int BPF_PROG(on_handled, __u64 vcpu)
 	if (!t || !t->start || t->vcpu != vcpu)
 		return 0;
 	t->handler += since(t->start, bpf_ktime_get_ns());
-	t->hsched += since(t->start_delay, run_delay());
+	t->mark_delay = run_delay();
+	t->hsched += since(t->start_delay, t->mark_delay);
 	t->start = 0;
 	return 0;
 }
@@ -375,63 +392,49 @@ int BPF_PROG(on_left, __u64 vcpu, int ret)
 	return 0;
 }
 
-static __always_inline int begin_block(__u64 vcpu, bool halt)
-{
-	struct exit_thread *t = find_thread();
-
-	if (!t || !t->exit || t->block || t->vcpu != vcpu)
-		return 0;
-	t->block = bpf_ktime_get_ns();
-	t->block_delay = run_delay();
-	t->block_polled = polled(vcpu);
-	t->block_inside = halt;
-	return 0;
-}
-
-/* The wait for a CPU after the wake-up is no halt. */
-static __always_inline int end_block(__u64 vcpu, bool halt)
-{
-	struct exit_thread *t = find_thread();
-	__u64 blocked, poll;
-
-	if (!t || !t->block || t->block_inside != halt || t->vcpu != vcpu)
-		return 0;
-	blocked = since(t->block, bpf_ktime_get_ns());
-	blocked = since(since(t->block_delay, run_delay()), blocked);
-	poll = since(t->block_polled, polled(vcpu));
-	t->halt += blocked;
-	t->poll += poll < blocked ? poll : blocked;
-	t->block = 0;
-	return 0;
-}
-
-SEC("fentry/kvm_vcpu_halt")
-int BPF_PROG(on_halt, __u64 vcpu)
-{
-	return begin_block(vcpu, true);
-}
-
-SEC("fexit/kvm_vcpu_halt")
-int BPF_PROG(on_halted, __u64 vcpu)
-{
-	return end_block(vcpu, true);
-}
-
+/* Waiting to be started, or for a page; what HLT does has its tracepoint. */
 SEC("fentry/kvm_vcpu_block")
 int BPF_PROG(on_block, __u64 vcpu)
 {
-	return begin_block(vcpu, false);
+	struct exit_thread *t = find_thread();
+
+	if (!t || !t->exit || t->vcpu != vcpu || (__u32)read_u64(vcpu, at.mp_state) == HALTED)
+		return 0;
+	t->block = bpf_ktime_get_ns();
+	t->mark_delay = run_delay();
+	return 0;
 }
 
 SEC("fexit/kvm_vcpu_block")
 int BPF_PROG(on_blocked, __u64 vcpu)
 {
-	return end_block(vcpu, false);
+	struct exit_thread *t = find_thread();
+
+	if (!t || !t->block || t->vcpu != vcpu)
+		return 0;
+	add_halt(t, since(t->block, bpf_ktime_get_ns()));
+	t->block = 0;
+	return 0;
+}
+
+/* The end of a HLT that took so long, polling included; that is all in KVM's statistics. */
+SEC("raw_tp/kvm_vcpu_wakeup")
+int BPF_PROG(on_wakeup, __u64 ns)
+{
+	struct exit_thread *t = find_thread();
+	__u64 all;
+
+	if (!t || !t->exit)
+		return 0;
+	all = polled(t->vcpu);
+	ns = add_halt(t, ns);
+	t->poll += since(t->polled, all) < ns ? since(t->polled, all) : ns;
+	t->polled = all;
+	return 0;
 }
 
 /*
- * Where functions cannot be traced, tracepoints tell the end of a halt and where user
- * space begins; that ends at the next entry then, a little late.
+ * Where functions cannot be traced: user space ends at the next entry then, a little late.
  */
 SEC("raw_tp/kvm_userspace_exit")
 int BPF_PROG(on_userspace, __u32 reason, int ret)
@@ -440,16 +443,6 @@ int BPF_PROG(on_userspace, __u32 reason, int ret)
 
 	if (t && t->exit)
 		leave(t, ret);
-	return 0;
-}
-
-SEC("raw_tp/kvm_vcpu_wakeup")
-int BPF_PROG(on_wakeup, __u64 ns)
-{
-	struct exit_thread *t = find_thread();
-
-	if (t && t->exit)
-		t->halt += since(since(t->delay + t->away, run_delay()), ns);
 	return 0;
 }
 

@@ -40,12 +40,12 @@ struct exit_thread {
 	__u64 exit;		/* when this exit began; 0: there is none */
 	__u64 start;		/* the handler, while it runs */
 	__u64 left;		/* KVM_RUN, while out of it */
-	__u64 block;		/* the halt, while in it */
+	__u64 block;		/* the wait to be started, while in it */
 	__u64 delay;		/* the thread's run_delay at each of these */
 	__u64 start_delay;
 	__u64 left_delay;
-	__u64 block_delay;
-	__u64 block_polled;	/* all polling of the vCPU by then */
+	__u64 mark_delay;	/* when last looked, within the exit */
+	__u64 polled;		/* all of the vCPU's polling that is counted */
 	__u64 handler;		/* what there has been of each part */
 	__u64 halt;
 	__u64 poll;
@@ -56,8 +56,7 @@ struct exit_thread {
 	__u32 pid;
 	__u32 vcpu_id;
 	__u32 place;
-	__u8 left_by_signal;
-	__u8 block_inside;	/* kvm_vcpu_halt() calls kvm_vcpu_block() */
+	__u32 left_by_signal;
 	char vm[24];		/* PID-FD; "" where KVM has no debugfs */
 	__u16 row[PLACES];	/* in the array, from 1 on; 0: none so far */
 };
@@ -67,6 +66,7 @@ struct kvm_offsets {
 	__u32 reason;		/* in vcpu_vmx, or in the VMCB; NO_OFFSET: neither */
 	__u32 vmcb;		/* the others are in kvm_vcpu and kvm */
 	__u32 vcpu_id;
+	__u32 mp_state;
 	__u32 poll_success;
 	__u32 poll_fail;
 	__u32 kvm;
