@@ -32,7 +32,8 @@ echo 10000000 >$P/halt_poll_ns
 during polls vmm --stats hlt:2000000=20
 during sleeps vmm --stats sleep-user:20=5 cpuid=7
 echo -1 >/proc/sys/kernel/sched_rt_runtime_us
-during hog vmm --stats --pin hog:40=1 cpuid=5
+# In Bochs no interrupt reaches a guest that spins.
+[ "$vendor" = vmx ] || during hog vmm --stats --pin hog:40=1 cpuid=5
 section churn
 exitdump --bpf --csv --output reason,exits 0.5 >churn.rows 2>&1 &
 reader=$!
@@ -82,6 +83,7 @@ judge() {
 	local section vcpus io=123 hlt=120 msr=124 polled halts
 	[[ $vendor == svm ]] || io=30 hlt=12 msr=32
 	for section in known two many fast halts polls sleeps hog; do
+		[[ -e $F/$section ]] || continue
 		account_of "$section"
 		is "$lab $section: the VM's rows are what its guest made" "$(counted "$section" "$section.bpf")" "$(known "$section")"
 		is "$lab $section: the account agrees with itself" "$(insane "$section.bpf")" ''
@@ -105,7 +107,8 @@ judge() {
 	between "$lab polls: as KVM's own statistics" "$(cell polls.bpf $hlt poll)" $((polled - 2 * halts)) "$polled"
 	between "$lab sleeps: in user space, ms" "$(ms sleeps.bpf $io user)" 100 300
 	is "$lab sleeps: no halt and no stop" "$(cell sleeps.bpf TOTAL halt) $(cell sleeps.bpf TOTAL stop)" '0 0'
-	between "$lab hog: without a CPU, ms" "$(ms hog.bpf TOTAL sched)" 30 50
+	[[ $vendor == vmx ]] ||
+		between "$lab hog: without a CPU, ms" "$(ms hog.bpf TOTAL sched)" 30 50
 
 	like "$lab each vCPU" "$(<"$F/vcpus")" $'^[0-9]+-[0-9]+\t0\t[1-9][0-9]*\n[0-9]+-[0-9]+\t1\t[1-9][0-9]*$'
 	like "$lab by itself, which it says" "$(<"$F/itself")" $'^exitdump: counting by BPF [^\n]*\n.*\t'
