@@ -33,7 +33,7 @@ is 'without bpftool exitdump is built and says what it lacks' "$status:$out:$err
 	'0:exitdump is built without --bpf, for want of: bpftool:'
 run "$T/without" --bpf 1
 is 'and so does that exitdump' "$status:$out:$err" \
-	'1::without: --bpf: this exitdump was built without it (make says what was missing)'
+	'1::without: --bpf: this exitdump was built without it (make clean tool says what is missing)'
 
 exitdump --bpf 0.01 1
 if [[ $err == *'built without it'* ]]; then

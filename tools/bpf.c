@@ -14,7 +14,7 @@
 
 int bpf_attach(void)
 {
-	return fail("--bpf: this exitdump was built without it (make says what was missing)");
+	return fail("--bpf: this exitdump was built without it (make clean tool says what is missing)");
 }
 
 static int begin(struct sample *s, const struct pick *pick)
