@@ -51,6 +51,9 @@ vm=$!
 sleep 1
 section vcpus
 exitdump --bpf --raw --all-vcpus --output vm,vcpu,exits --sort -vcpu 1 1 2>&1
+section nobody
+/usr/bin/setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps -all,+bpf,+perfmon --ambient-caps -all,+bpf,+perfmon \
+	exitdump --bpf --csv --all-vcpus --output vm,vcpu,exits,cycles,user --sort -vcpu 1 1 2>&1
 section itself
 exitdump --raw 0.5 1 2>&1
 kill $vm
@@ -111,6 +114,8 @@ judge() {
 		between "$lab hog: without a CPU, ms" "$(ms hog.bpf TOTAL sched)" 30 50
 
 	like "$lab each vCPU" "$(<"$F/vcpus")" $'^[0-9]+-[0-9]+\t0\t[1-9][0-9]*\n[0-9]+-[0-9]+\t1\t[1-9][0-9]*$'
+	like "$lab with CAP_BPF and CAP_PERFMON alone: all but the time in the handler" "$(<"$F/nobody")" \
+		$'\n[0-9]+-[0-9]+,0,[1-9][0-9]*,,[1-9][0-9]*\n[0-9]+-[0-9]+,1,[1-9][0-9]*,,[1-9][0-9]*$'
 	like "$lab by itself, which it says" "$(<"$F/itself")" $'^exitdump: counting by BPF [^\n]*\n.*\t'
 }
 
@@ -121,7 +126,7 @@ for one in $LABS; do
 		continue
 	fi
 	is "$one stock.sh" "$status" 0
-	boot "$one" -c 2 -b "$out/lab" -a "$EXITDUMP" || continue
+	boot "$one" -c 2 -b "$out/lab" -a "$EXITDUMP" -a /usr/bin/setpriv || continue
 	judge
 done
 done_testing
