@@ -6,7 +6,7 @@
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/fixtures/exitdump.sh"
 
-command -v tmux >/dev/null || skip_all 'tmux is not installed'
+has_terminal || skip_all 'tmux is not installed'
 
 # 3 VMs of 2 vCPUs of 55 exits; twice as many; and without the last VM.
 tree "$T/tree1" 3 2
@@ -14,24 +14,10 @@ tree "$T/tree2" 3 2 -v step=2
 tree "$T/two" 2 2 -v step=3
 show tree1
 
-# A server of our own for each start, which goes with the test.
-server=0
-tm() { tmux -S "$T/tmux$server" -f /dev/null "$@"; }
-trap 'tm kill-server 2>/dev/null || :; tap_end' EXIT
 keys() { tm send-keys "$@"; }
-screen() { tm capture-pane -p; }
 
-# sees TITLE REGEX: within half a minute the screen matches.
-sees() {
-	local i
-	for ((i = 0; i < 300; i++)); do
-		[[ ! $(screen) =~ $2 ]] || break
-		sleep 0.1
-	done
-	like "$1" "$(screen)" "$2"
-}
-
-# start ARGUMENT...: top in a terminal of 80 by 24; its status is shown at the end.
+# start ARGUMENT...: top in a terminal of 80 by 24, with a server of its own; its status is
+# shown at the end.
 start() {
 	local command
 	tm kill-server 2>/dev/null || :

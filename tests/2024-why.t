@@ -267,20 +267,10 @@ exitdump why -S "$T/root" io 0.01 2 --raw
 is 'over intervals' "$status:$out" 0:
 
 # top: Enter on a reason.
-if ! command -v tmux >/dev/null; then
+if ! has_terminal; then
 	skip 'top' 'tmux is not installed'
 	done_testing
 fi
-tm() { tmux -S "$T/tmux" -f /dev/null "$@"; }
-trap 'tm kill-server 2>/dev/null || :; tap_end' EXIT
-sees() {
-	local i
-	for ((i = 0; i < 300; i++)); do
-		[[ ! $(tm capture-pane -p) =~ $2 ]] || break
-		sleep 0.1
-	done
-	like "top: $1" "$(tm capture-pane -p)" "$2"
-}
 tree "$T/live" 1 1
 keys "$T/live/$kvm/exit_cycles_keys" <<-'END'
 	8 REASON_8 0x70 9 9 90 20

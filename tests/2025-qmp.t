@@ -6,14 +6,8 @@
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/fixtures/exitdump.sh"
 
-export ASAN_OPTIONS=exitcode=99 UBSAN_OPTIONS=halt_on_error=1:exitcode=99
-mkdir "$T/exitdump.safe"
-if make -s -C "$TOP/tools" BUILD="$T/build" PROG="$T/exitdump.safe/exitdump" \
-	CFLAGS='-O1 -g -fsanitize=address,undefined' >"$T/make.log" 2>&1; then
-	EXITDUMP=$T/exitdump.safe/exitdump
-else
-	skip 'sanitizers' 'this compiler has none'
-fi
+build_safe
+EXITDUMP=$SAFE
 "${CC:-cc}" -O2 -o "$T/qmp-fake" "$TOP/tests/fixtures/qmp-fake.c"
 
 # keys FILE <LINES

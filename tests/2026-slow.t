@@ -381,20 +381,10 @@ is 'and once' "$(wc -l <"$T/off.err")" 1
 
 # --- top
 
-if ! command -v tmux >/dev/null; then
+if ! has_terminal; then
 	skip 'top' 'tmux is not installed'
 	done_testing
 fi
-tm() { tmux -S "$T/tmux" -f /dev/null "$@"; }
-trap 'tm kill-server 2>/dev/null || :; tap_end' EXIT
-sees() {
-	local i
-	for ((i = 0; i < 300; i++)); do
-		[[ ! $(tm capture-pane -p) =~ $2 ]] || break
-		sleep 0.1
-	done
-	like "top: $1" "$(tm capture-pane -p)" "$2"
-}
 # Of one vCPU and reason two.
 lines "899000000000 999 0 0 12 HLT - 0x0 9000000 1 0 0 0 0 0" >>"$T/tree/$kvm/exit_cycles_slow"
 show tree

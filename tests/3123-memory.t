@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 # Promise: an account takes at most 28 KiB of a vCPU on VMX and 40 KiB on SVM (4 KiB more
-# on 7.3, which has more reasons), as the
-# kernel allocates it: what 64 vCPUs more make in its own counters; and all of it is
-# given back. The five files of a vCPU in debugfs are slab besides: a note tells how much.
+# on 7.3, which has more reasons), as the kernel allocates it: what 64 vCPUs more make in
+# its own counters; and all of it is given back. The five files of a vCPU in debugfs are
+# slab besides: a note tells how much.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/labs.sh"
 

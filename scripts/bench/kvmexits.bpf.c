@@ -8,6 +8,7 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 #include "kvmexits.h"
+#include "counts.bpf.h"
 
 /* The tracepoint's record, as its format file describes it. */
 struct kvm_exit_record {
@@ -26,30 +27,6 @@ struct {
 	__type(key, __u32);
 	__type(value, struct exit);
 } open SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
-	__uint(max_entries, 4096);
-	__type(key, struct slot);
-	__type(value, __u64);
-} hist SEC(".maps");
-
-/* Exits that found no room. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, __u64);
-} lost SEC(".maps");
-
-static __always_inline void lose(void)
-{
-	__u32 zero = 0;
-	__u64 *n = bpf_map_lookup_elem(&lost, &zero);
-
-	if (n)
-		__sync_fetch_and_add(n, 1);
-}
 
 static __always_inline __u32 log2(__u64 v)
 {
@@ -80,18 +57,13 @@ int on_entry(void)
 	__u32 tid = bpf_get_current_pid_tgid();
 	struct exit *e = bpf_map_lookup_elem(&open, &tid);
 	struct slot slot = {};
-	__u64 one = 1, *n;
 
 	if (!e)
 		return 0;
 	slot.reason = e->reason;
 	slot.log2 = log2(bpf_ktime_get_ns() - e->ns);
 	bpf_map_delete_elem(&open, &tid);
-	n = bpf_map_lookup_elem(&hist, &slot);
-	if (n)
-		(*n)++;
-	else if (bpf_map_update_elem(&hist, &slot, &one, BPF_NOEXIST))
-		lose();
+	count(&slot);
 	return 0;
 }
 

@@ -10,6 +10,7 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 #include "kvmexits.h"
+#include "counts.bpf.h"
 
 /* How both tracepoints' records begin, as their format files describe them. */
 struct key_record {
@@ -18,47 +19,24 @@ struct key_record {
 	__u32 key;
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
-	__uint(max_entries, 4096);
-	__type(key, struct slot);
-	__type(value, __u64);
-} hist SEC(".maps");
-
-/* Exits that found no room. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, __u64);
-} lost SEC(".maps");
-
-static __always_inline int count(struct key_record *record)
+static __always_inline int count_key(const struct key_record *record)
 {
 	struct slot slot = { .reason = record->key };
-	__u64 one = 1, *n = bpf_map_lookup_elem(&hist, &slot);
-	__u32 zero = 0;
 
-	if (n) {
-		(*n)++;
-	} else if (bpf_map_update_elem(&hist, &slot, &one, BPF_NOEXIST)) {
-		n = bpf_map_lookup_elem(&lost, &zero);
-		if (n)
-			__sync_fetch_and_add(n, 1);
-	}
+	count(&slot);
 	return 0;
 }
 
 SEC("tracepoint/kvm/kvm_msr")
 int on_msr(struct key_record *record)
 {
-	return count(record);
+	return count_key(record);
 }
 
 SEC("tracepoint/kvm/kvm_pio")
 int on_pio(struct key_record *record)
 {
-	return count(record);
+	return count_key(record);
 }
 
 const char gpl[] SEC("license") = "GPL";
