@@ -322,7 +322,8 @@ run_machine() {
 		timeout -s "$stop" -k 5 "$seconds" "${mortal[@]}" "$@" \
 		</dev/null >"$tmp/machine.out" 2>&1 3>&- &
 	running=$!
-	wait -n -p ended "$running" "$reader" || status=$?
+	# An emulator that crashes is judged by how far it came, not told by the shell.
+	wait -n -p ended "$running" "$reader" 2>/dev/null || status=$?
 	if [[ $ended == "$reader" ]]; then
 		reader=''
 		output_failed "$status"
