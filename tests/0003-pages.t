@@ -142,8 +142,9 @@ exitdump --version
 is 'the newest entry of CHANGELOG.md is the version' "$(grep -m 1 '^## ' CHANGELOG.md | cut -d ' ' -f 2 | tr -d ,)" "${out#exitdump }"
 ok 'README.md is one page to read: 150 lines' test "$(wc -l <README.md)" -le 150
 
-# The words and numbers of a picture: gnuplot's own lines differ from release to release.
-words() { sed -n 's/.*<tspan[^>]*>\([^<]*\).*/\1/p; s/.*<text>\([^<]*\)<.*/\1/p' "$1"; }
+# The words and numbers of a picture, whose order, and lines besides, are those of a
+# release of gnuplot.
+words() { sed -n 's/.*<tspan[^>]*>\([^<]*\).*/\1/p; s/.*<text>\([^<]*\)<.*/\1/p' "$1" | sort; }
 if command -v gnuplot >/dev/null; then
 	awk '/^    sed .*== boot/ { on = 1 } /^$/ { on = 0 } on' docs/contributing.md >"$T/draw"
 	sed -i "s,docs/boot.svg,$T/boot.svg," "$T/draw"
