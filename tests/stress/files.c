@@ -152,17 +152,39 @@ static void went(const struct held *h)
 		done.gone++;
 }
 
+/* Whether there are as many rows, or keys, below the two lines of the head as it says. */
+static bool counted(const char *text, const char *word)
+{
+	const char *says = strstr(text, word), *line = strchr(text, '\n');
+	unsigned long n = 0;
+	char key[3];
+
+	if (!says || says > line)
+		return false;
+	line = strchr(line + 1, '\n');
+	while (line && line[1]) {
+		/* what a reason has beyond its keys is none */
+		n += sscanf(line + 1, "%*[^\t\n]\t%*[^\t\n]\t%2[^\n]", key) == 1 && strcmp(key, "-\t");
+		line = strchr(line + 1, '\n');
+	}
+	return line && n == strtoul(says + strlen(word), NULL, 10);
+}
+
 static bool whole(const struct held *h, const char *text, size_t size)
 {
+	static const char *const ends[KINDS] = { [KEYS] = "\tkeys=", [SLOW] = "\tkept=" };
 	char first[16], scope[24];
 	const char *last;
 
 	snprintf(first, sizeof(first), "# exit_cycles 1");
 	snprintf(scope, sizeof(scope), "\tscope=%s\t", strstr(h->path, "/vcpu") ? "vcpu" :
 		 h->path[strlen(KVM) + 1] == 'e' ? "host" : "vm");
+	if (strncmp(text, first, strlen(first)) || !strstr(text, scope))
+		return false;
+	if (ends[h->kind])
+		return counted(text, ends[h->kind]);
 	last = strstr(text, "\n-\tTOTAL\t");
-	return !strncmp(text, first, strlen(first)) && strstr(text, scope) && last &&
-	       strchr(last + 1, '\n') == text + size - 1;
+	return last && strchr(last + 1, '\n') == text + size - 1;
 }
 
 static void read_one(const struct held *h)
