@@ -52,6 +52,9 @@ needs() {
 	tool	libc6-dev		/usr/include/stdio.h
 	tool	libncurses-dev		/usr/include/ncurses.h
 	tool	linux-libc-dev		/usr/include/linux/kvm.h
+	tool	clang			clang
+	tool	bpftool|linux-tools-common	bpftool
+	tool	libbpf-dev		/usr/include/bpf/libbpf.h
 	test	perl			prove
 	test	git			git
 	test	gcc			gcc

@@ -154,7 +154,7 @@ static struct cell get_other(const struct line *line, int arg)
 		n[C_SCHED] + n[C_STOP];
 
 	(void)arg;
-	if (!account_has_lost(&line->part->account))
+	if (!account_has_lost(&line->part->account) || !account_has(&line->part->account, C_CYCLES))
 		return none;
 	return cycles(n[C_TOTAL] > known ? n[C_TOTAL] - known : 0);
 }

@@ -7,6 +7,7 @@
 
 #include "commands.h"
 #include "fail.h"
+#include "source.h"
 
 /* no_metrics() - a failure where metrics are asked for of a span. */
 int no_metrics(const struct options *opt)
@@ -148,7 +149,10 @@ int cmd_show(struct options *opt, int argc, char **argv)
 		if (*end || *argv[1] < '0' || *argv[1] > '9' || !count)
 			return fail("%s: not a number of intervals", argv[1]);
 	}
-	return no_metrics(opt) ?: watch(opt, interval, count);
+	if (no_metrics(opt))
+		return -1;
+	source_for_span(&opt->pick);
+	return watch(opt, interval, count);
 }
 
 /* cmd_list() - [INTERVAL [COUNT]]; the VMs, by pid. */

@@ -12,6 +12,7 @@
 #include "commands.h"
 #include "fail.h"
 #include "files.h"
+#include "source.h"
 
 /* One of both. */
 struct side {
@@ -336,6 +337,10 @@ int cmd_compare(struct options *opt, int argc, char **argv)
 	if (opt->format == FORMAT_HIST || opt->format == FORMAT_METRICS)
 		return fail("compare: a table, --csv, --json or --raw");
 	interval = argc == 3 ? interval_seconds(argv[2]) : 0;
+	if (interval > 0)
+		source_for_span(&opt->pick);
+	else if (opt->pick.bpf)
+		return fail("compare --bpf: takes an interval too");
 	ret = parse_side(&sides[0], opt, argv[0]) ?: parse_side(&sides[1], opt, argv[1]);
 	ret = ret ?: take_both(sides, interval);
 	ret = ret ?: check_side(&sides[0], opt) ?: check_side(&sides[1], opt);

@@ -50,7 +50,7 @@ static int only_picks(const char *command, const struct options *opt, bool vms)
 {
 	const struct pick *pick = &opt->pick;
 
-	if (pick->input || pick->guest || pick->split != SPLIT_NONE || opt->reasons ||
+	if (pick->input || pick->guest || pick->bpf || pick->split != SPLIT_NONE || opt->reasons ||
 	    opt->format != FORMAT_TABLE || (!vms && (pick->vm || pick->vcpu)))
 		return fail("%s: with --sysroot%s only", command, vms ? ", --vm and --vcpu" : "");
 	if (strlen(pick->root) > PATH_MAX - 200)

@@ -51,6 +51,7 @@ void usage(void)
 	puts("\nOptions:\n"
 	     "  -a, --all-vms           a line per VM\n"
 	     "      --all-vcpus         a line per vCPU\n"
+	     "      --bpf               count by BPF, on a kernel without the patches\n"
 	     "      --buckets           with --openmetrics: the histograms too\n"
 	     "  -c, --vcpu LIST         these vCPUs: 0,2-3\n"
 	     "      --csv               comma-separated, with a heading\n"

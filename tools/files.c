@@ -278,8 +278,8 @@ static int is_vcpu(const struct dirent *entry)
 	return vcpu_of(entry->d_name, &vcpu);
 }
 
-/* list_vms() - the VMs there are, by pid, to be freed. 0, or -1 with the failure told. */
-int list_vms(const char *root, struct vm_id **vms, size_t *n)
+/* list_vm_dirs() - as list_vms(), whether KVM keeps accounts of them or not. */
+int list_vm_dirs(const char *root, struct vm_id **vms, size_t *n)
 {
 	struct dirent **names;
 	char path[PATH_MAX];
@@ -287,10 +287,7 @@ int list_vms(const char *root, struct vm_id **vms, size_t *n)
 
 	*vms = NULL;
 	*n = 0;
-	snprintf(path, sizeof(path), "%s" KVM_DIR "/exit_cycles", root);
-	if (access(path, F_OK))
-		return errno == ENOENT ? fail_unpatched(path) : fail_errno(path);
-	*strrchr(path, '/') = '\0';
+	snprintf(path, sizeof(path), "%s" KVM_DIR, root);
 	found = scandir(path, &names, is_vm, versionsort);
 	if (found < 0)
 		return fail_errno(path);
@@ -301,6 +298,19 @@ int list_vms(const char *root, struct vm_id **vms, size_t *n)
 	}
 	free(names);
 	return 0;
+}
+
+/* list_vms() - the VMs there are, by pid, to be freed. 0, or -1 with the failure told. */
+int list_vms(const char *root, struct vm_id **vms, size_t *n)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s" KVM_DIR "/exit_cycles", root);
+	if (!access(path, F_OK))
+		return list_vm_dirs(root, vms, n);
+	*vms = NULL;
+	*n = 0;
+	return errno == ENOENT ? fail_unpatched(path) : fail_errno(path);
 }
 
 /* list_vcpus() - the vCPUs of a VM by number, to be freed. */

@@ -35,6 +35,7 @@ struct vm_id {
 enum read_result read_account(const char *path, enum read_what what, struct account *a);
 enum read_result read_dir_account(const char *root, const char *dir, enum read_what what,
 				  struct account *a);
+int list_vm_dirs(const char *root, struct vm_id **vms, size_t *n);
 int list_vms(const char *root, struct vm_id **vms, size_t *n);
 enum read_result list_vcpus(const char *root, struct vm_id vm, unsigned int **vcpus,
 			    size_t *n);

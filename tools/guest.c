@@ -4,14 +4,11 @@
  * only, so the names are those of the kernel's own headers, and which reasons
  * there are is asked of the leaves themselves.
  */
-#include <asm/kvm.h>
-#include <asm/svm.h>
-#include <asm/vmx.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "fail.h"
 #include "guest.h"
+#include "reasons.h"
 
 #define LEAF_CYCLES_OF	0x4ffffffcu
 #define LEAF_EXITS_OF	0x4ffffffdu
@@ -23,18 +20,10 @@ struct range {
 	uint32_t from, to;
 };
 
-struct name {
-	uint32_t reason;
-	const char *name;
-};
-
 static const struct range vmx_ranges[] = { { 0, 127 } };
 static const struct range svm_ranges[] = {
 	{ 0, 0xaf }, { 0x400, 0x40f }, { UINT32_MAX, UINT32_MAX }
 };
-
-static const struct name vmx_names[] = { VMX_EXIT_REASONS };
-static const struct name svm_names[] = { SVM_EXIT_REASONS };
 
 static unsigned long asked;		/* CPUIDs so far: each is an exit */
 unsigned long guest_own_exits;		/* of them in the CPUID row last read */
@@ -59,21 +48,7 @@ static bool leaves_there(void)
 	return !regs[0] && !regs[1] && !regs[2] && regs[3] == UINT32_MAX;
 }
 
-static void name_reason(char *to, size_t size, const struct name *names,
-			size_t n, uint32_t reason)
-{
-	for (size_t i = 0; i < n; i++) {
-		if (names[i].reason == reason) {
-			snprintf(to, size, "%s", names[i].name);
-			return;
-		}
-	}
-	snprintf(to, size, "reason %u", reason);
-}
-
-static void read_range(struct account *a, const struct range *range,
-		       const struct name *names, size_t nnames,
-		       uint32_t cpuid_reason)
+static void read_range(struct account *a, const struct range *range, bool svm)
 {
 	uint32_t reason = range->from;
 	uint64_t exits, cycles;
@@ -81,12 +56,12 @@ static void read_range(struct account *a, const struct range *range,
 	char name[48];
 
 	do {
-		if (reason == cpuid_reason)
+		if (reason == (svm ? SVM_CPUID : VMX_CPUID))
 			guest_own_exits = asked;
 		if (!ask(LEAF_EXITS_OF, reason, &exits) || !exits ||
 		    !ask(LEAF_CYCLES_OF, reason, &cycles))
 			continue;
-		name_reason(name, sizeof(name), names, nnames, reason);
+		reason_name(name, sizeof(name), svm, reason);
 		row = account_row(a, (struct row_key){ .reason = reason }, name);
 		row->n[C_EXITS] = exits;
 		row->n[C_CYCLES] = cycles;
@@ -111,13 +86,11 @@ int guest_read(struct account *a)
 	if (ask(LEAF_EXITS_OF, SVM_CPUID, &exits)) {
 		strcpy(a->vendor, "svm");
 		for (size_t i = 0; i < sizeof(svm_ranges) / sizeof(*svm_ranges); i++)
-			read_range(a, &svm_ranges[i], svm_names,
-				   sizeof(svm_names) / sizeof(*svm_names), SVM_CPUID);
+			read_range(a, &svm_ranges[i], true);
 	} else {
 		strcpy(a->vendor, "vmx");
 		for (size_t i = 0; i < sizeof(vmx_ranges) / sizeof(*vmx_ranges); i++)
-			read_range(a, &vmx_ranges[i], vmx_names,
-				   sizeof(vmx_names) / sizeof(*vmx_names), VMX_CPUID);
+			read_range(a, &vmx_ranges[i], false);
 	}
 	return 0;
 }

@@ -58,6 +58,8 @@ static void whose(const struct view *view, struct out *to)
 		count(to, &before, a->key[K_VCPUS], "vCPU");
 	if (*a->vendor)
 		out_format(to, "%s%s", before, a->vendor);
+	if (view->opt.pick.bpf)
+		out_format(to, "%sby BPF", *a->vendor || *before ? ", " : "");
 	if (*a->tsc && strcmp(a->tsc, "stable"))
 		out_format(to, ", TSC %s", a->tsc);
 	if (a->key[K_REPLACED])
@@ -168,6 +170,8 @@ void view_notes(const struct view *view, char *to, size_t size)
 	if (view->opt.pick.slow && account_knows(&view->all.account, K_THRESHOLD) &&
 	    !view->all.account.key[K_THRESHOLD])
 		note(to, size, "no slow exits are recorded at present (exitdump set slow 1000: those over 1 ms)");
+	if (sample->uncounted)
+		note(to, size, "BPF had no room for %lu exits, which are in no figure", sample->uncounted);
 	if (sample->own_exits)
 		note(to, size, "%lu of the CPUID exits are this reading's own",
 		     sample->own_exits);

@@ -14,7 +14,7 @@
 #include "view.h"
 
 enum {
-	OPT_ALL_VCPUS = 256, OPT_BUCKETS, OPT_CSV, OPT_FOLLOW, OPT_HIST, OPT_JSON, OPT_KEYS, OPT_NAMES,
+	OPT_ALL_VCPUS = 256, OPT_BPF, OPT_BUCKETS, OPT_CSV, OPT_FOLLOW, OPT_HIST, OPT_JSON, OPT_KEYS, OPT_NAMES,
 	OPT_OPENMETRICS, OPT_OUTPUT, OPT_QMP, OPT_RAW, OPT_SYMBOLS, OPT_THAN, OPT_TSC_KHZ,
 };
 
@@ -23,6 +23,7 @@ static const char letters[] = "+:ac:ghi:n:o:O:r:s:S:u:v:V";
 static const struct option long_options[] = {
 	{ "all-vcpus", no_argument, NULL, OPT_ALL_VCPUS },
 	{ "all-vms", no_argument, NULL, 'a' },
+	{ "bpf", no_argument, NULL, OPT_BPF },
 	{ "buckets", no_argument, NULL, OPT_BUCKETS },
 	{ "csv", no_argument, NULL, OPT_CSV },
 	{ "follow", no_argument, NULL, OPT_FOLLOW },
@@ -175,6 +176,9 @@ static void parse_pick(struct pick *pick, int c, char *arg)
 		break;
 	case OPT_ALL_VCPUS:
 		pick->split = SPLIT_VCPUS;
+		break;
+	case OPT_BPF:
+		pick->bpf = true;
 		break;
 	case 'c':
 		if (!pick_vcpus_valid(arg))
@@ -364,6 +368,8 @@ void options_check(struct options *opt)
 
 	if (!!pick->input + pick->guest + (vms || *pick->root) > 1)
 		errx(1, "--input, --guest: neither goes with the other, nor with --sysroot, --vm, --vcpu, --all-vms, --all-vcpus");
+	if (pick->bpf && (pick->input || pick->guest || *pick->root || pick->keys || pick->slow))
+		errx(1, "--bpf: counts on this host, and neither keys nor slow exits: not with --input, --guest, --sysroot, --keys, why or slow");
 	check_slow(opt);
 	check_format(opt);
 	if (pick->keys)

@@ -8,6 +8,7 @@
 
 #include "commands.h"
 #include "fail.h"
+#include "source.h"
 
 extern char **environ;
 
@@ -84,7 +85,10 @@ int cmd_run(struct options *opt, int argc, char **argv)
 
 	if (!argc)
 		return fail("run: takes a command");
-	ret = no_metrics(opt) ?: sample_first(&before, &opt->pick);
+	if (no_metrics(opt))
+		return -1;
+	source_for_span(&opt->pick);
+	ret = sample_first(&before, &opt->pick);
 	if (ret)
 		return ret;
 	layout_choose(&layout, opt, &before, true);

@@ -80,6 +80,7 @@ void sample_between(struct sample *s, const struct sample *after,
 	}
 	s->gone = before->nparts - found;
 	s->own_exits = after->own_exits - before->own_exits;
+	s->uncounted = after->uncounted - before->uncounted;
 }
 
 /*

@@ -19,6 +19,7 @@ struct pick {
 	const char *input;	/* one saved file, or NULL */
 	const char *root;	/* a folder to see as "/", or "" */
 	bool guest;		/* through CPUID, in a guest */
+	bool bpf;		/* by BPF, while this runs */
 	const char *vm;		/* PID, PID-FD, or a guest's name or pattern */
 	const char *vcpu;	/* numbers and ranges: "0,2-3" */
 	enum split split;	/* one account for all, or each for itself */
@@ -50,6 +51,7 @@ struct sample {
 	size_t gone;		/* parts that ended during a difference */
 	const char *off;	/* the switch that was off at its end, so that nothing was counted; or NULL */
 	unsigned long own_exits;	/* CPUID exits that reading itself made, in its CPUID row */
+	uint64_t uncounted;	/* exits that BPF had no room for */
 };
 
 bool pick_vcpus_valid(const char *vcpus);

@@ -8,10 +8,9 @@
 #include <string.h>
 
 #include "fail.h"
-#include "files.h"
 #include "guest.h"
 #include "recorded.h"
-#include "sample.h"
+#include "source.h"
 
 /* The next "N" or "N-M" of a list; its end in *list. False: no such thing. */
 static bool next_range(const char **list, unsigned long *from, unsigned long *to)
@@ -111,7 +110,7 @@ static int take_vcpus(struct sample *s, const struct pick *pick, struct vm_id vm
 		snprintf(part->vmname, sizeof(part->vmname), "%s", vmname);
 		part->vcpu = vcpus[i];
 		snprintf(dir, sizeof(dir), "%s/vcpu%u", part->vm, vcpus[i]);
-		result = read_dir_account(pick->root, dir, what_of(pick), &part->account);
+		result = source_of(pick)->read(pick, dir, what_of(pick), &part->account);
 		if (result)
 			sample_drop(s);
 		if (result == READ_FAILED)
@@ -130,7 +129,7 @@ static int take_vm(struct sample *s, const struct pick *pick, struct vm_id vm,
 	size_t n = 0;
 
 	if (by_vcpu || pick->vcpu_lists)
-		result = list_vcpus(pick->root, vm, &vcpus, &n);
+		result = source_of(pick)->vcpus(pick, vm, &vcpus, &n);
 	if (!result && by_vcpu) {
 		if (take_vcpus(s, pick, vm, vmname, vcpus, n))
 			result = READ_FAILED;
@@ -142,7 +141,7 @@ static int take_vm(struct sample *s, const struct pick *pick, struct vm_id vm,
 			part->vcpus = range_list(vcpus, n);
 		if (pick->outside)
 			outside_read(&part->outside, pick->root, vm.pid, part->vm);
-		result = read_dir_account(pick->root, part->vm, what_of(pick), &part->account);
+		result = source_of(pick)->read(pick, part->vm, what_of(pick), &part->account);
 		if (result)
 			sample_drop(s);
 	}
@@ -175,7 +174,7 @@ static int picked_vms(const struct pick *pick, struct vm_id **vms, size_t *n)
 {
 	char vmname[sizeof(((struct part *)0)->vmname)];
 	size_t all;
-	int ret = list_vms(pick->root, vms, &all);
+	int ret = source_of(pick)->vms(pick, vms, &all);
 
 	*n = pick->vm ? 0 : all;
 	for (size_t i = 0; pick->vm && i < all; i++) {
@@ -225,31 +224,26 @@ static int take_vms(struct sample *s, const struct pick *pick)
  */
 int sample_take(struct sample *s, const struct pick *pick)
 {
-	struct part *part;
+	const struct source *source = source_of(pick);
 	int ret;
 
 	memset(s, 0, sizeof(*s));
 	/* The longest name below it has 70 bytes. */
 	if (strlen(pick->root) > PATH_MAX - 100)
 		return fail("%.60s...: File name too long", pick->root);
+	ret = source->begin ? source->begin(s, pick) : 0;
 	clock_gettime(CLOCK_REALTIME, &s->when);
 	clock_gettime(CLOCK_MONOTONIC, &s->clock);
-	if (pick->vm || pick->vcpu || pick->split != SPLIT_NONE) {
+	if (!ret && (pick->vm || pick->vcpu || pick->split != SPLIT_NONE)) {
 		ret = take_vms(s, pick);
 		if (ret && pick->slow && pick->vm && !pick->vcpu && pick->once)
 			ret = recorded_of_gone(s, pick);
-	} else {
-		part = sample_add(s);
-		if (pick->guest)
-			ret = guest_read(&part->account);
-		else if (pick->input)
-			ret = -(read_account(pick->input, what_of(pick), &part->account) != READ_OK);
-		else
-			ret = -(read_dir_account(pick->root, "", what_of(pick), &part->account) != READ_OK);
+	} else if (!ret) {
+		ret = -(source->read(pick, "", what_of(pick), &sample_add(s)->account) != READ_OK);
 	}
 	s->own_exits = guest_own_exits;
-	if (!pick->input && !pick->guest)
-		s->off = switched_off(pick->root, what_of(pick));
+	if (source->off)
+		s->off = source->off(pick, what_of(pick));
 	if (ret)
 		sample_free(s);
 	return ret;

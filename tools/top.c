@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "source.h"
 #include "top.h"
 
 static volatile sig_atomic_t ended_by;
@@ -175,6 +176,7 @@ int cmd_top(struct options *opt, int argc, char **argv)
 		return fail("top: a view for people, not --csv, --hist, --json, --openmetrics, --output-file or --raw");
 	if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO))
 		return fail("top: needs a terminal (exitdump INTERVAL needs none)");
+	source_for_span(&opt->pick);
 	top.unit = opt->unit;
 	top.at = top.places;
 	top.at->opt = *opt;

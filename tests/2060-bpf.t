@@ -1,0 +1,136 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Promise: exitdump --bpf counts on a kernel without the patches while it runs, and
+# leaves nothing behind, however it ends; it is taken by itself where a span is asked
+# for and KVM keeps no account; what stands in its way is said in one line.
+# shellcheck disable=SC2317 # run calls the functions
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/fixtures/exitdump.sh"
+
+# refused TITLE REGEX ARGUMENT...: one line on standard error, and nothing else.
+refused() {
+	exitdump "${@:3}"
+	like "$1" "$status:$out:$err" "^1::exitdump: [^"$'\n'"]*$2[^"$'\n'"]*\$"
+}
+
+# What cannot be meant
+refused 'without a span' 'give it an interval \(exitdump --bpf 1\), top or run' --bpf
+for arguments in '--input -' --guest '--sysroot /' --keys; do
+	# shellcheck disable=SC2086 # an option and its value
+	refused "not with $arguments" '--bpf: .*not with --input' --bpf $arguments 1
+done
+refused 'it has no keys' '--bpf: .*neither keys nor slow exits' --bpf why
+refused 'and no slow exits' '--bpf: .*neither keys nor slow exits' slow --bpf
+refused 'nothing to clear' '^reset: |reset: with' reset --bpf
+refused 'nor to compare, without a span' 'compare --bpf: takes an interval too' compare --bpf 1 2
+
+# Without clang, bpftool or libbpf
+make_without() {
+	make -s -C "$TOP/tools" BUILD="$T/build" PROG="$T/without" BPFTOOL=
+}
+run make_without
+is 'without bpftool exitdump is built and says what it lacks' "$status:$out:$err" \
+	'0:exitdump is built without --bpf, for want of: bpftool:'
+run "$T/without" --bpf 1
+is 'and so does that exitdump' "$status:$out:$err" \
+	'1::without: --bpf: this exitdump was built without it (make clean tool says what is missing)'
+
+exitdump --bpf 0.01 1
+if [[ $err == *'built without it'* ]]; then
+	skip 'the rest' 'this exitdump is built without --bpf'
+	done_testing
+elif ((EUID)); then
+	like 'without the right to: what it takes' "$status:$out:$err" '^1::exitdump: --bpf: needs root, or the capabilities'
+	skip 'the rest' 'not root'
+	done_testing
+fi
+
+# In a mount namespace of its own, where a folder is another one.
+elsewhere() { # COMMANDS
+	unshare -m sh -c "$1"' && shift && exec "$@"' sh "$1" "$EXITDUMP" --bpf 0.01 1
+}
+if run unshare -m true && ((!status)); then
+	run elsewhere 'mount -t tmpfs none /sys/module'
+	is 'no kvm' "$status:$out:$err" '1::exitdump: --bpf: kvm is not loaded'
+	run elsewhere 'mount -t tmpfs none /sys/module && mkdir /sys/module/kvm && mount -t tmpfs none /sys/kernel'
+	is 'no BTF' "$status:$out:$err" '1::exitdump: --bpf: this kernel has no BTF (CONFIG_DEBUG_INFO_BTF)'
+	run elsewhere 'mount -t tmpfs none /sys/module && mkdir /sys/module/kvm && mount -t tmpfs none /sys/kernel &&
+		mkdir /sys/kernel/btf /sys/kernel/security && touch /sys/kernel/btf/vmlinux &&
+		echo none integrity [confidentiality] >/sys/kernel/security/lockdown'
+	like 'locked down' "$status:$out:$err" '^1::exitdump: --bpf: this kernel is locked down [^'$'\n'']*$'
+else
+	skip 'other kernels' 'no mount namespaces here'
+fi
+
+# As nobody, with these capabilities alone; the program is in a folder of ours.
+install -m 755 "$EXITDUMP" "$T/exitdump"
+chmod 755 "$T"
+nobody() { # CAPABILITIES ARGUMENT...
+	setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps "-all$1" --ambient-caps "-all$1" \
+		"$T/exitdump" "${@:2}"
+}
+for capabilities in '' ,+bpf ,+perfmon; do
+	run nobody "$capabilities" --bpf 0.01 1
+	is "as nobody, with ${capabilities:-none}" "$status:$out:$err" \
+		'1::exitdump: --bpf: needs root, or the capabilities CAP_BPF and CAP_PERFMON'
+done
+
+exitdump --bpf 0.2 2
+if ((status)); then
+	like 'it cannot count here: said in one line' "$status:$out:$err" $'^1::exitdump: --bpf: [^\n]*$'
+	skip 'the rest' "${err#exitdump: }"
+	done_testing
+fi
+like 'the host, twice' "$status:$out:$err" $'^0:[0-9:]* [+]0[.]2[^\n]*: host, .*by BPF; by lost\n.*TOTAL .*\n\n.*by BPF.*\nTOTAL [^\n]*:$'
+run nobody ,+bpf,+perfmon --bpf 0.1 1
+like 'as nobody with both capabilities' "$status:$out:$err" '^0:.*by BPF; by lost.*TOTAL .*:$'
+
+exitdump --bpf --json 0.1 1
+is 'JSON: what cannot be known is null, what can is a number' "$status:$(jq -c \
+	'.totals[0] | [.slow, (.exits, .total, .halt, .user, .sched, .stop | type)]' "$T/.out")" \
+	'0:[null,"number","number","number","number","number","number"]'
+for command in 'list 0.1 1' '--all-vms 0.1 1' '--all-vcpus --csv 0.1 1' 'hist TOTAL 0.1 1' '--raw 0.1 1'; do
+	# shellcheck disable=SC2086 # more words
+	exitdump --bpf $command
+	is "$command" "$status:$err" 0:
+done
+exitdump --bpf run -- sh -c 'exit 7'
+like 'run: with the status of the command' "$status:$out" '^7:.*by BPF.*TOTAL'
+refused 'a VM that is not there' 'no VM 1 ' --bpf --vm 1 0.1 1
+
+if [[ ! -e /sys/kernel/debug/kvm/exit_cycles ]]; then
+	exitdump 0.1 1
+	like 'by itself, as there is no account; and it says so' "$status:$out:$err" \
+		$'^0:.*by BPF; .*:exitdump: counting by BPF while this runs, [^\n]*unpatched kernel[^\n]*$'
+	exitdump
+	unlike 'but not for what has been counted so far' "$status:$out:$err" '^0|BPF'
+fi
+
+# Nothing is left of it: its programs are those with these names.
+if command -v "${BPFTOOL:=$(PATH=$PATH:/usr/sbin:/sbin type -P bpftool)}" >/dev/null; then
+	programs() { "$BPFTOOL" -j prog show | jq -c '[.[] | select(.name == "on_entry")] | length'; }
+	gone() {
+		local i
+		for ((i = 0; i < 100; i++)); do
+			[[ $(programs) != 0 ]] || return 0
+			sleep 0.1
+		done
+		return 1
+	}
+	for signal in HUP TERM KILL; do
+		"$EXITDUMP" --bpf 0.1 >"$T/$signal" &
+		pid=$!
+		until [[ -s $T/$signal ]]; do
+			kill -0 "$pid" || break
+			sleep 0.1
+		done
+		is "before SIG$signal it counts" "$(programs)" 1
+		kill -s "$signal" "$pid"
+		wait "$pid" 2>/dev/null || :
+		ok "after SIG$signal nothing is left" gone
+	done
+else
+	skip 'nothing is left' 'bpftool is not installed'
+fi
+
+done_testing

@@ -1,0 +1,132 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Promise: on Debian's own kernels, without the patches, exitdump --bpf counts exactly
+# the exits that a guest makes, by reason and by vCPU, and where their time goes: halted
+# and polling as KVM's own statistics have it, in user space, without a CPU.
+# (LABS=vmx:6.1 tries it in Bochs, which takes some minutes.)
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/fixtures/exitdump.sh"
+MACHINES=svm
+. "$(dirname "$0")/labs.sh"
+
+[[ $("$EXITDUMP" --bpf 0.01 1 2>&1) != *'built without it'* ]] || skip_all 'this exitdump is built without --bpf'
+
+in_lab <<'EOF'
+# during NAME COMMAND...: its lines as section NAME, and as NAME.json what exitdump says of
+# the host meanwhile.
+during() {
+	name=$1
+	shift
+	section "$name"
+	exitdump --bpf --json run -O bpf.out -- "$@" 2>&1
+	section "$name.json"
+	cat bpf.out
+}
+during known vmm --stats cpuid=23 out-kernel=17 out-user=19 rdmsr=7 wrmsr-slow=5 vmcall=3
+during two vmm --stats --vcpus 2 --pin cpuid=5003 out-kernel=2003 rdmsr=101
+during many sh -c "for i in 1 2 3 4 5 6 7 8; do vmm --stats --vcpus 2 cpuid=23 out-user=3; done"
+during fast vmm --stats wrmsr-fast=200 cpuid=5
+echo 0 >$P/halt_poll_ns
+during halts vmm --stats hlt:2000000=20
+echo 10000000 >$P/halt_poll_ns
+during polls vmm --stats hlt:2000000=20
+during sleeps vmm --stats sleep-user:20=5 cpuid=7
+echo -1 >/proc/sys/kernel/sched_rt_runtime_us
+# In Bochs no interrupt reaches a guest that spins.
+[ "$vendor" = vmx ] || during hog vmm --stats --pin hog:40=1 cpuid=5
+section churn
+exitdump --bpf --csv --output reason,exits 0.5 >churn.rows 2>&1 &
+reader=$!
+until [ -s churn.rows ]; do sleep 0.1; done
+for i in 1 2 3 4 5; do
+	vmm --stats --vcpus 2 cpuid=23 out-user=3 2>&1
+	sleep 1
+done
+kill $reader
+wait $reader 2>/dev/null || :
+section churn.rows
+cat churn.rows
+vmm --loop 0 --vcpus 2 cpuid=20 out-user=1 >/dev/null &
+vm=$!
+sleep 1
+section vcpus
+exitdump --bpf --raw --all-vcpus --output vm,vcpu,exits --sort -vcpu 1 1 2>&1
+section nobody
+/usr/bin/setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps -all,+bpf,+perfmon --ambient-caps -all,+bpf,+perfmon \
+	exitdump --bpf --csv --all-vcpus --output vm,vcpu,exits,cycles,user --sort -vcpu 1 1 2>&1
+section itself
+exitdump --raw 0.5 1 2>&1
+kill $vm
+wait $vm 2>/dev/null || :
+EOF
+
+# account_of NAME: NAME.json as the kernel's files would be, NAME.bpf and NAME.bpf_hist.
+account_of() {
+	jq -r '(["exits", "cycles", "total", "halt", "poll", "user", "sched", "hsched", "stop", "max"]) as $columns |
+		"# exit_cycles 1\tvendor=\(.vendor)\ttsc_khz=\(.tsc_khz)",
+		(["reason", "name"] + $columns | @tsv),
+		(.rows | sort_by(.reason)[] | [.reason // "-", .name] + [.[$columns[]] // 0] | @tsv),
+		(.totals[0] | ["-", "TOTAL"] + [.[$columns[]] // 0] | @tsv)' "$F/$1.json" >"$F/$1.bpf"
+	jq -r '"# exit_cycles 1\tvendor=\(.vendor)", (["reason", "name", range(32)] | @tsv),
+		(.rows | sort_by(.reason)[] | [.reason // "-", .name] + .hist | @tsv),
+		(.totals[0] | ["-", "TOTAL"] + .hist | @tsv)' "$F/$1.json" >"$F/$1.bpf_hist"
+}
+
+# ms SECTION REASON COLUMN: a time, rounded down
+ms() {
+	echo $(($(cell "$1" "$2" "$3") / $(key "$1" tsc_khz)))
+}
+
+# between TITLE N LEAST MOST
+between() {
+	ok "$1: $2, of $3 to $4" test "$2" -ge "$3" -a "$2" -le "$4"
+}
+
+judge() {
+	local section vcpus io=123 hlt=120 msr=124 polled halts
+	[[ $vendor == svm ]] || io=30 hlt=12 msr=32
+	for section in known two many fast halts polls sleeps hog; do
+		[[ -e $F/$section ]] || continue
+		account_of "$section"
+		is "$lab $section: the VM's rows are what its guest made" "$(counted "$section" "$section.bpf")" "$(known "$section")"
+		is "$lab $section: the account agrees with itself" "$(insane "$section.bpf")" ''
+		# The last exit of each vCPU is still open when it ends.
+		vcpus=$(awk '$1 == "stat" && $3 != "-" && $4 == "exits"' "$F/$section" | wc -l)
+		is "$lab $section: all exits but the last are counted" "$(cell "$section.bpf" TOTAL exits)" \
+			"$(($(kvm_stat "$section" exits) - vcpus))"
+	done
+	is "$lab churn: vCPUs come and go between readings" \
+		"$(known churn | sort | join -o 1.1,2.2 - <(awk -F, '{ n[$1] += $2 } END { for (r in n) print r, n[r] }' "$F/churn.rows" | sort))" \
+		"$(known churn | sort)"
+	ok "$lab the handler's time is known" test "$(cell known.bpf TOTAL cycles)" -gt 0
+	ok "$lab a fast path is counted, whatever this kernel traces of it" test "$(cell fast.bpf $msr exits)" -ge 200
+
+	halts=$(cell polls.bpf $hlt exits)
+	is "$lab halts: nothing polled" "$(cell halts.bpf TOTAL poll)" 0
+	is "$lab halts: only HLT halts" "$(cell halts.bpf TOTAL halt)" "$(cell halts.bpf $hlt halt)"
+	ok "$lab halts: it halted" test "$(ms halts.bpf $hlt halt)" -ge 2
+	polled=$(($(kvm_stat polls halt_poll_success_ns) + $(kvm_stat polls halt_poll_fail_ns)))
+	polled=$((polled * $(key polls.bpf tsc_khz) / 1000000))
+	between "$lab polls: as KVM's own statistics" "$(cell polls.bpf $hlt poll)" $((polled - 2 * halts)) "$polled"
+	between "$lab sleeps: in user space, ms" "$(ms sleeps.bpf $io user)" 100 300
+	is "$lab sleeps: no halt and no stop" "$(cell sleeps.bpf TOTAL halt) $(cell sleeps.bpf TOTAL stop)" '0 0'
+	[[ $vendor == vmx ]] ||
+		between "$lab hog: without a CPU, ms" "$(ms hog.bpf TOTAL sched)" 30 50
+
+	like "$lab each vCPU" "$(<"$F/vcpus")" $'^[0-9]+-[0-9]+\t0\t[1-9][0-9]*\n[0-9]+-[0-9]+\t1\t[1-9][0-9]*$'
+	like "$lab with CAP_BPF and CAP_PERFMON alone: all but the time in the handler" "$(<"$F/nobody")" \
+		$'\n[0-9]+-[0-9]+,0,[1-9][0-9]*,,[1-9][0-9]*\n[0-9]+-[0-9]+,1,[1-9][0-9]*,,[1-9][0-9]*$'
+	like "$lab by itself, which it says" "$(<"$F/itself")" $'^exitdump: counting by BPF [^\n]*\n.*\t'
+}
+
+for one in $LABS; do
+	run "$TOP/scripts/stock.sh" -k "$(kernel_of "$one")"
+	if ((status == 3)); then
+		skip "$one" "$err"
+		continue
+	fi
+	is "$one stock.sh" "$status" 0
+	boot "$one" -c 2 -b "$out/lab" -a "$EXITDUMP" -a /usr/bin/setpriv || continue
+	judge
+done
+done_testing

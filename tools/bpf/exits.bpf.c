@@ -1,0 +1,449 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * exits.bpf.c - counts what the exit_cycles patches count, on a kernel without them.
+ *
+ *	guest runs | t0 ...irqs... t1 handler t2 ...halt... user space ...run loop... t3 | guest runs
+ *
+ * t0 and t3 are KVM's tracepoints kvm_exit and kvm_entry, t1 and t2 both ends of the
+ * vendor's exit handler. An exit is counted once, at t3. Only the kernel's fields that
+ * are read here are declared here; libbpf finds them in the BTF of the running kernel.
+ * Those of KVM, which may be a module, its reader finds: for libbpf to do it would take
+ * CAP_SYS_ADMIN.
+ */
+#include <linux/bpf.h>
+#include <asm/errno.h>
+#include <stdbool.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+#include "exits.h"
+
+#define HALTED	3	/* KVM_MP_STATE_HALTED */
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+struct qstr {
+	const unsigned char *name;
+};
+
+struct dentry {
+	struct qstr d_name;
+};
+
+struct sched_info {
+	unsigned long long run_delay;
+};
+
+struct task_struct {
+	struct sched_info sched_info;
+};
+
+#pragma clang attribute pop
+
+const volatile bool svm;
+const volatile __u64 cycle_mult;
+const volatile __u32 max_rows;
+const volatile struct kvm_offsets at;
+
+__u32 rows_used;
+__u64 gone_guest;	/* of vCPUs whose thread runs another by now */
+__u64 lost;		/* exits that found no room */
+
+static struct exit_thread no_thread;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u32);
+	__type(value, struct exit_thread);
+} threads SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 16384);
+	__type(key, __u32);
+	__type(value, struct exit_row);
+} rows SEC(".maps");
+
+/* Those of threads that have ended, which the reader gives back. */
+struct {
+	__uint(type, BPF_MAP_TYPE_STACK);
+	__uint(max_entries, 16384);
+	__type(value, __u32);
+} free_rows SEC(".maps");
+
+static __always_inline __u64 run_delay(void)
+{
+	return bpf_get_current_task_btf()->sched_info.run_delay;
+}
+
+static __always_inline __u64 read_u64(__u64 from, __u32 offset)
+{
+	__u64 value = 0;
+
+	bpf_probe_read_kernel(&value, sizeof(value), (void *)(from + offset));
+	return value;
+}
+
+static __always_inline __u64 polled(__u64 vcpu)
+{
+	return read_u64(vcpu, at.poll_success) + read_u64(vcpu, at.poll_fail);
+}
+
+/* The vendor's structure begins with the vCPU. */
+static __always_inline __u32 read_reason(__u64 vcpu)
+{
+	if (at.reason == NO_OFFSET)
+		return -1;
+	if (svm)
+		vcpu = read_u64(vcpu, at.vmcb);
+	return read_u64(vcpu, at.reason);
+}
+
+static __always_inline __u32 place_of(__u32 reason)
+{
+	if (!svm) {
+		reason &= 0xffff;	/* above it are flags */
+		return reason < 128 ? reason : PLACE_OTHER;
+	}
+	if (reason < PLACE_HIGH)
+		return reason;
+	if (reason >= 0x400 && reason < 0x410)
+		return reason - 0x400 + PLACE_HIGH;
+	return reason == -1U ? PLACE_ERROR : PLACE_OTHER;
+}
+
+/* KVM's rule: fls64(), the last bucket has all from 2^30 up. */
+static __always_inline __u32 bucket_of(__u64 cycles)
+{
+	__u32 bucket = 0;
+
+	if (cycles >> (EXIT_BUCKETS - 2))
+		return EXIT_BUCKETS - 1;
+	for (__u32 bit = 16; bit; bit /= 2) {
+		if (cycles >> bit) {
+			cycles >>= bit;
+			bucket += bit;
+		}
+	}
+	return bucket + !!cycles;
+}
+
+/* Times of two CPUs may differ by a little. */
+static __always_inline __u64 since(__u64 then, __u64 now)
+{
+	return now > then ? now - then : 0;
+}
+
+static __always_inline struct exit_row *row_at(__u32 n)
+{
+	return bpf_map_lookup_elem(&rows, &n);
+}
+
+static __always_inline struct exit_row *find_row(struct exit_thread *t)
+{
+	__u32 place = *(volatile __u32 *)&t->place;	/* read once: it is checked */
+	struct exit_row *row;
+	__u32 n = 0;
+
+	if (place >= PLACES)
+		return NULL;
+	if (t->row[place])
+		return row_at(t->row[place] - 1);
+	if (bpf_map_pop_elem(&free_rows, &n)) {
+		if (rows_used >= max_rows)
+			return NULL;
+		n = __sync_fetch_and_add(&rows_used, 1);
+	}
+	row = row_at(n);
+	if (!row)
+		return NULL;
+	row->place = place;
+	t->row[place] = n + 1;
+	return row;
+}
+
+static __always_inline struct exit_thread *find_thread(void)
+{
+	__u32 tid = bpf_get_current_pid_tgid();
+
+	return bpf_map_lookup_elem(&threads, &tid);
+}
+
+static __always_inline void drop_parts(struct exit_thread *t)
+{
+	t->exit = 0;
+	t->start = 0;
+	t->left = 0;
+	t->block = 0;
+	t->handler = 0;
+	t->halt = 0;
+	t->poll = 0;
+	t->user = 0;
+	t->stop = 0;
+	t->hsched = 0;
+	t->away = 0;
+}
+
+/* Whose exits these are from now on. */
+static __always_inline void name_thread(struct exit_thread *t, __u64 vcpu)
+{
+	struct dentry *dentry = (void *)read_u64(read_u64(vcpu, at.kvm), at.dentry);
+
+	if (t->guest)
+		__sync_fetch_and_add(&gone_guest, t->guest);
+	drop_parts(t);
+	__builtin_memset(t->row, 0, sizeof(t->row));
+	t->guest = 0;
+	t->entry = 0;
+	t->vcpu = vcpu;
+	t->pid = bpf_get_current_pid_tgid() >> 32;
+	t->vcpu_id = read_u64(vcpu, at.vcpu_id);
+	t->polled = polled(vcpu);
+	if (bpf_probe_read_kernel_str(t->vm, sizeof(t->vm), BPF_CORE_READ(dentry, d_name.name)) < 0)
+		t->vm[0] = '\0';
+}
+
+static __always_inline struct exit_thread *make_thread(__u64 vcpu)
+{
+	struct exit_thread *t = find_thread();
+	__u32 tid = bpf_get_current_pid_tgid();
+
+	if (!t) {
+		bpf_map_update_elem(&threads, &tid, &no_thread, BPF_NOEXIST);
+		t = bpf_map_lookup_elem(&threads, &tid);
+		if (!t) {
+			__sync_fetch_and_add(&lost, 1);
+			return NULL;
+		}
+	}
+	if (t->vcpu != vcpu)
+		name_thread(t, vcpu);
+	return t;
+}
+
+static __always_inline void open_exit(struct exit_thread *t, __u64 vcpu, __u64 now)
+{
+	if (t->entry)
+		t->guest += since(t->entry, now);
+	t->place = place_of(read_reason(vcpu));
+	t->exit = now;
+	t->delay = run_delay();
+	t->mark_delay = t->delay;
+}
+
+/* As the patches do: the parts are never more than the total. */
+static __always_inline void close_exit(struct exit_thread *t, struct exit_row *row, __u64 now)
+{
+	__u64 total = since(t->exit, now);
+	__u64 parts = t->handler + t->halt + t->user + t->stop;
+	__u64 hsched = t->hsched, sched;
+
+	sched = since(t->delay + t->away, run_delay());
+	sched = since(hsched, sched);
+	if (hsched > t->handler)
+		hsched = t->handler;
+	if (sched > since(parts, total))
+		sched = since(parts, total);
+	if (total < parts + sched)
+		total = parts + sched;
+
+	row->exits++;
+	row->total += total;
+	row->handler += t->handler;
+	row->halt += t->halt;
+	row->poll += t->poll;
+	row->user += t->user;
+	row->sched += sched + hsched;
+	row->hsched += hsched;
+	row->stop += t->stop;
+	total -= t->stop;
+	if (total > row->max)
+		row->max = total;
+	/* Longer than an hour would not fit into 64 bits, times mult. */
+	if (total >> 42)
+		total = 1ULL << 42;
+	row->hist[bucket_of(total * cycle_mult >> CYCLE_SHIFT) & (EXIT_BUCKETS - 1)]++;
+}
+
+/* Out of KVM_RUN, with what it returned, and back in it. */
+static __always_inline void leave(struct exit_thread *t, int ret)
+{
+	t->left = bpf_ktime_get_ns();
+	t->left_delay = run_delay();
+	t->left_by_signal = ret == -EINTR;
+}
+
+static __always_inline void come_back(struct exit_thread *t, __u64 now)
+{
+	__u64 away = since(t->left, now);
+
+	if (t->left_by_signal)
+		t->stop += away;
+	else
+		t->user += away;
+	t->mark_delay = run_delay();
+	t->away += since(t->left_delay, t->mark_delay);
+	t->left = 0;
+}
+
+/* The wait for a CPU after the wake-up is no halt; there was none that long ago. */
+static __always_inline __u64 add_halt(struct exit_thread *t, __u64 ns)
+{
+	__u64 delay = run_delay();
+
+	ns = since(since(t->mark_delay, delay), ns);
+	t->halt += ns;
+	t->mark_delay = delay;
+	return ns;
+}
+
+SEC("raw_tp/kvm_exit")
+int BPF_PROG(on_exit, __u64 vcpu)
+{
+	__u64 now = bpf_ktime_get_ns();
+	struct exit_thread *t = make_thread(vcpu);
+
+	if (t && !t->exit)
+		open_exit(t, vcpu, now);
+	return 0;
+}
+
+/*
+ * On 6.1 an SVM exit is traced in its handler, so one that a fast path handles is not:
+ * of that, which the VMCB still tells at the next entry, there is no time.
+ */
+SEC("raw_tp/kvm_entry")
+int BPF_PROG(on_entry, __u64 vcpu)
+{
+	struct exit_thread *t = find_thread();
+	struct exit_row *row;
+	__u64 now;
+
+	if (!t || t->vcpu != vcpu)
+		return 0;
+	now = bpf_ktime_get_ns();
+	if (!t->exit && t->entry && svm) {
+		open_exit(t, vcpu, now);
+		t->exit = now;
+	}
+	if (t->left)	/* without on_run() */
+		come_back(t, now);
+	if (t->exit) {
+		row = find_row(t);
+		if (row)
+			close_exit(t, row, now);
+		else
+			__sync_fetch_and_add(&lost, 1);
+	}
+	drop_parts(t);
+	t->entry = now;
+	return 0;
+}
+
+SEC("fentry")
+int BPF_PROG(on_handler, __u64 vcpu)
+{
+	__u64 now = bpf_ktime_get_ns();
+	struct exit_thread *t = make_thread(vcpu);
+
+	if (!t)
+		return 0;
+	if (!t->exit)
+		open_exit(t, vcpu, now);
+	t->start = now;
+	t->start_delay = run_delay();
+	return 0;
+}
+
+SEC("fexit")
+int BPF_PROG(on_handled, __u64 vcpu)
+{
+	struct exit_thread *t = find_thread();
+
+	if (!t || !t->start || t->vcpu != vcpu)
+		return 0;
+	t->handler += since(t->start, bpf_ktime_get_ns());
+	t->mark_delay = run_delay();
+	t->hsched += since(t->start_delay, t->mark_delay);
+	t->start = 0;
+	return 0;
+}
+
+SEC("fentry/kvm_arch_vcpu_ioctl_run")
+int BPF_PROG(on_run, __u64 vcpu)
+{
+	struct exit_thread *t = find_thread();
+
+	if (t && t->left && t->vcpu == vcpu)
+		come_back(t, bpf_ktime_get_ns());
+	return 0;
+}
+
+SEC("fexit/kvm_arch_vcpu_ioctl_run")
+int BPF_PROG(on_left, __u64 vcpu, int ret)
+{
+	struct exit_thread *t = find_thread();
+
+	if (t && t->exit && t->vcpu == vcpu)
+		leave(t, ret);
+	return 0;
+}
+
+/* Waiting to be started, or for a page; what HLT does has its tracepoint. */
+SEC("fentry/kvm_vcpu_block")
+int BPF_PROG(on_block, __u64 vcpu)
+{
+	struct exit_thread *t = find_thread();
+
+	if (!t || !t->exit || t->vcpu != vcpu || (__u32)read_u64(vcpu, at.mp_state) == HALTED)
+		return 0;
+	t->block = bpf_ktime_get_ns();
+	t->mark_delay = run_delay();
+	return 0;
+}
+
+SEC("fexit/kvm_vcpu_block")
+int BPF_PROG(on_blocked, __u64 vcpu)
+{
+	struct exit_thread *t = find_thread();
+
+	if (!t || !t->block || t->vcpu != vcpu)
+		return 0;
+	add_halt(t, since(t->block, bpf_ktime_get_ns()));
+	t->block = 0;
+	return 0;
+}
+
+/* The end of a HLT that took so long, polling included; that is all in KVM's statistics. */
+SEC("raw_tp/kvm_vcpu_wakeup")
+int BPF_PROG(on_wakeup, __u64 ns)
+{
+	struct exit_thread *t = find_thread();
+	__u64 all;
+
+	if (!t || !t->exit)
+		return 0;
+	all = polled(t->vcpu);
+	ns = add_halt(t, ns);
+	t->poll += since(t->polled, all) < ns ? since(t->polled, all) : ns;
+	t->polled = all;
+	return 0;
+}
+
+/*
+ * Where functions cannot be traced: user space ends at the next entry then, a little late.
+ */
+SEC("raw_tp/kvm_userspace_exit")
+int BPF_PROG(on_userspace, __u32 reason, int ret)
+{
+	struct exit_thread *t = find_thread();
+
+	if (t && t->exit)
+		leave(t, ret);
+	return 0;
+}
+
+const char gpl[] SEC("license") = "GPL";

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* reasons.h - the names of exit reasons where the kernel is not asked for them. */
+#ifndef REASONS_H
+#define REASONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+void reason_name(char *to, size_t size, bool svm, uint32_t reason);
+
+#endif

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* source.c - which source a sample is taken from. */
+#include <err.h>
+#include <errno.h>
+#include <unistd.h>
+
+#include "fail.h"
+#include "guest.h"
+#include "source.h"
+
+static enum read_result read_debugfs(const struct pick *pick, const char *dir, enum read_what what,
+				     struct account *a)
+{
+	return read_dir_account(pick->root, dir, what, a);
+}
+
+static int debugfs_vms(const struct pick *pick, struct vm_id **vms, size_t *n)
+{
+	return list_vms(pick->root, vms, n);
+}
+
+static enum read_result debugfs_vcpus(const struct pick *pick, struct vm_id vm,
+				      unsigned int **vcpus, size_t *n)
+{
+	return list_vcpus(pick->root, vm, vcpus, n);
+}
+
+static const char *debugfs_off(const struct pick *pick, enum read_what what)
+{
+	return switched_off(pick->root, what);
+}
+
+static enum read_result read_saved(const struct pick *pick, const char *dir, enum read_what what,
+				   struct account *a)
+{
+	(void)dir;
+	return read_account(pick->input, what, a);
+}
+
+static enum read_result read_guest(const struct pick *pick, const char *dir, enum read_what what,
+				   struct account *a)
+{
+	(void)pick;
+	(void)dir;
+	(void)what;
+	return guest_read(a) ? READ_FAILED : READ_OK;
+}
+
+static const struct source debugfs = {
+	.read = read_debugfs, .vms = debugfs_vms, .vcpus = debugfs_vcpus, .off = debugfs_off,
+};
+
+static const struct source saved = { .read = read_saved };
+static const struct source guest = { .read = read_guest };
+
+/* source_of() - the one that is asked for. */
+const struct source *source_of(const struct pick *pick)
+{
+	return pick->input ? &saved : pick->guest ? &guest : pick->bpf ? &source_bpf : &debugfs;
+}
+
+/*
+ * source_for_span() - by BPF, where a span of time is asked for and this kernel's KVM
+ * keeps no account. Where BPF cannot either, the failure to read one says what is missing.
+ */
+void source_for_span(struct pick *pick)
+{
+	if (pick->bpf || pick->input || pick->guest || pick->keys || pick->slow || *pick->root ||
+	    !access(KVM_DIR "/exit_cycles", F_OK) || errno != ENOENT)
+		return;
+	if (bpf_attach())
+		errx(1, "this KVM keeps no account (an unpatched kernel), and %s", failure);
+	pick->bpf = true;
+	warnx("counting by BPF while this runs, some 2000 instructions an exit (an unpatched kernel; with the exit_cycles patches KVM counts always, for 40)");
+}
