@@ -15,12 +15,13 @@ refused() {
 
 # What cannot be meant
 refused 'without a span' 'give it an interval \(exitdump --bpf 1\), top or run' --bpf
-for arguments in '--input -' --guest '--sysroot /' --keys; do
+for arguments in '--input -' --guest '--sysroot /'; do
 	# shellcheck disable=SC2086 # an option and its value
 	refused "not with $arguments" '--bpf: .*not with --input' --bpf $arguments 1
 done
-refused 'it has no keys' '--bpf: .*neither keys nor slow exits' --bpf why
-refused 'and no slow exits' '--bpf: .*neither keys nor slow exits' slow --bpf
+refused 'keys need a span too' 'give it an interval' --bpf why
+refused 'and slow exits' 'give it an interval' slow --bpf
+refused 'to explain something else' '--explain: only with --bpf' --explain
 refused 'nothing to clear' '^reset: |reset: with' reset --bpf
 refused 'nor to compare, without a span' 'compare --bpf: takes an interval too' compare --bpf 1 2
 

@@ -34,6 +34,30 @@ during sleeps vmm --stats sleep-user:20=5 cpuid=7
 echo -1 >/proc/sys/kernel/sched_rt_runtime_us
 # In Bochs no interrupt reaches a guest that spins.
 [ "$vendor" = vmx ] || during hog vmm --stats --pin hog:40=1 cpuid=5
+section why
+exitdump --bpf --keys --raw --output reason,key,exits run -O bpf.out -- vmm --stats cpuid:2=7 cpuid:1=3 cpuid:0x80000000=5 cpuid:0x40000000=2 \
+	rdmsr:0x8b=11 rdmsr:0x1b=3 wrmsr-slow:0x8b=4 wrmsr-slow:0x79=6 wrmsr-fast=9 \
+	out-kernel=17 out-kernel:0x21=4 in=7 in:0x20=3 ins=5 out-user=9 \
+	vmcall=4 vmcall:9=3 vmcall:77=2 mmio=8 cow=6 nested=13 nested-out=12 2>&1
+section why.keys
+cat bpf.out
+section walk
+exitdump --bpf --keys --raw --output reason,key,exits run -O bpf.out -- vmm --stats walk-port=2000 2>&1
+section walk.keys
+cat bpf.out
+section slow
+exitdump --bpf --raw --output reason,key,user slow 0.5 >slow.rows 2>&1 &
+reader=$!
+until ls -l /proc/$reader/fd | grep -q bpf_link; do sleep 0.1; done
+sleep 1
+vmm --stats out-user=500 sleep-user:20=3 cpuid=500 2>&1
+sleep 1
+vmm --stats --quiet sleep-user:2=40 2>&1
+sleep 1
+kill $reader
+wait $reader 2>/dev/null || :
+section slow.rows
+cat slow.rows
 section churn
 exitdump --bpf --csv --output reason,exits 0.5 >churn.rows 2>&1 &
 reader=$!
@@ -54,6 +78,10 @@ exitdump --bpf --raw --all-vcpus --output vm,vcpu,exits --sort -vcpu 1 1 2>&1
 section nobody
 /usr/bin/setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps -all,+bpf,+perfmon --ambient-caps -all,+bpf,+perfmon \
 	exitdump --bpf --csv --all-vcpus --output vm,vcpu,exits,cycles,user --sort -vcpu 1 1 2>&1
+section explain
+exitdump --bpf --explain 2>&1
+section explain-nobody
+/usr/bin/setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps -all,+bpf,+perfmon --ambient-caps -all,+bpf,+perfmon exitdump --bpf --explain 2>&1
 section itself
 exitdump --raw 0.5 1 2>&1
 kill $vm
@@ -77,14 +105,27 @@ ms() {
 	echo $(($(cell "$1" "$2" "$3") / $(key "$1" tsc_khz)))
 }
 
+# keys SECTION REASON: its "KEY EXITS", by key.
+keys() {
+	awk -F'\t' -v reason="$2" '$1 == reason && $2 ~ /^0x/ && $2 != "0x0" { print $2, $3 }' "$F/$1.keys" | sort
+}
+
+# of SECTION REASON KEY...: the exits of these.
+of() {
+	local key
+	for key in "${@:3}"; do
+		awk -F'\t' -v reason="$2" -v key="$key" '$1 == reason && $2 == key { n += $3 } END { printf "%d ", n }' "$F/$1.keys"
+	done
+}
+
 # between TITLE N LEAST MOST
 between() {
 	ok "$1: $2, of $3 to $4" test "$2" -ge "$3" -a "$2" -le "$4"
 }
 
 judge() {
-	local section vcpus io=123 hlt=120 msr=124 polled halts
-	[[ $vendor == svm ]] || io=30 hlt=12 msr=32
+	local section vcpus cpuid=114 io=123 hlt=120 hypercall=129 read=124 write=124 polled halts page=1024 written="0x10000008b 0x100000079 0x1000006e0"
+	[[ $vendor == svm ]] || cpuid=10 io=30 hlt=12 hypercall=18 read=31 write=32 page=49 written="0x8b 0x79 0x6e0"
 	for section in known two many fast halts polls sleeps hog; do
 		[[ -e $F/$section ]] || continue
 		account_of "$section"
@@ -99,7 +140,7 @@ judge() {
 		"$(known churn | sort | join -o 1.1,2.2 - <(awk -F, '{ n[$1] += $2 } END { for (r in n) print r, n[r] }' "$F/churn.rows" | sort))" \
 		"$(known churn | sort)"
 	ok "$lab the handler's time is known" test "$(cell known.bpf TOTAL cycles)" -gt 0
-	ok "$lab a fast path is counted, whatever this kernel traces of it" test "$(cell fast.bpf $msr exits)" -ge 200
+	ok "$lab a fast path is counted, whatever this kernel traces of it" test "$(cell fast.bpf $write exits)" -ge 200
 
 	halts=$(cell polls.bpf $hlt exits)
 	is "$lab halts: nothing polled" "$(cell halts.bpf TOTAL poll)" 0
@@ -113,9 +154,27 @@ judge() {
 	[[ $vendor == vmx ]] ||
 		between "$lab hog: without a CPU, ms" "$(ms hog.bpf TOTAL sched)" 30 50
 
+	is "$lab why: the leaves" "$(keys why $cpuid)" \
+		"$(printf '%s\n' '0x1 3' '0x2 7' '0x40000000 2' '0x8000000000000000 13' '0x80000000 5' | sort)"
+	is "$lab why: ports, read or written, by string, by L2" "$(keys why $io)" \
+		"$(printf '%s\n' '0xa1 17' '0x21 4' '0x100a1 7' '0x10020 3' '0x300a1 5' '0x500 9' '0x80000000000000a1 12' | sort)"
+	is "$lab why: hypercalls" "$(of why $hypercall 0x1 0x9 0x4d)" '4 3 2 '
+	is "$lab why: MSRs that are read" "$(of why $read 0x8b 0x1b)" '11 3 '
+	# shellcheck disable=SC2086 # words
+	is "$lab why: MSRs that are written" "$(of why $write $written)" '4 6 10 '
+	is "$lab why: MMIO: its page, but for the first access" "$(of why $page 0xd0000)" '7 '
+	is "$lab walk: 64 keys of a vCPU and no more" "$(grep -c 0x "$F/walk.keys")" 64
+	is "$lab walk: the rest is told" "$(awk -v io="$io" '$1 == io { n += $3 } END { print n }' "$F/walk.keys")" "$(known walk | awk -v io="$io" '$1 == io { print $2 }')"
+	is "$lab slow: three exits of 20 ms in user space, with their port" \
+		"$(awk -v limit=$((20 * $(key known.bpf tsc_khz))) '$1 ~ /^[0-9]+$/ && $3 >= limit { print $1, $2 }' "$F/slow.rows")" "$(printf "$io 0x501\n%.0s" 1 2 3)"
+	is "$lab slow: of 40 others the last 16" \
+		"$(awk -v limit=$((2 * $(key known.bpf tsc_khz))) -v io="$io" '$1 == io && $3 >= limit { n++ } END { print n }' "$F/slow.rows")" 19
+
 	like "$lab each vCPU" "$(<"$F/vcpus")" $'^[0-9]+-[0-9]+\t0\t[1-9][0-9]*\n[0-9]+-[0-9]+\t1\t[1-9][0-9]*$'
 	like "$lab with CAP_BPF and CAP_PERFMON alone: all but the time in the handler" "$(<"$F/nobody")" \
 		$'\n[0-9]+-[0-9]+,0,[1-9][0-9]*,,[1-9][0-9]*\n[0-9]+-[0-9]+,1,[1-9][0-9]*,,[1-9][0-9]*$'
+	unlike "$lab explain: as root the handler is seen" "$(<"$F/explain")" "cycles"
+	like "$lab explain: without CAP_SYS_ADMIN it is not" "$(<"$F/explain-nobody")" 'cycles +-  to trace a module.s functions takes CAP_SYS_ADMIN'
 	like "$lab by itself, which it says" "$(<"$F/itself")" $'^exitdump: counting by BPF [^\n]*\n.*\t'
 }
 

@@ -11,7 +11,7 @@ if [[ ! $LABS ]]; then
 	skip_gone
 fi
 . "${BASH_SOURCE[0]%/*}/labs.sh"
-. "$TOP/scripts/archive.sh"
+. "$TOP/tests/fixtures/host-modules.sh"
 
 run "$TOP/scripts/deps.sh" build lab tool host
 if ((status)); then
@@ -214,20 +214,6 @@ refuse_builds() {
 	echo "$T/cache" >"$T/pattern"
 	is "build: interrupted: nothing goes on" "$(sleep 1; cat /proc/[0-9]*/cmdline 2>/dev/null | tr "\0" "\n" | grep -aFf "$T/pattern")" ""
 	rm -rf "$T/cache"
-}
-
-# build_modules VERSION ROOT: where the kernel is of a newer Debian than this one, on that,
-# and not here.
-build_modules() {
-	local release
-	here=1
-	run "$TOP/scripts/host-modules.sh" -k "$1" -r "$2"
-	[[ $err == *'programs of a newer Debian'* ]] || return 0
-	here=''
-	release=$(releases)
-	# shellcheck disable=SC2016 # for the shell there
-	run "$TOP/scripts/on.sh" -b "$CACHE" "${release##* }" sh -c '
-		scripts/deps.sh host && XDG_CACHE_HOME=$1 exec scripts/host-modules.sh -k "$2" -r "$3"' sh "${CACHE%/*}" "$1" "$2"
 }
 
 # bring STOCK MODULES: what an installation needs, and the modules, not signed and

@@ -12,16 +12,22 @@
 
 #ifndef HAVE_BPF
 
-int bpf_attach(void)
+int bpf_attach(bool keys)
 {
+	(void)keys;
 	return fail("--bpf: this exitdump was built without it (make clean tool says what is missing)");
+}
+
+int bpf_explain(void)
+{
+	return bpf_attach(true);
 }
 
 static int begin(struct sample *s, const struct pick *pick)
 {
 	(void)s;
 	(void)pick;
-	return bpf_attach();
+	return bpf_attach(false);
 }
 
 const struct source source_bpf = { .begin = begin };
@@ -29,41 +35,35 @@ const struct source source_bpf = { .begin = begin };
 #else
 
 #include <bpf/bpf.h>
-#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
-#include <linux/capability.h>
-#include <linux/perf_event.h>
 #include <stdio.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
-#include <x86intrin.h>
 
-#include "bpf/exits.h"
+#include "bpf_kernel.h"
 #include "exits.skel.h"
-#include "guest.h"
 #include "reasons.h"
 
-#define MODULES "/sys/module"
-#define BTF_DIR "/sys/kernel/btf"
+#define SLOW_US 1000	/* as the patches' at first */
+#define GONE_KEYS 4096
 
 static struct {
 	struct exits *skel;
-	const struct exit_row *rows;	/* as the kernel writes them */
-	uint32_t max_rows;
-	char vendor[16];		/* "" where it is neither */
-	uint64_t tsc_khz;
+	struct bpf_kernel kernel;
+	bool functions;			/* and not tracepoints alone */
+	bool keys;
 	unsigned int counters;
-	struct kvm_offsets at;
-	/* Of the sample that is being taken. */
-	struct exit_thread *threads;
-	size_t nthreads;
+	/* As the kernel writes them. */
+	const struct exit_thread *threads;
+	const struct exit_row *rows;
+	const struct exit_key *keyed;
+	const struct exit_slows *slows;
 	/* Of threads that have ended. */
 	struct exit_row gone[PLACES];
 	uint64_t gone_guest;
+	struct account gone_keys, gone_slow;
 } bpf;
 
 static char complaint[256];	/* the last of libbpf's */
@@ -77,202 +77,27 @@ static int keep_complaint(enum libbpf_print_level level, const char *format, va_
 	return 0;
 }
 
-static bool there(const char *dir, const char *name)
-{
-	char path[PATH_MAX];
-
-	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	return !access(path, F_OK);
-}
-
-/* Whether a line of a file of the kernel has this in it. */
-static bool file_has(const char *path, const char *text)
-{
-	FILE *from = fopen(path, "re");
-	char line[256];
-	bool has = false;
-
-	while (from && !has && fgets(line, sizeof(line), from))
-		has = strstr(line, text);
-	if (from)
-		fclose(from);
-	return has;
-}
-
-/* The capabilities that count, of this process. */
-static uint64_t capabilities(void)
-{
-	FILE *from = fopen("/proc/self/status", "re");
-	unsigned long long caps = 0;
-	char line[256];
-
-	while (from && fgets(line, sizeof(line), from))
-		sscanf(line, "CapEff: %llx", &caps);
-	if (from)
-		fclose(from);
-	return caps;
-}
-
-static bool capable(int cap)
-{
-	return capabilities() >> cap & 1;
-}
-
-static int check_kernel(void)
-{
-	union bpf_attr attr = { 0 };
-
-	if (syscall(SYS_bpf, BPF_MAP_CREATE, &attr, sizeof(attr)) < 0 && errno == ENOSYS)
-		return fail("--bpf: this kernel has no BPF (CONFIG_BPF_SYSCALL)");
-	if (!capable(CAP_SYS_ADMIN) && !(capable(CAP_BPF) && capable(CAP_PERFMON)))
-		return fail("--bpf: needs root, or the capabilities CAP_BPF and CAP_PERFMON");
-	if (!there(MODULES, "kvm"))
-		return fail("--bpf: kvm is not loaded");
-	if (!there(BTF_DIR, "vmlinux"))
-		return fail("--bpf: this kernel has no BTF (CONFIG_DEBUG_INFO_BTF)");
-	if (file_has("/sys/kernel/security/lockdown", "[confidentiality]"))
-		return fail("--bpf: this kernel is locked down (confidentiality), so BPF may not read its memory");
-	return 0;
-}
-
-/* That of KVM, which may be a module or built in; and which vendor's it is. */
-static int load_btf(struct btf **vmlinux, struct btf **kvm, struct btf **vendor)
-{
-	const char *module = NULL;
-	uint32_t regs[4] = { 0 };
-	bool intel = there(MODULES, "kvm_intel"), amd = there(MODULES, "kvm_amd");
-
-	*vmlinux = btf__load_vmlinux_btf();
-	if (!*vmlinux)
-		return fail("--bpf: the BTF of this kernel cannot be read: %s", strerror(errno));
-	*kvm = *vendor = *vmlinux;
-	if (there(BTF_DIR, "kvm"))
-		*kvm = btf__load_module_btf("kvm", *vmlinux);
-	if (!*kvm || btf__find_by_name_kind(*kvm, "btf_trace_kvm_exit", BTF_KIND_TYPEDEF) < 0)
-		return fail("--bpf: this kernel's kvm has no BTF (CONFIG_DEBUG_INFO_BTF_MODULES)");
-	if (intel && amd)	/* built in, both */
-		cpuid(0x80000001, 0, regs);
-	if (amd && (!intel || regs[2] & 4))
-		module = "kvm_amd";
-	else if (intel)
-		module = "kvm_intel";
-	if (module)
-		strcpy(bpf.vendor, strcmp(module, "kvm_amd") ? "vmx" : "svm");
-	if (module && there(BTF_DIR, module))
-		*vendor = btf__load_module_btf(module, *vmlinux);
-	return 0;
-}
-
-/* Whether a tracepoint has so many arguments, of which KVM passes one more. */
-static bool has_arguments(const struct btf *btf, const char *tracepoint, unsigned int n)
-{
-	const struct btf_type *type;
-	int id = btf__find_by_name_kind(btf, tracepoint, BTF_KIND_TYPEDEF);
-
-	if (id < 0)
-		return false;
-	type = btf__type_by_id(btf, btf__type_by_id(btf, id)->type);
-	type = btf__type_by_id(btf, type->type);
-	return btf_is_func_proto(type) && btf_vlen(type) >= n + 1 &&
-		btf_is_ptr(btf__type_by_id(btf, btf_params(type)[1].type));
-}
-
-/* Where a member is within a structure, by "name" or "name.name", in bits; -1: nowhere. */
-static int64_t member_at(const struct btf *btf, const struct btf_type *type, const char *path)
-{
-	const struct btf_member *m;
-	size_t len = strcspn(path, ".");
-	const char *name;
-	int64_t within;
-
-	while (btf_is_mod(type) || btf_is_typedef(type))
-		type = btf__type_by_id(btf, type->type);
-	if (!btf_is_composite(type))
-		return -1;
-	m = btf_members(type);
-	for (unsigned int i = 0; i < btf_vlen(type); i++, m++) {
-		name = btf__name_by_offset(btf, m->name_off);
-		if (!*name)
-			within = member_at(btf, btf__type_by_id(btf, m->type), path);
-		else if (strlen(name) != len || strncmp(name, path, len))
-			continue;
-		else if (!path[len])
-			within = 0;
-		else
-			within = member_at(btf, btf__type_by_id(btf, m->type), path + len + 1);
-		if (within >= 0)
-			return btf_member_bit_offset(type, i) + within;
-	}
-	return -1;
-}
-
-static uint32_t offset_of(const struct btf *btf, const char *type, const char *path)
-{
-	int id = btf__find_by_name_kind(btf, type, BTF_KIND_STRUCT);
-	int64_t bits = id < 0 ? -1 : member_at(btf, btf__type_by_id(btf, id), path);
-
-	return bits < 0 ? NO_OFFSET : bits / 8;
-}
-
-/* False where the kernel does not have what all of it needs. */
-static bool find_offsets(struct kvm_offsets *at, const struct btf *kvm, const struct btf *vendor)
-{
-	*at = (struct kvm_offsets){
-		.reason = NO_OFFSET,
-		.vcpu_id = offset_of(kvm, "kvm_vcpu", "vcpu_id"),
-		.mp_state = offset_of(kvm, "kvm_vcpu", "arch.mp_state"),
-		.poll_success = offset_of(kvm, "kvm_vcpu", "stat.generic.halt_poll_success_ns"),
-		.poll_fail = offset_of(kvm, "kvm_vcpu", "stat.generic.halt_poll_fail_ns"),
-		.kvm = offset_of(kvm, "kvm_vcpu", "kvm"),
-		.dentry = offset_of(kvm, "kvm", "debugfs_dentry"),
-	};
-	if (!strcmp(bpf.vendor, "svm")) {
-		at->vmcb = offset_of(vendor, "vcpu_svm", "vmcb");
-		at->reason = offset_of(vendor, "vmcb", "control.exit_code");
-	} else if (!strcmp(bpf.vendor, "vmx")) {
-		at->reason = offset_of(vendor, "vcpu_vmx", "vt.exit_reason");	/* from 6.16 on */
-		if (at->reason == NO_OFFSET)
-			at->reason = offset_of(vendor, "vcpu_vmx", "exit_reason");
-	}
-	return at->vcpu_id != NO_OFFSET && at->kvm != NO_OFFSET && at->dentry != NO_OFFSET &&
-		at->poll_success != NO_OFFSET && at->poll_fail != NO_OFFSET && at->mp_state != NO_OFFSET &&
-		at->vmcb != NO_OFFSET && (!*bpf.vendor || at->reason != NO_OFFSET);
-}
-
-/* What the kernel's own clock makes of the TSC, or else of its own. */
-static uint64_t find_tsc_khz(void)
-{
-	struct perf_event_attr attr = { .type = PERF_TYPE_SOFTWARE, .size = sizeof(attr),
-					.config = PERF_COUNT_SW_DUMMY };
-	long page = sysconf(_SC_PAGESIZE);
-	struct perf_event_mmap_page *p;
-	struct timespec from, to;
-	uint64_t khz = 0, tsc;
-	int fd = syscall(SYS_perf_event_open, &attr, 0, -1, -1, PERF_FLAG_FD_CLOEXEC);
-
-	p = fd < 0 ? MAP_FAILED : mmap(NULL, page, PROT_READ, MAP_SHARED, fd, 0);
-	if (p != MAP_FAILED) {
-		if (p->cap_user_time && p->time_mult)
-			khz = ((unsigned __int128)1000000 << p->time_shift) / p->time_mult;
-		munmap(p, page);
-	}
-	if (fd >= 0)
-		close(fd);
-	if (khz)
-		return khz;
-	clock_gettime(CLOCK_MONOTONIC, &from);
-	tsc = __rdtsc();
-	usleep(20000);
-	clock_gettime(CLOCK_MONOTONIC, &to);
-	tsc = __rdtsc() - tsc;
-	return tsc * 1000000 / ((to.tv_sec - from.tv_sec) * 1000000000 + to.tv_nsec - from.tv_nsec);
-}
-
 /* Both ends of a function are traced, or neither. */
 static void trace(struct bpf_program *entry, struct bpf_program *end, bool wanted)
 {
 	bpf_program__set_autoload(entry, wanted);
 	bpf_program__set_autoload(end, wanted);
+}
+
+static void detach(void)
+{
+	if (bpf.threads)
+		munmap((void *)bpf.threads, MAX_THREADS * sizeof(*bpf.threads));
+	if (bpf.rows)
+		munmap((void *)bpf.rows, MAX_ROWS * sizeof(*bpf.rows));
+	if (bpf.keyed)
+		munmap((void *)bpf.keyed, MAX_KEYS * sizeof(*bpf.keyed));
+	if (bpf.slows)
+		munmap((void *)bpf.slows, MAX_THREADS * sizeof(*bpf.slows));
+	exits__destroy(bpf.skel);
+	account_free(&bpf.gone_keys);
+	account_free(&bpf.gone_slow);
+	memset(&bpf, 0, sizeof(bpf));
 }
 
 /* With both ends of functions, of the handler where it has a name, or tracepoints alone. */
@@ -284,13 +109,16 @@ static int load(const char *handler, bool functions)
 	if (!skel)
 		return -errno;
 	bpf.skel = skel;
-	skel->rodata->svm = !strcmp(bpf.vendor, "svm");
-	skel->rodata->cycle_mult = (bpf.tsc_khz << CYCLE_SHIFT) / 1000000;
-	skel->rodata->max_rows = bpf.max_rows;
-	skel->rodata->at = bpf.at;
+	skel->rodata->svm = !strcmp(bpf.kernel.vendor, "svm");
+	skel->rodata->cycle_mult = (bpf.kernel.tsc_khz << CYCLE_SHIFT) / 1000000;
+	skel->rodata->at = bpf.kernel.at;
+	skel->rodata->with_keys = bpf.keys;
+	memcpy((void *)skel->rodata->key_from, bpf.kernel.key_from, sizeof(bpf.kernel.key_from));
+	skel->rodata->slow_ns = SLOW_US * 1000;
 	trace(skel->progs.on_handler, skel->progs.on_handled, functions && handler);
 	trace(skel->progs.on_run, skel->progs.on_left, functions);
 	trace(skel->progs.on_block, skel->progs.on_blocked, functions);
+	trace(skel->progs.on_mmio, skel->progs.on_fast_mmio, bpf.keys);
 	bpf_program__set_autoload(skel->progs.on_userspace, !functions);
 	if (functions && handler)
 		error = bpf_program__set_attach_target(skel->progs.on_handler, 0, handler) ?:
@@ -301,148 +129,81 @@ static int load(const char *handler, bool functions)
 		bpf.skel = NULL;
 		return error;
 	}
+	bpf.functions = functions;
 	bpf.counters = 1u << C_EXITS | 1u << C_TOTAL | 1u << C_HALT | 1u << C_USER |
-		1u << C_SCHED | 1u << C_STOP | 1u << C_MAX | 1u << C_POLL;
+		1u << C_SCHED | 1u << C_STOP | 1u << C_SLOW | 1u << C_MAX | 1u << C_POLL;
 	if (functions && handler)
 		bpf.counters |= 1u << C_CYCLES | 1u << C_HSCHED;
 	return 0;
 }
 
-/* Whether this kernel has what the programs ask for; and the name of the handler, or NULL. */
-static int check_kvm(const char **handler)
+static const void *map_of(const struct bpf_map *map, size_t size)
 {
-	struct btf *vmlinux = NULL, *kvm = NULL, *vendor = NULL;
-	int ret = load_btf(&vmlinux, &kvm, &vendor);
+	void *at = mmap(NULL, size, PROT_READ, MAP_SHARED, bpf_map__fd(map), 0);
 
-	*handler = !*bpf.vendor ? NULL : strcmp(bpf.vendor, "svm") ? "vmx_handle_exit" : "svm_handle_exit";
-	if (!vendor || (*handler && btf__find_by_name_kind(vendor, *handler, BTF_KIND_FUNC) < 0))
-		*handler = NULL;
-	if (!ret && !(has_arguments(kvm, "btf_trace_kvm_exit", 2) && has_arguments(kvm, "btf_trace_kvm_entry", 1)))
-		ret = fail("--bpf: the tracepoints of this kernel's kvm are older than Linux 5.17's");
-	if (!ret && !find_offsets(&bpf.at, kvm, vendor ?: vmlinux))
-		ret = fail("--bpf: this kernel's kvm is unlike those that this exitdump knows");
-	if (vendor != vmlinux)
-		btf__free(vendor);
-	if (kvm != vmlinux)
-		btf__free(kvm);
-	btf__free(vmlinux);
-	return ret;
+	return at == MAP_FAILED ? NULL : at;
 }
 
-/* bpf_attach() - from now on it counts. 0, or -1 with the failure told. */
-int bpf_attach(void)
+/* bpf_attach() - from now on it counts, with keys or without. 0, or -1 with the failure told. */
+int bpf_attach(bool keys)
 {
-	const char *handler;
-	void *rows;
 	int error;
 
-	if (bpf.skel)
+	if (bpf.skel && (bpf.keys || !keys))
 		return 0;
+	if (bpf.skel)
+		detach();
 	libbpf_set_print(keep_complaint);
-	if (check_kernel() || check_kvm(&handler))
+	if (bpf_kernel_find(&bpf.kernel))
 		return -1;
-	bpf.tsc_khz = find_tsc_khz();
-	bpf.max_rows = 16384;
-	error = load(handler, true);
-	if (error && handler)
+	bpf.keys = keys;
+	error = load(bpf.kernel.handler, true);
+	if (error && bpf.kernel.handler)
 		error = load(NULL, true);
 	if (error)
 		error = load(NULL, false);
 	if (error)
 		return fail("--bpf: this kernel refuses its program: %s (%s)", strerror(-error), complaint);
-	rows = mmap(NULL, bpf.max_rows * sizeof(*bpf.rows), PROT_READ, MAP_SHARED,
-		    bpf_map__fd(bpf.skel->maps.rows), 0);
-	if (rows != MAP_FAILED) {
-		bpf.rows = rows;
+	bpf.threads = map_of(bpf.skel->maps.threads, MAX_THREADS * sizeof(*bpf.threads));
+	bpf.rows = map_of(bpf.skel->maps.rows, MAX_ROWS * sizeof(*bpf.rows));
+	bpf.keyed = map_of(bpf.skel->maps.keys, MAX_KEYS * sizeof(*bpf.keyed));
+	bpf.slows = map_of(bpf.skel->maps.slows, MAX_THREADS * sizeof(*bpf.slows));
+	if (bpf.threads && bpf.rows && bpf.keyed && bpf.slows)
 		return 0;
-	}
 	fail("--bpf: its counters cannot be read: %s", strerror(errno));
-	exits__destroy(bpf.skel);
-	bpf.skel = NULL;
+	detach();
 	return -1;
-}
-
-/* A row that nobody writes any more: its counts go to those of its place, and it is free. */
-static void fold_row(uint32_t n)
-{
-	static const struct exit_row zero;
-	const struct exit_row *row = &bpf.rows[n];
-	struct exit_row *to = &bpf.gone[row->place < PLACES ? row->place : PLACE_OTHER];
-	const __u64 *from = (const __u64 *)row;
-	__u64 max = to->max > row->max ? to->max : row->max;
-
-	for (size_t i = 0; i < offsetof(struct exit_row, place) / sizeof(*from); i++)
-		((__u64 *)to)[i] += from[i];
-	to->max = max;
-	bpf_map_update_elem(bpf_map__fd(bpf.skel->maps.rows), &n, &zero, BPF_ANY);
-	bpf_map_update_elem(bpf_map__fd(bpf.skel->maps.free_rows), NULL, &n, BPF_ANY);
-}
-
-/* A vCPU's thread that has ended makes room for others. */
-static void fold_thread(uint32_t tid, const struct exit_thread *t)
-{
-	for (int i = 0; i < PLACES; i++) {
-		if (t->row[i] && t->row[i] <= bpf.max_rows)
-			fold_row(t->row[i] - 1);
-	}
-	bpf.gone_guest += t->guest;
-	bpf_map_delete_elem(bpf_map__fd(bpf.skel->maps.threads), &tid);
-}
-
-static bool has_ended(uint32_t tid, uint32_t pid)
-{
-	char task[64];
-
-	snprintf(task, sizeof(task), "/proc/%u/task/%u", pid, tid);
-	return access(task, F_OK);
-}
-
-static void read_threads(void)
-{
-	int fd = bpf_map__fd(bpf.skel->maps.threads);
-	uint32_t tid, next;
-	struct exit_thread t;
-	int more = bpf_map_get_next_key(fd, NULL, &next);
-
-	bpf.nthreads = 0;
-	while (!more) {
-		tid = next;
-		more = bpf_map_get_next_key(fd, &tid, &next);
-		if (bpf_map_lookup_elem(fd, &tid, &t))
-			continue;
-		if (has_ended(tid, t.pid)) {
-			fold_thread(tid, &t);
-			continue;
-		}
-		if (!*t.vm)
-			snprintf(t.vm, sizeof(t.vm), "%u-0", t.pid);
-		bpf.threads = need_room(bpf.threads, bpf.nthreads, sizeof(*bpf.threads));
-		bpf.threads[bpf.nthreads++] = t;
-	}
-}
-
-static int begin(struct sample *s, const struct pick *pick)
-{
-	if (pick->keys || pick->slow)
-		return fail("--bpf: neither keys nor slow exits are counted");
-	if (pick->once)
-		return fail("--bpf: counts from now on, so give it an interval (exitdump --bpf 1), top or run");
-	if (bpf_attach())
-		return -1;
-	read_threads();
-	s->uncounted = bpf.skel->bss->lost;
-	return 0;
 }
 
 static uint64_t cycles(uint64_t ns)
 {
-	return (unsigned __int128)ns * bpf.tsc_khz / 1000000;
+	return (unsigned __int128)ns * bpf.kernel.tsc_khz / 1000000;
 }
 
 static int64_t reason_at(uint32_t place)
 {
 	return place < PLACE_HIGH ? place : place < PLACE_ERROR ? 0x400 + place - PLACE_HIGH :
 		place == PLACE_ERROR ? UINT32_MAX : REASON_OTHER;
+}
+
+static void name_place(char *name, size_t size, uint32_t place)
+{
+	int64_t reason = reason_at(place);
+
+	if (reason == REASON_OTHER)
+		snprintf(name, size, "OTHER");
+	else
+		reason_name(name, size, !strcmp(bpf.kernel.vendor, "svm"), reason);
+}
+
+/* The row of a key of a place; of place alone where `key` is 0. */
+static struct row *row_of(struct account *a, uint32_t place, uint64_t key)
+{
+	struct row_key row_key = { .reason = reason_at(place), .key = key };
+	char name[sizeof(((struct row *)0)->name)];
+
+	name_place(name, sizeof(name), place);
+	return account_row(a, row_key, name);
 }
 
 /*
@@ -458,7 +219,7 @@ static void copy_row(struct exit_row *to, const struct exit_row *from)
 
 	do {
 		counted = 0;
-		for (int i = (int)(offsetof(struct exit_row, place) / sizeof(*copy)) - 1; i > 0; i--) {
+		for (int i = (int)(offsetof(struct exit_row, recent) / sizeof(*copy)) - 1; i > 0; i--) {
 			copy[i] = source[i];
 			if (i >= (int)(offsetof(struct exit_row, hist) / sizeof(*copy)))
 				counted += copy[i];
@@ -469,18 +230,12 @@ static void copy_row(struct exit_row *to, const struct exit_row *from)
 
 static void add_row(struct account *a, const struct exit_row *from, uint32_t place)
 {
-	int64_t reason;
+	struct row one = { 0 };
 	struct exit_row r;
-	struct row one = { 0 }, *row;
-	char name[48] = "OTHER";
 
 	copy_row(&r, from);
 	if (!r.exits)
 		return;
-	reason = reason_at(place);
-	if (reason != REASON_OTHER)
-		reason_name(name, sizeof(name), !strcmp(bpf.vendor, "svm"), reason);
-	row = account_row(a, (struct row_key){ .reason = reason }, name);
 	one.n[C_EXITS] = r.exits;
 	one.n[C_CYCLES] = cycles(r.handler);
 	one.n[C_TOTAL] = cycles(r.total);
@@ -490,90 +245,371 @@ static void add_row(struct account *a, const struct exit_row *from, uint32_t pla
 	one.n[C_SCHED] = cycles(r.sched);
 	one.n[C_HSCHED] = cycles(r.hsched);
 	one.n[C_STOP] = cycles(r.stop);
+	one.n[C_SLOW] = r.slow;
 	one.n[C_MAX] = cycles(r.max);
 	one.hist = (uint64_t *)r.hist;
-	row_add(row, &one);
+	row_add(row_of(a, place, 0), &one);
 	row_add(&a->sum, &one);
+}
+
+static void add_key(struct account *a, const struct exit_key *key, uint32_t place)
+{
+	struct row one = { 0 };
+
+	one.n[C_EXITS] = key->exits;
+	one.n[C_CYCLES] = cycles(key->handler);
+	one.n[C_TOTAL] = cycles(key->total);
+	one.n[C_MAX] = cycles(key->max);
+	row_add(row_of(a, place, key->key), &one);
+}
+
+static void add_slow(struct account *a, const struct exit_thread *t, const struct exit_slow *from)
+{
+	struct slow slow = { .time = from->time, .rip = from->rip, .vm = t->pid, .vcpu = t->vcpu_id,
+			     .cpu = from->cpu };
+	struct row row = { .key = { .reason = reason_at(from->place), .key = from->key } };
+
+	name_place(row.name, sizeof(row.name), from->place);
+	row.n[C_CYCLES] = cycles(from->handler);
+	row.n[C_TOTAL] = cycles(from->total);
+	row.n[C_HALT] = cycles(from->halt);
+	row.n[C_USER] = cycles(from->user);
+	row.n[C_SCHED] = cycles(from->sched);
+	row.n[C_HSCHED] = cycles(from->hsched);
+	row.n[C_STOP] = cycles(from->stop);
+	row_slow_copy(&row, &slow);
+	*account_insert(a, a->nrows) = row;
+}
+
+/* One that is being written is left for the next time. */
+static void add_slows(struct account *a, const struct exit_thread *t)
+{
+	struct exit_slow one, again;
+
+	for (int i = 0; i < SLOW_A_VCPU; i++) {
+		one = *(const volatile struct exit_slow *)&bpf.slows[t->number].last[i];
+		again = *(const volatile struct exit_slow *)&bpf.slows[t->number].last[i];
+		if (one.begun && one.begun == one.done && !memcmp(&one, &again, sizeof(one)))
+			add_slow(a, t, &one);
+	}
+	a->key[K_LOST] += t->slows > SLOW_A_VCPU ? t->slows - SLOW_A_VCPU : 0;
+}
+
+static bool row_there(uint32_t number)
+{
+	return number && number <= MAX_ROWS;
+}
+
+/* A row that nobody writes any more: its counts go to those of its place, and it is free. */
+static void fold_row(uint32_t n)
+{
+	static const struct exit_row zero;
+	const struct exit_row *row = &bpf.rows[n];
+	struct exit_row *to = &bpf.gone[row->place < PLACES ? row->place : PLACE_OTHER];
+	const __u64 *from = (const __u64 *)row;
+	__u64 max = to->max > row->max ? to->max : row->max;
+
+	for (size_t i = 0; i < offsetof(struct exit_row, recent) / sizeof(*from); i++)
+		((__u64 *)to)[i] += from[i];
+	to->max = max;
+	bpf_map_update_elem(bpf_map__fd(bpf.skel->maps.rows), &n, &zero, BPF_ANY);
+	bpf_map_update_elem(bpf_map__fd(bpf.skel->maps.free_rows), NULL, &n, BPF_ANY);
+}
+
+/* The same of the keys of rows that are marked. Memory is bounded: later ones are in none. */
+static void fold_keys(const bool *marked)
+{
+	static const struct exit_key zero;
+	uint32_t used = bpf.skel->bss->keys_used;
+	struct { uint64_t key; uint32_t row, unused; } id = { 0 };
+
+	for (uint32_t n = 0; n < used && n < MAX_KEYS; n++) {
+		const struct exit_key *key = &bpf.keyed[n];
+
+		if (!row_there(key->row) || !marked[key->row - 1])
+			continue;
+		id.key = key->key;
+		id.row = key->row;
+		if (bpf.gone_keys.nrows < GONE_KEYS)
+			add_key(&bpf.gone_keys, key, bpf.rows[key->row - 1].place);
+		bpf_map_delete_elem(bpf_map__fd(bpf.skel->maps.key_ids), &id);
+		bpf_map_update_elem(bpf_map__fd(bpf.skel->maps.keys), &n, &zero, BPF_ANY);
+		bpf_map_update_elem(bpf_map__fd(bpf.skel->maps.free_keys), NULL, &n, BPF_ANY);
+	}
+}
+
+/* Of those that have ended the last ones are kept. */
+static void fold_slows(const struct exit_thread *t)
+{
+	static const struct exit_slows zero;
+	struct account *gone = &bpf.gone_slow;
+	size_t over;
+
+	add_slows(gone, t);
+	over = gone->nrows > SLOW_A_VCPU ? gone->nrows - SLOW_A_VCPU : 0;
+	for (size_t i = 0; i < over; i++)
+		row_free(&gone->rows[i]);
+	memmove(gone->rows, gone->rows + over, (gone->nrows - over) * sizeof(*gone->rows));
+	gone->nrows -= over;
+	gone->key[K_LOST] += over;
+	bpf_map_update_elem(bpf_map__fd(bpf.skel->maps.slows), &t->number, &zero, BPF_ANY);
+}
+
+/* A vCPU's thread that has ended makes room for others. */
+static void fold_thread(const struct exit_thread *t)
+{
+	static const struct exit_thread zero;
+	bool marked[MAX_ROWS] = { false };
+	uint32_t tid = t->tid, n = t->number;
+
+	for (int i = 0; i < PLACES; i++) {
+		if (row_there(t->row[i]))
+			marked[t->row[i] - 1] = true;
+	}
+	if (t->keys)
+		fold_keys(marked);
+	if (t->slows)
+		fold_slows(t);
+	for (uint32_t i = 0; i < MAX_ROWS; i++) {
+		if (marked[i])
+			fold_row(i);
+	}
+	bpf.gone_guest += t->guest;
+	bpf_map_delete_elem(bpf_map__fd(bpf.skel->maps.thread_ids), &tid);
+	bpf_map_update_elem(bpf_map__fd(bpf.skel->maps.threads), &n, &zero, BPF_ANY);
+	bpf_map_update_elem(bpf_map__fd(bpf.skel->maps.free_threads), NULL, &n, BPF_ANY);
+}
+
+static bool has_ended(const struct exit_thread *t)
+{
+	char task[64];
+
+	snprintf(task, sizeof(task), "/proc/%u/task/%u", t->pid, t->tid);
+	return access(task, F_OK);
+}
+
+/* next_thread() - the next one from *n on that has had an exit, or NULL. */
+static const struct exit_thread *next_thread(uint32_t *n)
+{
+	uint32_t used = bpf.skel->bss->threads_used;
+
+	for (; *n < used && *n < MAX_THREADS; ++*n) {
+		if (bpf.threads[*n].tid && bpf.threads[*n].pid)
+			return &bpf.threads[(*n)++];
+	}
+	return NULL;
+}
+
+/* The name that debugfs gives the VM of a thread, or that it would. */
+static void vm_of(char *vm, size_t size, const struct exit_thread *t)
+{
+	if (*t->vm)
+		snprintf(vm, size, "%.23s", t->vm);
+	else
+		snprintf(vm, size, "%u-0", t->pid);
+}
+
+static int begin(struct sample *s, const struct pick *pick)
+{
+	const struct exit_thread *t;
+
+	if (pick->once)
+		return fail("--bpf: counts from now on, so give it an interval (exitdump --bpf 1), top or run");
+	if (bpf_attach(pick->keys || pick->slow))
+		return -1;
+	for (uint32_t n = 0; (t = next_thread(&n)); ) {
+		if (has_ended(t))
+			fold_thread(t);
+	}
+	s->uncounted = bpf.skel->bss->lost;
+	return 0;
 }
 
 /* Whether a thread's exits are of this folder's account. */
 static bool is_of(const struct exit_thread *t, const char *dir)
 {
-	char vcpu[64];
+	char vm[24], vcpu[64];
 
-	snprintf(vcpu, sizeof(vcpu), "%s/vcpu%u", t->vm, t->vcpu_id);
-	return !strcmp(dir, t->vm) || !strcmp(dir, vcpu);
+	if (!*dir)
+		return true;
+	vm_of(vm, sizeof(vm), t);
+	snprintf(vcpu, sizeof(vcpu), "%s/vcpu%u", vm, t->vcpu_id);
+	return !strcmp(dir, vm) || !strcmp(dir, vcpu);
 }
 
-static uint64_t add_thread(struct account *a, const struct exit_thread *t)
+/* The rows of a folder's threads; of the host's "" also those whose thread runs another vCPU. */
+static void mark_rows(bool *marked, const char *dir)
 {
-	for (int i = 0; i < PLACES; i++) {
-		if (t->row[i] && t->row[i] <= bpf.max_rows)
-			add_row(a, &bpf.rows[t->row[i] - 1], i);
+	const struct exit_thread *t;
+
+	memset(marked, !*dir, MAX_ROWS * sizeof(*marked));
+	for (uint32_t n = 0; *dir && (t = next_thread(&n)); ) {
+		for (int i = 0; is_of(t, dir) && i < PLACES; i++) {
+			if (row_there(t->row[i]))
+				marked[t->row[i] - 1] = true;
+		}
 	}
-	return t->guest;
 }
 
-/* The numbers of VMs and vCPUs that have had an exit. */
-static void count_host(struct account *a)
+static void read_rows(struct account *a, const bool *marked, bool host)
 {
-	for (size_t i = 0; i < bpf.nthreads; i++) {
-		bool seen = false;
+	static const uint64_t none[BUCKETS];
+	uint32_t used = bpf.skel->bss->rows_used;
 
-		a->key[K_VCPUS]++;
-		for (size_t k = 0; k < i; k++)
-			seen |= !strcmp(bpf.threads[k].vm, bpf.threads[i].vm);
+	a->counters = bpf.counters;
+	a->has_hist = true;
+	row_hist_copy(&a->sum, none);
+	for (uint32_t n = 0; n < used && n < MAX_ROWS; n++) {
+		if (marked[n])
+			add_row(a, &bpf.rows[n], bpf.rows[n].place);
+	}
+	for (uint32_t i = 0; host && i < PLACES; i++)
+		add_row(a, &bpf.gone[i], i);
+}
+
+/* What a reason has beyond its keys is in KEY_REST, if there is any. */
+static void add_rest(struct account *a, const struct account *rows)
+{
+	const struct row *row, *key;
+	struct row rest;
+	bool keyed;
+
+	for (size_t i = 0; i < rows->nrows; i++) {
+		row = &rows->rows[i];
+		rest = (struct row){ .key = { row->key.reason, KEY_REST }, .hidden = UINT64_MAX };
+		strcpy(rest.name, row->name);
+		memcpy(rest.n, row->n, sizeof(rest.n));
+		keyed = false;
+		for (int place = 0; place < PLACES; place++)
+			keyed |= reason_at(place) == row->key.reason && bpf.kernel.key_from[place];
+		for (key = a->rows; key < a->rows + a->nrows; key++) {
+			if (key->key.reason != row->key.reason)
+				continue;
+			keyed = true;
+			for (int c = 0; c < C_MAX; c++)
+				rest.n[c] -= key->n[c];
+		}
+		rest.n[C_MAX] = 0;
+		if (keyed && rest.n[C_EXITS])
+			*account_row(a, rest.key, rest.name) = rest;
+	}
+}
+
+/* Keys are read first: they are never more than their rows. */
+static void read_keys(struct account *a, const bool *marked, bool host)
+{
+	uint32_t used = bpf.skel->bss->keys_used;
+	struct account rows = { .sum = row_of_sums() };
+
+	a->keyed = true;
+	a->counters = bpf.counters & (1u << C_EXITS | 1u << C_CYCLES | 1u << C_TOTAL | 1u << C_MAX);
+	for (uint32_t n = 0; n < used && n < MAX_KEYS; n++) {
+		const struct exit_key *key = &bpf.keyed[n];
+
+		if (row_there(key->row) && marked[key->row - 1])
+			add_key(a, key, bpf.rows[key->row - 1].place);
+	}
+	for (size_t i = 0; host && i < bpf.gone_keys.nrows; i++)
+		row_add(account_row(a, bpf.gone_keys.rows[i].key, bpf.gone_keys.rows[i].name),
+			&bpf.gone_keys.rows[i]);
+	read_rows(&rows, marked, host);
+	add_rest(a, &rows);
+	account_free(&rows);
+	keys_sum(a);
+}
+
+static uint64_t clock_ns(clockid_t clock)
+{
+	struct timespec t;
+
+	clock_gettime(clock, &t);
+	return t.tv_sec * 1000000000ULL + t.tv_nsec;
+}
+
+static void read_slow(struct account *a, const char *dir)
+{
+	const struct exit_thread *t;
+
+	a->recorded = true;
+	a->counters = bpf.counters & (1u << C_CYCLES | 1u << C_TOTAL | 1u << C_HALT | 1u << C_USER |
+				      1u << C_SCHED | 1u << C_HSCHED | 1u << C_STOP);
+	for (uint32_t n = 0; (t = next_thread(&n)); ) {
+		if (is_of(t, dir))
+			add_slows(a, t);
+	}
+	for (size_t i = 0; !*dir && i < bpf.gone_slow.nrows; i++) {
+		struct row row = bpf.gone_slow.rows[i];
+
+		row_slow_copy(&row, row.slow);
+		*account_insert(a, a->nrows) = row;
+	}
+	if (!*dir)
+		a->key[K_LOST] += bpf.gone_slow.key[K_LOST];
+	a->key[K_KEPT] = a->nrows;
+	a->key[K_THRESHOLD] = SLOW_US;
+	a->key[K_MONOTONIC] = clock_ns(CLOCK_MONOTONIC);
+	a->key[K_REALTIME] = clock_ns(CLOCK_REALTIME);
+	a->keys |= 1u << K_KEPT | 1u << K_LOST | 1u << K_THRESHOLD | 1u << K_MONOTONIC | 1u << K_REALTIME;
+}
+
+/* The time in the guest, and of the host the numbers of VMs and vCPUs that have had an exit. */
+static void read_head(struct account *a, const char *dir)
+{
+	const struct exit_thread *t, *other;
+	uint64_t guest = *dir ? 0 : bpf.skel->bss->gone_guest + bpf.gone_guest;
+	bool seen;
+
+	for (uint32_t n = 0; (t = next_thread(&n)); ) {
+		if (!is_of(t, dir))
+			continue;
+		guest += t->guest;
+		seen = false;
+		for (uint32_t k = 0; !seen && (other = next_thread(&k)) && other != t; )
+			seen = other->pid == t->pid && !strcmp(other->vm, t->vm);
 		a->key[K_VMS] += !seen;
+		a->key[K_VCPUS]++;
 	}
-	a->keys |= 1u << K_VMS | 1u << K_VCPUS;
+	a->key[K_GUEST] = cycles(guest);
+	a->key[K_TSC_KHZ] = bpf.kernel.tsc_khz;
+	a->keys |= 1u << K_GUEST | 1u << K_TSC_KHZ;
+	if (!*dir)
+		a->keys |= 1u << K_VMS | 1u << K_VCPUS;
 }
 
 static enum read_result read_bpf(const struct pick *pick, const char *dir, enum read_what what,
 				 struct account *a)
 {
-	uint32_t used = bpf.skel->bss->rows_used;
-	static const uint64_t none[BUCKETS];
-	uint64_t guest = 0;
+	static bool marked[MAX_ROWS];
 
 	(void)pick;
-	(void)what;
 	memset(a, 0, sizeof(*a));
-	strcpy(a->vendor, bpf.vendor);
+	strcpy(a->vendor, bpf.kernel.vendor);
 	strcpy(a->scope, !*dir ? "host" : strchr(dir, '/') ? "vcpu" : "vm");
-	a->counters = bpf.counters;
-	a->has_hist = true;
 	a->sum = row_of_sums();
-	row_hist_copy(&a->sum, none);
-	for (uint32_t n = 0; !*dir && n < used && n < bpf.max_rows; n++)
-		add_row(a, &bpf.rows[n], bpf.rows[n].place);
-	for (uint32_t i = 0; !*dir && i < PLACES; i++)
-		add_row(a, &bpf.gone[i], i);
-	for (size_t i = 0; i < bpf.nthreads; i++) {
-		if (!*dir)
-			guest += bpf.threads[i].guest;
-		else if (is_of(&bpf.threads[i], dir))
-			guest += add_thread(a, &bpf.threads[i]);
-	}
-	if (!*dir) {
-		guest += bpf.skel->bss->gone_guest + bpf.gone_guest;
-		count_host(a);
-	}
-	a->key[K_GUEST] = cycles(guest);
-	a->key[K_TSC_KHZ] = bpf.tsc_khz;
-	a->keys |= 1u << K_GUEST | 1u << K_TSC_KHZ;
+	read_head(a, dir);
+	mark_rows(marked, dir);
+	if (what == READ_KEYS)
+		read_keys(a, marked, !*dir);
+	else if (what == READ_SLOW)
+		read_slow(a, dir);
+	else
+		read_rows(a, marked, !*dir);
 	return READ_OK;
 }
 
 /* What KVM's debugfs shows, and where that cannot be read who had an exit. */
 static int bpf_vms(const struct pick *pick, struct vm_id **vms, size_t *n)
 {
+	const struct exit_thread *t;
 	struct vm_id vm;
+	char name[24];
 	size_t k;
 
 	if (!list_vm_dirs(pick->root, vms, n))
 		return 0;
-	for (size_t i = 0; i < bpf.nthreads; i++) {
-		if (sscanf(bpf.threads[i].vm, "%u-%u", &vm.pid, &vm.fd) != 2)
+	for (uint32_t i = 0; (t = next_thread(&i)); ) {
+		vm_of(name, sizeof(name), t);
+		if (sscanf(name, "%u-%u", &vm.pid, &vm.fd) != 2)
 			continue;
 		for (k = 0; k < *n && ((*vms)[k].pid != vm.pid || (*vms)[k].fd != vm.fd); k++)
 			;
@@ -595,20 +631,67 @@ static int by_number(const void *a, const void *b)
 static enum read_result bpf_vcpus(const struct pick *pick, struct vm_id vm, unsigned int **vcpus,
 				  size_t *n)
 {
+	const struct exit_thread *t;
 	char name[24];
 
 	if (!list_vcpus(pick->root, vm, vcpus, n))
 		return READ_OK;
 	snprintf(name, sizeof(name), "%u-%u", vm.pid, vm.fd);
-	for (size_t i = 0; i < bpf.nthreads; i++) {
-		if (strcmp(bpf.threads[i].vm, name))
+	for (uint32_t i = 0; (t = next_thread(&i)); ) {
+		if (!is_of(t, name))
 			continue;
 		*vcpus = need_room(*vcpus, *n, sizeof(**vcpus));
-		(*vcpus)[(*n)++] = bpf.threads[i].vcpu_id;
+		(*vcpus)[(*n)++] = t->vcpu_id;
 	}
 	if (*n)
 		qsort(*vcpus, *n, sizeof(**vcpus), by_number);
 	return *n ? READ_OK : READ_GONE;
+}
+
+static void explain(const char *what, bool told, const char *why)
+{
+	if (!told)
+		printf("%-8s -  %s\n", what, why);
+}
+
+/* bpf_explain() - on standard output, what this kernel does not tell, and why. 0, or -1 with the failure told. */
+int bpf_explain(void)
+{
+	const struct bpf_kernel *k = &bpf.kernel;
+	const char *handler, *no_functions;
+	char user[128], halt[128];
+	bool cycles, svm;
+
+	if (bpf_attach(true))
+		return -1;
+	cycles = bpf.counters & 1u << C_CYCLES;
+	svm = !strcmp(k->vendor, "svm");
+	no_functions = k->admin ? "this kernel cannot trace functions" : "to trace a module's functions takes CAP_SYS_ADMIN";
+	handler = k->handler ? no_functions :
+		"KVM's exit handler is in no BTF (CONFIG_DEBUG_INFO_BTF_MODULES)";
+	printf("%s, %s: all columns are counted, but\n", *k->vendor ? k->vendor : "neither vmx nor svm",
+	       cycles ? "by tracepoints and both ends of the exit handler" :
+	       bpf.functions ? "by tracepoints and both ends of KVM's own functions" : "by tracepoints");
+	explain("cycles", cycles, handler);
+	explain("hsched", cycles, handler);
+	snprintf(user, sizeof(user), "lasts up to the next entry: %s", no_functions);
+	snprintf(halt, sizeof(halt), "lacks the wait to be started: %s", no_functions);
+	explain("user", bpf.functions, user);
+	explain("halt", bpf.functions, halt);
+	explain("reason", *k->vendor, "kvm_intel or kvm_amd is not loaded");
+	explain("total", !svm, "0 for what a fast path handles on Linux 6.1, which traces exits in the handler");
+	explain("rip", svm && k->at.rip != NO_OFFSET, svm ? "not in this kernel's BTF" : "KVM has moved it on by the next entry");
+	explain("perf", false, "BPF has no clock that perf and ftrace have");
+	for (int place = 0; place < PLACES; place++) {
+		char name[48];
+
+		if (k->key_lacks[place]) {
+			name_place(name, sizeof(name), place);
+			printf("%-8s -  of %s: not in this kernel's BTF\n", "key", name);
+		}
+	}
+	explain("key", false, "beyond the first 64 of a vCPU");
+	return 0;
 }
 
 const struct source source_bpf = {

@@ -14,6 +14,7 @@
 #include "commands.h"
 #include "fail.h"
 #include "owners.h"
+#include "source.h"
 
 #define VERSION "0.3"
 
@@ -55,6 +56,7 @@ void usage(void)
 	     "      --buckets           with --openmetrics: the histograms too\n"
 	     "  -c, --vcpu LIST         these vCPUs: 0,2-3\n"
 	     "      --csv               comma-separated, with a heading\n"
+	     "      --explain           with --bpf: what that cannot tell here, and why\n"
 	     "      --follow            with slow: new ones as they come, every second\n"
 	     "  -g, --guest             in a guest: its own account, through CPUID\n"
 	     "  -h, --help              this text\n"
@@ -135,7 +137,7 @@ int main(int argc, char **argv)
 		errx(1, "--qmp: not with diff: of a VM that runs");
 	options_check(&opt);
 	ret = opt.qmp ? owners_ask(&opt.pick, opt.qmp) : 0;
-	ret = ret ?: run(&opt, argc, argv);
+	ret = ret ?: opt.explain ? bpf_explain() : run(&opt, argc, argv);
 	if (ret)
 		errx(ret < -1 ? -ret : 1, "%s", failure);
 	return 0;

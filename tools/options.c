@@ -14,7 +14,7 @@
 #include "view.h"
 
 enum {
-	OPT_ALL_VCPUS = 256, OPT_BPF, OPT_BUCKETS, OPT_CSV, OPT_FOLLOW, OPT_HIST, OPT_JSON, OPT_KEYS, OPT_NAMES,
+	OPT_ALL_VCPUS = 256, OPT_BPF, OPT_BUCKETS, OPT_CSV, OPT_EXPLAIN, OPT_FOLLOW, OPT_HIST, OPT_JSON, OPT_KEYS, OPT_NAMES,
 	OPT_OPENMETRICS, OPT_OUTPUT, OPT_QMP, OPT_RAW, OPT_SYMBOLS, OPT_THAN, OPT_TSC_KHZ,
 };
 
@@ -26,6 +26,7 @@ static const struct option long_options[] = {
 	{ "bpf", no_argument, NULL, OPT_BPF },
 	{ "buckets", no_argument, NULL, OPT_BUCKETS },
 	{ "csv", no_argument, NULL, OPT_CSV },
+	{ "explain", no_argument, NULL, OPT_EXPLAIN },
 	{ "follow", no_argument, NULL, OPT_FOLLOW },
 	{ "guest", no_argument, NULL, 'g' },
 	{ "help", no_argument, NULL, 'h' },
@@ -244,6 +245,9 @@ static void parse_option(struct options *opt, int c, char *arg, enum stage stage
 	case OPT_CSV:
 		set_format(opt, FORMAT_CSV);
 		break;
+	case OPT_EXPLAIN:
+		opt->explain = true;
+		break;
 	case OPT_FOLLOW:
 		opt->follow = true;
 		break;
@@ -368,8 +372,10 @@ void options_check(struct options *opt)
 
 	if (!!pick->input + pick->guest + (vms || *pick->root) > 1)
 		errx(1, "--input, --guest: neither goes with the other, nor with --sysroot, --vm, --vcpu, --all-vms, --all-vcpus");
-	if (pick->bpf && (pick->input || pick->guest || *pick->root || pick->keys || pick->slow))
-		errx(1, "--bpf: counts on this host, and neither keys nor slow exits: not with --input, --guest, --sysroot, --keys, why or slow");
+	if (pick->bpf && (pick->input || pick->guest || *pick->root))
+		errx(1, "--bpf: counts on this host: not with --input, --guest or --sysroot");
+	if (opt->explain && !pick->bpf)
+		errx(1, "--explain: only with --bpf: what that cannot tell on this kernel");
 	check_slow(opt);
 	check_format(opt);
 	if (pick->keys)

@@ -29,6 +29,7 @@ struct options {
 	bool buckets;		/* histograms among the metrics */
 	bool list;		/* the VMs there are: no sums, their order kept */
 	bool diff;		/* of two captures: no seconds, but those in the guest */
+	bool explain;		/* what BPF cannot tell, and nothing else */
 	bool follow;		/* slow exits as they come */
 	bool symbols;		/* there are symbols of the guest */
 	uint64_t than;		/* slow exits that lost more ns */

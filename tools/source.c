@@ -65,10 +65,10 @@ const struct source *source_of(const struct pick *pick)
  */
 void source_for_span(struct pick *pick)
 {
-	if (pick->bpf || pick->input || pick->guest || pick->keys || pick->slow || *pick->root ||
+	if (pick->bpf || pick->input || pick->guest || *pick->root ||
 	    !access(KVM_DIR "/exit_cycles", F_OK) || errno != ENOENT)
 		return;
-	if (bpf_attach())
+	if (bpf_attach(pick->keys || pick->slow))
 		errx(1, "this KVM keeps no account (an unpatched kernel), and %s", failure);
 	pick->bpf = true;
 	warnx("counting by BPF while this runs, some 2000 instructions an exit (an unpatched kernel; with the exit_cycles patches KVM counts always, for 40)");

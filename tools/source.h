@@ -28,6 +28,7 @@ void source_for_span(struct pick *pick);
 
 /* bpf.c */
 extern const struct source source_bpf;
-int bpf_attach(void);
+int bpf_attach(bool keys);
+int bpf_explain(void);
 
 #endif

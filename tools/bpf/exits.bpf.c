@@ -43,26 +43,48 @@ struct task_struct {
 
 const volatile bool svm;
 const volatile __u64 cycle_mult;
-const volatile __u32 max_rows;
 const volatile struct kvm_offsets at;
 
+__u32 threads_used;
 __u32 rows_used;
 __u64 gone_guest;	/* of vCPUs whose thread runs another by now */
 __u64 lost;		/* exits that found no room */
 
-static struct exit_thread no_thread;
-
+/* The place in threads of each thread's ID. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 4096);
+	__uint(max_entries, MAX_THREADS);
 	__type(key, __u32);
-	__type(value, struct exit_thread);
-} threads SEC(".maps");
+	__type(value, __u32);
+} thread_ids SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 16384);
+	__uint(max_entries, MAX_THREADS);
+	__type(key, __u32);
+	__type(value, struct exit_thread);
+} threads SEC(".maps");
+
+/* Those of threads that have ended, which the reader gives back. */
+struct {
+	__uint(type, BPF_MAP_TYPE_STACK);
+	__uint(max_entries, MAX_THREADS);
+	__type(value, __u32);
+} free_threads SEC(".maps");
+
+/* Which thread was looked for on a CPU last: its ID, and below that its place. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1024);
+	__type(key, __u32);
+	__type(value, __u64);
+} on_cpu SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, MAX_ROWS);
 	__type(key, __u32);
 	__type(value, struct exit_row);
 } rows SEC(".maps");
@@ -70,7 +92,7 @@ struct {
 /* Those of threads that have ended, which the reader gives back. */
 struct {
 	__uint(type, BPF_MAP_TYPE_STACK);
-	__uint(max_entries, 16384);
+	__uint(max_entries, MAX_ROWS);
 	__type(value, __u32);
 } free_rows SEC(".maps");
 
@@ -87,19 +109,18 @@ static __always_inline __u64 read_u64(__u64 from, __u32 offset)
 	return value;
 }
 
+#include "keys.bpf.h"
+#include "slow.bpf.h"
+
 static __always_inline __u64 polled(__u64 vcpu)
 {
 	return read_u64(vcpu, at.poll_success) + read_u64(vcpu, at.poll_fail);
 }
 
 /* The vendor's structure begins with the vCPU. */
-static __always_inline __u32 read_reason(__u64 vcpu)
+static __always_inline __u32 read_reason(__u64 vcpu, __u64 vmcb)
 {
-	if (at.reason == NO_OFFSET)
-		return -1;
-	if (svm)
-		vcpu = read_u64(vcpu, at.vmcb);
-	return read_u64(vcpu, at.reason);
+	return at.reason == NO_OFFSET ? -1U : (__u32)read_u64(svm ? vmcb : vcpu, at.reason);
 }
 
 static __always_inline __u32 place_of(__u32 reason)
@@ -142,34 +163,55 @@ static __always_inline struct exit_row *row_at(__u32 n)
 	return bpf_map_lookup_elem(&rows, &n);
 }
 
-static __always_inline struct exit_row *find_row(struct exit_thread *t)
+/* Its number, from 1 on; 0: there is no room. */
+static __always_inline __u32 find_row(struct exit_thread *t)
 {
 	__u32 place = *(volatile __u32 *)&t->place;	/* read once: it is checked */
 	struct exit_row *row;
 	__u32 n = 0;
 
 	if (place >= PLACES)
-		return NULL;
+		return 0;
 	if (t->row[place])
-		return row_at(t->row[place] - 1);
+		return t->row[place];
 	if (bpf_map_pop_elem(&free_rows, &n)) {
-		if (rows_used >= max_rows)
-			return NULL;
+		if (rows_used >= MAX_ROWS)
+			return 0;
 		n = __sync_fetch_and_add(&rows_used, 1);
 	}
 	row = row_at(n);
 	if (!row)
-		return NULL;
+		return 0;
 	row->place = place;
 	t->row[place] = n + 1;
-	return row;
+	return n + 1;
 }
 
+static __always_inline struct exit_thread *thread_at(__u32 n)
+{
+	return bpf_map_lookup_elem(&threads, &n);
+}
+
+/* The same thread as last time on this CPU, nearly always. */
 static __always_inline struct exit_thread *find_thread(void)
 {
-	__u32 tid = bpf_get_current_pid_tgid();
+	__u32 tid = bpf_get_current_pid_tgid(), cpu = bpf_get_smp_processor_id(), *n;
+	__u64 *last = bpf_map_lookup_elem(&on_cpu, &cpu), was;
+	struct exit_thread *t;
 
-	return bpf_map_lookup_elem(&threads, &tid);
+	if (!last)
+		return NULL;
+	was = *(volatile __u64 *)last;
+	if (was >> 32 == tid) {
+		t = thread_at(was);
+		if (t && t->tid == tid)
+			return t;
+	}
+	n = bpf_map_lookup_elem(&thread_ids, &tid);
+	if (!n)
+		return NULL;
+	*(volatile __u64 *)last = (__u64)tid << 32 | *n;
+	return thread_at(*n);
 }
 
 static __always_inline void drop_parts(struct exit_thread *t)
@@ -196,6 +238,7 @@ static __always_inline void name_thread(struct exit_thread *t, __u64 vcpu)
 		__sync_fetch_and_add(&gone_guest, t->guest);
 	drop_parts(t);
 	__builtin_memset(t->row, 0, sizeof(t->row));
+	t->keys = 0;
 	t->guest = 0;
 	t->entry = 0;
 	t->vcpu = vcpu;
@@ -206,14 +249,30 @@ static __always_inline void name_thread(struct exit_thread *t, __u64 vcpu)
 		t->vm[0] = '\0';
 }
 
+static __noinline int add_thread(__u32 tid)
+{
+	struct exit_thread *t;
+	__u32 n = 0;
+
+	if (bpf_map_pop_elem(&free_threads, &n)) {
+		if (threads_used >= MAX_THREADS)
+			return -1;
+		n = __sync_fetch_and_add(&threads_used, 1);
+	}
+	t = thread_at(n);
+	if (!t)
+		return -1;
+	t->tid = tid;
+	t->number = n;
+	return bpf_map_update_elem(&thread_ids, &tid, &n, BPF_ANY);
+}
+
 static __always_inline struct exit_thread *make_thread(__u64 vcpu)
 {
 	struct exit_thread *t = find_thread();
-	__u32 tid = bpf_get_current_pid_tgid();
 
 	if (!t) {
-		bpf_map_update_elem(&threads, &tid, &no_thread, BPF_NOEXIST);
-		t = bpf_map_lookup_elem(&threads, &tid);
+		t = add_thread(bpf_get_current_pid_tgid()) ? NULL : find_thread();
 		if (!t) {
 			__sync_fetch_and_add(&lost, 1);
 			return NULL;
@@ -226,21 +285,32 @@ static __always_inline struct exit_thread *make_thread(__u64 vcpu)
 
 static __always_inline void open_exit(struct exit_thread *t, __u64 vcpu, __u64 now)
 {
+	__u64 vmcb = svm ? read_u64(vcpu, at.vmcb) : 0;
+
 	if (t->entry)
 		t->guest += since(t->entry, now);
-	t->place = place_of(read_reason(vcpu));
+	t->place = place_of(read_reason(vcpu, vmcb));
+	t->key = NO_KEY;
+	if (with_keys)
+		open_key(t, vcpu, vmcb);
 	t->exit = now;
 	t->delay = run_delay();
 	t->mark_delay = t->delay;
 }
 
 /* As the patches do: the parts are never more than the total. */
-static __always_inline void close_exit(struct exit_thread *t, struct exit_row *row, __u64 now)
+static __always_inline void close_exit(struct exit_thread *t, __u64 now)
 {
+	__u32 number = find_row(t);
+	struct exit_row *row = number ? row_at(number - 1) : NULL;
 	__u64 total = since(t->exit, now);
 	__u64 parts = t->handler + t->halt + t->user + t->stop;
-	__u64 hsched = t->hsched, sched;
+	__u64 hsched = t->hsched, sched, max, capped;
 
+	if (!row) {
+		__sync_fetch_and_add(&lost, 1);
+		return;
+	}
 	sched = since(t->delay + t->away, run_delay());
 	sched = since(hsched, sched);
 	if (hsched > t->handler)
@@ -259,13 +329,20 @@ static __always_inline void close_exit(struct exit_thread *t, struct exit_row *r
 	row->sched += sched + hsched;
 	row->hsched += hsched;
 	row->stop += t->stop;
-	total -= t->stop;
-	if (total > row->max)
-		row->max = total;
+	max = total - t->stop;
+	if (max > row->max)
+		row->max = max;
 	/* Longer than an hour would not fit into 64 bits, times mult. */
-	if (total >> 42)
-		total = 1ULL << 42;
-	row->hist[bucket_of(total * cycle_mult >> CYCLE_SHIFT) & (EXIT_BUCKETS - 1)]++;
+	capped = max >> 42 ? 1ULL << 42 : max;
+	row->hist[bucket_of(capped * cycle_mult >> CYCLE_SHIFT) & (EXIT_BUCKETS - 1)]++;
+	if (with_keys) {
+		close_key(t);
+		count_key(t, row, number, total, max);
+	}
+	if (max - t->halt > slow_ns) {
+		row->slow++;
+		keep_slow(t, now, total, sched + hsched);
+	}
 }
 
 /* Out of KVM_RUN, with what it returned, and back in it. */
@@ -300,6 +377,14 @@ static __always_inline __u64 add_halt(struct exit_thread *t, __u64 ns)
 	return ns;
 }
 
+static __always_inline void note_page(__u64 gpa)
+{
+	struct exit_thread *t = find_thread();
+
+	if (t && t->exit && t->key == NO_KEY && kind_of(t) == FROM_MMIO)
+		t->key = gpa >> 12;
+}
+
 SEC("raw_tp/kvm_exit")
 int BPF_PROG(on_exit, __u64 vcpu)
 {
@@ -319,7 +404,6 @@ SEC("raw_tp/kvm_entry")
 int BPF_PROG(on_entry, __u64 vcpu)
 {
 	struct exit_thread *t = find_thread();
-	struct exit_row *row;
 	__u64 now;
 
 	if (!t || t->vcpu != vcpu)
@@ -331,13 +415,8 @@ int BPF_PROG(on_entry, __u64 vcpu)
 	}
 	if (t->left)	/* without on_run() */
 		come_back(t, now);
-	if (t->exit) {
-		row = find_row(t);
-		if (row)
-			close_exit(t, row, now);
-		else
-			__sync_fetch_and_add(&lost, 1);
-	}
+	if (t->exit)
+		close_exit(t, now);
 	drop_parts(t);
 	t->entry = now;
 	return 0;
@@ -443,6 +522,21 @@ int BPF_PROG(on_userspace, __u32 reason, int ret)
 
 	if (t && t->exit)
 		leave(t, ret);
+	return 0;
+}
+
+/* A page of MMIO, by KVM's own devices or by user space; and one that a fast path knows. */
+SEC("raw_tp/kvm_mmio")
+int BPF_PROG(on_mmio, int type, int len, __u64 gpa)
+{
+	note_page(gpa);
+	return 0;
+}
+
+SEC("raw_tp/kvm_fast_mmio")
+int BPF_PROG(on_fast_mmio, __u64 gpa)
+{
+	note_page(gpa);
 	return 0;
 }
 

@@ -1,0 +1,123 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Promise: the account and BPF, which counts by other means, agree. Both count the same
+# guests at once, on Debian's own kernels with the patched KVM: exits are equal, reason by
+# reason, and so are keys; times differ by no more than what lies between the places
+# where each of them stamps, BPF's own programs included. TSC ticks are instructions here.
+# (LABS=vmx:6.12 tries it in Bochs, which takes some minutes.)
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/fixtures/exitdump.sh"
+. "$(dirname "$0")/fixtures/host-modules.sh"
+MACHINES=svm
+. "$(dirname "$0")/labs.sh"
+
+[[ $("$EXITDUMP" --bpf 0.01 1 2>&1) != *'built without it'* ]] || skip_all 'this exitdump is built without --bpf'
+
+# What BPF may have more or less than the account, in ticks an exit: from, to.
+#   total   its exit is KVM's tracepoint: its own program there runs before the account
+#           stamps, and with a vCPU's first exits it makes rows
+#   cycles  its end of the handler is around the account's
+#   user    begins when KVM_RUN has returned and ends when it is called, inside the account's
+#   halt    KVM's own statistic, which begins behind the account's stamp
+#   sched   of ns, each rounded down
+BOUNDS='total 0 1500 cycles 0 300 user -600 0 halt -3000 0 poll -2 2 sched -2 40 hsched -2 40 stop -600 600'
+
+in_lab <<'EOF'
+module=kvm-amd
+[ "$vendor" = svm ] || module=kvm-intel
+rmmod $module kvm
+insmod ./kvm.ko tsc_tolerance_ppm=10000
+insmod ./$module.ko
+
+# both NAME ARGUMENT...: a VM that both count, with these columns.
+both() {
+	name=$1
+	shift
+	echo 0 >$K/exit_cycles_reset
+	section "$name"
+	exitdump --bpf --csv --unit cycles $columns run -O bpf.out -- vmm "$@" 2>&1
+	section "$name.bpf"
+	cat bpf.out
+	account "$name"
+}
+columns="--output reason,name,exits,cycles,total,halt,poll,user,sched,hsched,stop"
+both counts cpuid=23 out-kernel=17 out-user=19 rdmsr=7 wrmsr-slow=5 vmcall=3
+both leaves cpuid=23 leaves=0-130,1024 random:7=500
+both two --vcpus 2 cpuid=503 out-kernel=203 rdmsr=101
+both timer deadline:20000=50
+both fast wrmsr-fast=50 ipi=20
+both hlt hlt:100000=20
+both sleep --done-mmio sleep-user:50=3
+both mmio mmio=50
+both hlt-user hlt-user=20
+both ept ept=65
+both triple out-kernel=3 triple=1
+both nested nested=23 nested-out=17
+both mix --done-mmio spin=1000000 cpuid=2000 out-user=200 hlt=10 deadline=10
+both stands --at 'sleep 0.1' cpuid=10 shell=1 cpuid=5
+both storm --loop 20 --vcpus 2 cpuid=50 out-kernel=20 out-user=5 deadline=3 hlt:20000=2 ept=5
+both many --vms 5 --vcpus 2 cpuid=20 out-user=3
+both entry --mode real leaves=10,114,0xdead
+columns="--keys --output reason,key,exits"
+both keys cpuid:2=7 cpuid:1=3 rdmsr:0x8b=11 wrmsr-slow:0x79=6 wrmsr-fast=9 out-kernel=17 in=7 ins=5 \
+	out-user=9 vmcall=4 vmcall:9=3 mmio=8 ept=5 nested=13 nested-out=12
+EOF
+
+# apart NAME: where exits are not the same, or a time is out of its bounds.
+apart() {
+	awk -F, -v file="$F/$1" -v bounds="$BOUNDS" "$ACCOUNT"'
+		BEGIN {
+			FS = "\t"
+			read_account(file)
+			FS = ","
+			n = split(bounds, b, " ")
+		}
+		FNR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next }
+		$at["name"] == "TOTAL" { next }
+		{
+			r = $at["reason"]
+			seen[r] = 1
+			exits = cell[r, "exits"] + 0
+			if ($at["exits"] != exits)
+				print r " " $at["name"] ": " exits " exits, by BPF " $at["exits"]
+			for (i = 1; exits && i < n; i += 3) {
+				apart = ($at[b[i]] - cell[r, b[i]]) / exits
+				if (apart < b[i + 1] || apart > b[i + 2])
+					print r " " $at["name"] ": " b[i] " is apart by " apart " an exit, of " cell[r, b[i]] / exits
+			}
+		}
+		END { for (r in reasons) if (r != "-" && cell[r, "exits"] && !(r in seen)) print r ": not seen by BPF" }' "$F/$1.bpf"
+}
+
+judge() {
+	local name
+	for name in counts leaves two timer fast hlt sleep mmio hlt-user ept triple nested mix stands storm many entry; do
+		is "$lab $name: the same exits, and times within bounds" "$(apart $name)" ''
+		ok "$lab $name: BPF has seen some" test "$(wc -l <"$F/$name.bpf")" -gt 1
+	done
+	is "$lab keys: the same ones, as often" \
+		"$(awk -F, '$2 ~ /^0x/ { print $1, $2, $3 }' "$F/keys.bpf" | sort)" \
+		"$(awk -F'\t' '$3 ~ /^0x/ { print $1, $3, $4 }' "$F/keys_keys" | sort)"
+}
+
+for one in $LABS; do
+	run "$TOP/scripts/stock.sh" -k "$(kernel_of "$one")"
+	if ((status == 3)); then
+		skip "$one" "$err"
+		continue
+	fi
+	is "$one stock.sh" "$status" 0
+	stock=$out
+	build_modules "$(<"$stock/version")" "$stock/headers"
+	if ((status)); then
+		is "$one host-modules.sh" "$status $err" 0
+		continue
+	fi
+	if ! readelf -SW "$out/kvm.ko" | grep -F ' .BTF ' >/dev/null; then
+		skip "$one" "Debian's headers of this kernel have no BTF for modules"
+		continue
+	fi
+	boot "$one" -x -c 1 -b "$stock/lab" -a "$EXITDUMP" -a "$out/kvm.ko" -a "$out/kvm-amd.ko" -a "$out/kvm-intel.ko" || continue
+	judge
+done
+done_testing
