@@ -18,7 +18,7 @@
 #   -i RECORDING no VM: the report anew, of the file `recording` of an earlier one
 #   -h           this text
 #
-# Makes report.html, one page with all in it, report.md with its pictures (*.svg),
+# Makes report.html, one page with all in it (report.sh), report.md with pictures (*.svg),
 # and recording, what both were made of; nothing is left half-written. In the lab vmx a
 # cycle of the TSC is an instruction. EXITDUMP of the environment is used where it is
 # set. Exit status: 0, or 1.
@@ -184,6 +184,23 @@ draw() {
 		die "$recording: no picture $name (see above)"
 }
 
+# as_capture FOLDER: the last account, as exitdump --sysroot takes one.
+as_capture() {
+	local kvm=$1/sys/kernel/debug/kvm part
+	mkdir -p "$kvm" "$1/proc/sys/kernel"
+	about "host kernel" | sed 's/^Linux //' >"$1/proc/sys/kernel/osrelease"
+	cp "$tmp/parts/$last" "$kvm/exit_cycles"
+	cp "$tmp/parts/${last}_hist" "$kvm/exit_cycles_hist"
+	for part in keys slow; do
+		[[ ! -e $tmp/parts/$part ]] || cp "$tmp/parts/$part" "$kvm/exit_cycles_$part"
+	done
+}
+
+tell() {
+	"$TOP/scripts/report.sh" -s "$tmp/story" -o "$tmp/page/report.$1" "$tmp/of/recording" 2>"$tmp/why" ||
+		die "$recording: $(sed "1s/^report.sh: //; 1s|$tmp/of/recording/sys/kernel/debug/kvm/||; q" "$tmp/why")"
+}
+
 write_report() {
 	local tables=() names=(boot ready) run
 	mkdir "$tmp/page"
@@ -196,17 +213,17 @@ write_report() {
 		tables+=("$tmp/$run.csv")
 	done
 	awks runs.awk -v "runs=$runs" "$tmp/parts/reads" "${tables[@]}" >"$tmp/runs"
-	table "$last" reason,name,exits,cycles,avg,total,halt,user,other,max,p50,p99,share
 	write_about >"$tmp/about"
-	awks content.awk "$tmp/about" "$tmp/runs" "$tmp/$last.csv" >"$tmp/content"
+	awks story.awk "$tmp/about" "$tmp/runs" >"$tmp/story"
 
 	draw cycles cycles "$tmp/parts/$last"
 	draw where where "$tmp/parts/$last"
 	draw latency latency "$tmp/parts/$last"
 	names=("${names[@]:1}")
 	draw runs over-time "${names[@]/#/$tmp/parts/}"
-	awk -f "$REPORT/markdown.awk" "$tmp/content" >"$tmp/page/report.md"
-	awk -v "folder=$tmp/page" -v "style=$REPORT/style.css" -f "$REPORT/html.awk" "$tmp/content" >"$tmp/page/report.html"
+	as_capture "$tmp/of/recording"
+	tell html
+	tell md
 	cp "$recording" "$tmp/page/recording"
 }
 
@@ -247,7 +264,7 @@ main() {
 	trap 'exit 143' TERM HUP
 	make_place
 	# shellcheck disable=SC2046 # a list of words
-	"$TOP/scripts/deps.sh" $([[ $recording ]] || echo build lab) tool plot >&2
+	"$TOP/scripts/deps.sh" $([[ $recording ]] || echo build lab) tool plot report >&2
 	build
 	[[ $recording ]] || record
 	split_recording

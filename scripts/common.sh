@@ -28,6 +28,12 @@ step() {
 	printf '[%3d s] %s: %s\n' "$SECONDS" "${PROGRAM%.sh}" "$*" >&2
 }
 
+# find_exitdump: sets EXITDUMP, where the environment does not: the checkout's, or that on PATH.
+find_exitdump() {
+	[[ $EXITDUMP ]] || EXITDUMP=$TOP/tools/exitdump
+	[[ -x $EXITDUMP ]] || EXITDUMP=$(type -P exitdump) || die "exitdump: not found (make builds it)"
+}
+
 # What is bad in a kernel's log, as an extended regular expression.
 # shellcheck disable=SC2034 # likewise
 BAD='WARNING|BUG|Oops|KASAN|KCSAN|UBSAN|\[#[0-9]+\]|self-detected stall|detected stalls|blocked for more than|suspected memory leak'

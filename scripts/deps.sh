@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # deps.sh - installs what is missing of the packages that this project needs.
 #
-#	scripts/deps.sh [GROUP]...	(build lab tool test lint; bench, plot, host when asked)
+#	scripts/deps.sh [GROUP]...	(build lab tool test lint; bench, plot, report, host when asked)
 #
 # With apt-get it installs (sudo when not root), without recommended packages;
 # elsewhere it names what is missing, by Debian's names, and exits with 1. The source of
@@ -94,6 +94,7 @@ needs() {
 	bench	time			/usr/bin/time
 	bench	valgrind		valgrind
 	plot	gnuplot-nox		gnuplot
+	report	jq			jq
 	EOF
 	local kernel
 	for kernel in $KERNELS; do
@@ -197,7 +198,7 @@ main() {
 	((${#groups[@]})) || groups=(build lab tool test lint)
 	for group in "${groups[@]}"; do
 		[[ $'\n'$(needs) == *$'\n'"$group	"* ]] ||
-			die "$group: no such group (build lab tool test lint bench plot host)"
+			die "$group: no such group (build lab tool test lint bench plot report host)"
 	done
 
 	missing=$(missing_packages "${groups[@]}")

@@ -65,11 +65,6 @@ find_gnuplot() {
 	type -P gnuplot >/dev/null || die "gnuplot: not found (scripts/deps.sh plot installs it)"
 }
 
-find_exitdump() {
-	[[ $EXITDUMP ]] || EXITDUMP=$TOP/tools/exitdump
-	[[ -x $EXITDUMP ]] || EXITDUMP=$(type -P exitdump) || die "exitdump: not found (make builds it)"
-}
-
 is_capture() {
 	[[ $(head -c 14 "$1" | tr -d '\0') == "# exit_cycles "* ]]
 }

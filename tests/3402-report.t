@@ -13,7 +13,7 @@ done
 
 # growth N: how many more CPUID exits run N has read than the run before it.
 growth() {
-	sed -n "s/^| cpuid .*/&/Ip" "$page/report.md" | head -n 1 | awk -F'|' -v column=$((4 + $1)) \
+	sed -n "/^## Exits in each run/,\$s/^| cpuid .*/&/Ip" "$page/report.md" | awk -F'|' -v column=$((4 + $1)) \
 		'{ match($column, /[+][0-9]+/); print substr($column, RSTART + 1, RLENGTH - 1) }'
 }
 

@@ -72,6 +72,18 @@ function short(n,    unit) {
 	return sprintf(n < 99.95 ? "%.1f" : "%.0f", n) substr(" kMGTPE", unit, 1)
 }
 
+# group NUMBER: 1,234,567
+function group(n,    text) {
+	if (n == "-")
+		return n
+	n = sprintf("%.0f", n)
+	while (n ~ /[0-9][0-9][0-9][0-9]/) {
+		text = "," substr(n, length(n) - 2) text
+		n = substr(n, 1, length(n) - 3)
+	}
+	return n text
+}
+
 # by_size VALUE ORDER N: the keys ORDER[1...N] of VALUE, the largest first; equal
 # ones stay as they are.
 function by_size(value, order, n,    i, j, key) {

@@ -7,8 +7,8 @@
 # Usage: host.sh KERNEL INITRD RUNS [RUN-VM-OPTION...]
 #
 # Sections, each behind a line `== NAME`: about (lines KEY TAB VALUE), boot and
-# boot_hist, ready, run1 and so on likewise (the tables), console (what the guest
-# said), and reads (what it read).
+# boot_hist, ready, run1 and so on likewise (the tables), keys and slow (of boot and all
+# runs), console (what the guest said), and reads (what it read).
 
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/common.sh"
@@ -30,6 +30,13 @@ take() {
 	cat "$table"
 	echo "== $1_hist"
 	cat "${table}_hist"
+}
+
+# take_more NAME: the keys, or the slow exits, of a kernel that keeps them.
+take_more() {
+	[[ -e ${table}_$1 ]] || return 0
+	echo "== $1"
+	cat "${table}_$1"
 }
 
 # shellcheck disable=SC2317 # called by the trap
@@ -63,6 +70,8 @@ main() {
 		wait_stopped
 		take "run$run"
 	done
+	take_more keys
+	take_more slow
 	let_run
 	wait_ended
 	echo "== console"

@@ -9,6 +9,8 @@
 #	row REASON NAME AFTER-BOOT READ1... READN	exits; those that ever happened,
 #							the most frequent in the end first
 #	total - all AFTER-BOOT READ1... READN		exits
+#	cost REASON EXITS1... EXITSN	exits in each run, by the host's tables
+#	sum EXITS CYCLES	the host's last table
 #	never N			reasons that the kernel names and that never happened
 #	check N OUTSIDE		numbers read, exits and cycles, and how many of them do
 #				not lie between the host's of before and of after the run
@@ -74,11 +76,14 @@ END {
 	for (i = 1; i <= n; i++)
 		size[order[i]] = host[file, order[i], "exits"]
 	by_size(size, order, n)
-	for (i = 1; i <= n; i++)
+	for (i = 1; i <= n; i++) {
 		line("row", order[i], name[order[i]])
+		costs(order[i])
+	}
 	line("total", "all", "all")
 	for (reason in asked)
 		never += !(reason in name)
+	printf "sum\t%.0f\t%.0f\n", host[runs + 3, "all", "exits"], host[runs + 3, "all", "cycles"]
 	print "never\t" never + 0
 	for (key in read)
 		check(key)
@@ -92,6 +97,13 @@ function line(kind, reason, title,    i) {
 			printf "\t%.0f", read[i, reason, "exits"]
 		else
 			printf "\t-"
+	print ""
+}
+
+function costs(reason,    i) {
+	printf "cost\t%s", reason
+	for (i = 1; i <= runs; i++)
+		printf "\t%.0f", host[i + 3, reason, "exits"] - host[i + 2, reason, "exits"]
 	print ""
 }
 
