@@ -35,7 +35,8 @@ parse() {
 	[[ $machine == vmx || $machine == svm ]] || die "-m $machine: no exact lab (vmx or svm)"
 }
 
-# What the lab runs. One vCPU; spin is what a guest does without exits.
+# What the lab runs. Its one CPU is for one vCPU, but where that is the trouble; spin is
+# what a guest does without exits.
 commands() {
 	cat <<-'EOF'
 		set -e
@@ -45,6 +46,8 @@ commands() {
 				$command
 			done
 		X
+		P=/sys/module/kvm/parameters
+		ms=$(awk -F"[=\t]" "/^# / { print \$5 }" /sys/kernel/debug/kvm/exit_cycles)	# in cycles
 		# example NAME COMMANDS STEP...: the guest, then the commands while its VM is there
 		example() {
 			echo "== $1"
@@ -53,10 +56,26 @@ commands() {
 			shift 2
 			vmm --quiet --after "sh show $after" "$@"
 		}
+		# alone NAME STEP: the VMs there are, while such a guest runs on and on
+		alone() {
+			echo "== $1"
+			vmm --quiet --loop 0 "$2" &
+			sleep 0.2
+			sh show "exitdump list 1 1"
+			kill $!
+			wait $!
+		}
+		# intel PARAMETER=VALUE...: has KVM loaded with these, on Intel
+		intel() {
+			[ $wrmsr = MSR_WRITE ] || return 0
+			rmmod kvm_intel
+			insmod "$LAB_MODULES/kvm-intel.ko" "$@"
+		}
 		if [ -d /sys/module/kvm_intel ]; then
-			wrmsr=MSR_WRITE
+			wrmsr=MSR_WRITE fault=EPT_VIOLATION turns=100
 		else
-			wrmsr=msr
+			# QEMU is slow with PAUSE, which does not exit there
+			wrmsr=msr fault=npf turns=10
 		fi
 		example pm-timer "exitdump 'exitdump why'" \
 			in:0x608=9000 in:0x71=60 out-kernel=40 cpuid=200 spin=100000 hlt=200
@@ -65,6 +84,29 @@ commands() {
 		example ipi "exitdump 'exitdump why $wrmsr'" \
 			ipi=1000 wrmsr-fast=799 out-kernel=40 cpuid=200 spin=1400000 hlt=200
 		example freeze "exitdump 'exitdump slow'" hlt:50000=300 sleep-user:20=1 hlt:50000=300
+
+		passes="ept=1000 log-dirty=1 again=1000"
+		example memory "exitdump 'exitdump why $fault'" $passes log-dirty=1 again=1000 log-dirty=1 again=1000 log-dirty=1 again=1000
+		example memory-after "exitdump 'exitdump why $fault'" --populate $passes again=1000 again=1000 again=1000
+
+		echo 20000000 >$P/halt_poll_ns
+		example polling "'exitdump -o +poll'" spin=100000 hlt=200
+		echo 0 >$P/halt_poll_ns
+		example polling-after "'exitdump -o +poll'" spin=100000 hlt=200
+
+		example overcommit "exitdump 'exitdump --all-vms --sort sched'" --together --vms 2 deadline:$((ms * 2 / 5))=500
+		example overcommit-after "exitdump" deadline:$((ms * 2 / 5))=500
+
+		example pause "'exitdump -o +hsched'" --vcpus 4 lock:$((ms * 2 / 5))=$turns
+		example pause-after "'exitdump -o +hsched'" lock:$((ms * 2 / 5))=$((turns * 4))
+
+		alone outside hlt-late:$((ms * 60)):30=1
+		alone outside-after hlt:$((ms * 60))=1
+
+		intel enable_shadow_vmcs=0
+		example nested "'exitdump -n 5' 'exitdump why -n 2'" nested=500 nested-out=500
+		intel
+		example nested-after "'exitdump -n 5' 'exitdump why -n 2'" nested=500 nested-out=500
 	EOF
 }
 

@@ -93,6 +93,7 @@ named IO_INSTRUCTION 0x301f0 'IDE, in, string'
 named IO_INSTRUCTION 0x1234 out
 named CPUID 0x4ffffffd exit_cycles
 named VMCALL 0xa 'KVM send IPIs'
+named hypercall 0xb 'KVM yield to a CPU'
 named EPT_VIOLATION 0x3 'read and write, not mapped'
 named EPT_MISCONFIG 0x8 'at 0x8000'
 named EXTERNAL_INTERRUPT 0xec 'local timer'

@@ -449,6 +449,21 @@ static void nested(struct guest *g, const struct step *s, struct result *result)
 	}						\
 } while (0)
 
+/* The lock of all vCPUs. */
+static void lock(uint32_t ticks)
+{
+	uint32_t *lock = (uint32_t *)(uint64_t)LOCK;
+	uint64_t t;
+
+	while (__atomic_exchange_n(lock, 1, __ATOMIC_SEQ_CST))
+		while (__atomic_load_n(lock, __ATOMIC_SEQ_CST))
+			asm volatile("pause");
+	t = rdtsc();
+	while (rdtsc() - t < ticks)
+		;
+	__atomic_store_n(lock, 0, __ATOMIC_SEQ_CST);
+}
+
 static const uint64_t no_idt[2];
 
 static void run_step(struct guest *g, const struct step *s, struct result *r)
@@ -555,6 +570,11 @@ static void run_step(struct guest *g, const struct step *s, struct result *r)
 			for (uint32_t n = 0; n < s->a; n++)
 				asm volatile("pause");
 		}));
+		break;
+	case OP_LOCK:
+		asm volatile("sti");
+		TIMED(s->count, lock(s->a));
+		asm volatile("cli");
 		break;
 	case OP_RANDOM:
 		random_leaves(g, s, r);

@@ -132,11 +132,14 @@ static const struct {
 	{ "vmcall", "[:NUMBER] hypercall (1)", OP_HYPERCALL, ANY_MODE, 1, 0, 0, { { HYPERCALL, 1, 0 } } },
 	{ "ept", "write to a page nobody has touched", OP_EPT, ANY_RING, 0, 0, 0, { { EPT, 1, 1 } } },
 	{ "ept-async", "the same with interrupts on, as KVM wants them to read a page in meanwhile", OP_EPT, IRQCHIP, 1, 0, 0, { { EPT, 1, 1 } } },
+	{ "again", "write once more to the pages of the last `ept`", OP_EPT, ANY_RING, 0, 1, 0, { { CPUID, 0, 0 } } },
+	{ "log-dirty", "OUT, for which the monitor takes the log of these pages, which KVM keeps from then on", OP_OUT, ANY_MODE | ANY_RING, PORT_LOG, 0, 0, { { IO, 1, 0 } } },
 	{ "cow", "read, then write of a page nobody has touched", OP_COW, ANY_RING, 0, 0, 0, { { EPT, 2, 1 } } },
 	{ "mmio", "[:ADDRESS] write to nothing, handled in user space", OP_MMIO, ANY_RING, MMIO, 0, 0, { { MMIO_ACCESS, 1, 0 } } },
 	{ "spin", "a loop without exits", OP_SPIN, ANY_RING, 0, 0, 0, { { CPUID, 0, 0 } } },
 	{ "yield", "hypercall that yields to the vCPU beside", OP_YIELD, IRQCHIP, 0, 0, 0, { { HYPERCALL, 1, 0 } } },
 	{ "pause", "[:N] N PAUSEs in a row (1000), as where a lock is taken", OP_PAUSE, ANY_RING, 1000, 0, 0, { { CPUID, 0, 0 } } },
+	{ "lock", "[:TICKS] take the lock of all vCPUs, for TICKS (20000)", OP_LOCK, IRQCHIP, 20000, 0, 0, { { CPUID, 0, 0 } } },
 	{ "reset", "[:US] spin while the monitor resets the VM, and US longer (500)", OP_ASK, ANY_RING | ASKS, ASK_RESET, 500, 0, { { CPUID, 0, 0 } } },
 	{ "hog", "[:MS] spin while a thread above all others has the CPU (100)", OP_ASK, ANY_RING | ASKS, ASK_HOG, 100, 0, { { CPUID, 0, 0 } } },
 	{ "switch", "[:US] spin while the monitor switches the account off, for US (100000), and on", OP_ASK, ANY_RING | ASKS, ASK_SWITCH, 100000, 0, { { CPUID, 0, 0 } } },
@@ -157,14 +160,14 @@ static const struct {
 };
 #define OPS (sizeof(ops) / sizeof(ops[0]))
 
-enum user { U_IO, U_SLEEP, U_SHELL, U_SET, U_WAIT, U_DONE, U_MMIO, U_HLT, U_SHUTDOWN, U_FAIL_ENTRY, U_INTR, USERS };
-static const char *const users[USERS] = { "io", "sleep", "shell", "set", "wait", "done", "mmio", "hlt", "shutdown", "fail-entry", "intr" };
+enum user { U_IO, U_SLEEP, U_SHELL, U_SET, U_WAIT, U_LOG, U_DONE, U_MMIO, U_HLT, U_SHUTDOWN, U_FAIL_ENTRY, U_INTR, USERS };
+static const char *const users[USERS] = { "io", "sleep", "shell", "set", "wait", "log", "done", "mmio", "hlt", "shutdown", "fail-entry", "intr" };
 
 static struct {
 	int vms, vcpus, spare, ring, page_in;
 	enum mode mode;
 	bool together, pin, migrate, stats, hold, quiet, loop, cpuid_fault, bad_entry, irqchip,
-	     done_mmio, fail, late;
+	     done_mmio, fail, late, populate;
 	uint64_t rounds;
 	const char *before, *after, *at, *set[MAX_SETS];
 	int sets;
@@ -177,7 +180,7 @@ struct script {
 	struct step step[MAX_STEPS];
 	int op[MAX_STEPS];		/* index into ops */
 	int steps;
-	uint32_t leaves, fresh;
+	uint32_t leaves, fresh, last;	/* of the pages: how many, and the first of the last step */
 };
 
 static struct script scripts[MAX_SCRIPTS];
@@ -276,8 +279,10 @@ static void add_step(struct script *script, int op, uint32_t count, uint32_t a, 
 			errx(EX_MISUSE, "more than %d leaves to keep", MAX_LEAVES);
 		script->leaves += count;
 	}
-	if (s->op == OP_EPT || s->op == OP_COW) {
-		s->b = script->fresh;
+	if (s->op == OP_EPT && ops[op].b) {	/* again */
+		s->b = script->last;
+	} else if (s->op == OP_EPT || s->op == OP_COW) {
+		s->b = script->last = script->fresh;
 		if (count > 100000)
 			errx(EX_MISUSE, "ept: more than 100000 pages");
 		script->fresh += count + 1;
@@ -497,6 +502,8 @@ static void create_vm(struct vm *vm, int index)
 	vm->fresh_size = (size_t)fresh * opt.vcpus << 12;
 	vm->fresh = memory(vm->fresh_size + 4096);
 	madvise(vm->fresh, vm->fresh_size, MADV_NOHUGEPAGE);	/* EINVAL: no huge pages at all */
+	if (opt.populate && madvise(vm->fresh, vm->fresh_size, MADV_POPULATE_WRITE))
+		err(EX_FAILED, "MADV_POPULATE_WRITE");
 	if (opt.page_in)
 		send_pages_late(vm);
 	build_tables(vm);
@@ -726,6 +733,18 @@ static void wait_in_kvm(struct vcpu *v, uint32_t state, uint32_t ms)
 	set_state(v, state);
 }
 
+/* As a migration does, once for each of its passes. It is no change to set the flag again. */
+static void log_dirty(struct vm *vm)
+{
+	struct kvm_dirty_log log = { .slot = 2, .dirty_bitmap = calloc(fresh * opt.vcpus / 64 + 1, 8) };
+
+	if (!log.dirty_bitmap)
+		err(EX_FAILED, "calloc");
+	add_memory(vm, 2, FRESH, vm->fresh, vm->fresh_size, KVM_MEM_LOG_DIRTY_PAGES);
+	CALL(vm->fd, KVM_GET_DIRTY_LOG, &log);
+	free(log.dirty_bitmap);
+}
+
 /* What one return of KVM_RUN was; whatever a script cannot cause is an error. */
 static enum user classify(struct vcpu *v)
 {
@@ -755,6 +774,9 @@ static enum user classify(struct vcpu *v)
 		case PORT_SIPI:
 			wait_in_kvm(v, KVM_MP_STATE_INIT_RECEIVED, value & 0xff);
 			return U_WAIT;
+		case PORT_LOG:
+			log_dirty(v->vm);
+			return U_LOG;
 		case PORT_DONE:
 			return U_DONE;
 		}
@@ -1325,6 +1347,7 @@ static void usage(FILE *out)
 		"  --no-irqchip      no interrupt controller in the kernel\n"
 		"  --page-in MS      a page that nobody has touched comes after MS\n"
 		"  --pin             vCPU n on CPU n\n"
+		"  --populate        pages that nobody has touched are there from the start\n"
 		"  --quiet           print no results\n"
 		"  --ring N          privilege level, 0 to 3\n"
 		"  --set TEXT        for the step `set`, N being 0 for the first\n"
@@ -1417,7 +1440,7 @@ static void check(void)
 }
 
 enum { O_AFTER, O_AT, O_BAD_ENTRY, O_BEFORE, O_CPUID_FAULT, O_DONE_MMIO, O_ENTRY, O_FAIL, O_HELP, O_HOLD, O_LATE, O_LOOP, O_MIGRATE,
-       O_MODE, O_NO_IRQCHIP, O_PAGE_IN, O_PIN, O_QUIET, O_RING, O_SET, O_SPARE, O_STATS, O_TOGETHER, O_VCPUS, O_VMS };
+       O_MODE, O_NO_IRQCHIP, O_PAGE_IN, O_PIN, O_POPULATE, O_QUIET, O_RING, O_SET, O_SPARE, O_STATS, O_TOGETHER, O_VCPUS, O_VMS };
 
 static const struct option options[] = {
 	{ "after", required_argument, NULL, O_AFTER },
@@ -1437,6 +1460,7 @@ static const struct option options[] = {
 	{ "no-irqchip", no_argument, NULL, O_NO_IRQCHIP },
 	{ "page-in", required_argument, NULL, O_PAGE_IN },
 	{ "pin", no_argument, NULL, O_PIN },
+	{ "populate", no_argument, NULL, O_POPULATE },
 	{ "quiet", no_argument, NULL, O_QUIET },
 	{ "ring", required_argument, NULL, O_RING },
 	{ "set", required_argument, NULL, O_SET },
@@ -1471,6 +1495,7 @@ static void parse(int argc, char **argv)
 		case O_NO_IRQCHIP:	opt.irqchip = false; break;
 		case O_PAGE_IN:		opt.page_in = parse_number(optarg, 10000); break;
 		case O_PIN:		opt.pin = true; break;
+		case O_POPULATE:	opt.populate = true; break;
 		case O_QUIET:		opt.quiet = true; break;
 		case O_RING:		opt.ring = parse_number(optarg, 3); break;
 		case O_SET:		add_set(optarg); break;

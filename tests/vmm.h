@@ -10,6 +10,7 @@
 #define PAGE_TABLES	0x1000		/* PML4, PDPT, four PDs: 4 GiB, identity */
 #define IDT		0x7000
 #define BLOB		0x8000		/* 16- or 32-bit code */
+#define LOCK		0xf000		/* what OP_LOCK takes */
 #define FRESH		0x80000000	/* pages nobody has touched */
 #define MMIO		0xd0000000	/* nothing there */
 #define MMIO_DONE	(MMIO + 0x1000)
@@ -34,6 +35,7 @@
 #define PORT_SET	0x505
 #define PORT_UNINIT	0x506
 #define PORT_SIPI	0x507
+#define PORT_LOG	0x508
 
 #define VECTORS		34
 #define VECTOR_TIMER	32
@@ -70,6 +72,7 @@
 #define OP_INS		27
 #define OP_COW		28
 #define OP_WALK		29		/* what a says, from b on; each tenth is always the same */
+#define OP_LOCK		30		/* take the lock of all vCPUs for a ticks */
 
 #define WALK_MSR	1
 #define WALK_PORT	2

@@ -30,7 +30,7 @@ static const struct {
 	{ "MSR_READ_IMM", "msr" }, { "MSR_WRITE_IMM", "msr" },
 	{ "IO_INSTRUCTION", "port" }, { "io", "port" },
 	{ "CPUID", "cpuid" }, { "cpuid", "cpuid" },
-	{ "VMCALL", "hypercall" }, { "vmmcall", "hypercall" },
+	{ "VMCALL", "hypercall" }, { "hypercall", "hypercall" },
 	{ "EPT_MISCONFIG", "page" }, { "EPT_VIOLATION", "access" }, { "npf", "access" },
 	{ "EXTERNAL_INTERRUPT", "interrupt" }, { "EXCEPTION_NMI", "exception" },
 	{ "CR_ACCESS", "cr" }, { "DR_ACCESS", "dr" },
