@@ -425,7 +425,7 @@ static int begin(struct sample *s, const struct pick *pick)
 {
 	if (pick->keys || pick->slow)
 		return fail("--bpf: neither keys nor slow exits are counted");
-	if (pick->once)
+	if (pick->once && !bpf.skel)
 		return fail("--bpf: counts from now on, so give it an interval (exitdump --bpf 1), top or run");
 	if (bpf_attach())
 		return -1;
