@@ -186,6 +186,22 @@ else
 	skip 'IPv6' 'this kernel has none'
 fi
 
+# The service's rights: debugfs is closed to others, as here.
+unit=$TOP/tools/fleet/exitdump-serve.service
+rights=$(sed -n 's/^AmbientCapabilities=//p' "$unit" | tr "[:upper:]" "[:lower:]" | sed 's/\<cap_/,+/g; s/ //g')
+if ((EUID == 0)); then
+	install -m 755 "$EXITDUMP" "$T/exitdump"
+	chmod 755 "$T"
+	chmod 700 "$T/two/sys/kernel/debug"
+	as=(setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps "-all$rights" --ambient-caps "-all$rights"
+		--bounding-set "-all$rights" --no-new-privs "$T/exitdump")
+	ok 'with the rights that the unit gives' serve -S "$T/root" --all-vms 0
+	is 'it reads debugfs' "$(get /metrics)" "$OPENMETRICS"
+	ends TERM
+else
+	skip 'the rights of the unit' 'not root'
+fi
+
 # --- Prometheus
 
 serve -S "$T/root" --all-vms --buckets 0
