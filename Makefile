@@ -54,7 +54,7 @@ install-kvm uninstall-kvm:
 	@scripts/install.sh $(@:-kvm=)
 
 help:
-	@echo 'make           build exitdump (needs cc, ncurses; for --bpf clang, bpftool, libbpf)'
+	@echo 'make           build exitdump (needs cc, ncurses; for --bpf clang, bpftool, libbpf; for serve libmicrohttpd)'
 	@echo 'make demo      patched kernel, VM, both views, in a lab (minutes)'
 	@echo 'make test      all tests, the lab included (most of an hour, cold)'
 	@echo 'make check     the tests that need no lab (two minutes)'

@@ -55,6 +55,7 @@ needs() {
 	tool	clang			clang
 	tool	bpftool|linux-tools-common	bpftool
 	tool	libbpf-dev		/usr/include/bpf/libbpf.h
+	tool	libmicrohttpd-dev	/usr/include/microhttpd.h
 	test	perl			prove
 	test	git			git
 	test	gcc			gcc

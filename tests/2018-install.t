@@ -51,7 +51,7 @@ unset -f exitdump
 PATH=$TOP/tools:$PATH
 # shellcheck source=../tools/exitdump.bash
 . "$TOP/tools/exitdump.bash"
-completes 'commands' 'exitdump ' 'compare diff hist list off on reset run set slow top why'
+completes 'commands' 'exitdump ' 'compare diff hist list off on reset run serve set slow top why'
 completes 'options' 'exitdump --op' --openmetrics
 completes 'columns' 'exitdump -s p99' 'p99 p99.9'
 completes 'a list of columns' 'exitdump -o +name,overh' '+name,overhead'

@@ -82,7 +82,7 @@ if ((status)); then
 	skip 'the rest' "${err#exitdump: }"
 	done_testing
 fi
-like 'the host, twice' "$status:$out:$err" $'^0:[0-9:]* [+]0[.]2[^\n]*: host, .*by BPF; by lost\n.*TOTAL .*\n\n.*by BPF.*\nTOTAL [^\n]*:$'
+like 'the host, twice' "$status:$out:$err" $'^0:[0-9:]* [+][^\n]*: host, .*by BPF; by lost\n.*TOTAL .*\n\n.*by BPF.*\nTOTAL [^\n]*:$'
 run nobody ,+bpf,+perfmon --bpf 0.1 1
 like 'as nobody with both capabilities' "$status:$out:$err" '^0:.*by BPF; by lost.*TOTAL .*:$'
 

@@ -29,12 +29,14 @@ dashboard=$fleet/exit-cycles.dashboard.json
 
 run make -s -C "$TOP/tools" install install-fleet PREFIX="$T/usr" PROG="$EXITDUMP"
 is 'make install-fleet' "$status:$err" 0:
-unit=$T/usr/lib/systemd/system/exitdump-textfile
+units=$T/usr/lib/systemd/system/exitdump
 if command -v systemd-analyze >/dev/null; then
-	run systemd-analyze verify --man=no "$unit.service" "$unit.timer"
+	run systemd-analyze verify --man=no "$units"-{serve.service,textfile.service,textfile.timer}
 	is 'systemd finds nothing in the units' "$status:$out$err" 0:
-	run systemd-analyze security --offline=yes --threshold=20 "$unit.service"
-	ok 'and the service exposed little: at most 2.0 of 10' test "$status" = 0
+	for unit in serve textfile; do
+		run systemd-analyze security --offline=yes --threshold=20 "$units-$unit.service"
+		ok "and $unit exposes little: at most 2.0 of 10" test "$status" = 0
+	done
 else
 	skip 'the units' 'systemd-analyze is not installed'
 fi
@@ -394,6 +396,8 @@ fires() {
 	cat <<-'END'
 	  - interval: 1m
 	    input_series:
+	      - series: 'up{instance="down",job="exitdump"}'
+	        values: '1x100 0x100'
 	      - series: 'kvm_tsc_hertz{instance="changed"}'
 	        values: '1000000000x200'
 	      - series: 'kvm_guest_cycles_total{instance="changed"}'
@@ -419,6 +423,8 @@ fires() {
 	fires KvmExitStorm 130 'instance: changed, severity: warning, reason: EXCEPTION_NMI' \
 		'100k EXCEPTION_NMI exits a second on changed, ten times those of an hour before'
 	fires KvmExitStorm 180
+	fires KvmExitCyclesUnreadable 130 'instance: down, job: exitdump, severity: warning' \
+		"exitdump cannot read KVM's exit cycles on down"
 } >"$T/rules.test.yml"
 run promtool test rules "$T/rules.test.yml"
 is 'the rules make the right rates of them, and alerts when they should' "$status" 0

@@ -11,6 +11,9 @@ MACHINES=svm
 
 [[ $("$EXITDUMP" --bpf 0.01 1 2>&1) != *'built without it'* ]] || skip_all 'this exitdump is built without --bpf'
 
+serve=()
+[[ $("$EXITDUMP" serve '' 2>&1) == *'built without it'* ]] || serve=(-a "$(gcc -print-file-name=libmicrohttpd.so.12)")
+
 in_lab <<'EOF'
 # during NAME COMMAND...: its lines as section NAME, and as NAME.json what exitdump says of
 # the host meanwhile.
@@ -70,6 +73,18 @@ kill $reader
 wait $reader 2>/dev/null || :
 section churn.rows
 cat churn.rows
+section served
+ip link set lo up
+exitdump serve --bpf 0 2>serve.log &
+server=$!
+until [ -s serve.log ]; do sleep 0.1; done
+url=$(sed 's/^exitdump: //' serve.log)
+vmm cpuid=23 >/dev/null
+vmm cpuid=19 >/dev/null
+wget -q -O - "$url" 2>&1
+kill $server
+wait $server
+echo "# status $?"
 vmm --loop 0 --vcpus 2 cpuid=20 out-user=1 >/dev/null &
 vm=$!
 sleep 1
@@ -175,6 +190,9 @@ judge() {
 		$'\n[0-9]+-[0-9]+,0,[1-9][0-9]*,,[1-9][0-9]*\n[0-9]+-[0-9]+,1,[1-9][0-9]*,,[1-9][0-9]*$'
 	unlike "$lab explain: as root the handler is seen" "$(<"$F/explain")" "cycles"
 	like "$lab explain: without CAP_SYS_ADMIN it is not" "$(<"$F/explain-nobody")" 'cycles +-  to trace a module.s functions takes CAP_SYS_ADMIN'
+	((!${#serve[@]})) ||
+		is "$lab served: from its start to its end" \
+			"$(sed -n 's/^kvm_exits_total{reason="cpuid"} //Ip; s/^# status/status/p' "$F/served" | xargs)" '42 status 0'
 	like "$lab by itself, which it says" "$(<"$F/itself")" $'^exitdump: counting by BPF [^\n]*\n.*\t'
 }
 
@@ -185,7 +203,7 @@ for one in $LABS; do
 		continue
 	fi
 	is "$one stock.sh" "$status" 0
-	boot "$one" -c 2 -b "$out/lab" -a "$EXITDUMP" -a /usr/bin/setpriv || continue
+	boot "$one" -c 2 -b "$out/lab" -a "$EXITDUMP" -a /usr/bin/setpriv "${serve[@]}" || continue
 	judge
 done
 done_testing

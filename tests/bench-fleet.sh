@@ -107,7 +107,27 @@ row() {
 			awk -v samples="$(jq -s 'map(.stats.numSamples) | add' "$T"/blocks/*/meta.json)" '{ print $1 / samples }')"
 }
 
-# options [OPTION]...: series, KB, and the middle of 21 times in ms.
+# cpu_ns PID: what its threads have taken so far.
+cpu_ns() { cat "/proc/$1/task"/*/schedstat | awk '{ n += $1 } END { printf "%.0f", n }'; }
+
+# served [OPTION]...: what a request takes of the CPU, of 50, in ms; and serve of memory, in MB.
+served() {
+	local server url before
+	"$EXITDUMP" serve -S "$T/hundred" "$@" 0 2>"$T/log" &
+	server=$!
+	pids=("$server")
+	until url=$(sed -n 's/^exitdump: //p' "$T/log") && [[ $url ]]; do sleep 0.1; done
+	curl -s "$url" >/dev/null
+	before=$(cpu_ns "$server")
+	curl -s "$url?[1-50]" >/dev/null
+	awk -v ns=$(($(cpu_ns "$server") - before)) '/^VmHWM/ { printf "%8.1f %8.1f\n", ns / 50e6, $2 / 1000 }' \
+		"/proc/$server/status"
+	kill "$server"
+	wait "$server"
+	pids=()
+}
+
+# options [OPTION]...: series, KB, and the middle of 21 times in ms; and served.
 options() {
 	local i before series bytes
 	"$EXITDUMP" -S "$T/hundred" --openmetrics "$@" >"$T/metrics"
@@ -118,10 +138,11 @@ options() {
 		"$EXITDUMP" -S "$T/hundred" --openmetrics "$@" >"$T/metrics"
 		echo $((${EPOCHREALTIME/./} - before))
 	done | sort -n | awk -v what="${*:-none}" -v series="$series" -v bytes="$bytes" \
-		'{ t[NR] = $1 } END { printf "%-42s %8d %8d %8d\n", what, series, bytes / 1000, t[11] / 1000 + 0.5 }'
+		'{ t[NR] = $1 } END { printf "%-42s %8d %8d %8d ", what, series, bytes / 1000, t[11] / 1000 + 0.5 }'
+	served "$@"
 }
 tree "$T/hundred" 100 4 -v reasons=25
-printf '%-42s %8s %8s %8s\n' options series KB ms
+printf '%-42s %8s %8s %8s %8s %8s\n' options series KB ms served MB
 options
 options --buckets
 options --all-vms -o exits,lost,guest

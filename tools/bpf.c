@@ -413,7 +413,7 @@ static int begin(struct sample *s, const struct pick *pick)
 {
 	const struct exit_thread *t;
 
-	if (pick->once)
+	if (pick->once && !bpf.skel)
 		return fail("--bpf: counts from now on, so give it an interval (exitdump --bpf 1), top or run");
 	if (bpf_attach(pick->keys || pick->slow))
 		return -1;

@@ -39,16 +39,22 @@ static int check_hist(const struct options *opt, const struct sample *sample)
 	return 0;
 }
 
-static int snapshot(const struct options *opt)
+/* take_snapshot() - what has been counted so far, and no more of it than the output needs. */
+int take_snapshot(struct sample *sample, const struct options *opt)
 {
 	struct pick pick = opt->pick;
-	struct layout layout;
-	struct sample sample;
-	int ret;
 
 	pick.once = true;
 	pick.sums = !opt->reasons && !options_by_reason(opt);
-	ret = sample_first(&sample, &pick);
+	return sample_first(sample, &pick);
+}
+
+static int snapshot(const struct options *opt)
+{
+	struct layout layout;
+	struct sample sample;
+	int ret = take_snapshot(&sample, opt);
+
 	if (ret)
 		return ret;
 	layout_choose(&layout, opt, &sample, false);

@@ -14,6 +14,7 @@ int cmd_hist(struct options *opt, int argc, char **argv);
 int cmd_compare(struct options *opt, int argc, char **argv);
 int cmd_diff(struct options *opt, int argc, char **argv);
 int cmd_run(struct options *opt, int argc, char **argv);
+int cmd_serve(struct options *opt, int argc, char **argv);
 int cmd_reset(struct options *opt, int argc, char **argv);
 int cmd_on(struct options *opt, int argc, char **argv);
 int cmd_off(struct options *opt, int argc, char **argv);
@@ -32,6 +33,7 @@ struct timespec later(struct timespec t, double seconds);
 void sleep_until(struct timespec *next, double interval);
 struct out *output_open(const struct options *opt);
 void output_done(const struct options *opt);
+int take_snapshot(struct sample *sample, const struct options *opt);
 int take_capture(struct sample *sample, const struct pick *pick, const char *path);
 int print_sample(const struct options *opt, const struct layout *layout,
 		 struct sample *sample, bool first);

@@ -63,7 +63,7 @@ _exitdump_complete() {
 		if [[ $cur == -* && ! $rest ]]; then
 			_exitdump_offer "$cur" < <(exitdump --help | grep -o -e '--[a-z][a-z-]*' | sort -u)
 		elif [[ ! $command ]]; then
-			_exitdump_offer "$cur" < <(printf '%s\n' compare diff hist list off on reset run set slow top why)
+			_exitdump_offer "$cur" < <(printf '%s\n' compare diff hist list off on reset run serve set slow top why)
 		elif [[ $command == run ]]; then
 			_exitdump_offer "$cur" < <(compgen -c -- "$cur" | sort -u)
 		elif [[ $command == set ]]; then

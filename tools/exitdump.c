@@ -30,6 +30,7 @@ static const struct command {
 	{ "on", "", "let KVM count", cmd_on },
 	{ "reset", "", "clear the counters: the host's, or of --vm, --vcpu", cmd_reset },
 	{ "run", "-- COMMAND...", "what happens while a command runs", cmd_run },
+	{ "serve", "[[ADDRESS:]PORT]", "for Prometheus over HTTP, until it is ended", cmd_serve },
 	{ "set", "[NAME VALUE]", "guest, keys or slow: what KVM answers and keeps", cmd_set },
 	{ "slow", "[INTERVAL]", "the last exits that took long: when, where, why", cmd_slow },
 	{ "top", "[INTERVAL]", "a live view; ? shows its keys", cmd_top },
@@ -131,8 +132,11 @@ int main(int argc, char **argv)
 	}
 	opt.pick.keys |= run == cmd_why;
 	opt.pick.slow = run == cmd_slow;
-	if (opt.pick.keys && !opt.pick.slow && run != cmd_show && run != cmd_why && run != cmd_diff && run != cmd_run)
-		errx(1, "--keys: only with why, diff, run or no command");
+	if (run == cmd_serve && opt.format == FORMAT_TABLE)
+		opt.format = FORMAT_METRICS;
+	if (opt.pick.keys && !opt.pick.slow && run != cmd_show && run != cmd_why && run != cmd_diff && run != cmd_run &&
+	    run != cmd_serve)
+		errx(1, "--keys: only with why, diff, run, serve or no command");
 	if (opt.qmp && run == cmd_diff)
 		errx(1, "--qmp: not with diff: of a VM that runs");
 	options_check(&opt);

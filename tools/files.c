@@ -34,6 +34,17 @@ static enum read_result failed(const char *path)
 	return result;
 }
 
+/*
+ * file_there() - not by access(), which asks without the capabilities of a service that is
+ * not root.
+ */
+bool file_there(const char *path)
+{
+	struct stat st;
+
+	return !stat(path, &st);
+}
+
 static int fail_unpatched(const char *path)
 {
 	return fail("%s: No such file (is this kernel patched and kvm loaded? man exitdump)",
@@ -214,10 +225,10 @@ static bool is_older(const char *root, enum read_what what)
 	char path[PATH_MAX];
 
 	snprintf(path, sizeof(path), "%s" KVM_DIR "/exit_cycles", root);
-	if (!*suffix(what) || access(path, F_OK))
+	if (!*suffix(what) || !file_there(path))
 		return false;
 	strcat(path, suffix(what));
-	if (!access(path, F_OK))
+	if (file_there(path))
 		return false;
 	fail("%s: No such file (this kernel's exit_cycles patches are older than %s)", path,
 	     what == READ_KEYS ? "keys" : "slow exits");
@@ -306,7 +317,7 @@ int list_vms(const char *root, struct vm_id **vms, size_t *n)
 	char path[PATH_MAX];
 
 	snprintf(path, sizeof(path), "%s" KVM_DIR "/exit_cycles", root);
-	if (!access(path, F_OK))
+	if (file_there(path))
 		return list_vm_dirs(root, vms, n);
 	*vms = NULL;
 	*n = 0;

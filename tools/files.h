@@ -40,6 +40,7 @@ int list_vms(const char *root, struct vm_id **vms, size_t *n);
 enum read_result list_vcpus(const char *root, struct vm_id vm, unsigned int **vcpus,
 			    size_t *n);
 const char *switched_off(const char *root, enum read_what what);
+bool file_there(const char *path);
 int fail_errno(const char *path);
 
 /* names.c */

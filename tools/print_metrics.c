@@ -284,6 +284,10 @@ static void print_accounts(const struct view *view, struct out *to, const struct
 		head(to, "kvm_tsc_stable", "gauge", "1 where the TSCs of all CPUs agree.");
 		out_format(to, "kvm_tsc_stable %d\n", !strcmp(all->tsc, "stable"));
 	}
+	if (view->opt.pick.bpf) {
+		head(to, "kvm_exits_uncounted_total", "counter", "VM exits that BPF had no room for.");
+		out_format(to, "kvm_exits_uncounted_total %lu\n", view->sample->uncounted);
+	}
 }
 
 /* print_metrics() - all that is counted; in cycles, whatever the unit. */

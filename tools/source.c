@@ -2,7 +2,6 @@
 /* source.c - which source a sample is taken from. */
 #include <err.h>
 #include <errno.h>
-#include <unistd.h>
 
 #include "fail.h"
 #include "guest.h"
@@ -66,7 +65,7 @@ const struct source *source_of(const struct pick *pick)
 void source_for_span(struct pick *pick)
 {
 	if (pick->bpf || pick->input || pick->guest || *pick->root ||
-	    !access(KVM_DIR "/exit_cycles", F_OK) || errno != ENOENT)
+	    file_there(KVM_DIR "/exit_cycles") || errno != ENOENT)
 		return;
 	if (bpf_attach(pick->keys || pick->slow))
 		errx(1, "this KVM keeps no account (an unpatched kernel), and %s", failure);

@@ -1,0 +1,260 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Promise: exitdump serve answers over HTTP with what exitdump --openmetrics prints, and
+# Prometheus stores that digit for digit; where it cannot be read it says so and goes on;
+# slow clients keep nobody out; it does not grow; it ends when told to, with status 0.
+# shellcheck disable=SC2317 # functions that ok and trap call
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/fixtures/exitdump.sh"
+
+make_without() {
+	make -s -C "$TOP/tools" BUILD="$T/build" PROG="$T/without" MICROHTTPD_H=
+}
+run make_without
+is 'without libmicrohttpd exitdump is built and says what it lacks' "$status:$err:$(tail -n 1 <<<"$out")" \
+	'0::exitdump is built without serve, for want of: libmicrohttpd-dev'
+run "$T/without" serve
+is 'and so does that exitdump' "$status:$out:$err" \
+	'1::without: serve: this exitdump was built without it (make clean tool says what is missing)'
+
+# refused TITLE REGEX ARGUMENT...: one line on standard error, and nothing else.
+refused() {
+	run timeout 10 "$EXITDUMP" "${@:3}"
+	like "$1" "$status:$out:$err" "^1::exitdump: [^"$'\n'"]*$2[^"$'\n'"]*\$"
+}
+refused 'a port that is none' 'serve: 65536: not \[ADDRESS:\]PORT$' serve 65536
+if [[ $err == *'built without it'* ]]; then
+	skip 'the rest' 'this exitdump is built without serve'
+	done_testing
+fi
+mkdir "$T/lib"
+touch "$T/lib/libmicrohttpd.so.12"
+LD_LIBRARY_PATH=$T/lib refused 'a library that cannot be loaded' 'serve: .*/libmicrohttpd[.]so[.]12: ' serve 0
+refused 'an empty one' 'serve: 127.0.0.1:: not \[ADDRESS:\]PORT$' serve 127.0.0.1:
+for where in 1.2.3.4.5:0 :0 '[::1:0' '[]:0' localhost:0; do
+	refused "no address: $where" 'serve: .*: not \[ADDRESS:\]PORT$' serve "$where"
+done
+refused 'one that is not here' 'serve: 192.0.2.7:0: Cannot assign' serve 192.0.2.7:0
+refused 'too much' 'y: one argument too many' serve 0 y
+for arguments in '--input x' --guest --csv '-O x'; do
+	# shellcheck disable=SC2086 # an option and its value
+	refused "not with $arguments" 'serve: .*not with --input' serve $arguments 0
+done
+refused 'keys without a limit, as everywhere' '--openmetrics needs --limit' serve --keys 0
+
+for program in curl jq prometheus promtool; do
+	command -v "$program" >/dev/null && continue
+	skip 'the rest' "$program is not installed (scripts/deps.sh test)"
+	done_testing
+done
+pids=()
+end() {
+	((!${#pids[@]})) || kill "${pids[@]}" 2>/dev/null || :
+	wait 2>/dev/null
+	tap_end
+}
+trap end EXIT
+
+# serve ARGUMENT...: sets $pid, and $url where it answers.
+as=("$EXITDUMP")
+serve() {
+	local i
+	: >"$T/served"
+	"${as[@]}" serve "$@" >"$T/served" 2>&1 &
+	pid=$!
+	pids+=("$pid")
+	for ((i = 0; i < 100; i++)); do
+		url=$(sed -n 's/^exitdump: \(http:.*\)/\1/p' "$T/served")
+		[[ ! $url ]] || return 0
+		sleep 0.1
+	done
+	note "$(<"$T/served")"
+	return 1
+}
+
+# ends SIGNAL: with which status, within ten seconds.
+ends() {
+	local i
+	kill -s "$1" "$pid"
+	for ((i = 0; i < 100; i++)); do
+		kill -0 "$pid" 2>/dev/null || break
+		sleep 0.1
+	done
+	kill -KILL "$pid" 2>/dev/null && return 1
+	wait "$pid"
+}
+
+# get PATH [OPTION...]: "STATUS TYPE" and the answer, which is in the file body, too.
+get() {
+	curl -s -m 20 -o "$T/body" -w '%{http_code} %{content_type}' "${@:2}" "${url%/metrics}$1" || echo " curl: $?"
+}
+
+# --- answers
+
+tree "$T/two" 2 2
+show "$T/two"
+OPENMETRICS='200 application/openmetrics-text; version=1.0.0; charset=utf-8'
+ok 'it serves' serve -S "$T/root" --all-vms --buckets 0
+like 'on loopback, unless told otherwise' "$url" '^http://127\.0\.0\.1:[0-9]+/metrics$'
+is '/metrics: its type' "$(get /metrics)" "$OPENMETRICS"
+is 'it is what --openmetrics prints' "$(cmp "$T/body" <("$EXITDUMP" -S "$T/root" --openmetrics --all-vms --buckets) && echo same)" same
+is 'what promtool says to it' "$(promtool check metrics <"$T/body" 2>&1; echo $?)" 0
+is 'HEAD has no body' "$(get /metrics -I):$(grep -c -e '^Content-Length: [1-9]' -e kvm_ "$T/body")" "$OPENMETRICS:1"
+is '/ says where' "$(get /):$(<"$T/body")" '200 text/plain; charset=utf-8:exitdump: the counters are at /metrics'
+for path in /metrics/ /metric /../etc/passwd '//metrics'; do
+	is "$path is not there" "$(get "$path" --path-as-is)" '404 text/plain; charset=utf-8'
+done
+for method in POST PUT DELETE OPTIONS; do
+	is "$method is not allowed" "$(get /metrics -X "$method" -D "$T/head" -d x=1):$(grep -ci '^Allow: GET, HEAD' "$T/head")" \
+		'405 text/plain; charset=utf-8:1'
+done
+like 'a header that is too long' "$(get /metrics -H "X: $(printf '%09000d' 0)")" '^4[0-9][0-9] '
+is 'and then it still answers' "$(get /metrics)" "$OPENMETRICS"
+
+port=${url%/metrics} port=${port##*:}
+refused 'a port in use' "serve: $port: Address already in use" serve -S "$T/root" "$port"
+
+# --- the source goes and comes
+
+show "$T/nothing"
+is 'nothing to read: 503' "$(get /metrics)" '503 text/plain; charset=utf-8'
+like 'and why, in one line' "$(<"$T/body")" $'^[^\n]*exit_cycles: No such file [^\n]*$'
+get /metrics >"$T/again"
+is 'which standard error has as well, once' "$(tail -n +2 "$T/served")" "exitdump: $(<"$T/body")"
+tree "$T/four" 4 2
+show "$T/four"
+is 'it goes on' "$(get /metrics):$(grep -c '^kvm_exits_total.*REASON_0"' "$T/body")" "$OPENMETRICS:4"
+
+# --- clients that are slow
+
+# More than it takes at once, and each has said only half of what it wants.
+trap '' PIPE
+slow=()
+for ((i = 0; i < 100; i++)); do
+	exec {fd}<>"/dev/tcp/127.0.0.1/$port"
+	printf 'GET /metrics HTTP/1.1\r\nHost: ' >&"$fd" || :
+	slow+=("$fd")
+done
+is '100 slow clients keep nobody out' "$(get /metrics -m 5)" "$OPENMETRICS"
+for fd in "${slow[@]}"; do
+	exec {fd}>&-
+done
+
+exec {fd}<>"/dev/tcp/127.0.0.1/$port"
+printf 'GET ' >&"$fd"
+is 'one that says nothing more is cut off' "$(timeout 20 cat <&"$fd"; echo $?)" 0
+exec {fd}>&-
+
+# One that wants much, and reads nothing.
+tree "$T/large" 50 4 -v reasons=25
+show "$T/large"
+exec {fd}<>"/dev/tcp/127.0.0.1/$port"
+printf 'GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n' >&"$fd"
+is 'nor does one that does not read' "$(get /metrics -m 5)" "$OPENMETRICS"
+exec {fd}>&-
+show "$T/two"
+
+# --- it does not grow
+
+kb() { awk '/^VmRSS/ { print $2 }' "/proc/$pid/status"; }
+requests() { curl -s "$url?[1-$1]" | grep -c '^# EOF'; }
+is 'some requests' "$(requests 500)" 500
+before=$(kb)
+is 'thousands of them' "$(requests 5000)" 5000
+ok "memory: $before KB, then $(kb) KB" test "$(kb)" -le $((before + 200))
+is 'no file is left open' "$(find "/proc/$pid/fd" -lname '*root*' | wc -l)" 0
+ok 'it ends with SIGTERM' ends TERM
+
+# --- others
+
+ok 'where there is nothing yet it serves as well' serve -S "$T/nothing" 0
+is 'and says so' "$(get /metrics)" '503 text/plain; charset=utf-8'
+ok 'it ends with SIGINT' ends INT
+{
+	printf '# exit_cycles 1\tvendor=svm\n'
+	lines 'reason name key exits cycles total max' '123 io 0x70 40 40 400 4'
+} >"$T/two/sys/kernel/debug/kvm/exit_cycles_keys"
+ok 'keys' serve -S "$T/root" --keys --limit 5 0
+is 'they are gauges of their own' "$(get /metrics):$(grep '^kvm_key_exits{' "$T/body")" \
+	"$OPENMETRICS:"'kvm_key_exits{reason="io",key="0x70",what="RTC, out"} 40'
+ends TERM
+if [[ -e /proc/net/if_inet6 ]]; then
+	ok 'IPv6' serve -S "$T/root" '[::1]:0'
+	is 'it answers there' "${url%:*}:$(get /metrics -g)" "http://[::1]:$OPENMETRICS"
+	ends TERM
+else
+	skip 'IPv6' 'this kernel has none'
+fi
+
+# The service's rights: debugfs is closed to others, as here.
+unit=$TOP/tools/fleet/exitdump-serve.service
+rights=$(sed -n 's/^AmbientCapabilities=//p' "$unit" | tr "[:upper:]" "[:lower:]" | sed 's/\<cap_/,+/g; s/ //g')
+if ((EUID == 0)); then
+	install -m 755 "$EXITDUMP" "$T/exitdump"
+	chmod 755 "$T"
+	chmod 700 "$T/two/sys/kernel/debug"
+	as=(setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps "-all$rights" --ambient-caps "-all$rights"
+		--bounding-set "-all$rights" --no-new-privs "$T/exitdump")
+	ok 'with the rights that the unit gives' serve -S "$T/root" --all-vms 0
+	is 'it reads debugfs' "$(get /metrics)" "$OPENMETRICS"
+	ends TERM
+else
+	skip 'the rights of the unit' 'not root'
+fi
+
+# --- Prometheus
+
+serve -S "$T/root" --all-vms --buckets 0
+serve_url=${url#http://}
+while :; do
+	api=$((RANDOM % 20000 + 20000))
+	(exec 3<>"/dev/tcp/127.0.0.1/$api") 2>/dev/null || break
+done
+cat >"$T/prometheus.yml" <<END
+global: { scrape_interval: 1s }
+scrape_configs:
+  - job_name: exitdump
+    static_configs: [ targets: [ '${serve_url%/metrics}' ] ]
+END
+prometheus --config.file="$T/prometheus.yml" --storage.tsdb.path="$T/tsdb" \
+	--web.listen-address="127.0.0.1:$api" 2>"$T/prometheus.log" &
+pids+=($!)
+query() { curl -s -G "http://127.0.0.1:$api/api/v1/query" --data-urlencode "query=$1"; }
+# comes VALUE EXPRESSION: within 20 seconds.
+comes() {
+	local i
+	for ((i = 0; i < 100; i++)); do
+		[[ $(query "$2" | jq -r '[.data.result[].value[1]] | join(" ")' 2>/dev/null) != "$1" ]] || return 0
+		sleep 0.2
+	done
+	note "$2: $(query "$2")"
+	return 1
+}
+stored() {
+	query '{__name__=~"kvm_.*"}' | jq -r '.data.result[] | .metric as $m |
+		($m.__name__ + "{" + ([("vm", "vmname", "vcpu", "reason", "le") |
+			select($m[.]) | . + "=" + ($m[.] | tojson)] | join(",")) + "} " + .value[1])' | sed 's/{}//' | sort
+}
+ok 'Prometheus scrapes it' comes 1 'up{job="exitdump"}'
+is 'and has all of it, digit for digit' "$(stored)" \
+	"$("$EXITDUMP" -S "$T/root" --openmetrics --all-vms --buckets | grep -v '^#' | sort)"
+tree "$T/more" 2 2 -v step=9
+show "$T/more"
+ok 'it follows' comes 360 'sum(kvm_exits_total{reason="REASON_9"})'
+show "$T/nothing"
+ok 'what cannot be read is down' comes 0 'up{job="exitdump"}'
+ok 'and no number stands still' comes '' 'kvm_exits_total'
+ends TERM
+
+# --- by BPF
+
+if ! "$EXITDUMP" --bpf 0.01 1 >/dev/null 2>"$T/.err"; then
+	skip 'by BPF' "$(<"$T/.err")"
+	done_testing
+fi
+ok 'by BPF' serve --bpf --all-vms 0
+is 'counters from its start on' "$(get /metrics):$(grep '^kvm_exits_uncounted' "$T/body")" "$OPENMETRICS:kvm_exits_uncounted_total 0"
+is 'again and again' "$(requests 20)" 20
+ok 'it ends with SIGTERM' ends TERM
+
+done_testing

@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* serve.c - the counters for Prometheus over HTTP, for as long as this runs. */
+#include "commands.h"
+#include "fail.h"
+
+#ifndef HAVE_MICROHTTPD
+
+int cmd_serve(struct options *opt, int argc, char **argv)
+{
+	(void)opt;
+	(void)argc;
+	(void)argv;
+	return fail("serve: this exitdump was built without it (make clean tool says what is missing)");
+}
+
+#else
+
+#include <dlfcn.h>
+#include <err.h>
+#include <errno.h>
+#include <microhttpd.h>
+#include <netdb.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "source.h"
+
+#define LIBRARY "libmicrohttpd.so.12"
+#define OPENMETRICS "application/openmetrics-text; version=1.0.0; charset=utf-8"
+
+/* Loaded here: it brings nine megabytes of TLS, which other commands shall not wait for. */
+#define CALLS(X) \
+	X(MHD_add_response_header) \
+	X(MHD_create_response_from_buffer) \
+	X(MHD_destroy_response) \
+	X(MHD_get_connection_info) \
+	X(MHD_queue_response) \
+	X(MHD_start_daemon) \
+	X(MHD_stop_daemon)
+
+#define CALL_POINTER(name) __typeof__(name) *name;
+static struct { CALLS(CALL_POINTER) } http;
+
+static int load_library(void)
+{
+	void *library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
+
+#define CALL_LOAD(name) \
+	if (library) \
+		http.name = (__typeof__(http.name))dlsym(library, #name);
+#define CALL_THERE(name) && http.name
+	CALLS(CALL_LOAD)
+	if (!(library CALLS(CALL_THERE)))
+		return fail("serve: %s", dlerror());
+	return 0;
+}
+
+/* Of [ADDRESS:]PORT, in numbers; an address of IPv6 has brackets. NULL: it is none. */
+static struct addrinfo *address_of(const char *where)
+{
+	const struct addrinfo hints = {
+		.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV,
+	};
+	const char *colon = strrchr(where, ':'), *port = colon ? colon + 1 : where;
+	struct addrinfo *info;
+	char host[64] = "127.0.0.1";
+	bool brackets = colon && *where == '[' && colon[-1] == ']';
+
+	if (!*port || strlen(port) > 5 || strspn(port, "0123456789") < strlen(port) || atoi(port) > 65535)
+		return NULL;
+	if (colon)
+		snprintf(host, sizeof(host), "%.*s", (int)(colon - where - 2 * brackets), where + brackets);
+	return getaddrinfo(host, port, &hints, &info) ? NULL : info;
+}
+
+/* A socket that listens there, where port 0 is any, and its URL. -1 and the failure told. */
+static int listen_at(const char *where, char *url, size_t size)
+{
+	struct addrinfo *info = address_of(where);
+	struct sockaddr_storage at;
+	socklen_t at_len = sizeof(at);
+	char host[64], port[8];
+	int fd, ret = 0, on = 1;
+
+	if (!info)
+		return fail("serve: %s: not [ADDRESS:]PORT", where);
+	fd = socket(info->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) ||
+	    bind(fd, info->ai_addr, info->ai_addrlen) || listen(fd, SOMAXCONN) ||
+	    getsockname(fd, (struct sockaddr *)&at, &at_len))
+		ret = fail("serve: %s: %s", where, strerror(errno));
+	freeaddrinfo(info);
+	if (ret)
+		return ret;
+	getnameinfo((struct sockaddr *)&at, at_len, host, sizeof(host), port, sizeof(port),
+		    NI_NUMERICHOST | NI_NUMERICSERV);
+	snprintf(url, size, at.ss_family == AF_INET6 ? "http://[%s]:%s/metrics" : "http://%s:%s/metrics",
+		 host, port);
+	return fd;
+}
+
+/* On standard error, unless that is what was said before. */
+static void say(const char *what)
+{
+	static char said[sizeof(failure)];
+
+	if (*what && strcmp(what, said))
+		warnx("%s", what);
+	snprintf(said, sizeof(said), "%s", what);
+}
+
+static int metrics(const struct options *opt, struct out *to)
+{
+	struct layout layout;
+	struct sample sample;
+	struct view view;
+	char notes[256];
+	int ret = take_snapshot(&sample, opt);
+
+	if (ret)
+		return ret;
+	layout_choose(&layout, opt, &sample, false);
+	ret = view_make(&view, &sample, opt, &layout);
+	if (!ret) {
+		print_view(&view, to, true);
+		view_notes(&view, notes, sizeof(notes));
+		say(notes);
+		view_free(&view);
+	}
+	sample_free(&sample);
+	return ret;
+}
+
+/* One request, while others wait: all of them are answered by one thread. */
+static enum MHD_Result answer(void *opt, struct MHD_Connection *connection, const char *path,
+			      const char *method, const char *version, const char *body,
+			      size_t *body_size, void **request)
+{
+	const char *type = "text/plain; charset=utf-8";
+	struct out text = { .fd = -1 };
+	unsigned int status = MHD_HTTP_OK;
+	struct MHD_Response *response;
+	enum MHD_Result ret = MHD_NO;
+
+	(void)version;
+	(void)body;
+	(void)body_size;
+	(void)request;
+	if (strcmp(method, "GET") && strcmp(method, "HEAD")) {
+		status = MHD_HTTP_METHOD_NOT_ALLOWED;
+		out_text(&text, "GET and HEAD are what there is.\n");
+	} else if (!strcmp(path, "/")) {
+		out_text(&text, "exitdump: the counters are at /metrics\n");
+	} else if (strcmp(path, "/metrics")) {
+		status = MHD_HTTP_NOT_FOUND;
+		out_text(&text, "The counters are at /metrics\n");
+	} else if (metrics(opt, &text)) {
+		status = MHD_HTTP_SERVICE_UNAVAILABLE;
+		out_format(&text, "%s\n", failure);
+		say(failure);
+	} else {
+		type = OPENMETRICS;
+	}
+	response = http.MHD_create_response_from_buffer(text.len, text.text, MHD_RESPMEM_MUST_FREE);
+	if (!response) {
+		out_free(&text);
+		return MHD_NO;
+	}
+	if (http.MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type) &&
+	    http.MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close") &&
+	    (status != MHD_HTTP_METHOD_NOT_ALLOWED ||
+	     http.MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD")))
+		ret = http.MHD_queue_response(connection, status, response);
+	http.MHD_destroy_response(response);
+	return ret;
+}
+
+/*
+ * Who holds a connection and is slow shall not keep others out: of more than MOST the
+ * oldest is cut off. The library's limit is for those that are going.
+ */
+enum { MOST = 16, LIMIT = 2 * MOST, IDLE_SECONDS = 10, HEADER_BYTES = 8192 };
+
+static void limit_connections(void *unused, struct MHD_Connection *connection, void **context,
+			      enum MHD_ConnectionNotificationCode code)
+{
+	static int fds[MOST];	/* 0: none */
+	static int next;
+	int fd = http.MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+
+	(void)unused;
+	(void)context;
+	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+		if (fds[next])
+			shutdown(fds[next], SHUT_RDWR);
+		fds[next] = fd;
+		next = (next + 1) % MOST;
+	} else {
+		for (int i = 0; i < MOST; i++) {
+			if (fds[i] == fd)
+				fds[i] = 0;
+		}
+	}
+}
+
+/* cmd_serve() - [[ADDRESS:]PORT] */
+int cmd_serve(struct options *opt, int argc, char **argv)
+{
+	struct MHD_Daemon *daemon;
+	sigset_t end;
+	char url[128];
+	int fd, signal;
+
+	if (argc > 1)
+		return fail("%s: one argument too many (see --help)", argv[1]);
+	if (opt->pick.input || opt->pick.guest || opt->file || opt->format != FORMAT_METRICS)
+		return fail("serve: OpenMetrics of a host: not with --input, --guest, --output-file or another format");
+	fd = listen_at(argc ? argv[0] : "9913", url, sizeof(url));
+	if (fd < 0 || load_library() || (opt->pick.bpf && bpf_attach(opt->pick.keys)))
+		return -1;
+	/* For sigwait(): the library's thread has them blocked as well. */
+	sigemptyset(&end);
+	sigaddset(&end, SIGINT);
+	sigaddset(&end, SIGTERM);
+	sigprocmask(SIG_BLOCK, &end, NULL);
+	daemon = http.MHD_start_daemon(MHD_USE_AUTO | MHD_USE_INTERNAL_POLLING_THREAD, 0, NULL, NULL, answer, opt,
+				       MHD_OPTION_LISTEN_SOCKET, fd,
+				       MHD_OPTION_NOTIFY_CONNECTION, limit_connections, NULL,
+				       MHD_OPTION_CONNECTION_LIMIT, (unsigned int)LIMIT,
+				       MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int)IDLE_SECONDS,
+				       MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEADER_BYTES,
+				       MHD_OPTION_END);
+	if (!daemon)
+		return fail("serve: %s: %s", url, strerror(errno));
+	warnx("%s", url);
+	sigwait(&end, &signal);
+	http.MHD_stop_daemon(daemon);
+	return 0;
+}
+
+#endif
