@@ -8,6 +8,8 @@
 #   exits   the same guest loop in exact labs, on stock modules, patched ones (off,
 #           on, and on with keys), and stock ones watched by ftrace, BPF and perf: what
 #           each adds to an exit, and what each delivers
+#   any     what exitdump --bpf adds to an exit, on Debian's own kernel without the
+#           patches, beside what kvmexits.bt does
 #   reads   what a leaf and a file cost to read, with 1 to 1000 vCPUs
 #   boot    the same Linux guest boots in real QEMU, stock and patched (vmx only)
 #   scale   the accounting step, from the series' own header, on this machine's
@@ -35,7 +37,7 @@ parse() {
 		--csv) csv=1 ;;
 		-o) folder=${2:?-o: the folder is missing}; shift ;;
 		-h | --help) usage; exit 0 ;;
-		exits | reads | boot | scale | model) parts+=("$1") ;;
+		exits | any | reads | boot | scale | model) parts+=("$1") ;;
 		vmx:* | svm:*)
 			[[ " $KERNELS " == *" ${1#*:} "* ]] || die "$1: no such kernel (one of: $KERNELS)"
 			labs+=("$1") ;;
@@ -43,7 +45,7 @@ parse() {
 		esac
 		shift
 	done
-	((${#parts[@]})) || parts=(exits reads boot scale model)
+	((${#parts[@]})) || parts=(exits any reads boot scale model)
 	if ((!${#labs[@]})); then
 		for kernel in $(available); do
 			labs+=("vmx:$kernel" "svm:$kernel")
@@ -61,7 +63,7 @@ build_lab_programs() {
 	local warn=(-O2 -Wall -Wextra -Werror) program
 	gcc -static -no-pie -O2 -o "$tmp/vmm" "$TOP"/tests/vmm{.c,-guest.c,-guest.S} -pthread
 	gcc "${warn[@]}" -static -o "$tmp/ticks" "$BENCH/ticks.c"
-	has exits || return 0
+	has exits || has any || return 0
 	# The kernel's headers are where the compiler of this machine looks.
 	for program in kvmexits kvmkeys; do
 		clang "${warn[@]}" -g -target bpf "-I/usr/include/$(gcc -print-multiarch)" -c \
@@ -115,6 +117,21 @@ bench_exits() {
 	done
 }
 
+# On the kernel that has BTF.
+bench_any() {
+	local lab=$1 stock status=0
+	stock=$("$TOP/scripts/stock.sh" -k "${lab#*:}" 2>"$tmp/stock") || status=$?
+	if ((status == 3)); then
+		step "$lab: any: left out, $(tail -n 1 "$tmp/stock")"
+		return
+	fi
+	((!status)) || die "$lab: $(tail -n 1 "$tmp/stock")"
+	step "$lab: any"
+	run_lab "$lab" "$tmp/out" -b "$stock/lab" -t 1200 -a "$tmp/vmm" -a "$BENCH/exits.sh" -a "$tmp/bpf-exits" \
+		-a "$tmp/kvmexits.o" -a "$TOP/tools/exitdump" -- sh -e exits.sh bpf exitdump_bpf exitdump_keys
+	facts any "${lab/:/ }" <"$tmp/out"
+}
+
 # On svm an instruction is a nanosecond of the clock that the guest waits by: the
 # first boot had not ended after nine minutes.
 bench_boot() {
@@ -142,7 +159,7 @@ main() {
 	trap 'rm -rf "$tmp"' EXIT
 	trap 'exit 130' INT TERM
 	: >"$tmp/facts"
-	if has exits || has reads || has boot; then
+	if has exits || has any || has reads || has boot; then
 		build_lab_programs
 	fi
 	if has scale || has model; then
@@ -151,6 +168,7 @@ main() {
 	! has boot || "$TOP/scripts/guest-initrd.sh" "$tmp/initrd" true
 	for lab in "${labs[@]}"; do
 		bench_exits "$lab"
+		! has any || bench_any "$lab"
 		! has boot || bench_boot "$lab"
 	done
 	if has scale; then

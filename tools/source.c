@@ -70,5 +70,5 @@ void source_for_span(struct pick *pick)
 	if (bpf_attach(pick->keys || pick->slow))
 		errx(1, "this KVM keeps no account (an unpatched kernel), and %s", failure);
 	pick->bpf = true;
-	warnx("counting by BPF while this runs, some 2000 instructions an exit (an unpatched kernel; with the exit_cycles patches KVM counts always, for 40)");
+	warnx("counting by BPF while this runs, some 1500 instructions an exit (an unpatched kernel; with the exit_cycles patches KVM counts always, for 59)");
 }

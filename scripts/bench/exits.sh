@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=dash # that is, with local, as busybox has it
 # exits.sh - in the lab: the same guest loop under each way to watch exits, and
-# what each way has to show for it. Started by scripts/bench.sh.
+# what each way has to show for it. Started by scripts/bench.sh, with these ways
+# alone: [WAY...].
 #
 # Lines of fields between tabs on standard output, the first one the way:
 #	WAY step|known|made ...		what vmm says (tests/vmm.c)
@@ -106,6 +107,14 @@ keybpf() {
 	sed -n "s/^counted	139	/keybpf	key	/p" bpf.out
 }
 
+exitdump_bpf() {
+	run exitdump exitdump --bpf run -O bpf.out --
+}
+
+exitdump_keys() {
+	run exitdumpkeys exitdump --bpf --keys run -O bpf.out --
+}
+
 off() {
 	lab-modules load patched
 	echo N >$SWITCH
@@ -129,13 +138,14 @@ keys() {
 	awk -F'\t' '$3 ~ /^0x(1000000)?8b$/ { n += $4 } END { print "keys\tkey\t" n + 0 }' ${ACCOUNT}_keys
 }
 
-lab-modules load stock
+# Of Debian's own kernel, which ways are given for, there is but one KVM.
+[ $# -gt 0 ] || lab-modules load stock
 # Where it is not, each EOI is a WRMSR exit.
 say stock virtual "$(cat /sys/module/kvm_intel/parameters/enable_apicv /sys/module/kvm_amd/parameters/avic 2>/dev/null)"
 # Once unseen: the machine warms up.
 sh loop >out
 run stock
 echo 1 >/proc/sys/net/core/bpf_jit_enable
-for way in hist events bpf perf_stat keyhist keybpf off on keys; do
+for way in ${*:-hist events bpf perf_stat keyhist keybpf off on keys}; do
 	$way
 done

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # facts.awk - what the bench's parts said, into one number a line.
 #
-# Usage: awk -v part=exits|reads|boot|scale|model -v lab=NAME -f facts.awk OUTPUT
+# Usage: awk -v part=exits|any|reads|boot|scale|model -v lab=NAME -f facts.awk OUTPUT
 #
 # Lines of fields between tabs: part, lab, way, item, metric, value. The kernel's
 # and perf's names of the reasons that vmm knows are turned into their numbers.
@@ -17,7 +17,7 @@ function fact(way, item, metric, value) {
 	print part, lab, way, item, metric, value
 }
 
-part == "exits" && $2 == "step" {
+part ~ /^(exits|any)$/ && $2 == "step" {
 	smallest[$1, $5] = $7
 	mean[$1, $5] = $8
 	if (!(($1, $5) in seen)) {
@@ -25,7 +25,7 @@ part == "exits" && $2 == "step" {
 		step[++steps] = $1 SUBSEP $5
 	}
 }
-part == "exits" && !($1 in way_seen) { way_seen[$1]; ways[++nways] = $1 }
+part ~ /^(exits|any)$/ && !($1 in way_seen) { way_seen[$1]; ways[++nways] = $1 }
 part == "exits" && $2 == "virtual" { virtual = $3 }
 part == "exits" && $2 == "known" { known[$1, $5] += $6 }
 # With a timer's interrupts, vmm leaves it to us what their EOIs are.

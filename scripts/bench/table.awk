@@ -7,6 +7,7 @@ BEGIN {
 	FS = "\t"
 	WATCHERS = split("off on hist events bpf perf", watcher, " ")
 	BY_KEY = split("off on keys keyhist keybpf perf", by_key, " ")
+	ANYWHERE = split("bpf exitdump exitdumpkeys", anywhere, " ")
 	split("rdmsr wrmsr-slow wrmsr-fast out-kernel", f, " ")
 	for (i in f) has_key[f[i]]
 }
@@ -15,6 +16,7 @@ BEGIN {
 	v[$1, $2, $3, $4, $5] = $6
 	if ($1 == "exits" && !($2 in lab_seen)) { lab_seen[$2]; lab[++labs] = $2 }
 	if ($1 == "exits" && $3 == "stock" && $5 == "smallest") item[$2, ++items[$2]] = $4
+	if ($1 == "any" && $3 == "stock" && $5 == "smallest") { if (!($2 in any_items)) any[++anys] = $2; any_item[$2, ++any_items[$2]] = $4 }
 	if ($1 == "reads" && $5 == "absent") { if (!($2 in reads)) reader[++readers] = $2; vcpus[$2, ++reads[$2]] = $4 }
 	if ($1 == "reads" && $5 == "beside") vms[$2, ++besides[$2]] = $4
 	if ($1 == "boot" && $5 == "ticks") { if (!($2 in boots)) { boots[$2]; boot[++nboots] = $2 } }
@@ -52,6 +54,17 @@ function show_by_key(where,   j) {
 	for (j = 1; j <= items[where]; j++)
 		if (item[where, j] in has_key)
 			show_row(where, item[where, j], "smallest", by_key, BY_KEY)
+}
+
+function show_any(where,   i, j) {
+	printf "\n%s, Debian's own kernel: smallest round trip, in instructions, and what counting by BPF adds\n", where
+	printf "%-11s %9s %12s %15s %15s\n", "exit", "stock", "kvmexits.bt", "exitdump --bpf", "and its keys"
+	for (j = 1; j <= any_items[where]; j++) {
+		printf "%-11s %9d", any_item[where, j], get("any", where, "stock", any_item[where, j], "smallest")
+		for (i = 1; i <= ANYWHERE; i++)
+			printf " %+*d", i == 1 ? 12 : 15, get("any", where, anywhere[i], any_item[where, j], "smallest") - get("any", where, "stock", any_item[where, j], "smallest")
+		print ""
+	}
 }
 
 function added(where, way) {
@@ -147,6 +160,8 @@ END {
 		show_by_key(lab[i])
 		show_yield(lab[i])
 	}
+	for (i = 1; i <= anys; i++)
+		show_any(any[i])
 	for (i = 1; i <= readers; i++)
 		show_reads(reader[i])
 	if (nboots)
