@@ -51,7 +51,7 @@ cat bpf.out
 section slow
 exitdump --bpf --raw --output reason,key,user slow 0.5 >slow.rows 2>&1 &
 reader=$!
-until ls -l /proc/$reader/fd | grep -q bpf_link; do sleep 0.1; done
+until ls -l /proc/$reader/fd 2>/dev/null | grep -q bpf_link; do sleep 0.1; done
 sleep 1
 vmm --stats out-user=500 sleep-user:20=3 cpuid=500 2>&1
 sleep 1
@@ -182,8 +182,9 @@ judge() {
 	is "$lab walk: the rest is told" "$(awk -v io="$io" '$1 == io { n += $3 } END { print n }' "$F/walk.keys")" "$(known walk | awk -v io="$io" '$1 == io { print $2 }')"
 	is "$lab slow: three exits of 20 ms in user space, with their port" \
 		"$(awk -v limit=$((20 * $(key known.bpf tsc_khz))) '$1 ~ /^[0-9]+$/ && $3 >= limit { print $1, $2 }' "$F/slow.rows")" "$(printf "$io 0x501\n%.0s" 1 2 3)"
-	is "$lab slow: of 40 others the last 16" \
-		"$(awk -v limit=$((2 * $(key known.bpf tsc_khz))) -v io="$io" '$1 == io && $3 >= limit { n++ } END { print n }' "$F/slow.rows")" 19
+	local slow
+	slow=$(awk -v limit=$((2 * $(key known.bpf tsc_khz))) -v io="$io" '$1 == io && $3 >= limit { n++ } END { print n }' "$F/slow.rows")
+	ok "$lab slow: of 40 others the last 16, and few that were slow by chance" test "0$slow" -ge 19 -a "0$slow" -lt 30
 
 	like "$lab each vCPU" "$(<"$F/vcpus")" $'^[0-9]+-[0-9]+\t0\t[1-9][0-9]*\n[0-9]+-[0-9]+\t1\t[1-9][0-9]*$'
 	like "$lab with CAP_BPF and CAP_PERFMON alone: all but the time in the handler" "$(<"$F/nobody")" \

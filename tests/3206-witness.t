@@ -20,7 +20,12 @@ MACHINES=svm
 #   user    begins when KVM_RUN has returned and ends when it is called, inside the account's
 #   halt    KVM's own statistic, which begins behind the account's stamp
 #   sched   of ns, each rounded down
+# Where two vCPUs share the CPU the kernel may switch inside one of BPF's programs and then
+# skips that one for the other vCPU: a handler, and the wait in it, may be missed there.
+# Making a row takes some thousand ticks more, once.
 BOUNDS='total 0 1500 cycles 0 300 user -600 0 halt -3000 0 poll -2 2 sched -2 40 hsched -2 40 stop -600 600'
+ONCE=4000
+SHARED=' two storm many '
 
 in_lab <<'EOF'
 module=kvm-amd
@@ -65,7 +70,7 @@ EOF
 
 # apart NAME: where exits are not the same, or a time is out of its bounds.
 apart() {
-	awk -F, -v file="$F/$1" -v bounds="$BOUNDS" "$ACCOUNT"'
+	awk -F, -v file="$F/$1" -v bounds="$BOUNDS" -v once="$ONCE" -v shared="${SHARED##* $1 *}" "$ACCOUNT"'
 		BEGIN {
 			FS = "\t"
 			read_account(file)
@@ -81,8 +86,10 @@ apart() {
 			if ($at["exits"] != exits)
 				print r " " $at["name"] ": " exits " exits, by BPF " $at["exits"]
 			for (i = 1; exits && i < n; i += 3) {
+				if (shared == "" && b[i] ~ /^(cycles|sched|hsched)$/)
+					continue
 				apart = ($at[b[i]] - cell[r, b[i]]) / exits
-				if (apart < b[i + 1] || apart > b[i + 2])
+				if (apart < b[i + 1] || apart > b[i + 2] + (b[i] == "total" ? once / exits : 0))
 					print r " " $at["name"] ": " b[i] " is apart by " apart " an exit, of " cell[r, b[i]] / exits
 			}
 		}

@@ -409,6 +409,26 @@ static void vm_of(char *vm, size_t size, const struct exit_thread *t)
 		snprintf(vm, size, "%u-0", t->pid);
 }
 
+/*
+ * How often the kernel did not run a program, as a thread that it had interrupted in the
+ * same one was not through with it on that CPU.
+ */
+static uint64_t skipped(void)
+{
+	struct bpf_program *program;
+	uint64_t n = 0;
+
+	bpf_object__for_each_program(program, bpf.skel->obj) {
+		struct bpf_prog_info info = { 0 };
+		__u32 size = sizeof(info);
+		int fd = bpf_program__fd(program);
+
+		if (fd >= 0 && !bpf_obj_get_info_by_fd(fd, &info, &size))
+			n += info.recursion_misses;
+	}
+	return n;
+}
+
 static int begin(struct sample *s, const struct pick *pick)
 {
 	const struct exit_thread *t;
@@ -421,7 +441,7 @@ static int begin(struct sample *s, const struct pick *pick)
 		if (has_ended(t))
 			fold_thread(t);
 	}
-	s->uncounted = bpf.skel->bss->lost;
+	s->uncounted = bpf.skel->bss->lost + skipped();
 	return 0;
 }
 

@@ -171,7 +171,7 @@ void view_notes(const struct view *view, char *to, size_t size)
 	    !view->all.account.key[K_THRESHOLD])
 		note(to, size, "no slow exits are recorded at present (exitdump set slow 1000: those over 1 ms)");
 	if (sample->uncounted)
-		note(to, size, "BPF had no room for %lu exits, which are in no figure", sample->uncounted);
+		note(to, size, "BPF missed %lu exits, or parts of them (no room, or interrupted in its own program)", sample->uncounted);
 	if (sample->own_exits)
 		note(to, size, "%lu of the CPUID exits are this reading's own",
 		     sample->own_exits);

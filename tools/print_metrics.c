@@ -285,7 +285,7 @@ static void print_accounts(const struct view *view, struct out *to, const struct
 		out_format(to, "kvm_tsc_stable %d\n", !strcmp(all->tsc, "stable"));
 	}
 	if (view->opt.pick.bpf) {
-		head(to, "kvm_exits_uncounted_total", "counter", "VM exits that BPF had no room for.");
+		head(to, "kvm_exits_uncounted_total", "counter", "VM exits that BPF missed, or parts of them.");
 		out_format(to, "kvm_exits_uncounted_total %lu\n", view->sample->uncounted);
 	}
 }

@@ -51,7 +51,7 @@ struct sample {
 	size_t gone;		/* parts that ended during a difference */
 	const char *off;	/* the switch that was off at its end, so that nothing was counted; or NULL */
 	unsigned long own_exits;	/* CPUID exits that reading itself made, in its CPUID row */
-	uint64_t uncounted;	/* exits that BPF had no room for */
+	uint64_t uncounted;	/* exits that BPF missed, or parts of them */
 };
 
 bool pick_vcpus_valid(const char *vcpus);
