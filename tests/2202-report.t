@@ -61,6 +61,8 @@ like 'and of all reasons' "$md" "\\| \\*\\*$(group "$one")\\*\\* \\| \\*\\*$(gro
 like 'the same on the page' "$html" "<td class=\"n\">$(group "$two") <small>\\+$((two - one))</small></td>"
 guest=$(sed -n '/^== run5$/{n; s/.*guest=//p}' "$RECORDING")
 like 'where the time went: the guest' "$md" "in the guest \\| $(group "$guest") \\| $(awk -v g="$guest" -v t="$(table run5 all total)" 'BEGIN { printf "%.1f", 100 * g / (g + t) }') %"
+like 'and its share, with halts and without' "$md" "The guest ran $(awk -v g="$guest" -v t="$(table run5 all total)" -v h="$(table run5 all halt)" \
+	'BEGIN { printf "%.1f %% of its time; without the time it had halted, %.1f %%", 100 * g / (g + t), 100 * g / (g + t - h) }')\\."
 like 'halted' "$md" "halted \\| $(group "$(table run5 all halt)") \\|"
 like 'and user space' "$md" "user space \\(QEMU\\) \\| $(group "$(table run5 all user)") \\|"
 like 'how many numbers lie where they must' "$md" "Consistent: all $(grep -c '^   0x4fffff' "$RECORDING") numbers"
