@@ -75,6 +75,9 @@ judge() {
 
 	judge_leaves
 
+	is "$lab a slow exit is told of its vCPU and of the CPU that it ran on" \
+		"$(awk -F'\t' 'NR > 2 && $8 ~ /0x501/ { print $3, $4 } NR > 2 && $7 == "0x501" { print $3, $4 }' "$F/slow.vm_slow" | sort -u | xargs)" "0 0 1 1"
+
 	is "$lab modules loaded again: nothing counted" "$(cell host3 TOTAL exits)" 0
 	is "$lab and the guest after it is counted exactly" "$(counted again host4)" "$(known again)"
 }
@@ -87,6 +90,7 @@ account host1
 run leaves --loop 2 cpuid=23 out-kernel=17 rdmsr=5 leaves=$NUMBERS
 run two --vcpus 2 --pin cpuid=5003 out-kernel=2003 rdmsr=101
 account host2
+run slow --vcpus 2 --pin sleep-user:20=1 / sleep-user:20=1
 lab-modules unload
 lab-modules load
 account host3

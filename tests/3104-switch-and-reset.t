@@ -49,6 +49,11 @@ done
 ticks=$(($(awk -F'[=\t]' '/^# / { print $5 }' $K/exit_cycles) * 500))
 run halt --at 'sleep 0.1' --vcpus 2 --done-mmio shell=1 / hlt:$ticks=1 cpuid=3
 run halt-off-on --at "sleep 0.1; echo N >$switch; echo Y >$switch" --vcpus 2 --done-mmio shell=1 / hlt:$ticks=1 cpuid=3
+# switched off in user space, and on while its guest runs, which then waits for the CPU
+if [ $vendor = svm ]; then
+	echo -1 >/proc/sys/kernel/sched_rt_runtime_us
+	run on-in-guest --at "echo N >$switch; (sleep 0.2; echo Y >$switch) &" shell=1 spin=$((ticks * 2)) hog:100=1
+fi
 wakeups='cat /sys/kernel/debug/kvm/$VMM_DIRS/halt_wakeup >>wakeups'
 run halt-reset --at "sleep 0.1; $wakeups; echo 0 >/sys/kernel/debug/kvm/\$VMM_DIRS/vcpu1/exit_cycles_reset; $wakeups" \
 	--vcpus 2 --done-mmio shell=1 / hlt:$ticks=1 cpuid=3
@@ -106,6 +111,9 @@ judge() {
 	is "$lab only a zero resets" "$(sort -u "$F/refused") $(wc -l <"$F/refused")" "Invalid argument 8"
 	is "$lab modes of the files" "$(xargs <"$F/modes")" "444 444 200"
 
+	[[ $vendor == vmx ]] ||
+		ok "$lab switched on while the guest runs: it waits $(($(cell on-in-guest.vm TOTAL sched) / $(key on-in-guest.vm tsc_khz))) ms for the CPU" \
+			test "$(cell on-in-guest.vm TOTAL sched)" -ge $((90 * $(key on-in-guest.vm tsc_khz)))
 	ok "$lab halt: half a second" test "$(cell halt.vm $hlt halt)" -gt $((400 * $(key halt.vm tsc_khz)))
 	is "$lab halt, off and on: the exit is dropped" "$(cells halt-off-on.1 $hlt exits total halt)" "0 0 0"
 	is "$lab halt, off and on: what follows is counted" "$(cell halt-off-on.1 $cpuid exits)" 3
