@@ -57,6 +57,8 @@ fi
 wakeups='cat /sys/kernel/debug/kvm/$VMM_DIRS/halt_wakeup >>wakeups'
 run halt-reset --at "sleep 0.1; $wakeups; echo 0 >/sys/kernel/debug/kvm/\$VMM_DIRS/vcpu1/exit_cycles_reset; $wakeups" \
 	--vcpus 2 --done-mmio shell=1 / hlt:$ticks=1 cpuid=3
+run halt-other --at "sleep 0.1; echo 0 >/sys/kernel/debug/kvm/\$VMM_DIRS/vcpu0/exit_cycles_reset" \
+	--vcpus 2 --done-mmio shell=1 / hlt:$ticks=1 cpuid=3
 section wakeups
 cat wakeups
 run halt-off --at "sleep 0.1; echo N >$switch" --vcpus 2 --done-mmio shell=1 / hlt:$ticks=1 cpuid=3
@@ -118,6 +120,8 @@ judge() {
 	is "$lab halt, off and on: the exit is dropped" "$(cells halt-off-on.1 $hlt exits total halt)" "0 0 0"
 	is "$lab halt, off and on: what follows is counted" "$(cell halt-off-on.1 $cpuid exits)" 3
 	is "$lab halt, reset: the exit is dropped" "$(cells halt-reset.1 $hlt exits total halt)" "0 0 0"
+	ok "$lab halt, reset of the vCPU beside: the exit stays whole" \
+		test "$(cell halt-other.1 $hlt exits)" = 1 -a "$(cell halt-other.1 $hlt halt)" -gt $((400 * $(key halt-other.vm tsc_khz)))
 	is "$lab halt, reset: the vCPU is not woken for it" "$(uniq <"$F/wakeups" | wc -l)" 1
 	is "$lab halt, reset: what follows is counted" "$(cell halt-reset.1 $cpuid exits)" 3
 	is "$lab halt, off: the exit is dropped, and nothing counted after it" "$(cells halt-off.1 $hlt exits total halt) $(cell halt-off.1 $cpuid exits)" "0 0 0 0"
