@@ -41,7 +41,7 @@ for text in 1 "" -1 "0 0" n 0n " 0" -0; do
 	echo "$text" >$K/exit_cycles_reset
 done 2>&1 | sed 's/.*: //'
 section modes
-for file in exit_cycles exit_cycles_hist exit_cycles_reset; do
+for file in exit_cycles exit_cycles_hist exit_cycles_keys exit_cycles_slow exit_cycles_reset; do
 	stat -c %a $K/$file
 done
 
@@ -111,7 +111,7 @@ judge() {
 	is "$lab reset of host: nothing is left" "$(cells host-host1 TOTAL exits cycles total halt user max)" "0 0 0 0 0 0"
 
 	is "$lab only a zero resets" "$(sort -u "$F/refused") $(wc -l <"$F/refused")" "Invalid argument 8"
-	is "$lab modes of the files" "$(xargs <"$F/modes")" "444 444 200"
+	is "$lab modes of the files" "$(xargs <"$F/modes")" "444 444 444 444 200"
 
 	[[ $vendor == vmx ]] ||
 		ok "$lab switched on while the guest runs: it waits $(($(cell on-in-guest.vm TOTAL sched) / $(key on-in-guest.vm tsc_khz))) ms for the CPU" \
