@@ -32,6 +32,11 @@ stress:
 	@scripts/deps.sh
 	@scripts/stress.sh $(STRESS)
 
+mutants:
+	@scripts/deps.sh
+	@$(MAKE) -s tool
+	@scripts/mutants.sh $(MUTANTS)
+
 # exitdump's own times as well, where nothing else is asked for
 bench:
 	@scripts/deps.sh build lab tool bench plot
@@ -60,6 +65,7 @@ help:
 	@echo 'make check     the tests that need no lab (two minutes)'
 	@echo 'make lint      shellcheck, checkpatch, compiler warnings'
 	@echo 'make stress    the tests at length, on kernels that watch themselves (hours)'
+	@echo 'make mutants   small bugs, planted one at a time: does a test fail? (hours; MUTANTS=-h)'
 	@echo 'make bench     what it costs, beside perf, ftrace, BPF (options: BENCH=-h)'
 	@echo 'make report    a VM boots: a page of its exits, ./report (REPORT=-h)'
 	@echo '               scripts/report.sh CAPTURE: such a page of any capture'
@@ -71,4 +77,4 @@ help:
 	@echo 'make uninstall      both of these again'
 	@echo 'make clean     exitdump, as built here (the cache stays)'
 
-.PHONY: all tool demo test check lint stress bench report kernel install install-fleet uninstall install-kvm uninstall-kvm clean help
+.PHONY: all tool demo test check lint stress mutants bench report kernel install install-fleet uninstall install-kvm uninstall-kvm clean help

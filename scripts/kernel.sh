@@ -12,6 +12,8 @@
 #   tree     make the series commits of a git branch, exit_cycles, on Debian's
 #            source, and print where: work there
 #   refresh  regenerate patches/KERNEL/ from that branch
+#   edited   build the patched modules of the source as it stands, edits included: labs take
+#            them for those of patches/, so in a cache of one's own (scripts/mutants.sh)
 #   module FOLDER OUT  build the module in FOLDER for the patched modules, and put
 #            it into the folder OUT
 #   each [FOLDER]  build the modules after each patch alone, warnings are errors, and
@@ -254,6 +256,12 @@ patched() {
 	echo "$key" >"$OUT/patched.key"
 }
 
+# edited: whoever edited it.
+edited() {
+	modules
+	install_modules patched
+}
+
 # series_headers: what tells whether a module built now would fit the patched ones.
 series_headers() {
 	git_src hash-object arch/x86/{kvm/exit_cycles,include/asm/kvm_host}.h
@@ -422,7 +430,7 @@ done
 shift $((OPTIND - 1))
 use_kernel "$kernel"
 case ${1:-build} in
-build | tree | refresh | applies) ;;
+build | tree | refresh | applies | edited) ;;
 each) (($# <= 2)) || { usage >&2; exit 2; } ;;
 module) (($# == 3)) || { usage >&2; exit 2; } ;;
 *) usage >&2; exit 2 ;;

@@ -128,4 +128,11 @@ for n in 1000 9; do
 	fi
 done
 
+# One whose rows are not what its TOTAL has: in a bucket, which its table does not tell.
+lines "$HEAD" "reason name $(echo {0..31})" "10 CPUID 8 2$(printf ' 0%.0s' {1..30})" \
+	"- TOTAL 7 3$(printf ' 0%.0s' {1..30})" >"$T/stale_hist"
+exitdump -i "$T/stale" -o p99
+is 'a histogram that does not add up' "$status:$out:$err" \
+	"1::exitdump: $T/stale_hist: the rows do not add up to its TOTAL row (copy it again)"
+
 done_testing

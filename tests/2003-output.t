@@ -23,6 +23,17 @@ run bash -c 'exec 3> >(exec true); wait $!; "$0" -i "$1" >&3' "$EXITDUMP" "$T/go
 ok 'a closed pipe: no success' test "$status" -ne 0
 ok 'and no crash, at most the signal' test "$status" -eq 1 -o "$status" -eq 141
 
+# A kernel that takes a few bytes at a time.
+gcc -shared -fPIC -o "$T/short.so" -x c - <<'END'
+#include <sys/syscall.h>
+#include <unistd.h>
+ssize_t write(int fd, const void *from, size_t n) { return syscall(SYS_write, fd, from, n > 7 ? 7 : n); }
+END
+exitdump -i "$T/good" --json
+sed 's/"time":[0-9.]*//' "$T/.out" >"$T/whole"
+run env LD_PRELOAD="$T/short.so" "$EXITDUMP" -i "$T/good" --json
+is 'written in parts: the same' "$status:$(sed 's/"time":[0-9.]*//' "$T/.out" | cmp - "$T/whole" 2>&1)" 0:
+
 # A file of its own, in any format.
 exitdump -i "$T/good" --csv -o name,exits -O "$T/file"
 is '--output-file: all of it there, nothing here' "$status:$out:$err:$(<"$T/file")" $'0:::name,exits\nCPUID,23'

@@ -48,6 +48,33 @@ is 'names by the alphabet' "$out" $'CPUID\nHLT\nIO_INSTRUCTION'
 raw -o name,other -s other
 is 'other: total without cycles, halt and user' "$out" \
 	"$(lines 'IO_INSTRUCTION 6300' 'CPUID 2000' 'HLT 960')"
+lines '#~exit_cycles~1 vendor=vmx' 'reason name exits cycles total halt user max poll sched hsched stop slow' \
+	'10 CPUID 9 1000 10000 200 3000 5000 100 2000 400 1500 1' \
+	'- TOTAL 9 1000 10000 200 3000 5000 100 2000 400 1500 1' >"$T/parts"
+exitdump -i "$T/parts" --raw -o lost,other,sched,hsched,stop,poll,slow
+is 'lost is without halt and stop; other what no part has, hsched being in two' "$out" \
+	"$(lines '8300 2700 2000 400 1500 100 1')"
+lines '#~exit_cycles~1 vendor=vmx' 'reason name exits total max' \
+	'1 A 1 10 5' '2 B 1 10 0' '3 C 1 10 7' '- TOTAL 3 30 7' >"$T/unknown"
+for order in max -max; do
+	exitdump -i "$T/unknown" --raw -o name -s $order
+	is "what is not known stays last: by $order" "${out//$'\n'/ }" "$([[ $order == max ]] && echo C A B || echo A C B)"
+done
+raw -o name -s p99
+is 'by a percentile that is not shown' "$out" $'HLT\nIO_INSTRUCTION\nCPUID'
+{
+	lines '#~exit_cycles~1 vendor=vmx tsc_khz=1000000' 'reason name exits total'
+	n=0 exits=0 total=0
+	for one in '999999 1' '1000000 999' '9999499 999499' '9999500 999500000' '1 5000000000000' '1 99999000000000' '1 100000000000000' '1 8639999999999999999'; do
+		lines "$n R$n $one"
+		((++n, exits += ${one% *}, total += ${one#* }))
+	done
+	lines "- TOTAL $exits $total"
+} >"$T/edges"
+exitdump -i "$T/edges" -o exits,total -s name
+is 'numbers and times at the edges of six places' "$(sed '1,2d; $d' "$T/.out" | xargs -L 1)" \
+	$'999999 1.00ns\n1.000M 999ns\n9.999M 999us\n10.00M 1.00s\n1 5000s\n1 99999s\n1 1d\n1 274y'
+raw -o name,p50,p90,p99
 raw -o name,p50,p90,p99,p99.9 -s name
 is 'percentiles: the upper bound of their bucket, and never above max' "$out" \
 	"$(lines 'CPUID 31 31 63 900' 'HLT 32767 60000 60000 60000' \

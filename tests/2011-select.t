@@ -34,11 +34,23 @@ for none in NONE 0x99 0x '9 ' 010,NONE; do
 done
 raw -r 4294967296
 is '--reason beyond 32 bits: none, and not OTHER' "$out" ''
+for args in '--vm vm0' '--vcpu 0' -a --all-vcpus "-S $T/tree" -g; do
+	# shellcheck disable=SC2086 # words
+	exitdump -i "$T/tree/sys/kernel/debug/kvm/exit_cycles" $args
+	is "--input with $args: refused" "$status:$out:$err" \
+		"1::exitdump: --input, --guest: neither goes with the other, nor with --sysroot, --vm, --vcpu, --all-vms, --all-vcpus"
+done
 raw --vm ''
 is "--vm '': refused" "$status:$out:$err" "1::exitdump: --vm: '': no PID, PID-FD, guest name or pattern"
 long=$(printf 'guest-%.0s' {1..20})
 cp -r "$T/tree" "$T/named"
 name() { printf 'qemu\0-name\0%s\0' "$2" >"$T/named/proc/$1/cmdline"; }
+name 1002 1000
+run "$EXITDUMP" -S "$T/named" --vm 1000 --all-vms --raw -o vm
+is '--vm PID is not a VM of that name' "$status:$out" 0:1000-11
+name 1001 'debug-threads=on,guest=a,,b=c,process=x'
+run "$EXITDUMP" -S "$T/named" --vm 'a,b=c' --all-vms --raw -o vm,vmname
+is 'a name with a comma in it' "$status:$out" "0:$(lines '1001-11 a,b=c')"
 name 1000 'web[1]'
 name 1001 "$long"
 name 1002 büro

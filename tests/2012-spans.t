@@ -244,6 +244,12 @@ exitdump diff "$T/high1" "$T/high2" --vcpu 0-1 --raw -o max
 is 'max of a sum: the other had no exit' "$out" 120
 
 # What only the later capture tells has no difference.
+mkdir "$T/hist1"
+cp "$T/tree1/$kvm/exit_cycles" "$T/hist1/a"
+cp "$T/tree2/$kvm/exit_cycles" "$T/hist1/b"
+cp "$T/tree2/$kvm/exit_cycles_hist" "$T/hist1/b_hist"
+exitdump diff "$T/hist1/a" "$T/hist1/b" --raw -o exits,p50 -r 9
+is 'diff: of a histogram that the first lacks' "$status:$out:$err" "0:$(lines '40 -'):"
 cut -f 1-4 "$T/tree1/$kvm/exit_cycles" | sed $'1s/\tguest=.*//' >"$T/less"
 exitdump diff "$T/less" "$T/tree2/$kvm/exit_cycles" -o name,exits,total,guest,overhead -r 9
 is 'diff: of a column and a key that the first lacks' "$status:$(tail -n 1 <<<"$out" | tr -s ' ')" \

@@ -33,6 +33,9 @@ is 'the table adds up' "$status:${out##*$'\n'}" \
 guest vmx --json
 is 'JSON has its own exits as a number' "$(jq -c '[.vendor, .own_exits, .totals[0].exits]' \
 	"$T/.out")" '["vmx",12,53]'
+guest vmx --json 0.01 2
+is 'in each interval all CPUIDs are its own, as many as a reading takes' \
+	"$(jq -c '[.own_exits, .totals[0].exits]' "$T/.out")" $'[133,133]\n[133,133]'
 guest vmx --openmetrics
 is 'metrics work as well' "$(grep -c '^kvm_exits_total{' "$T/.out")" 3
 

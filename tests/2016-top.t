@@ -264,9 +264,18 @@ keys Enter
 sees 'Enter: as space' $'> \\[ \\] total '
 keys Enter
 sees 'Enter: as space' $'> \\[x\\] total '
+keys End Up Down
+sees 'the last one' $'> \\[ \\] mostly '
 keys End Up Up Up Up Up Up Up Up Up Up Up Space x
 sees 'any other key: the lines, with the columns' $'\nNAME +LOST +SHARE +KVM +AVG +USER +SCHED +HALT +TOTAL +P99'
 sees 'read anew where they need more' $'\nREASON_9 [^\n]*<=1\\.95us'
+keys q
+sees 'and q' 'status 0'
+
+start 3600 -u auto
+sees 'units that fit' 'in units that fit'
+keys u
+sees 'u: from these to cycles' ', in cycles'
 keys q
 sees 'and q' 'status 0'
 

@@ -45,9 +45,15 @@ HLT                  0.0      50.0   0.0%   0.0%  +0.0%      -
 CPUID               1000      1000   0.1%   0.1%  +0.0%  x1.00
 IO_INSTRUCTION       500       500   5.0%   5.0%  +0.0%  x1.00
 TOTAL               3500     21550   6.1%  15.1%  +9.0%  x2.48'
+compare sick healthy
+like 'the other way round it is better' "$out" $'\nEPT_VIOLATION +20000 +2000 +10\\.0% +1\\.0% +-9\\.0% +x0\\.10\n'
 compare sick healthy --raw -n 1
 is 'the other way round, for programs' "$out" \
 	"$(lines 'EPT_VIOLATION 20000.000 2000.000 0.100000 0.010000 -0.090000 0.100000')"
+guest 300-9 tuned 2000000000 '10 CPUID 1000 2000000' '30 IO_INSTRUCTION 50 10000000' '48 EPT_VIOLATION 4000 60000000'
+compare healthy tuned --csv
+is 'the largest change first, be it for the better' "$(cut -d, -f 1,6 <<<"$out" | xargs)" \
+	'name,change IO_INSTRUCTION,-0.045000 EPT_VIOLATION,0.020000 CPUID,0.000000'
 compare 100 200-9/0 --csv -r IO_INSTRUCTION
 is 'a VM by its PID, a vCPU; one reason' "$out" \
 	$'name,a_exits,b_exits,a_lost,b_lost,change,factor\nIO_INSTRUCTION,500.000,500.000,0.050000,0.050000,0.000000,1.000000'

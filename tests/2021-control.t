@@ -24,6 +24,7 @@ is 'reset: the host' "$(reset_by)" './exit_cycles_reset '
 is 'reset: a VM' "$(reset_by --vm vm1)" './1001-11/exit_cycles_reset '
 is 'reset: VMs of a pattern' "$(reset_by --vm 'vm*')" './1000-11/exit_cycles_reset ./1001-11/exit_cycles_reset '
 is 'reset: a vCPU' "$(reset_by --vm vm0 --vcpu 1)" './1000-11/vcpu1/exit_cycles_reset '
+is 'reset: both, the first one included' "$(reset_by --vm vm0 --vcpu 0-1)" './1000-11/vcpu0/exit_cycles_reset ./1000-11/vcpu1/exit_cycles_reset '
 is 'reset: no such VM: nothing' "$(reset_by --vm vm7)" ''
 exitdump reset -S "$T/tree" --vm vm7
 is 'and it is said' "$status:$out:$err" '1::exitdump: no VM vm7 (exitdump list names those there are)'

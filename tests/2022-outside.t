@@ -21,7 +21,7 @@ moment() {
 	stat "$1" 1000 'qemu) S 1' $(($2 + $3 + $4 + 500))	# 500 of threads that ended
 	stat "$1" 1000/task/1000 'qemu) S 1' "$2"
 	stat "$1" 1000/task/1001 worker "$3"
-	stat "$1" 1000/task/1002 worker 0
+	stat "$1" 1000/task/1002 worker 300
 	stat "$1" 1000/task/1003 'any name' "$4"
 	stat "$1" 77 vhost-1000 "$5"
 	stat "$1" 78 vhost-10001 9999
@@ -42,11 +42,12 @@ over() {
 	done
 }
 
+interval=1 half=0.5
 over_once() {
 	show before
-	"$EXITDUMP" list -S "$T/root" 1 1 "$@" >"$T/.out" 2>"$T/.err" &
+	"$EXITDUMP" list -S "$T/root" "$interval" 1 "$@" >"$T/.out" 2>"$T/.err" &
 	local pid=$!
-	sleep 0.5
+	sleep "$half"
 	show after
 	status=0
 	wait "$pid" || status=$?
@@ -59,17 +60,29 @@ over --raw -o vm,vcpucpu,vmmcpu,irqs,busiest
 is 'for programs: within a tenth' "$(awk -F '\t' -v OFS=: '{
 	print $1, ($2 > 0.018 && $2 <= 0.02), ($3 > 0.099 && $3 <= 0.11), ($4 > 900 && $4 <= 1000), $2 == "-" }' "$T/.out")" \
 	$'1000-11:1:1:1:0\n1001-11:0:0:0:1'
+interval=0.5 half=0.25
+over --raw -o vm,vcpucpu,vmmcpu,irqs -n 1
+is 'of half a second: twice as much a second' "$(awk -F '\t' -v OFS=: '{
+	print $1, ($2 > 0.03 && $2 <= 0.04), ($3 > 0.18 && $3 <= 0.22), ($4 > 1600 && $4 <= 2000) }' "$T/.out")" 1000-11:1:1:1
+interval=1 half=0.5
 stat before 1000/task/1002 'CPU 7/KVM' 100
 stat after 1000/task/1002 'CPU 7/KVM' 150
 over --raw -o vcpucpu -n 1
 like 'a thread is a vCPU by what KVM says, not by its name' "$out" '^0\.0(18|19|20)'
-stat before 1000/task/1002 worker 0
-stat after 1000/task/1002 worker 0
+stat before 1000/task/1002 worker 300
+stat after 1000/task/1002 worker 300
 if command -v jq >/dev/null; then
 	over --json
 	is 'in JSON' "$(jq -c '.totals | map([.vm, .vcpucpu > 0.018, .vmmcpu > 0.099, .irqs > 900, .busiest != null])' "$T/.out")" \
 		'[["1000-11",true,true,true,true],["1001-11",false,false,false,false]]'
 fi
+
+# The number of a thread that ended may be another's.
+stat before 1000/task/1004 old 900
+stat after 1000/task/1004 young 5
+over --raw -o busiest -n 1
+like 'a thread with the number of one that ended' "$out" '^qemu\) S 1 (7\.[2-9]|8\.0)%, young (4\.[5-9]|5\.0)%$'
+rm -r "$T"/{before,after}/proc/1000/task/1004
 
 # QEMU's own names tell where KVM does not, as before Linux 6.1.
 rm "$T/before/$kvm/1000-11/vcpu0/pid" "$T/after/$kvm/1000-11/vcpu0/pid"

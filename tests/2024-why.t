@@ -223,12 +223,12 @@ between() {
 	exitdump diff "$T/a" "$T/b" --keys --raw -o name,key,exits,total,max -s name,key
 	is "$1" "$status:$out$err" "0:$2"
 }
-keys "$T/a" <<-'END'
+keys "$T/a" 40 <<-'END'
 	123 io 0x70 10 10 100 20
 	123 io 0x71 10 10 90 20
 	123 io - 5 5 50 -
 END
-keys "$T/b" 2 <<-'END'
+keys "$T/b" 42 <<-'END'
 	120 hlt 0x8000000000000000 2 2 20 15
 	120 hlt - 900 900 9000 -
 	123 io 0x70 14 14 150 30

@@ -55,7 +55,7 @@ string() { sed 's/["\\]/\\&/g; s/$/\\r\\n/' | tr -d '\n'; }
 returns() { printf '{"return": "%s"}\r\n' "$(string)"; }
 
 printf '%s\r\n' '{"QMP": {"version": {"qemu": {"micro": 22, "minor": 2, "major": 7}, "package": "}{\"["}, "capabilities": ["oob"]}}' >"$T/hello"
-printf '%s\r\n' '{"timestamp": {"seconds": 1, "microseconds": 2}, "event": "RESUME", "data": {"return": "no"}}' >"$T/event"
+printf '%s\r\n' '{"timestamp": {"seconds": 1, "microseconds": 2}, "event": "RESUME", "data": {"return": "no", "path": "C:\\"}}' >"$T/event"
 printf '%s\r\n' '{"return": {}}' >"$T/ready"
 cat >"$T/map" <<'END'
 FlatView #0

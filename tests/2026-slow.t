@@ -62,6 +62,9 @@ done
 is 'each of its keys is in the manual page' "$missing" ''
 
 slow "$T/pause_slow" <<<"1 1 0 0 40 PAUSE_INSTRUCTION - 0x0 10500000 10000000 0 0 9800000 9600000 0"
+slow "$T/halted_slow" <<<'999500000000 1000 1 3 12 HLT - 0x0 5000000 0 5000000 0 0 0 0'
+exitdump slow -i "$T/halted_slow" --raw -o lost,mostly
+is 'nothing lost: by nothing' "$status:$out" "0:$(lines '0 -')"
 exitdump slow -i "$T/pause_slow" --raw -o mostly
 is "a handler that waits for a CPU itself" "$out" "no CPU"
 raw() { exitdump slow -i "$T/x_slow" --raw "$@"; }

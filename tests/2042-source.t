@@ -93,6 +93,9 @@ is "a suite that has moved away is left out" "$status:$out" "0:$T/cache/exit_cyc
 rm "$T/suite-gone"
 
 forget
+touch "$T/no-package"
+source_of
+rm "$T/no-package"
 : >"$T/asked"
 source_of
 is "else: it is there" "$status:$out" "0:$T/cache/exit_cycles/source/linux-source-9.9.tar.xz"

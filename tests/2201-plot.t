@@ -127,6 +127,17 @@ done
 like 'patched: stock, and what is added' "$(words patched.svg)" '840\|.*\+5\|.*\+48\|'
 like 'ways: a unit' "$(words ways.svg)" 'instructions added to an exit'
 
+# Ten reasons: the first of them halts, so it is the last by what is lost.
+for ((i = 1; i <= 10; i++)); do
+	printf '{"name":"R%d","total":%d,"halt":%d,"hist":[0,%d%s]},\n' "$i" $((i == 1 ? 9000 : 100 * i)) \
+		$((i == 1 ? 8999 : 0)) "$i" "$(printf ',0%.0s' {1..30})"
+done >ten.json
+awk -f "$TOP/scripts/plot/latency.awk" -v names="$T/ten.names" ten.json >ten.data
+is 'latency: by what is lost, and what is beyond the first seven in one panel' "$(sed 's/:* .*//' ten.names | tr '\n' ' ')" \
+	'R10 R9 R8 R7 R6 R5 R4 3 '
+is 'with all of its exits' "$(command awk '$1 == 1 { print $2 }' ten.data | tr '\n' ' ')" '10 9 8 7 6 5 4 6 '
+
+# Titles, and what gnuplot
 # Titles, and what gnuplot or XML could take for its own.
 plot cycles -t "a <b> & 'c' \$x" -o title.svg now
 is 'any title' "$status $err" '0 '
@@ -180,6 +191,15 @@ fails 'a bench without round trips' 'nothing.csv: no round trips in it (scripts/
 grep -v ,perf, bench.csv >part.csv
 fails 'a bench without perf' 'part.csv: vmx 6.1: no figure for cpuid under perf' ways -o x.svg part.csv
 is "no picture is left of any of them" "$(echo ./*.{svg,png})" "./*.svg ./*.png"
+if ((EUID == 0)) && mkdir small && mount -t tmpfs -o size=4k tmpfs small 2>/dev/null; then
+	plot cycles -o small/x.svg now
+	left=$(echo small/*)
+	umount small
+	like 'no space: one line' "$status:$err" $'^1:plot.sh: [^\n]*No space left on device$'
+	is 'and nothing is left' "$left" 'small/*'
+else
+	skip 'no space' 'only root can mount a small disk'
+fi
 echo old >x.svg
 plot cycles -o x.svg empty
 is 'and an older one stays as it was' "$(<x.svg)" old

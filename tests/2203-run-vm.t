@@ -36,4 +36,27 @@ taken '.*panic=-1 $' --
 taken '.* -S$' -- -S
 taken '.* -device pvpanic -- x$' -- -device pvpanic -- x
 
+if [[ ! -r /dev/kvm || ! -w /dev/kvm ]]; then
+	skip 'disks and memory' 'no /dev/kvm here'
+	done_testing
+fi
+
+# With a comma and a colon QEMU has ideas of its own.
+mkdir "$T/a:b"
+: >"$T/a:b/c,snapshot=off"
+run "$TOP/scripts/run-vm.sh" -f seabios -m 1 -d "$T/a:b/c,snapshot=off"
+like 'a disk of an odd name' "$status:$out" "^0:QEMU .* -drive file=$T/a:b/c,,snapshot=off,format=raw,if=virtio "
+for magic in KDMV COWD vhdxfile conectix '<<< Oracle'; do
+	printf '%s and more' "$magic" >"$T/disk"
+	run "$TOP/scripts/run-vm.sh" -f seabios -m 1 -d "$T/disk"
+	is "a disk that begins with $magic is not written to" "$status:$out:$err" \
+		"1::run-vm.sh: $T/disk: neither raw nor qcow2 (qemu-img convert -O qcow2 $T/disk NEW)"
+done
+printf 'QFI\373' >"$T/disk"
+run "$TOP/scripts/run-vm.sh" -f seabios -m 1 -d "$T/disk"
+like 'qcow2 is known' "$status:$out" "^0:QEMU .*file=$T/disk,format=qcow2,"
+run "$TOP/scripts/run-vm.sh" -f seabios -m 9999999 -k "$T/kernel" -i "$T/kernel"
+like 'no more memory than there is' "$status:$out:$err" \
+	'^0:QEMU .* -m ([0-9]{2,6}) .*:run-vm.sh: 9999999 MiB is more than this host can give: the VM gets [0-9]{2,6} MiB$'
+
 done_testing

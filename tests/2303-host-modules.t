@@ -162,4 +162,22 @@ is "KVM's own structures in another size: taken" "$status:$err" 0:
 came_out 'kvm_vcpu	19' 'file	16'
 refused "the kernel's in another size" "kvm.ko: came out without the kernel's own struct file"
 
+# made TITLE VERMAGIC PARAMETERS ERROR: what comes out of make is looked at.
+mkdir -p "$T/build/src/arch/x86/kvm"
+touch "$T"/build/src/arch/x86/kvm/kvm{,-intel,-amd}.ko "$headers/Makefile"
+made() {
+	stub modinfo "case \$2 in vermagic) echo '$2' ;; *) echo '$3' ;; esac"
+	# shellcheck disable=SC2016 # the shell there expands it
+	run env PATH="$T/bin:$PATH" headers="$headers" bash -c '. "$1"; package=1 configuration=2 types=3 dir=$2; compile' \
+		"${script##*/}" "${script%/*}/functions" "$T/build"
+	is "$1" "$(sed -n 's/^host-modules.sh: //p' "$T/.err"):$(cd "$T/build" && echo modules/*)" "$4"
+}
+made 'made: types that differ' "$version SMP" 'exit_cycles:Count' \
+	"kvm.ko: came out without the kernel's own struct file ():modules/*"
+made 'made: for another kernel' 6.1.0-2-amd64 'exit_cycles:Count' "kvm.ko: came out for 6.1.0-2-amd64, not for $version:modules/*"
+made 'made: an empty shell' "$version SMP" '' 'kvm.ko: came out without the parameter exit_cycles, an empty shell:modules/*'
+: >"$T/more"
+came_out 'slot	6'
+made 'made: as it should be' "$version SMP" 'exit_cycles:Count' ':modules/kernel modules/kvm-amd.ko modules/kvm-intel.ko modules/kvm.ko'
+
 done_testing

@@ -8,8 +8,8 @@
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/labs.sh"
 
-NUMBERS=0-300,1024-1027,0xdead,0xffff,0x7fffffff,0xfffffffe,0xffffffff
-ANSWERS=$((2 + 2 * 310))
+NUMBERS=0-300,1024-1027,0xdead,0xffff,0x7fffffff,0xfffffffe,0xffffffff,2046-2049
+ANSWERS=$((2 + 2 * 314))
 
 judge_leaves() {
 	local cpuid=10 interrupt=1
@@ -29,7 +29,7 @@ judge_leaves() {
 		edx != 0 || eax != ($4 ~ /[df]$/ ? ebx : 0) { print what }
 		END { if (n != answers) print n " answers" }
 	' "$F/reasons" "$F/leaves" >"$F/wrong"
-	is "$lab all leaves, 310 numbers: the rules hold" "$(head "$F/wrong")" ''
+	is "$lab all leaves, 314 numbers: the rules hold" "$(head "$F/wrong")" ''
 
 	# ... then against debugfs: a row read in the guest stands there as it was,
 	# but for the CPUID exits since, and interrupts.
@@ -75,6 +75,12 @@ judge() {
 
 	judge_leaves
 
+	is "$lab a slow exit is told of its vCPU and of the CPU that it ran on" \
+		"$(awk -F'\t' 'NR > 2 && $8 ~ /0x501/ { print $3, $4 } NR > 2 && $7 == "0x501" { print $3, $4 }' "$F/slow.vm_slow" | sort -u | xargs)" "0 0 1 1"
+
+	is "$lab the leaves below and above are answered as all are that nobody has" \
+		"$(awk '$1 == "leaf" { print $6, $7, $8, $9 }' "$F/beyond" | sed -n '1p;3p')" \
+		"$(awk '$1 == "leaf" { print $6, $7, $8, $9 }' "$F/beyond" | sed -n '2p;4p')"
 	is "$lab modules loaded again: nothing counted" "$(cell host3 TOTAL exits)" 0
 	is "$lab and the guest after it is counted exactly" "$(counted again host4)" "$(known again)"
 }
@@ -87,6 +93,8 @@ account host1
 run leaves --loop 2 cpuid=23 out-kernel=17 rdmsr=5 leaves=$NUMBERS
 run two --vcpus 2 --pin cpuid=5003 out-kernel=2003 rdmsr=101
 account host2
+run slow --vcpus 2 --pin sleep-user:20=1 / sleep-user:20=1
+run beyond leaf:0x4ffffffb=0 leaf:0x4ffffffa=0 leaf:0x50000000=0 leaf:0x60000000=0
 lab-modules unload
 lab-modules load
 account host3

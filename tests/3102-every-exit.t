@@ -93,6 +93,11 @@ judge() {
 	# in one VM than in another
 	[[ ! $debug ]] || less=$((less + 3 * ($(run_time once) - $(accounted once)) / 2))
 	between "$lab mix: guest and totals are the run time but for 1 %" $((run - less)) "$(accounted mix)" "$run"
+	run=$(run_time stretches)
+	less=$((run / 20))
+	[[ ! $debug ]] || less=$((less + 3 * ($(run_time once) - $(accounted once)) / 2))
+	between "$lab stretches: what the guest ran before exits to user space is guest time" $((run - less)) "$(accounted stretches)" "$run"
+	ok "$lab stretches: which is most of it" test "$(key stretches.vm guest)" -gt $((run / 2))
 	is "$lab mix: of the vCPU's own account as well" "$(key mix.0 guest)" "$(key mix.vm guest)"
 }
 
@@ -118,6 +123,7 @@ run bad --bad-entry
 run nested nested=23
 run nested-out nested-out=17
 run once --done-mmio cpuid=1
+run stretches --done-mmio --loop 20 spin=100000 out-user=1
 run mix --done-mmio spin=1000000 cpuid=2000 out-user=200 hlt=10 deadline=10
 if [ $vendor = vmx ]; then
 	rmmod kvm-intel

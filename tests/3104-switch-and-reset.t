@@ -41,7 +41,7 @@ for text in 1 "" -1 "0 0" n 0n " 0" -0; do
 	echo "$text" >$K/exit_cycles_reset
 done 2>&1 | sed 's/.*: //'
 section modes
-for file in exit_cycles exit_cycles_hist exit_cycles_reset; do
+for file in exit_cycles exit_cycles_hist exit_cycles_keys exit_cycles_slow exit_cycles_reset; do
 	stat -c %a $K/$file
 done
 
@@ -49,8 +49,15 @@ done
 ticks=$(($(awk -F'[=\t]' '/^# / { print $5 }' $K/exit_cycles) * 500))
 run halt --at 'sleep 0.1' --vcpus 2 --done-mmio shell=1 / hlt:$ticks=1 cpuid=3
 run halt-off-on --at "sleep 0.1; echo N >$switch; echo Y >$switch" --vcpus 2 --done-mmio shell=1 / hlt:$ticks=1 cpuid=3
+# switched off in user space, and on while its guest runs, which then waits for the CPU
+if [ $vendor = svm ]; then
+	echo -1 >/proc/sys/kernel/sched_rt_runtime_us
+	run on-in-guest --at "echo N >$switch; (sleep 0.2; echo Y >$switch) &" shell=1 spin=$((ticks * 2)) hog:100=1
+fi
 wakeups='cat /sys/kernel/debug/kvm/$VMM_DIRS/halt_wakeup >>wakeups'
 run halt-reset --at "sleep 0.1; $wakeups; echo 0 >/sys/kernel/debug/kvm/\$VMM_DIRS/vcpu1/exit_cycles_reset; $wakeups" \
+	--vcpus 2 --done-mmio shell=1 / hlt:$ticks=1 cpuid=3
+run halt-other --at "sleep 0.1; echo 0 >/sys/kernel/debug/kvm/\$VMM_DIRS/vcpu0/exit_cycles_reset" \
 	--vcpus 2 --done-mmio shell=1 / hlt:$ticks=1 cpuid=3
 section wakeups
 cat wakeups
@@ -104,12 +111,17 @@ judge() {
 	is "$lab reset of host: nothing is left" "$(cells host-host1 TOTAL exits cycles total halt user max)" "0 0 0 0 0 0"
 
 	is "$lab only a zero resets" "$(sort -u "$F/refused") $(wc -l <"$F/refused")" "Invalid argument 8"
-	is "$lab modes of the files" "$(xargs <"$F/modes")" "444 444 200"
+	is "$lab modes of the files" "$(xargs <"$F/modes")" "444 444 444 444 200"
 
+	[[ $vendor == vmx ]] ||
+		ok "$lab switched on while the guest runs: it waits $(($(cell on-in-guest.vm TOTAL sched) / $(key on-in-guest.vm tsc_khz))) ms for the CPU" \
+			test "$(cell on-in-guest.vm TOTAL sched)" -ge $((90 * $(key on-in-guest.vm tsc_khz)))
 	ok "$lab halt: half a second" test "$(cell halt.vm $hlt halt)" -gt $((400 * $(key halt.vm tsc_khz)))
 	is "$lab halt, off and on: the exit is dropped" "$(cells halt-off-on.1 $hlt exits total halt)" "0 0 0"
 	is "$lab halt, off and on: what follows is counted" "$(cell halt-off-on.1 $cpuid exits)" 3
 	is "$lab halt, reset: the exit is dropped" "$(cells halt-reset.1 $hlt exits total halt)" "0 0 0"
+	ok "$lab halt, reset of the vCPU beside: the exit stays whole" \
+		test "$(cell halt-other.1 $hlt exits)" = 1 -a "$(cell halt-other.1 $hlt halt)" -gt $((400 * $(key halt-other.vm tsc_khz)))
 	is "$lab halt, reset: the vCPU is not woken for it" "$(uniq <"$F/wakeups" | wc -l)" 1
 	is "$lab halt, reset: what follows is counted" "$(cell halt-reset.1 $cpuid exits)" 3
 	is "$lab halt, off: the exit is dropped, and nothing counted after it" "$(cells halt-off.1 $hlt exits total halt) $(cell halt-off.1 $cpuid exits)" "0 0 0 0"

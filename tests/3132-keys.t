@@ -25,9 +25,19 @@ run switched --at 'echo N >'\$P/exit_cycles_keys cpuid:2=5 shell=1 cpuid:2=6 cpu
 account off
 (echo maybe >\$P/exit_cycles_keys) 2>/dev/null || :
 cat \$P/exit_cycles_keys
+run off-nested nested=5 cpuid:2=1
 echo Y >\$P/exit_cycles_keys
+run same \$(i=256; while [ \$i -lt 272 ]; do echo cpuid:\$i=3 vmcall:\$i=2; i=\$((i + 1)); done)
 run again cpuid:2=4
+run first --vcpus 2 sleep-user:20=1 / sleep-user:2=1
+run second --vcpus 2 sleep-user:2=1 / sleep-user:20=1
+run faded sweep:0x1000:200=20000 \$(i=0; while [ \$i -lt 40 ]; do echo cpuid:\$((0x2000 + i))=100; i=\$((i + 1)); done)
+run wide --vcpus 2 walk-msr=2000 / walk-port=2000
+account before
 for kind in msr port leaf; do run \$kind walk-\$kind=$WALK; done
+account walked
+echo 0 >\$K/exit_cycles_reset
+account fresh
 section costs
 for keys in Y N; do
 	echo \$keys >\$P/exit_cycles_keys
@@ -48,6 +58,20 @@ of() {
 	done
 }
 
+# keyed SECTION: the exits that have a key.
+keyed() {
+	awk -F'\t' '$3 ~ /^0x/ { n += $4 } END { print n + 0 }' "$F/$1_keys"
+}
+
+# largest REASON KEY SECTION...: the max of a key, of all of these.
+largest() {
+	local section
+	for section in "${@:3}"; do
+		awk -F'\t' -v reason="$1" -v key="$2" '$1 == reason && $3 == key { print $7 }' "$F/${section}_keys"
+	done | sort -n | tail -n 1
+}
+
+# wrong SECTION:
 # wrong SECTION: rows whose keys do not make up what the table has, and keys out of order.
 wrong() {
 	awk -F'\t' -v file="$F/$1" "$ACCOUNT"'
@@ -85,10 +109,27 @@ judge() {
 	done
 	is "$lab of two vCPUs: one, the other, and their VM" "$(of two.0 $cpuid 0x2 0x3)$(of two.1 $cpuid 0x2 0x3)$(of two.vm $cpuid 0x2 0x3)" '5 0 8 1 13 1 '
 	is "$lab the host has those that are gone" "$(of gone $cpuid 0x2 0x1 0x3)" '20 3 1 '
+	for one in first second; do
+		is "$lab the largest exit of a key may be that of the $one vCPU" "$(largest $io 0x501 $one.vm)" "$(largest $io 0x501 $one.0 $one.1)"
+	done
+	is "$lab and of all VMs that are gone" "$(largest $cpuid 0x2 gone)" "$(largest $cpuid 0x2 known.vm two.vm)"
+	ok "$lab what is read, and what is fetched, of pages that were not there" \
+		test "$(of known.vm $fault 0x1)" -ge 6 -a "$(of known.vm $fault 0x4)" -ge 1
+	is "$lab a VM has all keys of its vCPUs, above 64 as well" "$(keyed wide.vm)" $(($(keyed wide.0) + $(keyed wide.1)))
+	ok "$lab of 40 keys that came when others no longer did it has $(awk -F'\t' '$3 ~ /^0x20..$/' "$F/faded.vm_keys" | wc -l)" \
+		test "$(awk -F'\t' '$3 ~ /^0x20..$/' "$F/faded.vm_keys" | wc -l)" -ge 30
+	ok "$lab the host tells what gave way in VMs that are gone" test "$(key walked_keys replaced)" -ge \
+		$(($(key before_keys replaced) + $(key msr.vm_keys replaced) + $(key port.vm_keys replaced) + $(key leaf.vm_keys replaced)))
+	is "$lab and nothing after a reset" "$(key fresh_keys replaced)" 0
 	is "$lab nothing gave way" "$(key gone_keys replaced)" 0
 	is "$lab reset: nothing left" "$(sed -n '3,$p' "$F/cleared_keys")" ''
 	is "$lab switched off: what was counted stays, the rest has no key" "$(of switched.vm $cpuid 0x2 0x3 -)" '5 0 7 '
 	like "$lab a bad value is refused, nothing changes" "$(tail -n 1 "$F/off_hist")" '^N$'
+	is "$lab nor have those of L2, while it is off" "$(keyed off-nested.vm)" 0
+	# shellcheck disable=SC2046 # words
+	is "$lab the same number under two reasons is two keys" \
+		"$(of same.vm $cpuid $(printf '0x%x ' {256..271}))$(of same.vm $hypercall $(printf '0x%x ' {256..271}))" \
+		"$(printf '3 %.0s' {1..16})$(printf '2 %.0s' {1..16})"
 	is "$lab switched on again" "$(of again.vm $cpuid 0x2)" '4 '
 
 	for kind in msr port leaf; do

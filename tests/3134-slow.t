@@ -40,6 +40,9 @@ run late --page-in 20 ept-async=1
 echo 1000 >$P/exit_cycles_slow
 run many sleep-user:2=1000
 account gone
+vmm --quiet sleep-user:2=4
+account after
+run pair --vcpus 2 sleep-user:2=20 / sleep-user:2=20
 echo 0 >$K/exit_cycles_reset
 account cleared
 
@@ -67,6 +70,10 @@ bash -c 'echo $EPOCHREALTIME'
 echo 1 >$P/exit_cycles_slow
 run each cpuid=20 nested=5
 run l2-out nested-out=4
+for us in 2 3 4 6; do
+	echo $us >$P/exit_cycles_slow
+	run above$us cpuid=20 out-kernel=20 rdmsr=20 vmcall=20 in=5 ept=5 mmio=5 out-user=5
+done
 echo 0 >$P/exit_cycles_slow
 run none cpuid=20 sleep-user:20=1
 EOF
@@ -147,6 +154,10 @@ judge_many() {
 	kept=$(slow many.vm time)
 	is "$lab gone: the host has them still" "$(slow gone time | head -n 16)" "$kept"
 	is "$lab gone: it keeps 16" "$(slow gone time | wc -l)" 16
+	is "$lab gone: those of a later VM take the place of the oldest" "$(slow after time | tail -n 12)" "$(head -n 12 <<<"$kept")"
+	is "$lab pair: of two vCPUs 16 each" "$(slow pair.vm vcpu | sort | uniq -c | xargs)" "16 0 16 1"
+	is "$lab pair: the others are lost" "$(line_key pair.vm kept) $(($(line_key pair.vm lost) + 32))" "32 $(cell pair.vm TOTAL slow)"
+	is "$lab pair: the newest is first" "$(sane pair.vm)" ''
 	is "$lab reset: nothing is left" "$(slow cleared time) $(line_key cleared lost)" " 0"
 }
 
@@ -178,9 +189,24 @@ l2() {
 	at "${rips[@]}" | sort -u | tr '\n' ' '
 }
 
+# amiss SECTION US: rows that have slow exits and no exit above the threshold, or the reverse.
+amiss() {
+	awk -v file="$F/$1" -v us="$2" "$ACCOUNT"'
+		BEGIN {
+			read_account(file)
+			limit = int(us * key("tsc_khz") / 1000)
+			for (i = 1; i <= rows; i++) {
+				r = reasons[i]
+				if (!cell[r, "halt"] && !cell[r, "stop"] && (cell[r, "slow"] > 0) != (cell[r, "max"] > limit))
+					print r ": " cell[r, "slow"] " slow, the largest " cell[r, "max"] " of " limit
+			}
+		}'
+}
+
+# judge_each: with a micro
 # judge_each: with a microsecond nearly all exits are slow.
 judge_each() {
-	local cpuid=10 hypercall=vmcall
+	local cpuid=10 hypercall=vmcall us
 	[[ $vendor == vmx ]] || { cpuid=114; hypercall=vmmcall; }
 	is "$lab each: CPUIDs are slow, each" "$(cell each.vm $cpuid slow)" "$(cell each.vm $cpuid exits)"
 	is "$lab each: what is slow is kept or lost" "$(($(slow each.vm time | wc -l) + $(line_key each.vm lost)))" "$(cell each.vm TOTAL slow)"
@@ -189,6 +215,9 @@ judge_each() {
 	is "$lab each: L1's entries into L2 tell no RIP" \
 		"$(slow each.vm name rip | awk '$1 ~ /^(vmrun|VMLAUNCH|VMRESUME)$/ { print $2 }' | sort -u)" 0x0
 	is "$lab each: parts are within totals, the newest is first" "$(sane each.vm)" ''
+	for us in 2 3 4 6; do
+		is "$lab above $us us: slow is what took longer, to the cycle" "$(amiss above$us.vm $us)" ''
+	done
 	is "$lab none: with 0" "$(slow none.vm time) $(cell none.vm TOTAL slow)" " 0"
 }
 

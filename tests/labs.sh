@@ -135,7 +135,7 @@ counted() {
 # kvm_stat SECTION NAME [VCPU]: one of KVM's own statistics, over the vCPUs.
 kvm_stat() {
 	awk -v name="$2" -v vcpu="$3" '$1 == "stat" && $4 == name && (vcpu == "" ? $3 != "-" : $3 == vcpu) { n += $5 }
-		END { printf "%d\n", n }' "$F/$1"
+		END { printf "%.0f\n", n }' "$F/$1"
 }
 
 # insane SECTION: what is wrong with an account and its histogram (SECTION_hist)

@@ -1106,15 +1106,17 @@ static void destroy_vm(struct vm *vm)
 
 /* --- results --- */
 
+/* Each by itself; they are the same when all are read at once. */
 static void print_stats(int fd, int vm, const char *vcpu)
 {
+	static uint8_t all[1 << 16];
 	int stats = CALL(fd, KVM_GET_STATS_FD, 0);
 	struct kvm_stats_header header;
 	struct kvm_stats_desc *desc;
-	size_t size;
+	size_t size, at;
 	uint64_t value;
 
-	if (pread(stats, &header, sizeof(header), 0) != sizeof(header))
+	if (pread(stats, &header, sizeof(header), 0) != sizeof(header) || pread(stats, all, sizeof(all), 0) < 0)
 		err(EX_FAILED, "KVM statistics");
 	size = sizeof(*desc) + header.name_size;
 	desc = malloc(size);
@@ -1125,9 +1127,11 @@ static void print_stats(int fd, int vm, const char *vcpu)
 			err(EX_FAILED, "KVM statistics");
 		printf("stat\t%d\t%s\t%.*s", vm, vcpu, (int)header.name_size, desc->name);
 		for (int j = 0; j < desc->size; j++) {
-			if (pread(stats, &value, sizeof(value),
-				  header.data_offset + desc->offset + j * sizeof(value)) != sizeof(value))
+			at = header.data_offset + desc->offset + j * sizeof(value);
+			if (pread(stats, &value, sizeof(value), at) != sizeof(value))
 				err(EX_FAILED, "KVM statistics");
+			if (memcmp(all + at, &value, sizeof(value)))
+				errx(EX_FAILED, "KVM statistics: %s is another when all are read", desc->name);
 			printf("\t%" PRIu64, value);
 		}
 		putchar('\n');

@@ -1,0 +1,310 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only
+# mutants.sh - plants small bugs one at a time, and sees that the tests fail.
+#
+# Usage: scripts/mutants.sh [-acfq] [-n N] [MUTANT]...
+#
+#   -a      those as well that are argued away
+#   -c      only see that each still changes one place of its file
+#   -f      anew: those as well that these very tests have killed before
+#   -n N    only so many of them, spread over all, always the same, for quick tests
+#   -q      do not try first whether a test passes without any bug
+#   MUTANT  a name or a pattern of names, or a table of tests/mutants/: exitdump, scripts,
+#           kernel; all without one
+#
+# Each bug is planted in a copy of this checkout as it stands, what is not committed
+# included; those of the kernel in a cache of their own, $CACHE/mutants, which is made of
+# what scripts/kernel.sh builds. A mutant is killed when one of the tests that it names
+# fails, and one that nobody kills has survived. An interrupted run is taken up
+# where it stopped. docs/contributing.md tells how to add one.
+#
+# Exit status: 0 when all were killed, 1 if not, 2 usage.
+
+# shellcheck source=scripts/common.sh
+. "${BASH_SOURCE[0]%/*}/common.sh"
+
+TABLES=(exitdump scripts kernel)
+OWN_CACHE=$CACHE/mutants
+LIMIT=1800		# seconds; a test that hangs has failed
+LONG='2012|2016|2025|2050|230|3'	# tests that take more than a few seconds
+
+declare -A TABLE FILE SED TESTS BREAKS LAB LIVES
+names=()
+
+# read_table TABLE: its mutants, a line "FIELD VALUE" for each field, the name first.
+read_table() {
+	local field value name=''
+	while read -r field value; do
+		case $field in
+		'' | '#'*) ;;
+		name)
+			name=$value
+			[[ ! ${TABLE[$name]} ]] || die "$1: $name: a name that is there twice"
+			names+=("$name")
+			TABLE[$name]=$1 LAB[$name]=svm:6.12
+			;;
+		file) FILE[$name]=$value ;;
+		sed) SED[$name]+=$value$'\n' ;;
+		tests) TESTS[$name]=$value ;;
+		breaks) BREAKS[$name]=$value ;;
+		lab) LAB[$name]=$value ;;
+		lives) LIVES[$name]=$value ;;
+		*) die "$1: $name: $field: no such field" ;;
+		esac
+	done <"$TOP/tests/mutants/$1"
+	for name in "${names[@]}"; do
+		[[ ${FILE[$name]} && ${SED[$name]} && ${TESTS[$name]} && ${BREAKS[$name]} ]] ||
+			die "$1: $name: needs file, sed, tests and breaks"
+	done
+}
+
+# chosen PATTERN...: the names, in the order asked for.
+chosen() {
+	local name pattern
+	for pattern in "${@:-*}"; do
+		for name in "${names[@]}"; do
+			# shellcheck disable=SC2053 # a pattern
+			[[ ${TABLE[$name]} != "$pattern" && $name != $pattern ]] || echo "$name"
+		done
+	done | awk '!seen[$0]++'
+}
+
+# sample N: as many of the names on standard input.
+sample() {
+	local all picked
+	mapfile -t all
+	for ((picked = 0; picked < $1 && picked < ${#all[@]}; picked++)); do
+		echo "${all[picked * ${#all[@]} / $1]}"
+	done
+}
+
+copy_tree() {
+	mkdir -p "$tree"
+	git -C "$TOP" ls-files -coz --exclude-standard |
+		tar -C "$TOP" --null -T - --ignore-failed-read -cf - 2>/dev/null | tar -C "$tree" -xf -
+	# what is built already need not be built again
+	[[ ! -d $TOP/tools/build ]] || cp -a "$TOP/tools/build" "$TOP/tools/exitdump" "$tree/tools/"
+}
+
+# series_files KERNEL: the kernel's code as the series makes it, in $work/KERNEL; where
+# Debian's source is not unpacked, what is new in it alone.
+series_files() {
+	local only=(--include='arch/x86/kvm/exit_cycles*') src=$CACHE/$1/src
+	[[ ! -d $work/$1 ]] || return 0
+	mkdir "$work/$1"
+	if git -C "$src" rev-parse -q --verify base-commit >/dev/null 2>&1; then
+		git -C "$src" archive base-commit arch/x86/kvm arch/x86/include virt/kvm include/linux | tar -C "$work/$1" -xf -
+		only=(--include='arch/*' --include='virt/*' --include='include/*')
+	fi
+	(cd "$work/$1" && GIT_CEILING_DIRECTORIES=$work git apply "${only[@]}" "$TOP/patches/$1"/[0-9]*.patch)
+}
+
+# source_of NAME: where its file is.
+source_of() {
+	if [[ ${TABLE[$1]} == kernel ]]; then
+		echo "$work/$(kernel_of "$1")/${FILE[$1]}"
+	else
+		echo "$TOP/${FILE[$1]}"
+	fi
+}
+
+kernel_of() {
+	cut -d: -f2 <<<"${LAB[$1]}"
+}
+
+# change NAME FILE OUT: as its sed does; it must be one place.
+change() {
+	local places
+	sed "${SED[$1]}" "$2" >"$3" || die "$1: sed fails"
+	places=$(diff "$2" "$3" | grep -c '^[0-9]' || true)
+	((places == 1)) || die "$1: changes $places places of ${FILE[$1]}, not one"
+}
+
+# check NAME: whether it still is a bug to plant.
+check() {
+	local file test
+	[[ ${TABLE[$1]} != kernel ]] || series_files "$(kernel_of "$1")"
+	file=$(source_of "$1")
+	for test in ${TESTS[$1]}; do
+		compgen -G "$TOP/tests/$test-*.t" >/dev/null || die "$1: $test: no such test"
+	done
+	if [[ ${TABLE[$1]} == kernel && ! -e $file && ${FILE[$1]} != */exit_cycles* ]]; then
+		echo "$1: not seen: scripts/kernel.sh -k $(kernel_of "$1") has not unpacked its source"
+		return
+	fi
+	[[ -f $file ]] || die "$1: ${FILE[$1]}: no such file"
+	change "$1" "$file" "$work/changed"
+}
+
+# one_test TEST [VARIABLE=VALUE]...: in the copy.
+one_test() {
+	local test=$1
+	shift
+	(cd "$tree" && env "$@" timeout -k 30 "$LIMIT" scripts/prove.sh "tests/$test"-*.t) >"$work/log" 2>&1 </dev/null
+}
+
+# variables NAME: what its tests need to be told.
+variables() {
+	echo "LABS=${LAB[$1]}"
+	[[ ${TABLE[$1]} != kernel ]] || echo "XDG_CACHE_HOME=$OWN_CACHE"
+}
+
+# passes NAME TEST: whether the test passes without a bug, and so tells something.
+passes() {
+	local seen=$state/$2.${LAB[$1]//:/-}.$trees_key
+	[[ $quick || -f $seen ]] && return
+	restore
+	# shellcheck disable=SC2046 # a word each
+	one_test "$2" $(variables "$1") || die "$2: fails without any bug: $(grep -m 1 '^not ok\|:not ok' "$work/log")"
+	touch "$seen"
+}
+
+# --- the kernel: built in a cache of its own, out of a tree with a change
+
+own_kernel() {
+	XDG_CACHE_HOME=$OWN_CACHE "$tree/scripts/kernel.sh" -k "$kernel" "$1" >&2
+}
+
+# use_own_kernel KERNEL: its source has the series, and nothing but that.
+use_own_kernel() {
+	local key
+	[[ $kernel != "$1" ]] || return 0
+	kernel=$1
+	if [[ ! -d $OWN_CACHE/exit_cycles/$1 ]]; then
+		"$TOP/scripts/kernel.sh" -k "$1" build >&2
+		step "Linux $1: a copy of what was built"
+		mkdir -p "$OWN_CACHE/exit_cycles"
+		cp -a --reflink=auto "$CACHE/$1" "$OWN_CACHE/exit_cycles/$1.new"
+		mv "$OWN_CACHE/exit_cycles/$1.new" "$OWN_CACHE/exit_cycles/$1"
+	fi
+	own_kernel build
+	key=$(cat "$tree/patches/$1"/* | sha1sum)
+	if [[ $(cat "$state/$1.series" 2>/dev/null) == "$key" ]]; then
+		git -C "$OWN_CACHE/exit_cycles/$1/src" checkout -q -f
+	else
+		own_kernel applies
+		echo "$key" >"$state/$1.series"
+	fi
+	own_kernel edited
+}
+
+# plant NAME: false where it does not build.
+plant() {
+	restore
+	planted=$tree/${FILE[$1]}
+	if [[ ${TABLE[$1]} == kernel ]]; then
+		use_own_kernel "$(kernel_of "$1")"
+		planted=$OWN_CACHE/exit_cycles/$kernel/src/${FILE[$1]}
+	fi
+	cat "$planted" >"$work/original"
+	change "$1" "$work/original" "$work/changed"
+	cat "$work/changed" >"$planted"
+	case $planted in
+	*/arch/* | */virt/* | */include/*) own_kernel edited ;;
+	*/tools/*.[ch]) make -s -C "$tree/tools" >&2 ;;
+	*.sh) bash -n "$planted" ;;
+	esac
+}
+
+restore() {
+	[[ $planted ]] || return 0
+	cat "$work/original" >"$planted"
+	case $planted in
+	*/arch/* | */virt/* | */include/*) own_kernel edited ;;
+	esac
+	planted=''
+}
+
+# key_of NAME: of all that its killing depends on.
+key_of() {
+	local test
+	{
+		echo "${SED[$1]}${TESTS[$1]}${LAB[$1]}"
+		cat "$(source_of "$1")"
+		for test in ${TESTS[$1]}; do
+			cat "$TOP/tests/$test"-*.t
+		done
+	} | sha1sum | cut -c -12
+}
+
+# one NAME: try it.
+one() {
+	local test since=$SECONDS killed=''
+	check "$1" >/dev/null
+	local seen
+	seen=$state/$1.$(key_of "$1")
+	if [[ -f $seen && ! $anew ]]; then
+		step "$1: killed before, by $(<"$seen")"
+		return
+	fi
+	if [[ ${LIVES[$1]} && ! $argued ]]; then
+		step "$1: argued away: ${LIVES[$1]}"
+		return
+	fi
+	if ! plant "$1" 2>"$work/build"; then
+		tail -n 20 "$work/build" >&2
+		step "$1: does not build"
+		return 1
+	fi
+	for test in ${TESTS[$1]}; do
+		# shellcheck disable=SC2046 # a word each
+		if ! one_test "$test" $(variables "$1"); then
+			killed=$test
+			cp "$work/log" "$work/killed"
+			break
+		fi
+	done
+	if [[ ! $killed ]]; then
+		step "$1: SURVIVED ${TESTS[$1]}, $((SECONDS - since)) s: ${BREAKS[$1]}"
+		grep -hi skip "$work/log" >&2 || true
+		return 1
+	fi
+	step "$1: killed by $killed, $((SECONDS - since)) s: $(grep -m 1 -o 'not ok.*\|stopped before.*' "$work/killed")"
+	passes "$1" "$killed"
+	echo "$killed" >"$seen"
+}
+
+argued='' only_check='' anew='' quick='' number='' kernel='' planted=''
+while getopts :acfn:qh option; do
+	case $option in
+	a) argued=1 ;;
+	c) only_check=1 ;;
+	f) anew=1 ;;
+	n) number=$OPTARG ;;
+	q) quick=1 ;;
+	h) usage; exit ;;
+	*) usage >&2; exit 2 ;;
+	esac
+done
+shift $((OPTIND - 1))
+[[ ${number:-1} =~ ^[1-9][0-9]*$ ]] || { usage >&2; exit 2; }
+for table in "${TABLES[@]}"; do
+	read_table "$table"
+done
+mapfile -t some < <(chosen "$@")
+[[ ! $number ]] || mapfile -t some < <(for name in "${some[@]}"; do
+	[[ ${TABLE[$name]} == kernel || ${LIVES[$name]} || ${TESTS[$name]} =~ $LONG ]] || echo "$name"
+done | sample "$number")
+((${#some[@]})) || die "$*: no such mutant"
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT TERM
+if [[ $only_check ]]; then
+	for name in "${some[@]}"; do
+		(check "$name") || wrong=1
+	done
+	exit "${wrong:-0}"
+fi
+tree=$work/tree
+state=$OWN_CACHE/state
+mkdir -p "$state"
+copy_tree
+trees_key=$(cd "$tree" && find . -type f ! -path './tools/build/*' ! -name exitdump -print0 | sort -z | xargs -0 sha1sum | sha1sum | cut -c -12)
+survived=()
+for name in "${some[@]}"; do
+	one "$name" || survived+=("$name")
+done
+restore
+step "${#some[@]} mutants, survived: ${#survived[@]} ${survived[*]}"
+((!${#survived[@]}))
