@@ -86,10 +86,13 @@ like 'the host, twice' "$status:$out:$err" $'^0:[0-9:]* [+][^\n]*: host, .*by BP
 run nobody ,+bpf,+perfmon --bpf 0.1 1
 like 'as nobody with both capabilities' "$status:$out:$err" '^0:.*by BPF; by lost.*TOTAL .*:$'
 
+exitdump --bpf --explain
+is 'explain: a line for all, then one for each thing that it lacks' "$status:$err:$(grep -cv '^[a-z]* *-  .' "$T/.out")" 0::1
+lacks=$(awk '$1 == "cycles" { print "null" }' "$T/.out")
 exitdump --bpf --json 0.1 1
 is 'JSON: what cannot be known is null, what can is a number' "$status:$(jq -c \
-	'.totals[0] | [.slow, (.exits, .total, .halt, .user, .sched, .stop | type)]' "$T/.out")" \
-	'0:[null,"number","number","number","number","number","number"]'
+	'.totals[0] | [(.cycles, .exits, .total, .halt, .user, .sched, .stop | type)]' "$T/.out")" \
+	"0:[\"${lacks:-number}\",\"number\",\"number\",\"number\",\"number\",\"number\",\"number\"]"
 for command in 'list 0.1 1' '--all-vms 0.1 1' '--all-vcpus --csv 0.1 1' 'hist TOTAL 0.1 1' '--raw 0.1 1'; do
 	# shellcheck disable=SC2086 # more words
 	exitdump --bpf $command

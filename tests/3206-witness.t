@@ -70,7 +70,7 @@ EOF
 
 # apart NAME: where exits are not the same, or a time is out of its bounds.
 apart() {
-	awk -F, -v file="$F/$1" -v bounds="$BOUNDS" -v once="$ONCE" -v shared="${SHARED##* $1 *}" "$ACCOUNT"'
+	awk -F, -v file="$F/$1" -v bounds="$BOUNDS" -v once="$ONCE" -v shared="${SHARED##* "$1" *}" "$ACCOUNT"'
 		BEGIN {
 			FS = "\t"
 			read_account(file)

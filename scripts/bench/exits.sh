@@ -139,13 +139,16 @@ keys() {
 }
 
 # Of Debian's own kernel, which ways are given for, there is but one KVM.
-[ $# -gt 0 ] || lab-modules load stock
+if [ $# = 0 ]; then
+	lab-modules load stock
+	set -- hist events bpf perf_stat keyhist keybpf off on keys
+fi
 # Where it is not, each EOI is a WRMSR exit.
 say stock virtual "$(cat /sys/module/kvm_intel/parameters/enable_apicv /sys/module/kvm_amd/parameters/avic 2>/dev/null)"
 # Once unseen: the machine warms up.
 sh loop >out
 run stock
 echo 1 >/proc/sys/net/core/bpf_jit_enable
-for way in ${*:-hist events bpf perf_stat keyhist keybpf off on keys}; do
+for way; do
 	$way
 done
