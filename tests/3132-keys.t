@@ -71,7 +71,6 @@ largest() {
 	done | sort -n | tail -n 1
 }
 
-# wrong SECTION:
 # wrong SECTION: rows whose keys do not make up what the table has, and keys out of order.
 wrong() {
 	awk -F'\t' -v file="$F/$1" "$ACCOUNT"'
@@ -143,8 +142,9 @@ judge() {
 		ok "$lab and at most 64 keys" test "$(awk -F'\t' '$3 ~ /^0x/' "$F/$kind.vm_keys" | wc -l)" -le 64
 		ok "$lab line 1 tells what gave way" test "$(key $kind.vm_keys replaced)" -gt $((WALK / 2))
 	done
+	# Which slot gives way depends on what else is in the table: 290 to 350 were seen. All 64 would take 2,000.
 	kind=$(awk '$1 == "step" { least[++n] = $7 } END { print least[2] - least[4] }' "$F/costs")
-	ok "$lab an exit with a new key takes $kind instructions more, at most 330" test "$kind" -gt 0 -a "$kind" -le 330
+	ok "$lab an exit with a new key takes $kind instructions more, at most 400" test "$kind" -gt 0 -a "$kind" -le 400
 }
 
 for one in $LABS; do

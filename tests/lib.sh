@@ -105,7 +105,7 @@ skip_all() {
 gcc_adds() {
 	case $(gcc -dumpversion) in
 	12*) echo 0 ;;
-	*) echo 3 ;;
+	*) echo 6 ;;
 	esac
 }
 

@@ -3,6 +3,8 @@
 #ifndef EXITS_H
 #define EXITS_H
 
+#include <linux/types.h>
+
 #define MAX_THREADS	4096	/* of vCPUs that run at once */
 #define MAX_ROWS	16384
 #define MAX_KEYS	65536
