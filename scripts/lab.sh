@@ -43,6 +43,10 @@
 #          failure of the emulator), or what it wrote could not be kept
 #     245  the lab could not start, COMMAND did not run: usage, files, modules
 #     246  this host cannot be the machine of -m: a reason to skip, not to fail
+#
+# LAB_PIN=no in the environment leaves QEMU on all CPUs: tests/emulator-hang.sh shows why
+# it is not.
+#
 # From 241 to 244 the log goes to standard error. However it ends, by SIGKILL
 # as well, no process and no file of it stays.
 
@@ -302,7 +306,7 @@ start_qemu() {
 			# instruction without a lock. If QEMU's timers add theirs at the same
 			# time, it is lost, and the lab's Linux waits for it for ever. On one
 			# CPU, no other thread comes in between.
-			pin
+			[[ ${LAB_PIN-} == no ]] || pin
 		fi
 		options+=(-accel "tcg,thread=$threads" -cpu max)
 	fi
