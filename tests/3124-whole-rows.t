@@ -33,8 +33,8 @@ kill $busy
 wait $busy
 EOF
 
-# Of rows without an interrupted exit: those that are half an exit or more off what the
-# exits of most rows cost.
+# Of rows without an interrupted exit: those that are half an exit or more off what most rows
+# of as many exits have: the first one after a reset costs more than the others.
 # shellcheck disable=SC2016 # awk's fields
 TORN='
 	function middle(list,   a, n, i, j, t) {
@@ -43,10 +43,17 @@ TORN='
 			for (j = i; j > 1 && a[j] + 0 < a[j - 1] + 0; j--) { t = a[j]; a[j] = a[j - 1]; a[j - 1] = t }
 		return a[int((n + 1) / 2)]
 	}
-	function off(value, one) { return value < one * ($1 - 0.5) || value > one * ($1 + 0.5) }
-	NR == FNR { all = all " " $4; cycles = cycles " " $2 / $1; total = total " " $3 / $1; next }
-	FNR == 1 { usual = middle(all); cycles = middle(cycles); total = middle(total) }
-	$4 < 1.5 * usual { print off($2, cycles) || off($3, total) ? "torn" : "whole", $0 }'
+	function off(value, usual, one) { return value < usual - one / 2 || value > usual + one / 2 }
+	NR == FNR {
+		all = all " " $4; one_cycles = one_cycles " " $2 / $1; one_total = one_total " " $3 / $1
+		cycles[$1] = cycles[$1] " " $2; total[$1] = total[$1] " " $3
+		next
+	}
+	FNR == 1 {
+		usual = middle(all); one_cycles = middle(one_cycles); one_total = middle(one_total)
+		for (n in cycles) { cycles[n] = middle(cycles[n]); total[n] = middle(total[n]) }
+	}
+	$4 < 1.5 * usual { print off($2, cycles[$1], one_cycles) || off($3, total[$1], one_total) ? "torn" : "whole", $0 }'
 
 judge() {
 	local rows torn
