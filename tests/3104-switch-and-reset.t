@@ -51,7 +51,7 @@ run halt --at 'sleep 0.1' --vcpus 2 --done-mmio shell=1 / hlt:$ticks=1 cpuid=3
 run halt-off-on --at "sleep 0.1; echo N >$switch; echo Y >$switch" --vcpus 2 --done-mmio shell=1 / hlt:$ticks=1 cpuid=3
 # switched off in user space, and on while its guest runs, which then waits for the CPU
 if [ $vendor = svm ]; then
-	echo -1 >/proc/sys/kernel/sched_rt_runtime_us
+	hogs_only
 	run on-in-guest --at "echo N >$switch; (sleep 0.2; echo Y >$switch) &" shell=1 spin=$((ticks * 2)) hog:100=1
 fi
 wakeups='cat /sys/kernel/debug/kvm/$VMM_DIRS/halt_wakeup >>wakeups'

@@ -12,7 +12,7 @@ MACHINES=svm
 # Without the recorder, whose threshold has all long exits closed out of line.
 in_lab <<'EOF'
 echo 0 >$P/exit_cycles_slow
-echo -1 >/proc/sys/kernel/sched_rt_runtime_us
+hogs_only
 khz=$(awk -F"[=\t]" "/^# / { print \$5 }" $K/exit_cycles)
 ms=$((2147483648 / khz))
 run user --at "usleep $((ms * 1150))" cpuid=5 shell=2

@@ -13,7 +13,7 @@
 # ends the turn of one that does not take any. Then one whose timer fires while a thread
 # above all others has that CPU, five milliseconds into the 50 that it takes.
 in_lab <<'EOF'
-echo -1 >/proc/sys/kernel/sched_rt_runtime_us
+hogs_only
 khz=$(awk -F"[=\t]" "/^# / { print \$5 }" $K/exit_cycles)
 run yield --vcpus 2 yield=5000
 if [ "$vendor" = vmx ]; then

@@ -34,7 +34,7 @@ during halts vmm --stats hlt:2000000=20
 echo 10000000 >$P/halt_poll_ns
 during polls vmm --stats hlt:2000000=20
 during sleeps vmm --stats sleep-user:20=5 cpuid=7
-echo -1 >/proc/sys/kernel/sched_rt_runtime_us
+hogs_only
 # In Bochs no interrupt reaches a guest that spins.
 [ "$vendor" = vmx ] || during hog vmm --stats --pin hog:40=1 cpuid=5
 section why

@@ -80,6 +80,15 @@ leaks() {
 	cat /sys/kernel/debug/kmemleak
 }
 
+# hogs_only: a process of real-time priority has the CPU for itself: neither is it throttled, nor
+# do others get their part of each second (Linux 6.12 and later).
+hogs_only() {
+	echo -1 >/proc/sys/kernel/sched_rt_runtime_us
+	for server in /sys/kernel/debug/sched/fair_server/cpu*/runtime; do
+		[ ! -e "$server" ] || echo 0 >"$server"
+	done
+}
+
 # --- end of words ---
 
 sed '/^# --- end of words/,$d' "$0" >words
