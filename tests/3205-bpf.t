@@ -8,6 +8,7 @@
 . "$(dirname "$0")/fixtures/exitdump.sh"
 MACHINES=svm
 . "$(dirname "$0")/labs.sh"
+. "$(dirname "$0")/fixtures/stock.sh"
 
 [[ $("$EXITDUMP" --bpf 0.01 1 2>&1) != *'built without it'* ]] || skip_all 'this exitdump is built without --bpf'
 
@@ -198,13 +199,8 @@ judge() {
 }
 
 for one in $LABS; do
-	run "$TOP/scripts/stock.sh" -k "$(kernel_of "$one")"
-	if ((status == 3)); then
-		skip "$one" "$err"
-		continue
-	fi
-	is "$one stock.sh" "$status" 0
-	boot "$one" -c 2 -b "$out/lab" -a "$EXITDUMP" -a /usr/bin/setpriv "${serve[@]}" || continue
+	stock_of "$one" || continue
+	boot "$one" -c 2 -b "$stock/lab" -a "$EXITDUMP" -a /usr/bin/setpriv "${serve[@]}" || continue
 	judge
 done
 done_testing

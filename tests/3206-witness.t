@@ -7,7 +7,7 @@
 # (LABS=vmx:6.12 tries it in Bochs, which takes some minutes.)
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/fixtures/exitdump.sh"
-. "$(dirname "$0")/fixtures/host-modules.sh"
+. "$(dirname "$0")/fixtures/stock.sh"
 MACHINES=svm
 . "$(dirname "$0")/labs.sh"
 
@@ -108,23 +108,13 @@ judge() {
 }
 
 for one in $LABS; do
-	run "$TOP/scripts/stock.sh" -k "$(kernel_of "$one")"
-	if ((status == 3)); then
-		skip "$one" "$err"
-		continue
-	fi
-	is "$one stock.sh" "$status" 0
-	stock=$out
-	build_modules "$(<"$stock/version")" "$stock/headers"
-	if ((status)); then
-		is "$one host-modules.sh" "$status $err" 0
-		continue
-	fi
-	if ! readelf -SW "$out/kvm.ko" | grep -F ' .BTF ' >/dev/null; then
+	stock_of "$one" || continue
+	modules_for "$one" || continue
+	if ! readelf -SW "$modules/kvm.ko" | grep -F ' .BTF ' >/dev/null; then
 		skip "$one" "Debian's headers of this kernel have no BTF for modules"
 		continue
 	fi
-	boot "$one" -x -c 1 -b "$stock/lab" -a "$EXITDUMP" -a "$out/kvm.ko" -a "$out/kvm-amd.ko" -a "$out/kvm-intel.ko" || continue
+	boot "$one" -x -c 1 -b "$stock/lab" -a "$EXITDUMP" -a "$modules/kvm.ko" -a "$modules/kvm-amd.ko" -a "$modules/kvm-intel.ko" || continue
 	judge
 done
 done_testing

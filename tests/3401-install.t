@@ -11,7 +11,7 @@ if [[ ! $LABS ]]; then
 	skip_gone
 fi
 . "${BASH_SOURCE[0]%/*}/labs.sh"
-. "$TOP/tests/fixtures/host-modules.sh"
+. "$TOP/tests/fixtures/stock.sh"
 
 run "$TOP/scripts/deps.sh" build lab tool host
 if ((status)); then
@@ -310,23 +310,8 @@ lzma=(/usr/lib/*/liblzma.so.5)
 refusals=''
 for one in $LABS; do
 	lab="${one//:/ }:"
-	run "$TOP/scripts/stock.sh" -k "$(kernel_of "$one")"
-	if [[ $status == 3 || $err == *apt-get* ]]; then
-		skip "$lab all" "$(tail -n 1 <<<"$err")"
-		continue
-	fi
-	is "$lab stock.sh" "$status" 0
-	((!status)) || { note "$err"; continue; }
-	stock=$out
-	version=$(<"$stock/version")
-	build_modules "$version" "$stock/headers"
-	if ((status == 125)); then
-		skip "$lab all" "$(tail -n 1 <<<"$err")"
-		continue
-	fi
-	is "$lab the modules are built" "$status" 0
-	((!status)) || { note "$err"; continue; }
-	modules=$out
+	stock_of "$one" || continue
+	modules_for "$one" || continue
 	if [[ $here && ! $refusals ]]; then
 		refuse_builds "$(kernel_of "$one")" "$version" "$stock/headers"
 		refusals=tried
