@@ -110,16 +110,21 @@ if [[ ! -e /sys/kernel/debug/kvm/exit_cycles ]]; then
 	unlike 'but not for what has been counted so far' "$status:$out:$err" '^0|BPF'
 fi
 
-# Nothing is left of it: its programs are those with these names.
+# Nothing is left of it: none of the programs that it had.
 if command -v "${BPFTOOL:=$(PATH=$PATH:/usr/sbin:/sbin type -P bpftool)}" >/dev/null; then
-	programs() { "$BPFTOOL" -j prog show | jq -c '[.[] | select(.name == "on_entry")] | length'; }
-	gone() {
+	programs() { # PID
+		sed -n 's/^prog_id:[[:blank:]]*//p' /proc/"$1"/fdinfo/* 2>/dev/null | sort -u
+	}
+	there() { # ID
+		"$BPFTOOL" prog show id "$1" >/dev/null 2>&1
+	}
+	gone() { # ID...
 		local i
-		for ((i = 0; i < 100; i++)); do
-			[[ $(programs) != 0 ]] || return 0
+		for ((i = 0; i < 100 && $#; i++)); do
+			there "$1" || { shift; continue; }
 			sleep 0.1
 		done
-		return 1
+		((!$#))
 	}
 	for signal in HUP TERM KILL; do
 		"$EXITDUMP" --bpf 0.1 >"$T/$signal" &
@@ -128,10 +133,11 @@ if command -v "${BPFTOOL:=$(PATH=$PATH:/usr/sbin:/sbin type -P bpftool)}" >/dev/
 			kill -0 "$pid" || break
 			sleep 0.1
 		done
-		is "before SIG$signal it counts" "$(programs)" 1
+		mapfile -t ids < <(programs "$pid")
+		ok "before SIG$signal it counts" there "${ids[0]:-none}"
 		kill -s "$signal" "$pid"
 		wait "$pid" 2>/dev/null || :
-		ok "after SIG$signal nothing is left" gone
+		ok "after SIG$signal none of its ${#ids[@]} programs is left" gone "${ids[@]}"
 	done
 else
 	skip 'nothing is left' 'bpftool is not installed'
