@@ -47,6 +47,7 @@ TORN='
 	function off(value, usual, one) { return value < usual - one * 0.8 || value > usual + one * 0.8 }
 	NR == FNR {
 		all = all " " $4; one_cycles = one_cycles " " $2 / $1; one_total = one_total " " $3 / $1
+		like_it[$1]++
 		cycles[$1] = cycles[$1] " " $2; total[$1] = total[$1] " " $3
 		next
 	}
@@ -54,7 +55,7 @@ TORN='
 		usual = middle(all); one_cycles = middle(one_cycles); one_total = middle(one_total)
 		for (n in cycles) { cycles[n] = middle(cycles[n]); total[n] = middle(total[n]) }
 	}
-	$4 < 1.5 * usual { print off($2, cycles[$1], one_cycles) || off($3, total[$1], one_total) ? "torn" : "whole", $0 }'
+	$4 < 1.5 * usual && like_it[$1] >= 10 { print off($2, cycles[$1], one_cycles) || off($3, total[$1], one_total) ? "torn" : "whole", $0 }'
 
 judge() {
 	local rows torn
