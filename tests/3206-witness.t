@@ -65,6 +65,7 @@ both stands --at 'sleep 0.1' cpuid=10 shell=1 cpuid=5
 both storm --loop 20 --vcpus 2 cpuid=50 out-kernel=20 out-user=5 deadline=3 hlt:20000=2 ept=5
 both many --vms 5 --vcpus 2 cpuid=20 out-user=3
 both entry --mode real leaves=10,114,0xdead
+both cost cpuid=100 sweep:0x100=200 wrmsr-slow=20 rdmsr=20 out-kernel=20
 columns="--keys --output reason,key,exits"
 both keys cpuid:2=7 cpuid:1=3 rdmsr:0x8b=11 wrmsr-slow:0x79=6 wrmsr-fast=9 out-kernel=17 in=7 ins=5 \
 	out-user=9 vmcall=4 vmcall:9=3 mmio=8 ept=5 nested=13 nested-out=12
@@ -101,7 +102,7 @@ apart() {
 
 judge() {
 	local name
-	for name in counts leaves two timer fast hlt sleep mmio hlt-user ept triple nested mix stands storm many entry; do
+	for name in counts leaves two timer fast hlt sleep mmio hlt-user ept triple nested mix stands storm many entry cost; do
 		is "$lab $name: the same exits, and times within bounds" "$(apart $name)" ''
 		ok "$lab $name: BPF has seen some" test "$(wc -l <"$F/$name.bpf")" -gt 1
 	done
