@@ -4,11 +4,12 @@
 # guests at once, on Debian's own kernels with the patched KVM: exits are equal, reason by
 # reason, and so are keys; times differ by no more than what lies between the places
 # where each of them stamps, BPF's own programs included. TSC ticks are instructions here.
-# (LABS=vmx:6.12 tries it in Bochs, which takes some minutes.)
+# On Linux 6.12. (LABS=svm:7.3 tries it on 7.3, where the lab stood still in 1 of 9 runs: why
+# is not known. In Bochs the bounds are too narrow for fast paths and for user space.)
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/fixtures/exitdump.sh"
 . "$(dirname "$0")/fixtures/stock.sh"
-MACHINES=svm
+LABS=${LABS:-svm:6.12}
 . "$(dirname "$0")/labs.sh"
 
 [[ $("$EXITDUMP" --bpf 0.01 1 2>&1) != *'built without it'* ]] || skip_all 'this exitdump is built without --bpf'
