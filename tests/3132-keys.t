@@ -45,19 +45,6 @@ for keys in Y N; do
 done
 EOF
 
-# keys SECTION REASON: its "KEY EXITS", by key.
-keys() {
-	awk -F'\t' -v reason="$2" '$1 == reason { print $3, $4 }' "$F/$1_keys" | sort
-}
-
-# of SECTION REASON KEY...: the exits of these.
-of() {
-	local key
-	for key in "${@:3}"; do
-		awk -F'\t' -v reason="$2" -v key="$key" '$1 == reason && $3 == key { n += $4 } END { printf "%d ", n }' "$F/$1_keys"
-	done
-}
-
 # keyed SECTION: the exits that have a key.
 keyed() {
 	awk -F'\t' '$3 ~ /^0x/ { n += $4 } END { print n + 0 }' "$F/$1_keys"

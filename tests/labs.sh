@@ -132,6 +132,19 @@ counted() {
 		END { if (!NR) print "vmm knows of no exit" }'
 }
 
+# keys SECTION REASON: its "KEY EXITS", by key, of SECTION_keys.
+keys() {
+	awk -F'\t' -v reason="$2" '$1 == reason { print $3, $4 }' "$F/$1_keys" | sort
+}
+
+# of SECTION REASON KEY...: the exits of these.
+of() {
+	local key
+	for key in "${@:3}"; do
+		awk -F'\t' -v reason="$2" -v key="$key" '$1 == reason && $3 == key { n += $4 } END { printf "%d ", n }' "$F/$1_keys"
+	done
+}
+
 # kvm_stat SECTION NAME [VCPU]: one of KVM's own statistics, over the vCPUs.
 kvm_stat() {
 	awk -v name="$2" -v vcpu="$3" '$1 == "stat" && $4 == name && (vcpu == "" ? $3 != "-" : $3 == vcpu) { n += $5 }

@@ -56,7 +56,7 @@ static void fold_slows(const struct exit_thread *t)
 	struct account *gone = &bpf.gone_slow;
 	size_t over;
 
-	add_slows(gone, t);
+	add_slows(gone, t, true);
 	over = gone->nrows > SLOW_A_VCPU ? gone->nrows - SLOW_A_VCPU : 0;
 	for (size_t i = 0; i < over; i++)
 		row_free(&gone->rows[i]);

@@ -97,10 +97,10 @@ void add_key(struct account *a, const struct exit_key *key, uint32_t place)
 	row_add(row_of(a, place, key->key), &one);
 }
 
-static void add_slow(struct account *a, const struct exit_thread *t, const struct exit_slow *from)
+static void add_slow(struct account *a, const struct exit_slow *from)
 {
-	struct slow slow = { .time = from->time, .rip = from->rip, .vm = t->pid, .vcpu = t->vcpu_id,
-			     .cpu = from->cpu };
+	struct slow slow = { .time = from->time, .rip = from->rip, .vm = from->pid,
+			     .vcpu = from->vcpu_id, .cpu = from->cpu };
 	struct row row = { .key = { .reason = reason_at(from->place), .key = from->key } };
 
 	name_place(row.name, sizeof(row.name), from->place);
@@ -115,16 +115,20 @@ static void add_slow(struct account *a, const struct exit_thread *t, const struc
 	*account_insert(a, a->nrows) = row;
 }
 
-/* One that is being written is left for the next time. */
-void add_slows(struct account *a, const struct exit_thread *t)
+/*
+ * Those of a thread: of all vCPUs that it has run, or of the present one alone. One that is
+ * being written is left for the next time.
+ */
+void add_slows(struct account *a, const struct exit_thread *t, bool all)
 {
 	struct exit_slow one, again;
 
 	for (int i = 0; i < SLOW_A_VCPU; i++) {
 		one = *(const volatile struct exit_slow *)&bpf.slows[t->number].last[i];
 		again = *(const volatile struct exit_slow *)&bpf.slows[t->number].last[i];
-		if (one.begun && one.begun == one.done && !memcmp(&one, &again, sizeof(one)))
-			add_slow(a, t, &one);
+		if (one.begun && one.begun == one.done && !memcmp(&one, &again, sizeof(one)) &&
+		    (all || one.vcpu == t->vcpu))
+			add_slow(a, &one);
 	}
 	a->key[K_LOST] += t->slows > SLOW_A_VCPU ? t->slows - SLOW_A_VCPU : 0;
 }
@@ -148,7 +152,9 @@ static void mark_rows(bool *marked, const char *dir)
 
 	memset(marked, !*dir, MAX_ROWS * sizeof(*marked));
 	for (uint32_t n = 0; *dir && (t = next_thread(&n)); ) {
-		for (int i = 0; is_of(t, dir) && i < PLACES; i++) {
+		if (!is_of(t, dir))
+			continue;
+		for (int i = 0; i < PLACES; i++) {
 			if (row_there(t->row[i]))
 				marked[t->row[i] - 1] = true;
 		}
@@ -239,7 +245,7 @@ static void read_slow(struct account *a, const char *dir)
 				      1u << C_SCHED | 1u << C_HSCHED | 1u << C_STOP);
 	for (uint32_t n = 0; (t = next_thread(&n)); ) {
 		if (is_of(t, dir))
-			add_slows(a, t);
+			add_slows(a, t, !*dir);
 	}
 	for (size_t i = 0; !*dir && i < bpf.gone_slow.nrows; i++) {
 		struct row row = bpf.gone_slow.rows[i];

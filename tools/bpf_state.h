@@ -50,7 +50,7 @@ void bpf_fold_ended(void);
 /* bpf_read.c */
 void name_place(char *name, size_t size, uint32_t place);
 void add_key(struct account *a, const struct exit_key *key, uint32_t place);
-void add_slows(struct account *a, const struct exit_thread *t);
+void add_slows(struct account *a, const struct exit_thread *t, bool all);
 bool is_of(const struct exit_thread *t, const char *dir);
 enum read_result bpf_read(const char *dir, enum read_what what, struct account *a);
 

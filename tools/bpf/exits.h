@@ -77,6 +77,7 @@ struct exit_key {
 /* An exit that lost more than slow_ns. Whole where both numbers are the same. */
 struct exit_slow {
 	__u64 begun;		/* its number, from 1 on; 0: none */
+	__u64 vcpu;		/* as of its thread, which may run another by now */
 	__u64 time;		/* when the guest went on */
 	__u64 key;
 	__u64 rip;		/* 0: it cannot be told */
@@ -87,6 +88,8 @@ struct exit_slow {
 	__u64 sched;
 	__u64 hsched;
 	__u64 stop;
+	__u32 pid;
+	__u32 vcpu_id;
 	__u32 place;
 	__u32 cpu;
 	__u64 done;

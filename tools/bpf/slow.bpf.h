@@ -30,6 +30,9 @@ static __noinline int keep_slow(struct exit_thread *t, __u64 now, __u64 total, _
 	slow = &all->last[t->slows++ % SLOW_A_VCPU];
 	*(volatile __u64 *)&slow->begun = t->slows;
 	slow->time = now;
+	slow->vcpu = t->vcpu;
+	slow->pid = t->pid;
+	slow->vcpu_id = t->vcpu_id;
 	slow->key = t->key;
 	slow->rip = exit_rip(t->vcpu);
 	slow->total = total;

@@ -100,12 +100,11 @@ static __always_inline struct exit_thread *thread_at(__u32 n)
 static __always_inline struct exit_thread *find_thread(void)
 {
 	__u32 tid = bpf_get_current_pid_tgid(), cpu = bpf_get_smp_processor_id(), *n;
-	__u64 *last = bpf_map_lookup_elem(&on_cpu, &cpu), was;
+	__u64 *last = bpf_map_lookup_elem(&on_cpu, &cpu), was = 0;
 	struct exit_thread *t;
 
-	if (!last)
-		return NULL;
-	was = *(volatile __u64 *)last;
+	if (last)	/* else there are more CPUs than that */
+		was = *(volatile __u64 *)last;
 	if (was >> 32 == tid) {
 		t = thread_at(was);
 		if (t && t->tid == tid)
@@ -114,7 +113,8 @@ static __always_inline struct exit_thread *find_thread(void)
 	n = bpf_map_lookup_elem(&thread_ids, &tid);
 	if (!n)
 		return NULL;
-	*(volatile __u64 *)last = (__u64)tid << 32 | *n;
+	if (last)
+		*(volatile __u64 *)last = (__u64)tid << 32 | *n;
 	return thread_at(*n);
 }
 
