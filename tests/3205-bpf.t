@@ -86,11 +86,13 @@ wget -q -O - "$url" 2>&1
 kill $server
 wait $server
 echo "# status $?"
-vmm --loop 0 --vcpus 2 cpuid=20 out-user=1 >/dev/null &
+vmm --loop 0 --vcpus 2 cpuid=20 out-user=1 sleep-user:5=1 >/dev/null &
 vm=$!
 sleep 1
 section vcpus
 exitdump --bpf --raw --all-vcpus --output vm,vcpu,exits --sort -vcpu 1 1 2>&1
+section slow-vm
+timeout 4 exitdump --bpf --raw --output vcpu,key --vm $vm slow 1 2>&1 || :
 section nobody
 /usr/bin/setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps -all,+bpf,+perfmon --ambient-caps -all,+bpf,+perfmon \
 	exitdump --bpf --csv --all-vcpus --output vm,vcpu,exits,cycles,user --sort -vcpu 1 1 2>&1
@@ -175,6 +177,7 @@ judge() {
 	is "$lab slow: of 40 others the last 16" "$slow" 19
 
 	like "$lab each vCPU" "$(<"$F/vcpus")" $'^[0-9]+-[0-9]+\t0\t[1-9][0-9]*\n[0-9]+-[0-9]+\t1\t[1-9][0-9]*$'
+	is "$lab slow, of a VM: each vCPU's" "$(grep 0x501 "$F/slow-vm" | sort -u | xargs)" "0 0x501 1 0x501"
 	like "$lab with CAP_BPF and CAP_PERFMON alone: all but the time in the handler" "$(<"$F/nobody")" \
 		$'\n[0-9]+-[0-9]+,0,[1-9][0-9]*,,[1-9][0-9]*\n[0-9]+-[0-9]+,1,[1-9][0-9]*,,[1-9][0-9]*$'
 	unlike "$lab explain: as root the handler is seen" "$(<"$F/explain")" "cycles"
