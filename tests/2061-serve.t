@@ -47,13 +47,7 @@ for program in curl jq prometheus promtool; do
 	skip 'the rest' "$program is not installed (scripts/deps.sh test)"
 	done_testing
 done
-pids=()
-end() {
-	((!${#pids[@]})) || kill "${pids[@]}" 2>/dev/null || :
-	wait 2>/dev/null
-	tap_end
-}
-trap end EXIT
+end_processes
 
 # serve ARGUMENT...: sets $pid, and $url where it answers.
 as=("$EXITDUMP")

@@ -13,13 +13,7 @@ for program in prometheus promtool prometheus-node-exporter curl jq busybox; do
 	command -v "$program" >/dev/null || skip_all "$program is not installed (scripts/deps.sh test)"
 done
 
-pids=()
-end() {
-	((!${#pids[@]})) || kill "${pids[@]}" 2>/dev/null || :
-	wait 2>/dev/null
-	tap_end
-}
-trap end EXIT
+end_processes
 
 fleet=$TOP/tools/fleet
 rules=$fleet/exit-cycles.rules.yml
