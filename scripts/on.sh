@@ -18,8 +18,8 @@
 
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/common.sh"
-# shellcheck source=scripts/archive.sh
-. "${BASH_SOURCE[0]%/*}/archive.sh"
+# shellcheck source=scripts/source/archive.sh
+. "${BASH_SOURCE[0]%/*}/source/archive.sh"
 
 PATH+=:/usr/sbin:/sbin
 

@@ -97,8 +97,8 @@ boot_kernel() {
 	# What a VM in QEMU's TCG is told of XSAVE does not add up, and ends Linux 7.3.
 	[[ $LAB_MACHINE != svm ]] || quirk=noxsave
 	if [[ ! $kernel ]]; then
-		# shellcheck source=scripts/kernels.sh
-		. "$TOP/scripts/kernels.sh"
+		# shellcheck source=scripts/source/kernels.sh
+		. "$TOP/scripts/source/kernels.sh"
 		kernel=$(default_kernel)
 		"$TOP/scripts/deps.sh" lab >&2
 		"$TOP/scripts/kernel.sh" -k "$kernel" build >&2
@@ -106,11 +106,11 @@ boot_kernel() {
 	fi
 	readable "$kernel"
 	if [[ ! $initrd ]]; then
-		[[ -x $TOP/scripts/guest-initrd.sh ]] ||
-			die "no -i INITRD, and no scripts/guest-initrd.sh here to make one"
+		[[ -x $TOP/scripts/guest/initrd.sh ]] ||
+			die "no -i INITRD, and no scripts/guest/initrd.sh here to make one"
 		initrd=$tmp/initrd
 		bring=$(exitdump)
-		"$TOP/scripts/guest-initrd.sh" ${bring:+-a "$bring"} "$initrd"
+		"$TOP/scripts/guest/initrd.sh" ${bring:+-a "$bring"} "$initrd"
 	fi
 	readable "$initrd"
 	options+=(-kernel "$kernel" -initrd "$initrd"

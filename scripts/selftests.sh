@@ -34,8 +34,8 @@
 
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/common.sh"
-# shellcheck source=scripts/kernels.sh
-. "${BASH_SOURCE[0]%/*}/kernels.sh"
+# shellcheck source=scripts/source/kernels.sh
+. "${BASH_SOURCE[0]%/*}/source/kernels.sh"
 
 machine=svm series=patched debug='' seconds=300
 
@@ -73,7 +73,7 @@ git_src() {
 unpack() {
 	local tar
 	has_key "$SRC/.key" "$(source_version "$KERNEL")" && return
-	tar=$("$TOP/scripts/source.sh" -k "$KERNEL") || exit
+	tar=$("$TOP/scripts/source/fetch.sh" -k "$KERNEL") || exit
 	step "Linux $KERNEL: unpacking the selftests"
 	rm -rf "$SRC" "$DIR/key"
 	mkdir -p "$SRC"

@@ -6,7 +6,7 @@
 # account says what it has so far rightly, of exits that a fast path takes as well.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 LABS=none
-. "${BASH_SOURCE[0]%/*}/labs.sh"
+. "${BASH_SOURCE[0]%/*}/lab/labs.sh"
 
 build_vmm
 cat >"$T/facts" <<'EOF'

@@ -7,10 +7,10 @@
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 
 "$TOP/scripts/kernel.sh" build >&2
-run "$TOP/scripts/guest-initrd.sh" "$T/initrd" sh -c 'cpuid -1 -l 0x40000000; dmesg | grep -c "Linux version"'
-is "guest-initrd.sh makes an initrd" "$status $err" '0 '
-run "$TOP/scripts/guest-initrd.sh" -a no-such-file "$T/none"
-is "and none of a file that is not there" "$status $err" '1 guest-initrd.sh: no-such-file: no such file, or not readable'
+run "$TOP/scripts/guest/initrd.sh" "$T/initrd" sh -c 'cpuid -1 -l 0x40000000; dmesg | grep -c "Linux version"'
+is "initrd.sh makes an initrd" "$status $err" '0 '
+run "$TOP/scripts/guest/initrd.sh" -a no-such-file "$T/none"
+is "and none of a file that is not there" "$status $err" '1 initrd.sh: no-such-file: no such file, or not readable'
 ok "and leaves nothing half-written" test ! -e "$T/none" -a ! -e "$T/none.new"
 
 # A disk of one sector: K and a newline to the serial port, then a reset.

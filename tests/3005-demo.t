@@ -27,7 +27,7 @@ else
 	skip "OVMF: both views are identical" "takes minutes, LONG=1 runs it"
 fi
 
-run "$TOP/scripts/lab.sh" -m svm -s stock -a "$(type -P bash)" -a "$TOP/scripts/common.sh" -a "$TOP/scripts/stops.sh" \
+run "$TOP/scripts/lab.sh" -m svm -s stock -a "$(type -P bash)" -a "$TOP/scripts/common.sh" -a "$TOP/scripts/guest/stops.sh" \
 	-a "$TOP/scripts/demo/host.sh" -- bash ./host.sh none none
 is "an unpatched kernel: 1" "$status" 1
 is "and one line that says it" "$out" \

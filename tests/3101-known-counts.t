@@ -6,7 +6,7 @@
 # the host's totals survive a VM, and start anew with the modules.
 # Stress: svm:kasan svm:kcsan
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/labs.sh"
+. "$(dirname "$0")/lab/labs.sh"
 
 NUMBERS=0-300,1024-1027,0xdead,0xffff,0x7fffffff,0xfffffffe,0xffffffff,2046-2049
 ANSWERS=$((2 + 2 * 314))

@@ -6,7 +6,7 @@
 # The labs are exact here, one tick an instruction, so cycles may be asserted.
 # Stress: svm:kasan svm:kcsan
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/labs.sh"
+. "$(dirname "$0")/lab/labs.sh"
 
 # between TITLE LOW VALUE HIGH
 between() {

@@ -5,7 +5,7 @@
 # VM; with "host" it reads the host's numbers.
 # Stress: svm:kasan svm:kcsan
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/labs.sh"
+. "$(dirname "$0")/lab/labs.sh"
 
 in_lab <<'EOF'
 numbers=0-130,1024,0xdead,0xfffffffe,0xffffffff

@@ -6,7 +6,7 @@
 # The labs are exact here, so cycles may be asserted.
 # Stress: svm:kasan svm:kcsan
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/labs.sh"
+. "$(dirname "$0")/lab/labs.sh"
 
 in_lab <<'EOF'
 switch='/sys/module/kvm/parameters/exit_cycles'

@@ -11,7 +11,7 @@ if [[ ! $LABS ]]; then
 	LABS="$(available | sed "s/^/svm:/" | paste -sd" ") vmx:$(default_kernel)"
 	skip_gone
 fi
-. "$(dirname "$0")/labs.sh"
+. "$(dirname "$0")/lab/labs.sh"
 
 in_lab <<'EOF'
 flips=100

@@ -5,7 +5,7 @@
 # tests (set-account/) sets it just below, between two exits of its vCPU.
 # Stress: svm:kasan
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/labs.sh"
+. "$(dirname "$0")/lab/labs.sh"
 
 EXITS=(4294967290 18446744073709551610)
 CYCLES=(4294967000 18446744073709551000)
@@ -68,7 +68,7 @@ judge() {
 
 for one in $LABS; do
 	IFS=: read -r _ kernel debug <<<"$one"
-	"$TOP/scripts/kernel.sh" -k "$kernel" ${debug:+-d "$debug"} module "$TOP/tests/set-account" "$T" 2>"$T/build" || {
+	"$TOP/scripts/kernel.sh" -k "$kernel" ${debug:+-d "$debug"} module "$TOP/tests/lab/set-account" "$T" 2>"$T/build" || {
 		ok "$one: set_account.ko builds" false
 		note "$(<"$T/build")"
 		continue

@@ -5,7 +5,7 @@
 # are there; line 1 of each file tells how many VMs and vCPUs are in it.
 MACHINES=svm
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/labs.sh"
+. "$(dirname "$0")/lab/labs.sh"
 
 in_lab <<'EOF'
 hypercall=18

@@ -5,7 +5,7 @@
 # all of: the sums that the leaves answer with, and the cycles in the guest.
 MACHINES=svm
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/labs.sh"
+. "$(dirname "$0")/lab/labs.sh"
 
 in_lab <<'EOF'
 vmm --quiet cpuid=1000

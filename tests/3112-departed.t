@@ -5,7 +5,7 @@
 # module is loaded again, kvm.ko being there all the time.
 MACHINES=svm
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/labs.sh"
+. "$(dirname "$0")/lab/labs.sh"
 
 in_lab <<'EOF'
 hold first --vcpus 2 spin=1000000 cpuid=101 out-user=7 hlt=5 / vmcall=11 hlt=3

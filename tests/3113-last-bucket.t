@@ -5,7 +5,7 @@
 # lands in another row.
 MACHINES=svm
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/labs.sh"
+. "$(dirname "$0")/lab/labs.sh"
 
 # A hog takes the CPU from the vCPU's thread within the kernel, after an interrupt of
 # the guest. The first one makes the largest exit of its row, the second stays below.

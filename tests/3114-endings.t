@@ -5,7 +5,7 @@
 # Stress: svm:kasan svm:kcsan
 MACHINES=svm
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/labs.sh"
+. "$(dirname "$0")/lab/labs.sh"
 
 # A vCPU that ends amid a sum is what could be missed, or counted twice. So that a sum
 # takes long, and nearly every ending falls into one, there are many vCPUs that never

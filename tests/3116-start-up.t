@@ -4,7 +4,7 @@
 # is halted meanwhile, not in user space and not in the exit's handler.
 MACHINES=svm
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/labs.sh"
+. "$(dirname "$0")/lab/labs.sh"
 
 # each an OUT, whose time until the next entry is the wait and little else
 in_lab <<'EOF'

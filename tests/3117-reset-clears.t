@@ -4,7 +4,7 @@
 # came later alone, in rows that go on.
 MACHINES=svm
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/labs.sh"
+. "$(dirname "$0")/lab/labs.sh"
 
 # Long exits before, short ones of the same reasons after.
 in_lab <<'EOF'

@@ -6,7 +6,7 @@
 # Stress: svm:kcsan
 MACHINES=svm
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/labs.sh"
+. "$(dirname "$0")/lab/labs.sh"
 
 # On one CPU the vCPU leaves its guest for the thread that switches; two are for a kernel
 # that has no keys to patch (see cpus in labs.sh), which stress tries.

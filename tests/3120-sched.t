@@ -6,7 +6,7 @@
 # row of interrupts, after which it is switched out, keeps next to nothing besides.
 # The labs are exact here, so cycles may be asserted.
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/labs.sh"
+. "$(dirname "$0")/lab/labs.sh"
 
 # Two on the lab's one CPU, in whose exits the handler yields, those of a hypercall and
 # of PAUSE, for which the SVM lab's CPU has no filter; or that spin: in Bochs no interrupt

@@ -4,7 +4,7 @@
 # its own halt_poll_success_ns and halt_poll_fail_ns have it, and a part of halt.
 MACHINES=svm
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/labs.sh"
+. "$(dirname "$0")/lab/labs.sh"
 
 # Without polling; with what grows by and by; and with 20 ms as soon as one halt was.
 # The host's timers are no finer than 10 ms here.

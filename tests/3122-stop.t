@@ -6,7 +6,7 @@
 # it is user, and not stop.
 MACHINES=svm
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/labs.sh"
+. "$(dirname "$0")/lab/labs.sh"
 
 in_lab <<'EOF'
 # stopped from outside, while its guest runs

@@ -8,7 +8,7 @@
 # of its exits, and each such exit costs a bounded number of instructions.
 # Stress: svm:kasan svm:kcsan
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/labs.sh"
+. "$(dirname "$0")/lab/labs.sh"
 
 WALK=20000
 

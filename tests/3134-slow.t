@@ -9,7 +9,7 @@
 # The labs are exact, so nothing but what the guest does is slow.
 # Stress: svm:kasan svm:kcsan
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/labs.sh"
+. "$(dirname "$0")/lab/labs.sh"
 
 in_lab <<'EOF'
 T=/sys/kernel/tracing

@@ -6,7 +6,7 @@
 # reading them waits for no memory.
 # Stress: svm:kasan svm:kcsan
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/labs.sh"
+. "$(dirname "$0")/lab/labs.sh"
 
 FIELDS="exit_handler_cycles exit_total_cycles exit_halt_cycles exit_user_cycles exit_poll_cycles
 	exit_sched_cycles exit_handler_sched_cycles exit_stop_cycles guest_cycles"

@@ -10,7 +10,7 @@ if [[ ! $LABS ]]; then
 	LABS=$(available | sed 's/^/svm:/' | paste -sd' ')
 	skip_gone
 fi
-. "${BASH_SOURCE[0]%/*}/labs.sh"
+. "${BASH_SOURCE[0]%/*}/lab/labs.sh"
 . "$TOP/tests/fixtures/stock.sh"
 
 run "$TOP/scripts/deps.sh" build lab tool host
@@ -221,8 +221,8 @@ refuse_builds() {
 bring() {
 	local stock=$1 modules=$2 key=$T/key one sign
 	rm -rf "$T/exit_cycles"
-	mkdir -p "$T/exit_cycles"/{scripts,patches}
-	cp "$TOP"/scripts/{common,kernels,host-modules,install}.sh "$T/exit_cycles/scripts/"
+	mkdir -p "$T/exit_cycles/patches"
+	cp -R "$TOP/scripts" "$T/exit_cycles/"
 	cp "$TOP/patches/README.md" "$T/exit_cycles/patches/"
 	cp -R "$modules" "$T/exit_cycles/good"
 	cp -R "$modules" "$T/exit_cycles/signed"

@@ -8,7 +8,7 @@
 #
 # ADVERSARY=N in the environment: N CPUIDs by each kind of guest (400).
 . "${BASH_SOURCE[0]%/*}/lib.sh"
-. "${BASH_SOURCE[0]%/*}/labs.sh"
+. "${BASH_SOURCE[0]%/*}/lab/labs.sh"
 
 n=${ADVERSARY:-400} loads=1 again=some
 ((n < 10000)) || loads=20 again=all

@@ -7,7 +7,7 @@
 . "$(dirname "$0")/stress.sh"
 
 build_vmm
-cat "$TOP/tests/labs-inside.sh" - >"$T/facts" <<'EOF'
+cat "$TOP/tests/lab/inside.sh" - >"$T/facts" <<'EOF'
 if [ "$LAB_DEBUG" = kcsan ]; then
 	all=race
 else
@@ -47,7 +47,7 @@ for one in $LABS; do
 		skip "$lab all" "an ordinary kernel watches nothing"
 		continue
 	fi
-	"$TOP/scripts/kernel.sh" -k "$kernel" -d "$debug" module "$TOP/tests/misbehave" "$T" 2>"$T/build"
+	"$TOP/scripts/kernel.sh" -k "$kernel" -d "$debug" module "$TOP/tests/lab/misbehave" "$T" 2>"$T/build"
 	"$TOP/scripts/lab.sh" -m "$machine" -k "$kernel" -d "$debug" -c "$(cpus "$one")" -t 3000 -a "$T/facts" \
 		-a "$T/misbehave.ko" -l "$T/console" -- sh facts >"$T/out" 2>"$T/err" || status=$?
 	if [[ $debug == kcsan ]]; then

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=sh
 # shellcheck disable=SC2034 # the commands read what is set here
-# labs-inside.sh - the words of the commands that in_lab (labs.sh) runs in a
+# inside.sh - the words of the commands that in_lab (labs.sh) runs in a
 # lab: they write facts, in sections that begin with "== NAME".
 
 K=/sys/kernel/debug/kvm

@@ -7,7 +7,7 @@
 # LABS in the environment chooses the labs, as MACHINE:KERNEL[:DEBUG] ...; without it,
 # a test of what both vendors share sets MACHINES=svm, the quick one, before.
 #
-#	in_lab <<'EOF'				commands, of tests/labs-inside.sh
+#	in_lab <<'EOF'				commands, of tests/lab/inside.sh
 #	run plain cpuid=23
 #	EOF
 #	for one in $LABS; do
@@ -54,7 +54,7 @@ build_vmm() {
 # in_lab: standard input is what to do in every lab.
 in_lab() {
 	build_vmm
-	cat "$TOP/tests/labs-inside.sh" - >"$T/facts"
+	cat "$TOP/tests/lab/inside.sh" - >"$T/facts"
 }
 
 # tried NAME N: for scripts/stress.sh, which adds up what stands in STRESS_TRIED.

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# source.sh - Debian's source of a kernel: prints the path of its tarball.
+# fetch.sh - Debian's source of a kernel: prints the path of its tarball.
 #
-# Usage: scripts/source.sh -k KERNEL
+# Usage: scripts/source/fetch.sh -k KERNEL
 #
 # It is linux-source-KERNEL where that package is installed. Else the package is taken
 # from Debian's archive, of whatever release has it, and unpacked into $CACHE/source;
@@ -12,10 +12,10 @@
 # longer: that kernel is skipped. One line on standard error says why.
 
 # shellcheck source=scripts/common.sh
-. "${BASH_SOURCE[0]%/*}/common.sh"
-# shellcheck source=scripts/kernels.sh
+. "${BASH_SOURCE[0]%/*}/../common.sh"
+# shellcheck source=scripts/source/kernels.sh
 . "${BASH_SOURCE[0]%/*}/kernels.sh"
-# shellcheck source=scripts/archive.sh
+# shellcheck source=scripts/source/archive.sh
 . "${BASH_SOURCE[0]%/*}/archive.sh"
 
 GONE=3
