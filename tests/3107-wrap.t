@@ -15,7 +15,7 @@ cpuid=114
 [ \$vendor = svm ] || cpuid=10
 insmod ./set_account.ko
 for n in 0 1; do
-	run wrap\$n --set "\$cpuid ${EXITS[0]} ${CYCLES[0]}" --set "\$cpuid ${EXITS[1]} ${CYCLES[1]}" \\
+	run_vmm wrap\$n --set "\$cpuid ${EXITS[0]} ${CYCLES[0]}" --set "\$cpuid ${EXITS[1]} ${CYCLES[1]}" \\
 		set:\$n=1 leaf:0x4ffffffd=\$cpuid,\$cpuid,\$cpuid,\$cpuid,\$cpuid,\$cpuid,\$cpuid,\$cpuid,\$cpuid \\
 		leaf:0x4ffffffc=\$cpuid,\$cpuid,\$cpuid leaf:0x4ffffffe=0,0 leaf:0x4fffffff=0
 done

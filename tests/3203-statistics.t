@@ -15,7 +15,7 @@ HIST="exit_total_cycles_hist"
 in_lab <<EOF
 FIELDS="$FIELDS" HIST="$HIST"
 $(cat <<'INSIDE'
-run vmm --vcpus 2 --at 'sleep 2' cpuid=50 out-user=7 hlt:5000000=3 shell=1 / cpuid=20
+run_vmm vmm --vcpus 2 --at 'sleep 2' cpuid=50 out-user=7 hlt:5000000=3 shell=1 / cpuid=20
 section modes
 for field in $FIELDS; do stat -c %a $K/$field; done
 

@@ -32,10 +32,10 @@ accounts() {
 	done
 }
 
-# run NAME ARGUMENT...: vmm's own lines as section NAME, then the accounts of
+# run_vmm NAME ARGUMENT...: vmm's own lines as section NAME, then the accounts of
 # its VM, taken when its guests have ended. The section's last line is
 # "status N" when it failed.
-run() {
+run_vmm() {
 	name=$1
 	shift
 	section "$name"
