@@ -47,13 +47,13 @@ parse() {
 		o) folder=$OPTARG ;;
 		i) recording=$OPTARG ;;
 		h) usage; exit 0 ;;
-		*) die "-$OPTARG: no such option, or its value is missing (-h shows them)" ;;
+		*) bad_option ;;
 		esac
 	done
-	((OPTIND > $#)) || die "${!OPTIND}: not understood (-h shows the usage)"
-	[[ " host vmx svm kvm " == *" ${machine:-host} "* ]] || die "-m $machine: no such machine (host, vmx, svm or kvm)"
-	[[ " $KERNELS " == *" $kernel "* ]] || die "-k $kernel: no such kernel (one of: $KERNELS)"
-	[[ $firmware == seabios || $firmware == ovmf ]] || die "-f $firmware: no such firmware (seabios or ovmf)"
+	no_more "${@:OPTIND}"
+	[[ ! $machine ]] || one_of m machine "$machine" "host vmx svm kvm"
+	one_of k kernel "$kernel" "$KERNELS"
+	one_of f firmware "$firmware" "seabios ovmf"
 	[[ $vcpus =~ ^[1-9][0-9]?$ ]] || die "-c $vcpus: not a number from 1 to 99"
 	[[ $runs =~ ^[1-9]$ ]] || die "-r $runs: not a number from 1 to 9"
 	[[ $folder ]] || die "-o: the folder is missing"

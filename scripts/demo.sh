@@ -28,12 +28,12 @@ parse() {
 		k) kernel=$OPTARG ;;
 		f) firmware=$OPTARG ;;
 		h) usage; exit 0 ;;
-		*) die "-$OPTARG: no such option, or its value is missing (-h shows them)" ;;
+		*) bad_option ;;
 		esac
 	done
-	((OPTIND > $#)) || die "${!OPTIND}: not understood (-h shows the usage)"
-	[[ " $KERNELS " == *" $kernel "* ]] || die "-k $kernel: no such kernel (one of: $KERNELS)"
-	[[ $firmware == seabios || $firmware == ovmf ]] || die "-f $firmware: no such firmware (seabios or ovmf)"
+	no_more "${@:OPTIND}"
+	one_of k kernel "$kernel" "$KERNELS"
+	one_of f firmware "$firmware" "seabios ovmf"
 }
 
 main() {

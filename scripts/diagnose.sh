@@ -28,11 +28,12 @@ parse() {
 		k) kernel=$OPTARG ;;
 		w) write=1 ;;
 		h) usage; exit 0 ;;
-		*) die "-$OPTARG: no such option, or its value is missing (-h shows them)" ;;
+		*) bad_option ;;
 		esac
 	done
-	((OPTIND > $#)) || die "${!OPTIND}: not understood (-h shows the usage)"
-	[[ $machine == vmx || $machine == svm ]] || die "-m $machine: no exact lab (vmx or svm)"
+	no_more "${@:OPTIND}"
+	one_of m "exact lab" "$machine" "vmx svm"
+	one_of k kernel "$kernel" "$KERNELS"
 }
 
 # What the lab runs. Its one CPU is for one vCPU, but where that is the trouble; spin is

@@ -46,10 +46,10 @@ parse() {
 		k) version=$OPTARG ;;
 		r) root=$OPTARG ;;
 		h) usage; exit 0 ;;
-		*) die "-$OPTARG: no such option, or its value is missing (-h shows them)" ;;
+		*) bad_option ;;
 		esac
 	done
-	((OPTIND > $#)) || die "${!OPTIND}: not understood (-h shows the usage)"
+	no_more "${@:OPTIND}"
 }
 
 # generated FILE NAME: what the headers' include/generated/FILE defines NAME as.

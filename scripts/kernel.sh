@@ -45,8 +45,8 @@ TRACKED="arch/x86/include arch/x86/kvm include/linux include/uapi/linux/kvm.h
 
 use_kernel() {
 	KERNEL=$1
-	[[ " $KERNELS " == *" $KERNEL "* ]] || die "-k $KERNEL: no such kernel (one of: $KERNELS)"
-	[[ " $DEBUGS " == *" ${DEBUG:-kasan} "* ]] || die "-d $DEBUG: no such debug kernel (one of: $DEBUGS)"
+	one_of k kernel "$KERNEL" "$KERNELS"
+	[[ ! $DEBUG ]] || one_of d "debug kernel" "$DEBUG" "$DEBUGS"
 	DIR=$CACHE/$KERNEL${DEBUG:+/$DEBUG}
 	SRC=$DIR/src
 	OUT=$DIR/out

@@ -79,10 +79,6 @@ die() {
 	fail $NO_START "$@"
 }
 
-positive() {
-	[[ $2 =~ ^[1-9][0-9]{0,6}$ ]] || die "-$1 $2: not a number above 0"
-}
-
 parse() {
 	local option
 	while getopts :m:k:s:d:b:c:xa:M:t:l:h option; do
@@ -99,16 +95,16 @@ parse() {
 		t) seconds=$OPTARG ;;
 		l) console=$OPTARG ;;
 		h) usage; exit 0 ;;
-		*) die "-$OPTARG: no such option, or its value is missing (-h shows them)" ;;
+		*) bad_option ;;
 		esac
 	done
 	shift $((OPTIND - 1))
 	command=("$@")
 
-	[[ " vmx svm kvm " == *" ${machine:-vmx} "* ]] || die "-m $machine: no such machine (vmx, svm or kvm)"
-	[[ " $KERNELS " == *" $kernel "* ]] || die "-k $kernel: no such kernel (one of: $KERNELS)"
-	[[ " stock patched " == *" $series "* ]] || die "-s $series: no such series (stock or patched)"
-	[[ " $DEBUGS " == *" ${debug:-kasan} "* ]] || die "-d $debug: no such debug kernel (one of: $DEBUGS)"
+	[[ ! $machine ]] || one_of m machine "$machine" "vmx svm kvm"
+	one_of k kernel "$kernel" "$KERNELS"
+	one_of s series "$series" "stock patched"
+	[[ ! $debug ]] || one_of d "debug kernel" "$debug" "$DEBUGS"
 	[[ ! $boot || -r $boot/bzImage && -d $boot/lib/modules ]] || die "-b $boot: no such folder, or without bzImage and lib/modules"
 	positive c "$cpus"
 	((cpus <= 8)) || die "-c $cpus: the lab's kernel has at most 8 CPUs"

@@ -64,7 +64,7 @@ while getopts :b:h option; do
 	case $option in
 	b) bind=$OPTARG ;;
 	h) usage; exit ;;
-	*) die "-$OPTARG: no such option, or its value is missing (-h shows them)" ;;
+	*) bad_option ;;
 	esac
 done
 shift $((OPTIND - 1))

@@ -35,10 +35,6 @@ OVMF=(/usr/share/OVMF/OVMF_CODE_4M.fd /usr/share/OVMF/OVMF_VARS_4M.fd)
 vcpus=2 megs=2048 firmware=${FIRMWARE:-}
 kernel='' initrd='' parameters='' disk='' format='' tools=''
 
-positive() {
-	[[ $2 =~ ^[1-9][0-9]{0,6}$ ]] || die "-$1 $2: not a number above 0"
-}
-
 readable() {
 	[[ -r $1 ]] || die "$1: no such file, or not readable"
 }
@@ -57,7 +53,7 @@ parse() {
 		t) tools=1 ;;
 		d) disk=$OPTARG ;;
 		h) usage; exit 0 ;;
-		*) die "-$OPTARG: no such option, or its value is missing (-h shows them)" ;;
+		*) bad_option ;;
 		esac
 	done
 	((OPTIND > $#)) || [[ ${*:OPTIND-1:1} == -- ]] ||
@@ -71,7 +67,7 @@ parse() {
 		firmware=seabios
 		[[ ! -r ${OVMF[0]} || ! -r ${OVMF[1]} ]] || firmware=ovmf
 	fi
-	[[ $firmware == seabios || $firmware == ovmf ]] || die "-f $firmware: no such firmware (seabios or ovmf)"
+	one_of f firmware "$firmware" "seabios ovmf"
 	[[ ! $disk || ! $kernel$initrd$parameters ]] || die "-d: not together with -k, -i and -p"
 }
 

@@ -41,7 +41,7 @@ machine=svm series=patched debug='' seconds=300
 
 use_kernel() {
 	KERNEL=$1
-	[[ " $KERNELS " == *" $KERNEL "* ]] || die "-k $KERNEL: no such kernel (one of: $KERNELS)"
+	one_of k kernel "$KERNEL" "$KERNELS"
 	DIR=$CACHE/$KERNEL/selftests
 	SRC=$DIR/src
 	BIN=$DIR/bin
@@ -348,12 +348,12 @@ while getopts :k:m:s:d:t:h option; do
 	d) debug=$OPTARG ;;
 	t) seconds=$OPTARG ;;
 	h) usage; exit 0 ;;
-	*) die "-$OPTARG: no such option, or its value is missing (-h shows them)" ;;
+	*) bad_option ;;
 	esac
 done
 shift $((OPTIND - 1))
-[[ $seconds =~ ^[1-9][0-9]{0,4}$ ]] || die "-t $seconds: not a number above 0"
-[[ " stock patched " == *" $series "* ]] || die "-s $series: no such series (stock or patched)"
+positive t "$seconds"
+one_of s series "$series" "stock patched"
 verb=${1:-}
 [[ " build run compare " == *" $verb "* && $verb ]] || die "no VERB: build, run or compare (-h shows the usage)"
 shift

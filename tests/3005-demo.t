@@ -34,6 +34,6 @@ is "and one line that says it" "$out" \
 	'host.sh: /sys/kernel/debug/kvm/exit_cycles: No such file (is this kernel patched, debugfs mounted?)'
 
 run "$TOP/scripts/demo.sh" -f coreboot
-is "no such firmware" "$status $err" '1 demo.sh: -f coreboot: no such firmware (seabios or ovmf)'
+is "no such firmware" "$status $err" '1 demo.sh: -f coreboot: no such firmware (one of: seabios ovmf)'
 
 done_testing

@@ -22,7 +22,7 @@ main() {
 		case $option in
 		a) files+=("$OPTARG") ;;
 		h) usage; exit 0 ;;
-		*) die "-$OPTARG: no such option, or its value is missing (-h shows them)" ;;
+		*) bad_option ;;
 		esac
 	done
 	shift $((OPTIND - 1))

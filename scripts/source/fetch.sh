@@ -50,11 +50,11 @@ while getopts :k:h option; do
 	case $option in
 	k) kernel=$OPTARG ;;
 	h) usage; exit 0 ;;
-	*) die "-$OPTARG: no such option, or its value is missing (-h shows them)" ;;
+	*) bad_option ;;
 	esac
 done
-((OPTIND > $#)) || die "${!OPTIND}: not understood (-h shows the usage)"
-[[ $kernel && " $KERNELS " == *" $kernel "* ]] || die "-k $kernel: no such kernel (one of: $KERNELS)"
+no_more "${@:OPTIND}"
+one_of k kernel "$kernel" "$KERNELS"
 locked "$CACHE/source.lock" fetch
 if why=$(gone "$kernel"); then
 	echo "$PROGRAM: $why" >&2

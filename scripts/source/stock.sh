@@ -36,12 +36,12 @@ parse() {
 		k) kernel=$OPTARG ;;
 		f) flavour=$OPTARG ;;
 		h) usage; exit 0 ;;
-		*) die "-$OPTARG: no such option, or its value is missing (-h shows them)" ;;
+		*) bad_option ;;
 		esac
 	done
-	((OPTIND > $#)) || die "${!OPTIND}: not understood (-h shows the usage)"
-	[[ " $KERNELS " == *" $kernel "* ]] || die "-k $kernel: no such kernel (one of: $KERNELS)"
-	[[ " amd64 cloud-amd64 rt-amd64 " == *" $flavour "* ]] || die "-f $flavour: no such flavour (amd64, cloud-amd64 or rt-amd64)"
+	no_more "${@:OPTIND}"
+	one_of k kernel "$kernel" "$KERNELS"
+	one_of f flavour "$flavour" "amd64 cloud-amd64 rt-amd64"
 }
 
 # siblings PACKAGE: what it depends on of the same source, a line each.
