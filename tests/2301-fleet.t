@@ -7,6 +7,7 @@
 # shellcheck disable=SC2317 # functions that ok and trap call
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/fixtures/exitdump.sh"
+. "$(dirname "$0")/fixtures/prometheus.sh"
 
 for program in prometheus promtool prometheus-node-exporter curl jq busybox; do
 	command -v "$program" >/dev/null || skip_all "$program is not installed (scripts/deps.sh test)"
@@ -100,16 +101,7 @@ textfile
 
 # --- Prometheus
 
-# A port of loopback where nobody listens.
-port() {
-	local port
-	while :; do
-		port=$((RANDOM % 20000 + 20000))
-		(exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
-	done
-	echo "$port"
-}
-node=$(port) web=$(port) api=$(port)
+node=$(port) web=$(port)
 
 # openmetrics: the second host, with all that can be exported, for a scraper.
 openmetrics() {
@@ -136,39 +128,15 @@ pids+=($!)
 prometheus-node-exporter --web.listen-address="127.0.0.1:$node" --collector.disable-defaults \
 	--collector.textfile --collector.textfile.directory="$T/textfile" 2>"$T/node.log" &
 pids+=($!)
-prometheus --config.file="$T/prometheus.yml" --storage.tsdb.path="$T/tsdb" \
-	--web.listen-address="127.0.0.1:$api" 2>"$T/prometheus.log" &
-pids+=($!)
+start_prometheus
 
-get() { curl -s -G "http://127.0.0.1:$api/api/v1/$1" "${@:2}"; }
-query() { get query --data-urlencode "query=$1"; }
-value() { query "$1" | jq -r '[.data.result[].value[1]] | join(" ")' 2>/dev/null; }
-
-# comes VALUE EXPRESSION: within 20 seconds.
-comes() {
-	local i
-	for ((i = 0; i < 100; i++)); do
-		[[ $(value "$2") != "$1" ]] || return 0
-		sleep 0.2
-	done
-	note "$2 is $(value "$2")"
-	return 1
-}
-
-# stored JOB: what Prometheus has of it, as lines of the text format, sorted.
-stored() {
-	query "{__name__=~\"kvm_.*|exitdump_.*\", job=\"$1\"}" | jq -r '.data.result[] | .metric as $m |
-		($m.__name__ + "{" + ([("vm", "vmname", "vcpu", "reason", "le") |
-			select($m[.]) | . + "=" + ($m[.] | tojson)] | join(",")) + "} " + .value[1])' |
-		sed 's/{}//' | sort
-}
 exported() { grep -v '^#' "$1" | sort; }
 
 ok 'through node_exporter: a count of the capture' comes 95 'kvm_exits_total{job="node",reason="CPUID"}'
 is 'and all that exitdump exports, digit for digit' "$(stored node)" "$(exported "$TEXTFILE")"
 ok 'as OpenMetrics: the other host' comes 40 'sum(kvm_exits_total{job="openmetrics",reason="REASON_9"})'
 is 'and all of it' "$(stored openmetrics)" "$(exported "$T/www/metrics.om")"
-is 'counters, gauges and a histogram for both' "$(get metadata | jq -r '[.data | to_entries[] |
+is 'counters, gauges and a histogram for both' "$(ask metadata | jq -r '[.data | to_entries[] |
 	select(.key | startswith("kvm_")) | .value | map(.type) | unique | join("+")] | group_by(.) |
 	map("\(length) \(.[0])") | join(", ")')" '11 counter, 5 gauge, 1 histogram'
 is 'node_exporter has no complaint' "$(value node_textfile_scrape_error):$(grep -c level=error "$T/node.log")" 0:0
@@ -188,8 +156,8 @@ show "$T/six"
 textfile --buckets
 ok 'the rules see both hosts lose time' comes 2 'count(instance:kvm_overhead:ratio_rate5m > 0)'
 
-is 'Prometheus takes each of the rules' "$(get rules | jq -r '[.data.groups[].rules[] | .health] | unique | join(" ")'):$(
-	get rules | jq '[.data.groups[].rules[]] | length')" "ok:$(grep -c -e '- record:' -e '- alert:' "$rules")"
+is 'Prometheus takes each of the rules' "$(ask rules | jq -r '[.data.groups[].rules[] | .health] | unique | join(" ")'):$(
+	ask rules | jq '[.data.groups[].rules[]] | length')" "ok:$(grep -c -e '- record:' -e '- alert:' "$rules")"
 
 # --- the dashboard, while there is all that it can ask for
 
@@ -251,7 +219,7 @@ ok 'it asks for many names' test "$(names <<<"$asked" | wc -l)" -gt 10
 is 'and each of them exists' "$(missing "$(names <<<"$asked")" "$there")" ''
 is 'and each label' "$(missing "$(labels "$asked")" "$known")" ''
 # The names of alerts and annotations are no series: only expressions.
-asked=$(get rules | jq -r '.data.groups[].rules[].query')
+asked=$(ask rules | jq -r '.data.groups[].rules[].query')
 is 'what the rules ask for exists' "$(missing "$(names <<<"$asked" | grep -v '^:')" "$there")" ''
 is 'and each label of theirs' "$(missing "$(labels "$asked" | grep -v '^file$')" "$known")" ''
 

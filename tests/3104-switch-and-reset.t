@@ -19,11 +19,7 @@ run_vmm off-on --at "echo N >$switch; sleep 0.3; echo Y >$switch" cpuid=10 shell
 # Reset of each scope while vCPU 0 stands in user space and vCPU 1 has ended;
 # the accounts just before and just after.
 for scope in vm vcpu host; do
-	case $scope in
-	vm) file='$VMM_DIRS/exit_cycles_reset' ;;
-	vcpu) file='$VMM_DIRS/vcpu0/exit_cycles_reset' ;;
-	host) file=exit_cycles_reset ;;
-	esac
+	file=$(reset_file $scope)
 	cat >reset <<-X
 		. ./words
 		sleep 0.2

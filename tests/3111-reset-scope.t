@@ -14,11 +14,7 @@ hold stays --vcpus 2 cpuid=101 spin=1000000 / cpuid=37
 # The VMM_DIRS of `run_vmm` are those of its VM; all vCPUs have gone through most of
 # their exits when one resets.
 for scope in vm vcpu host; do
-	case $scope in
-	vm) file='$VMM_DIRS/exit_cycles_reset' ;;
-	vcpu) file='$VMM_DIRS/vcpu0/exit_cycles_reset' ;;
-	host) file=exit_cycles_reset ;;
-	esac
+	file=$(reset_file $scope)
 	cat >reset <<-X
 		. ./words
 		sleep 0.1

@@ -32,6 +32,15 @@ accounts() {
 	done
 }
 
+# reset_file SCOPE: that of the host, the VM or its vCPU 0, for a shell that knows VMM_DIRS.
+reset_file() {
+	case $1 in
+	host) echo exit_cycles_reset ;;
+	vm) echo '$VMM_DIRS/exit_cycles_reset' ;;
+	vcpu) echo '$VMM_DIRS/vcpu0/exit_cycles_reset' ;;
+	esac
+}
+
 # run_vmm NAME ARGUMENT...: vmm's own lines as section NAME, then the accounts of
 # its VM, taken when its guests have ended. The section's last line is
 # "status N" when it failed.
