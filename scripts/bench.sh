@@ -1,26 +1,26 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# bench.sh - what the account of exits costs, beside what people would use
-# instead.
+# bench.sh - measures the cost of the account of exits, beside the tools that people would
+# use instead.
 #
 # Usage: scripts/bench.sh [--csv] [-o FOLDER] [PART]... [MACHINE:KERNEL]...
 #
-#   exits   the same guest loop in exact labs, on stock modules, patched ones (off,
-#           on, and on with keys), and stock ones watched by ftrace, BPF and perf: what
-#           each adds to an exit, and what each delivers
-#   any     what exitdump --bpf adds to an exit, on Debian's own kernel without the
-#           patches, beside what kvmexits.bt does
-#   reads   what a leaf and a file cost to read, with 1 to 1000 vCPUs
+#   exits   the same guest loop in exact labs: on stock modules; on patched ones (off, on,
+#           and on with keys); and on stock ones watched by ftrace, BPF and perf. Shows
+#           what each way adds to an exit, and what it delivers
+#   any     what exitdump --bpf adds to an exit on Debian's own kernel without the
+#           patches, beside kvmexits.bt
+#   reads   the cost of reading a leaf and a file, with 1 to 1000 vCPUs
 #   boot    the same Linux guest boots in real QEMU, stock and patched (vmx only)
-#   scale   the accounting step, from the series' own header, on this machine's
+#   scale   the accounting step, compiled from the series' own header, on this machine's
 #           CPUs: 1 and 2 threads
-#   model   its RDTSCs and cache lines
+#   model   the RDTSCs and cache lines of that step
 #
-# All parts and all labs (vmx and svm, each kernel) unless named. Tables on
-# standard output, or with --csv the numbers: part, lab, way, item, metric, value.
-# -o keeps them, as bench.csv, and draws exits as bench.svg. In the labs a tick
-# of the TSC is an instruction; only scale is in cycles, and depends on the machine.
-# ROUNDS in the environment: boots a lab, 3.
+# Default: all parts in all labs (vmx and svm, each kernel). Prints tables, or with --csv
+# the numbers: part, lab, way, item, metric, value. -o keeps the numbers as bench.csv and
+# draws exits as bench.svg. In the labs one tick of the TSC is one instruction. Only scale
+# is in cycles, and depends on the machine. ROUNDS in the environment: how often each lab
+# boots (default 3).
 
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/common.sh"
@@ -66,7 +66,7 @@ build_lab_programs() {
 	gcc -static -no-pie -O2 -o "$tmp/vmm" "$TOP"/tests/vmm{.c,-guest.c,-guest.S} -pthread
 	gcc "${warn[@]}" -static -o "$tmp/ticks" "$BENCH/ticks.c"
 	has exits || has any || return 0
-	# The kernel's headers are where the compiler of this machine looks.
+	# The compiler of this machine knows where the kernel's headers are.
 	for program in kvmexits kvmkeys; do
 		clang "${warn[@]}" -g -target bpf "-I/usr/include/$(gcc -print-multiarch)" -c \
 			-o "$tmp/$program.o" "$BENCH/$program.bpf.c"
@@ -74,7 +74,7 @@ build_lab_programs() {
 	gcc "${warn[@]}" -o "$tmp/bpf-exits" "$BENCH/bpf-exits.c" -lbpf
 }
 
-# The step, from the header as the series makes it.
+# build_step: compiles the accounting step from the header as the series makes it.
 build_step() {
 	local header=arch/x86/kvm/exit_cycles.h shims=$tmp/step name
 	mkdir -p "$shims"/{linux,asm}
@@ -99,7 +99,7 @@ facts() {
 	awk -v part="$1" -v lab="$2" -f "$BENCH/facts.awk" >>"$tmp/facts"
 }
 
-# Both parts in one boot.
+# bench_exits LAB: runs the parts exits and reads in one boot.
 bench_exits() {
 	local lab=$1 part inside=() file
 	for part in exits reads; do
@@ -119,7 +119,7 @@ bench_exits() {
 	done
 }
 
-# On the kernel that has BTF.
+# bench_any LAB: runs the part any on Debian's stock kernel, which has BTF.
 bench_any() {
 	local lab=$1 stock status=0
 	stock=$("$TOP/scripts/source/stock.sh" -k "${lab#*:}" 2>"$tmp/stock") || status=$?
@@ -134,8 +134,8 @@ bench_any() {
 	facts any "${lab/:/ }" <"$tmp/out"
 }
 
-# On svm an instruction is a nanosecond of the clock that the guest waits by: the
-# first boot had not ended after nine minutes.
+# bench_boot LAB: left out on svm. There one instruction takes a nanosecond of the clock by
+# which the guest waits: a first boot was not finished after nine minutes.
 bench_boot() {
 	local lab=$1 kernel=${1#*:} bring
 	if [[ $lab == svm:* ]]; then
