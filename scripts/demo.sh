@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# demo.sh - one virtual machine's exits, read on the host and in the guest: the
-# same numbers.
+# demo.sh - reads the exits of one virtual machine on the host and in the guest, and shows
+# that both see the same numbers.
 #
 # Usage: scripts/demo.sh [-m vmx|svm|kvm] [-k KERNEL] [-f seabios|ovmf]
 #
-# Boots the lab (scripts/lab.sh; -m and -k as there), starts a VM in it with
-# real QEMU (scripts/run-vm.sh), reads the leaves in the guest with the ordinary
-# cpuid program and the tables on the host, and compares. FIRMWARE in the
-# environment is the default of -f. Exit status: 0 identical, else not.
+# Boots the lab (scripts/lab.sh; -m and -k as there), starts a VM in it with real QEMU
+# (scripts/run-vm.sh), reads the leaves in the guest with the ordinary cpuid program and the
+# tables on the host, and compares them. Default of -f: FIRMWARE of the environment. Exit
+# status: 0 identical, any other: not.
 
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/common.sh"

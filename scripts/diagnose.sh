@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# diagnose.sh - makes the outputs of docs/diagnose.md: guests in an exact lab
-# that have the trouble of each example, and exitdump beside them.
+# diagnose.sh - makes the outputs of docs/diagnose.md: in an exact lab it starts guests
+# that have the trouble of each example, and runs exitdump beside them.
 #
 # Usage: scripts/diagnose.sh [-m vmx|svm] [-k KERNEL] [-w]
 #
 #   -m, -k   as in scripts/lab.sh (default: vmx, the first kernel)
-#   -w       write them into the page; else they go to standard output, each
-#            behind a line "== NAME"
+#   -w       write the outputs into the page; else they go to standard output, each
+#            after a line "== NAME"
 #
-# In the page, an output is the lines with four spaces behind <!-- NAME -->.
+# In the page, an output is the block of lines with four spaces after <!-- NAME -->.
 
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/common.sh"
@@ -36,8 +36,8 @@ parse() {
 	one_of k kernel "$kernel" "$KERNELS"
 }
 
-# What the lab runs. Its one CPU is for one vCPU, but where that is the trouble; spin is
-# what a guest does without exits.
+# commands: prints the script that the lab runs. The lab has one CPU, for one vCPU; only
+# examples whose trouble is sharing a CPU use more vCPUs. The step spin makes no exits.
 commands() {
 	cat <<-'EOF'
 		set -e
@@ -49,7 +49,7 @@ commands() {
 		X
 		P=/sys/module/kvm/parameters
 		ms=$(awk -F"[=\t]" "/^# / { print \$5 }" /sys/kernel/debug/kvm/exit_cycles)	# in cycles
-		# example NAME COMMANDS STEP...: the guest, then the commands while its VM is there
+		# example NAME COMMANDS STEP...: runs COMMANDS while the guest's VM exists
 		example() {
 			echo "== $1"
 			echo 0 >/sys/kernel/debug/kvm/exit_cycles_reset
@@ -57,7 +57,7 @@ commands() {
 			shift 2
 			vmm --quiet --after "sh show $after" "$@"
 		}
-		# alone NAME STEP: the VMs there are, while such a guest runs on and on
+		# alone NAME STEP: lists the VMs while a guest with STEP runs in a loop
 		alone() {
 			echo "== $1"
 			vmm --quiet --loop 0 "$2" &
@@ -66,7 +66,7 @@ commands() {
 			kill $!
 			wait $!
 		}
-		# intel PARAMETER=VALUE...: has KVM loaded with these, on Intel
+		# intel PARAMETER=VALUE...: loads KVM with these parameters, on Intel only
 		intel() {
 			[ $wrmsr = MSR_WRITE ] || return 0
 			rmmod kvm_intel
@@ -75,7 +75,7 @@ commands() {
 		if [ -d /sys/module/kvm_intel ]; then
 			wrmsr=MSR_WRITE fault=EPT_VIOLATION turns=100
 		else
-			# QEMU is slow with PAUSE, which does not exit there
+			# QEMU is slow with PAUSE, and PAUSE makes no exit there
 			wrmsr=msr fault=npf turns=10
 		fi
 		example pm-timer "exitdump 'exitdump why'" \
@@ -111,7 +111,7 @@ commands() {
 	EOF
 }
 
-# into_page OUTPUTS: the page with them.
+# into_page OUTPUTS: prints the page with these outputs.
 into_page() {
 	awk '
 		NR == FNR { if (/^== /) name = $2; else text[name] = text[name] "    " $0 "\n"; next }

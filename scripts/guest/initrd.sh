@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# initrd.sh - makes the initrd of a small Linux guest: busybox, the
-# ordinary cpuid program, and what is brought along.
+# initrd.sh - makes the initrd of a small Linux guest: busybox, the ordinary cpuid program,
+# and the files brought along.
 #
 # Usage: scripts/guest/initrd.sh [-a FILE]... OUT [COMMAND [ARGUMENT]...]
 #
-#   -a FILE   bring a file along, a program with its libraries: one of /usr
-#             keeps its path, any other stands in /guest, where COMMAND starts
+#   -a FILE   bring a file along, and the libraries if it is a program. A file of /usr
+#             keeps its path; any other goes to /guest, where COMMAND starts
 #
-# The guest boots to user space, says so on its console, runs COMMAND (a shell
-# when there is none) and powers off.
+# The guest boots to user space, says so on its console, runs COMMAND (default: a shell) and
+# powers off.
 
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/../common.sh"

@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
-# stops.sh - a VM that stops itself, so that what it reads and what its host's
-# table says can be of the same moment. Sourced, after common.sh, by what runs on
-# the KVM host; run-vm.sh lies beside it.
+# stops.sh - a VM that stops itself, so that the guest's reads and the host's table can be
+# of the same moment. Sourced after common.sh by scripts that run on the KVM host; run-vm.sh
+# lies in the same folder.
 #
-# The guest stops by writing to the port of QEMU's pvpanic device, 0x505.
-# Before: $tmp is a folder of ours. At the end: end_vm.
-# shellcheck disable=SC2154 # tmp is set by who sources this
+# The guest stops by a write to the port of QEMU's pvpanic device, 0x505. Needs: $tmp, a
+# folder of the caller. Call end_vm at the end.
+# shellcheck disable=SC2154 # tmp is set by the script that sources this
 
 KVM=/sys/kernel/debug/kvm
 PATIENCE=1800		# seconds; an emulated host with OVMF needs many
 
 vm='' vm_options=()
 
-# check_kernel: the account must be there, else one line.
+# check_kernel: dies unless the kernel has the account.
 check_kernel() {
 	[[ -r $KVM/exit_cycles ]] ||
 		die "$KVM/exit_cycles: No such file (is this kernel patched, debugfs mounted?)"
@@ -23,9 +23,8 @@ vendor() {
 	sed -n '1s/.*[[:space:]]vendor=\([a-z]*\).*/\1/p' "$KVM/exit_cycles"
 }
 
-# start_vm KERNEL INITRD PARAMETERS [QEMU-OPTION...]: in the background, with
-# run-vm.sh's options in the array vm_options; its
-# console is our standard output.
+# start_vm KERNEL INITRD PARAMETERS [QEMU-OPTION...]: starts the VM in the background. The
+# array vm_options holds options of run-vm.sh. The VM's console is our standard output.
 start_vm() {
 	local kernel=$1 initrd=$2 parameters=$3
 	shift 3
@@ -39,7 +38,7 @@ start_vm() {
 	echo '{"execute":"qmp_capabilities"}' >&5
 }
 
-# hear FD: a line of QEMU's that arrives, into $heard, or the end of all of it.
+# hear FD: waits for a line from QEMU and stores it in $heard; dies when the VM ends first.
 hear() {
 	local line waited=0
 	until IFS= read -r -t 5 -u "$1" line; do
@@ -60,7 +59,7 @@ let_run() {
 	echo '{"execute":"cont"}' >&5
 }
 
-# wait_ended: until the guest has powered itself off.
+# wait_ended: waits until the guest has powered itself off.
 wait_ended() {
 	local waited=0 status=0
 	while kill -0 "$vm" 2>/dev/null; do
@@ -72,8 +71,8 @@ wait_ended() {
 	((status == 0)) || die "QEMU ended with status $status"
 }
 
-# find_table: the VM's own table, into $table, where the kernel has one; else the
-# host's, which has no other VM's exits in the lab.
+# find_table: sets $table to the VM's own table, if the kernel has one. Else it is the
+# host's table; in the lab, that has the exits of no other VM.
 # shellcheck disable=SC2034 # read by those who source this
 find_table() {
 	local own=("$KVM/$(<"$tmp/pid")"-*/exit_cycles)
