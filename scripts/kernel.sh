@@ -5,26 +5,27 @@
 # Usage: scripts/kernel.sh [-k KERNEL] [-d kasan|kcsan] VERB
 #
 #   build    the lab's bzImage, its stock modules and its patched ones, in
-#            $CACHE/KERNEL/out/{bzImage,stock/,patched/} (the default; quick
-#            when nothing changed)
-#            with -d, those of a kernel that watches itself, from a source of
-#            its own: all in $CACHE/KERNEL/kasan/ (scripts/kernel/kasan.config)
-#   tree     make the series commits of a git branch, exit_cycles, on Debian's
-#            source, and print where: work there
+#            $CACHE/KERNEL/out/{bzImage,stock/,patched/} (the default verb; quick
+#            if nothing changed)
+#            with -d: a debug kernel, built from a source tree of its own, all in
+#            $CACHE/KERNEL/kasan/ (scripts/kernel/kasan.config)
+#   tree     make the series commits of the git branch exit_cycles on Debian's
+#            source, and print the path of this source: work there
 #   refresh  regenerate patches/KERNEL/ from that branch
-#   edited   build the patched modules of the source as it stands, edits included: labs take
-#            them for those of patches/, so in a cache of one's own (scripts/mutants.sh)
+#   edited   build the patched modules from the source as it is now, edits included. Labs
+#            take these modules for those of patches/, so use a cache of your own
+#            (as scripts/mutants.sh does)
 #   module FOLDER OUT  build the module in FOLDER for the patched modules, and put
 #            it into the folder OUT
-#   each [FOLDER]  build the modules after each patch alone, warnings are errors, and
-#            all of it without debugfs and without KVM_EXIT_CYCLES, where sparse has
-#            nothing to say that it does not say of stock; those after the Nth patch
-#            are kept in FOLDER/N
-#   applies  apply the series to clean source, regenerate it, compare bytes
+#   each [FOLDER]  build the modules after each patch alone, with warnings as errors; then
+#            the whole series without debugfs, and without KVM_EXIT_CYCLES. sparse must
+#            report nothing that it does not report for the stock source. The modules
+#            after the Nth patch are kept in FOLDER/N
+#   applies  apply the series to clean source, regenerate it, compare the bytes
 #
-# Needs what scripts/deps.sh installs; status 3 where Debian has the kernel's source no
-# longer (scripts/source/fetch.sh). Writes only to the cache, and for refresh to patches/. An interrupted build is taken up
-# where it stopped. Nothing here touches the running kernel.
+# Needs what scripts/deps.sh installs. Status 3: Debian no longer has the kernel's source
+# (scripts/source/fetch.sh). Writes only to the cache, and with refresh to patches/. An
+# interrupted build continues where it stopped. Nothing here touches the running kernel.
 
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/common.sh"
@@ -38,7 +39,7 @@
 . "${BASH_SOURCE[0]%/*}/kernel/check.sh"
 
 MODULES="arch/x86/kvm/kvm.ko arch/x86/kvm/kvm-intel.ko arch/x86/kvm/kvm-amd.ko"
-# What git tracks of the source: all that the series could touch.
+# The files that git tracks: all that the series could touch.
 TRACKED="arch/x86/include arch/x86/kvm include/linux include/uapi/linux/kvm.h
 	virt Documentation/virt Documentation/admin-guide/kernel-parameters.txt
 	tools/kvm tools/testing/selftests/kvm"
@@ -55,21 +56,21 @@ use_kernel() {
 	CONFIGS=(lab.config ${DEBUG:+"$DEBUG.config"})
 }
 
-# LOCALVERSION is set, if to nothing, in every make: or a tree under git would call
-# itself 6.1.192+ and refuse its own modules.
+# git_src ARGUMENT...: git in the source. Every make sets LOCALVERSION to nothing: else a tree
+# under git would call itself 6.1.192+ and refuse its own modules.
 git_src() {
 	git -C "$SRC" -c user.name=exit_cycles -c user.email=exit_cycles@localhost \
 		-c advice.detachedHead=false -c commit.gpgsign=false "$@"
 }
 
-# settings: of all fragments, the last word on each symbol.
+# settings: merges all fragments of the configuration; the last value of a symbol counts.
 settings() {
 	(cd "$TOP/scripts/kernel" && cat "${CONFIGS[@]}") |
 		awk -F= '/^CONFIG_/ { if (!($1 in value)) order[++n] = $1; value[$1] = $2 }
 			END { for (i = 1; i <= n; i++) print order[i] "=" value[order[i]] }'
 }
 
-# The source a build stands on, and all that goes into the stock build.
+# base_key: a checksum of the source and of all that goes into the stock build.
 base_key() {
 	{
 		source_version "$KERNEL"
@@ -111,7 +112,7 @@ build() {
 	patched
 }
 
-# verb NAME [ARGUMENT]...
+# verb NAME [ARGUMENT]...: runs the verb, then goes back to the branch.
 verb() {
 	"$@"
 	go_back

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# lab.sh - boots a kernel with KVM's modules in a machine that has
-# virtualization, and runs a command in it.
+# lab.sh - boots a kernel with KVM's modules in a machine that has virtualization, and runs
+# a command in it.
 #
 # Usage: scripts/lab.sh [-m vmx|svm|kvm] [-k KERNEL] [-s stock|patched]
 #                       [-d kasan|kcsan] [-b DIR] [-c CPUS] [-x] [-a FILE]... [-M MIB]
@@ -9,46 +9,45 @@
 #
 #   -m vmx      Bochs: slow, but one instruction is one tick of the TSC
 #   -m svm      QEMU's TCG: boots in seconds
-#   -m kvm      QEMU and this host's nested virtualization: fast; the default
-#               where that really works, else vmx is
-#   -k KERNEL   of those in patches/ (default: the first)
-#   -s SERIES   the modules loaded: patched (default) or stock
-#   -d DEBUG    a kernel that watches itself: kasan (memory, locks, RCU, leaks, and
-#               allocations that can fail) or kcsan (data races)
+#   -m kvm      QEMU and this host's nested virtualization: fast. The default if it
+#               really works here; else the default is vmx
+#   -k KERNEL   a folder of patches/ (default: the first)
+#   -s SERIES   the modules to load: patched (default) or stock
+#   -d DEBUG    a debug kernel: kasan (checks memory, locks, RCU and leaks, and can make
+#               allocations fail) or kcsan (looks for data races)
 #   -c CPUS     1 (default) to 8
 #   -x          the TSC counts instructions (vmx always does so; svm with one CPU)
-#   -b DIR      boot another kernel: DIR/bzImage, with the modules of
-#               DIR/lib/modules and modprobe (scripts/source/stock.sh makes such a
-#               folder of Debian's own); -k, -s and -d have no meaning then
-#   -a FILE     bring a file along: a program comes with its libraries. One of
-#               /usr keeps its path, any other stands in the command's folder
+#   -b DIR      boot another kernel: DIR/bzImage, with the modules and modprobe of
+#               DIR/lib/modules (scripts/source/stock.sh makes such a folder from Debian's
+#               own kernel). Then -k, -s and -d have no effect
+#   -a FILE     bring a file along, and the libraries if it is a program. A file of
+#               /usr keeps its path; any other goes to the command's folder
 #   -M MIB      memory, 1024 (vmx: at most 2048)
-#   -t SECONDS  until the lab counts as hung, 600
+#   -t SECONDS  after this time the lab counts as hung (default 600)
 #   -l LOG      keep the machine's console in this file
 #
-# COMMAND starts in a folder that holds the files brought along and is first on
-# PATH, with busybox's tools. The modules are loaded and debugfs is mounted;
-# `lab-modules load [stock|patched] [PARAMETER=VALUE]...` and `lab-modules
-# unload` change that. LAB_MACHINE, LAB_KERNEL, LAB_SERIES and LAB_MODULES (the
-# folder of the modules) are set, and LAB_DEBUG with -d. What it writes comes out
-# here as it comes.
+# COMMAND starts in the folder of the files brought along. This folder is first on PATH, and
+# busybox's tools follow. The modules are loaded and debugfs is mounted;
+# `lab-modules load [stock|patched] [PARAMETER=VALUE]...` and `lab-modules unload` change
+# that. LAB_MACHINE, LAB_KERNEL, LAB_SERIES and LAB_MODULES (the folder of the modules) are
+# set, and LAB_DEBUG with -d. COMMAND's output appears here at once.
 #
 # Exit status
 #   0-239  COMMAND's own (128 + N: signal N; 127: not found)
-#     241  the kernel's log, since the modules were loaded, has a WARNING, BUG,
-#          Oops, KASAN, UBSAN or the like; of data races only the account's
+#     241  after the modules were loaded, the kernel's log got a WARNING, BUG, Oops,
+#          KASAN, UBSAN or the like. A data race counts only if it is in the account's code
 #     242  the kernel panicked
 #     243  it hung: not done after -t SECONDS
-#     244  the machine ended before COMMAND did (reboot, triple fault, a
-#          failure of the emulator), or what it wrote could not be kept
+#     244  the machine ended before COMMAND did (reboot, triple fault, a failure of
+#          the emulator), or COMMAND's output could not be kept
 #     245  the lab could not start, COMMAND did not run: usage, files, modules
-#     246  this host cannot be the machine of -m: a reason to skip, not to fail
+#     246  this host cannot provide the machine of -m: a reason to skip, not to fail
 #
-# LAB_PIN=no in the environment leaves QEMU on all CPUs: tests/lab/emulator-hang.sh shows why
-# it is not.
+# LAB_PIN=no in the environment lets QEMU run on all CPUs. tests/lab/emulator-hang.sh shows
+# why QEMU is pinned otherwise.
 #
-# From 241 to 244 the log goes to standard error. However it ends, by SIGKILL
-# as well, no process and no file of it stays.
+# With status 241 to 244 the log goes to standard error. However the lab ends, even by
+# SIGKILL, none of its processes and files remain.
 
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/common.sh"
@@ -118,9 +117,9 @@ parse() {
 	[[ $machine != svm ]] || ((cpus == 1)) || die "-x -m svm: only with one CPU"
 }
 
-# why_not_kvm: why this host's own virtualization cannot be used, or nothing.
-# What the host says of itself is asked first, but it can be wrong: so a lab is
-# booted, once for each boot of the host.
+# why_not_kvm: prints why this host's own virtualization cannot be used, or nothing. The
+# host's own claims are checked first, but they can be wrong. So a lab is booted too, once
+# for each boot of the host.
 why_not_kvm() {
 	local tried why
 	if [[ ! -c /dev/kvm ]]; then
@@ -155,7 +154,7 @@ choose_machine() {
 	machine=${machine:-$([[ $why ]] && echo vmx || echo kvm)}
 }
 
-# take_kernel: while no build, whoever runs it, is at work.
+# take_kernel: copies the kernel and its modules while no build, by any process, is running.
 take_kernel() {
 	local one dir=$CACHE/$kernel${debug:+/$debug}
 	local out=$dir/out
@@ -177,18 +176,18 @@ take_kernel() {
 	exec 9<&-
 }
 
-# output_failed STATUS: of cat. SIGPIPE is nobody's fault, the rest it has said.
+# output_failed STATUS: STATUS is cat's. SIGPIPE is no error; any other error cat has reported.
 output_failed() {
 	(($1 > 128)) || fail $ENDED "standard output: cannot be written, so the machine was stopped"
 	exit "$1"
 }
 
-# What the machine writes to its parallel port is a pipe to our standard output.
-# We hold its other end, so that it ends when we say so.
+# start_output: a pipe leads from the machine's parallel port to our standard output. We keep
+# the pipe's writing end open, so that the output ends only when we close it.
 start_output() {
 	: >"$tmp/console"
 	mkfifo "$tmp/output"
-	# Open at both ends before anyone else is there to wait for one of them.
+	# Open both ends now: opening only one end would wait for the other.
 	exec 3<>"$tmp/output"
 	exec 5<"$tmp/output"
 	exec 3>"$tmp/output"
@@ -205,8 +204,9 @@ end_output() {
 	((status == 0)) || output_failed "$status"
 }
 
-# make_folder: for all of it, and who removes it at the end: SIGKILL leaves us
-# no time, but closes our end of a pipe as well.
+# make_folder: makes the lab's temporary folder, and starts a process that removes it at the
+# end. After a SIGKILL we cannot remove it ourselves, but the kernel closes our end of the
+# pipe, and the process sees that.
 make_folder() {
 	tmp=$(mktemp -d) || exit $NO_START
 	# shellcheck disable=SC2016 # for the other shell
@@ -225,7 +225,8 @@ clean_up() {
 	[[ ! $reader ]] || { kill "$reader" && wait "$reader"; } 2>/dev/null || true
 	exec 4>&-
 	wait "$remover" || true
-	# What ends us unforeseen has said why, but has no status of ours.
+	# An error that nobody planned for has printed its reason, but has no status of the
+	# lab's.
 	if [[ ! $judged ]] && ((status > 0 && status < 129)); then
 		echo "$PROGRAM: stopped half-way (is there space left in ${tmp%/*}?)" >&2
 		status=$NO_START

@@ -20,7 +20,7 @@ configure() {
 	)
 }
 
-# install WHERE: the modules as they are now, all or none.
+# install_modules WHERE: copies the modules that are built now to $OUT/WHERE, all or none.
 install_modules() {
 	local module
 	rm -rf "$OUT/$1.new"
@@ -52,8 +52,8 @@ stock() {
 	step "Linux $KERNEL${DEBUG:+ $DEBUG}: built"
 }
 
-# modules [OPTION]...: kbuild goes by times alone, so see whether it built what
-# .config says. The options are make's.
+# modules [OPTION]...: builds KVM's modules; the options are make's. kbuild compares only
+# times of files, so the function checks that the result matches .config.
 modules() {
 	local wanted built
 	# The series has a Kconfig symbol that the stock .config does not know.
@@ -65,12 +65,13 @@ modules() {
 	((wanted == built)) || die "$SRC/arch/x86/kvm/kvm.ko: not what .config says (remove $DIR to build it anew)"
 }
 
-# forget_objects: since 6.13, make M= does not see that .config is another.
+# forget_objects: deletes the object files, because since 6.13 `make M=` ignores a changed
+# .config.
 forget_objects() {
 	find "$SRC/arch/x86/kvm" "$SRC/virt/kvm" -name '*.o' -delete
 }
 
-# whole: what `without` took away is there again, and newer than all that was made.
+# whole: restores the .config that `without` changed, and makes it newer than all objects.
 whole() {
 	forget_objects
 	cp "$SRC/.config.whole" "$SRC/.config"
@@ -90,13 +91,14 @@ patched() {
 	echo "$key" >"$OUT/patched.key"
 }
 
-# edited: whoever edited it.
+# edited: builds the source as it is now, edits included.
 edited() {
 	modules
 	install_modules patched
 }
 
-# series_headers: what tells whether a module built now would fit the patched ones.
+# series_headers: prints the checksums of the headers that a module must match to fit the
+# patched modules.
 series_headers() {
 	git_src hash-object arch/x86/{kvm/exit_cycles,include/asm/kvm_host}.h
 }

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
 # shellcheck disable=SC2154,SC2034 # shared with kernel.sh
-# check.sh - whether the series applies, and whether each of its patches builds alone.
-# Sourced by kernel.sh.
+# check.sh - checks whether the series applies, and whether each of its patches builds
+# alone. Sourced by kernel.sh.
 
-# same_base: whether the series was made from source like this one, not from that of
-# another point release.
+# same_base: whether this source has the files from which the series was made. Another point
+# release may have changed them.
 same_base() {
 	local file before
 	# shellcheck disable=SC2016 # awk's fields
@@ -17,7 +17,7 @@ same_base() {
 		done
 }
 
-# but_for_lines FOLDER: the patches, without what changes when the source moves on.
+# but_for_lines FOLDER: prints the patches without the lines that depend on the point release.
 but_for_lines() {
 	local file
 	for file in "$1"/*.patch; do
@@ -26,8 +26,8 @@ but_for_lines() {
 	done
 }
 
-# applies: on a branch-less checkout of clean source; the tree is left as the
-# build wants it.
+# applies: works on a detached checkout of clean source, and leaves the tree as the build
+# needs it.
 applies() {
 	local again
 	unpack
@@ -44,7 +44,7 @@ applies() {
 	fi
 }
 
-# without SYMBOL: all of the series, but for what that brings.
+# without SYMBOL: builds the whole series with the configuration symbol SYMBOL off.
 without() {
 	[[ -f $SRC/.config.whole ]] || cp "$SRC/.config" "$SRC/.config.whole"
 	cp "$SRC/.config.whole" "$SRC/.config"
@@ -55,15 +55,15 @@ without() {
 	echo "without $1: builds"
 }
 
-# keep FOLDER: a copy of the modules as they are now.
+# keep FOLDER: copies the modules as they are now.
 keep() {
 	mkdir -p "$1"
 	# shellcheck disable=SC2086 # a list of paths
 	(cd "$SRC" && cp $MODULES "$1/")
 }
 
-# sparse_says: of KVM as it is now, a line each, without numbers of lines. All that
-# is said of a file stays together (-O), as CPUs take files side by side.
+# sparse_says: prints sparse's reports on KVM as it is now, one a line, without line numbers.
+# make builds several files at once; -O keeps the reports of one file together.
 sparse_says() {
 	local before
 	: >>"$LOG"

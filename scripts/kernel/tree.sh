@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
 # shellcheck disable=SC2154,SC2034 # shared with kernel.sh
-# tree.sh - a kernel's source under git, with the series as commits of a branch. Sourced
-# by kernel.sh.
+# tree.sh - a kernel's source under git; the series is a branch of commits. Sourced by
+# kernel.sh.
 
 unpack() {
 	local version key tar
@@ -30,13 +30,15 @@ unpack() {
 	mv "$SRC.new" "$SRC"
 }
 
-# A new point release unpacks anew: not over commits that are nowhere else.
+# refuse_to_lose_work: unpacking a new point release must not delete commits that exist
+# nowhere else.
 refuse_to_lose_work() {
 	! holds_work ||
 		die "$SRC: holds work on branch exit_cycles that patches/ has not (scripts/kernel.sh refresh, or remove the directory)"
 }
 
-# tree.key: the branch as patches/KERNEL had it last, and those patches.
+# tree_key: the contents of the file tree.key: the tree of the branch that last matched
+# patches/KERNEL, and a checksum of those patches.
 tree_key() {
 	git_src rev-parse 'exit_cycles^{tree}'
 	series | xargs -r cat | sha256sum | cut -d' ' -f1
@@ -46,17 +48,18 @@ has_branch() {
 	git_src rev-parse -q --verify exit_cycles >/dev/null
 }
 
-# holds_work: whether the branch has what patches/KERNEL never had.
+# holds_work: whether the branch has changes that patches/KERNEL never had.
 holds_work() {
 	has_branch && [[ -n $(git_src status --porcelain) || $(tree_key | head -n 1) != "$(head -n 1 "$DIR/tree.key" 2>/dev/null)" ]]
 }
 
-# overtaken: whether patches/KERNEL has changed since the branch was made of it.
+# overtaken: whether patches/KERNEL has changed since the branch was made from it.
 overtaken() {
 	[[ $(tree_key | tail -n 1) != "$(sed -n 2p "$DIR/tree.key" 2>/dev/null)" ]]
 }
 
-# keep_edits: before the source is made something else. Committed, they are safe.
+# keep_edits: dies if the source has edits that are not committed: the next step would
+# overwrite them. Commits are safe.
 keep_edits() {
 	[[ ! -d $SRC/.git/rebase-merge ]] ||
 		die "$SRC: a rebase is under way there (git rebase --continue or --abort)"
@@ -67,7 +70,7 @@ keep_edits() {
 	}
 }
 
-# go_back: to the branch, for whoever was at work there.
+# go_back: checks the branch out again if it was checked out before.
 go_back() {
 	[[ ! $worked_on ]] || git_src checkout -q exit_cycles
 }

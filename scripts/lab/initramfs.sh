@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
-# initramfs.sh - root file systems in memory, for the lab and for its guests.
-# Sourced, after common.sh.
+# initramfs.sh - makes root file systems in memory, for the lab and for its guests. Sourced
+# after common.sh.
 #
-# All stands under usr/, with /bin, /sbin, /lib and /lib64 links into it, as on
-# the distributions of today: a path of an older one leads there as well.
+# All files lie under usr/. /bin, /sbin, /lib and /lib64 are links into it, as distributions
+# have it today; so a path from an older distribution works too.
 
-# The time of every file, and of the lab's clock: exact labs repeat to the
-# instruction only from the same bytes.
+# The time of every file and of the lab's clock. Exact labs repeat to the instruction only
+# if all bytes are the same.
 EPOCH=1700000000
 
-# stage_base ROOT: the folders that every root has, and busybox.
+# stage_base ROOT: makes the folders that every root has, and adds busybox.
 stage_base() {
 	local busybox name
 	busybox=$(type -P busybox) || die "busybox: not found (scripts/deps.sh installs it)"
@@ -22,7 +22,7 @@ stage_base() {
 	ln -s busybox "$1/usr/bin/sh"
 }
 
-# staged_path FILE: where a file of the system goes, under the root.
+# staged_path FILE: prints FILE's place under the root.
 staged_path() {
 	local path
 	path=$(realpath -s "$1")
@@ -32,7 +32,7 @@ staged_path() {
 	esac
 }
 
-# stage_libraries ROOT PROGRAM: what the loader would load, and the loader.
+# stage_libraries ROOT PROGRAM: copies the libraries that the loader would load, and the loader.
 stage_libraries() {
 	local library place
 	while read -r library; do
@@ -43,8 +43,8 @@ stage_libraries() {
 	done < <(ldd "$2" 2>/dev/null | grep -o '/[^ ]*')
 }
 
-# stage_file ROOT FILE [PLACE]: a file or folder to its own path, or to PLACE
-# under the root, and the libraries of a program.
+# stage_file ROOT FILE [PLACE]: copies a file or folder to its own path, or to PLACE under the
+# root. If it is a program, its libraries come along.
 stage_file() {
 	local place=${3:-$(staged_path "$2")}
 	mkdir -p "$1/$(dirname "$place")"
@@ -52,7 +52,7 @@ stage_file() {
 	[[ ! -f $2 ]] || stage_libraries "$1" "$2"
 }
 
-# stage_files ROOT FOLDER FILE...: those of /usr to their own paths, any others to
+# stage_files ROOT FOLDER FILE...: copies files of /usr to their own paths, and others to
 # FOLDER under the root.
 stage_files() {
 	local root=$1 folder=$2 file
@@ -66,7 +66,7 @@ stage_files() {
 	done
 }
 
-# quote WORD...: as a shell reads them.
+# quote WORD...: prints the words quoted for a shell.
 quote() {
 	local word
 	for word; do
@@ -74,8 +74,8 @@ quote() {
 	done
 }
 
-# pack ROOT: a cpio on standard output, the same for the same files. Not
-# compressed: an emulated CPU copies quicker than it unpacks.
+# pack ROOT: writes a cpio to standard output; the same files give the same bytes. It is not
+# compressed: an emulated CPU copies faster than it unpacks.
 pack() {
 	(
 		cd "$1" || exit

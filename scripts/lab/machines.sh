@@ -3,16 +3,18 @@
 # shellcheck disable=SC2154,SC2034 # shared with lab.sh
 # machines.sh - the machines of lab.sh: Bochs, and QEMU with TCG or KVM. Sourced by it.
 
-# Instructions a second of the lab's own time: fewer, and timer interrupts take
-# a larger part of them; more, and each byte on the serial port takes more.
+# IPS: the instructions in one second of the lab's own time. With a lower value, timer
+# interrupts take a larger part of them; with a higher value, each byte on the serial port
+# takes more of them.
 IPS=50000000
 
-# With mwait idle an IPI never wakes Bochs' second CPU, and the TSC frequency in
-# its CPUID is not that of Bochs.
+# append: prints the kernel's command line. Bochs needs two words: with mwait idle, an IPI
+# never wakes its second CPU; and the TSC frequency in its CPUID is wrong.
 append() {
 	local words="console=ttyS0,115200 quiet nokaslr norandmaps panic=-1 reboot=t printk.devkmsg=on"
 	[[ ! $debug ]] || words+=" kasan_multi_shot"
-	# look at more accesses, and longer: an emulated CPU does little in KCSAN's 80 us
+	# watch more accesses, and longer: an emulated CPU does little in KCSAN's default of
+	# 80 us
 	[[ $debug != kcsan || $exact ]] || words+=" kcsan.skip_watch=500 kcsan.udelay_task=500 kcsan.udelay_interrupt=100"
 	[[ ! $boot ]] || words+=" printk.time=0"
 	[[ $machine != vmx ]] || words+=" idle=halt tsc_early_khz=$((IPS / 1000))"
@@ -37,9 +39,10 @@ start_bochs() {
 		-c boot.cat -no-emul-boot -boot-load-size 4 -boot-info-table "$tmp/cd"
 	rm -rf "$tmp/cd"
 
-	# Not every model will do: a VM with two vCPUs hangs on ivy_bridge, and
-	# skylake_x draws a warning from the kernel at boot.
-	# The term display needs neither a terminal nor a port.
+	# Not every CPU model works: on ivy_bridge a VM with two vCPUs hangs, and skylake_x
+	# makes
+	# the kernel print a warning at boot. The display "term" needs neither a terminal
+	# nor a port.
 	cat >"$tmp/bochsrc" <<-EOF
 		display_library: term
 		cpu: model=broadwell_ult, $smp, ips=$IPS, reset_on_triple_fault=0
@@ -57,15 +60,16 @@ start_bochs() {
 		info: action=ignore
 		debug: action=ignore
 	EOF
-	# Debian's Bochs waits at its debugger's prompt otherwise.
+	# Without this command, Debian's Bochs waits at its debugger's prompt.
 	echo c >"$tmp/debugger"
-	# Interrupted, it goes back to that prompt, finds no more commands, and ends
-	# with its files written.
+	# When interrupted, Bochs returns to that prompt, finds no more commands, and ends
+	# with its
+	# files written.
 	TERM=dumb run_machine INT bochs -f "$tmp/bochsrc" -rc "$tmp/debugger"
 }
 
-# pin: in $pinned, what has a command run on one of our CPUs, where no other lab is if
-# there is such a one. The lock is open until the last process of the lab ends.
+# pin: sets $pinned, the words that run a command on one of our CPUs; on a CPU without another
+# lab, if there is one. The lock is held until the last process of the lab ends.
 pin() {
 	local allowed cpu lock
 	allowed=$(taskset -cp $$ | sed 's/.*: //; s/,/\n/g' | while IFS=- read -r from to; do seq "$from" "${to:-$from}"; done)
@@ -86,15 +90,21 @@ start_qemu() {
 	if [[ $machine == kvm ]]; then
 		options+=(-accel kvm -cpu host)
 	else
-		# One thread for all CPUs: with one for each, a CPU may translate an instruction
-		# that another is patching, and execute the int3 in it for good, which panics.
-		# KCSAN's kernel patches none, and wants to see CPUs at the same time.
+		# All CPUs share one thread. With a thread for each CPU, one CPU may
+		# translate an
+		# instruction while another patches it. It then runs the int3 in it for
+		# ever, and the
+		# kernel panics. KCSAN's kernel patches no code, and needs CPUs that run at
+		# the same time.
 		if [[ $debug != kcsan || $exact ]]; then
 			threads=single
-			# A VMRUN with a virtual interrupt adds that to what is pending, by one
-			# instruction without a lock. If QEMU's timers add theirs at the same
-			# time, it is lost, and the lab's Linux waits for it for ever. On one
-			# CPU, no other thread comes in between.
+			# A VMRUN with a virtual interrupt adds this interrupt to the
+			# pending ones by a
+			# plain instruction without a lock. If QEMU's timer thread adds one
+			# at the same
+			# time, that one is lost, and the lab's Linux waits for it for ever.
+			# On one CPU,
+			# no other thread can come in between.
 			[[ ${LAB_PIN-} == no ]] || pin
 		fi
 		options+=(-accel "tcg,thread=$threads" -cpu max)
@@ -103,9 +113,9 @@ start_qemu() {
 	run_machine TERM "${pinned[@]}" qemu-system-x86_64 "${options[@]}"
 }
 
-# run_machine SIGNAL COMMAND...: until it ends, in the background so that a
-# signal to us is taken meanwhile. Its status, 124 where time was up. When
-# nobody reads our output any more, that is the end of all of it.
+# run_machine SIGNAL COMMAND...: runs COMMAND until it ends; in the background, so that bash
+# handles a signal to us meanwhile. Returns COMMAND's status, or 124 if the time was over. If
+# the reader of our output goes away, the lab ends.
 run_machine() {
 	local status=0 ended='' begin=$SECONDS
 	stop=$1
@@ -115,14 +125,14 @@ run_machine() {
 		timeout -s "$stop" -k 5 "$seconds" "${mortal[@]}" "$@" \
 		</dev/null >"$tmp/machine.out" 2>&1 3>&- &
 	running=$!
-	# An emulator that crashes is judged by how far it came, not told by the shell.
+	# The log decides about an emulator that crashes; hide the shell's message about it.
 	wait -n -p ended "$running" "$reader" 2>/dev/null || status=$?
 	if [[ $ended == "$reader" ]]; then
 		reader=''
 		output_failed "$status"
 	fi
 	running=''
-	# KILL came from us when INT or TERM did not help, else from elsewhere.
+	# A KILL after all the seconds is timeout's, because INT or TERM did not help.
 	((status != 137 || SECONDS - begin < seconds)) || status=124
 	return "$status"
 }

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
 # shellcheck disable=SC2154,SC2034 # shared with lab.sh
-# root.sh - the root file system of a lab. Sourced by lab.sh, after initramfs.sh.
+# root.sh - makes the root file system of a lab. Sourced by lab.sh, after initramfs.sh.
 
 build_runner() {
 	local source=$TOP/scripts/lab/run.c

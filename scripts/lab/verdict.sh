@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
 # shellcheck disable=SC2154,SC2034 # shared with lab.sh
-# verdict.sh - what a lab's end means: its exit status, and what is shown of its log.
+# verdict.sh - decides how a lab ended: its exit status, and the part of its log to show.
 # Sourced by lab.sh.
 
-# Of data races only the account's count; what is the kernel's own has another name.
+# log_since_modules: only data races in the account's code count. A race in other kernel code
+# gets another name, which $BAD does not match.
 log_since_modules() {
 	tr -d '\r\0' <"$tmp/console" | sed -n '/^lab: modules$/,$p' |
 		if [[ $debug == kcsan ]]; then
@@ -14,8 +15,8 @@ log_since_modules() {
 		fi
 }
 
-# show_log TEXT: why, and the first thing that is bad in the log, and its end; of all
-# of it before the modules were loaded.
+# show_log TEXT: prints TEXT, then the first bad part of the log and the log's end. Before the
+# modules were loaded, it takes the whole log.
 show_log() {
 	echo "$PROGRAM: $*" >&2
 	if grep -aq '^lab: modules' "$tmp/console"; then
@@ -30,7 +31,7 @@ show_log() {
 	} >&2 2>/dev/null
 }
 
-# tell_races: which of the kernel's own were seen, and how often.
+# tell_races: prints the data races in other kernel code, and how often each was seen.
 tell_races() {
 	[[ $debug == kcsan ]] || return 0
 	log_since_modules | sed -n "s/.*lab: data race of the kernel's own: //p" | sort | uniq -c |
@@ -39,7 +40,7 @@ tell_races() {
 		done
 }
 
-# judge STATUS: that of the machine, into that of the lab.
+# judge STATUS: turns the machine's status and log into the lab's status, and exits with it.
 judge() {
 	local status bad
 	tell_races

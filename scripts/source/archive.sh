@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
-# archive.sh - Debian's archive of every release that a kernel of ours comes from,
-# whatever release runs here. Sourced after common.sh.
+# archive.sh - reads Debian's archive of every release that has one of our kernels, on any
+# release. Sourced after common.sh.
 #
-# apt has lists and a configuration of its own, in $CACHE/apt: the machine's are not
-# touched and nothing is installed. Signatures are checked by Debian's keyring.
+# apt gets lists and a configuration of its own, in $CACHE/apt: it does not touch the
+# machine's and installs nothing. Debian's keyring checks the signatures.
 
 KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
 SUITES="bookworm bookworm-security bookworm-backports trixie trixie-security trixie-backports"
 
-# archive get|cache WORD...: apt-get or apt-cache, as root would use it. As root, apt
-# would rather be another user, who may not be let into the cache.
+# archive get|cache WORD...: runs apt-get or apt-cache. Root's apt would switch to another
+# user, who may have no access to the cache; this is turned off.
 archive() {
 	"apt-$1" -q -o "Dir::Etc::sourcelist=$CACHE/apt/sources.list" -o Dir::Etc::sourceparts=/dev/null \
 		-o Dir::Etc::preferences=/dev/null -o Dir::Etc::preferencesparts=/dev/null \
@@ -18,8 +18,8 @@ archive() {
 		-o "Dir::Cache=$CACHE/apt" -o APT::Sandbox::User=root -o APT::Update::Error-Mode=any "${@:2}"
 }
 
-# sources SUITE...: lines of a sources.list. From the mirror that this machine has its
-# own Debian of, if it has.
+# sources SUITE...: prints lines of a sources.list. They use the mirror from which this
+# machine has its own Debian, if there is one.
 sources() {
 	local suite mirrors mirror
 	# shellcheck disable=SC2016 # apt-get expands what stands in quotes
@@ -34,7 +34,7 @@ sources() {
 	done
 }
 
-# update_archive: new lists, once an hour. A suite that has moved away is left out.
+# update_archive: reads new lists, at most once an hour. A suite that has moved is left out.
 update_archive() {
 	local suite found=() log=$CACHE/apt/log
 	type -P apt-get >/dev/null || die "no apt-get here, so nothing can be had of Debian's archive"
@@ -56,7 +56,7 @@ update_archive() {
 	touch "$CACHE/apt/updated"
 }
 
-# releases: those of SUITES.
+# releases: prints the releases in SUITES.
 releases() {
 	tr ' ' '\n' <<<"$SUITES" | grep -v -e - | paste -sd' '
 }

@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# fetch.sh - Debian's source of a kernel: prints the path of its tarball.
+# fetch.sh - gets Debian's source of a kernel and prints the path of its tarball.
 #
 # Usage: scripts/source/fetch.sh -k KERNEL
 #
-# It is linux-source-KERNEL where that package is installed. Else the package is taken
-# from Debian's archive, of whatever release has it, and unpacked into $CACHE/source;
-# nothing is installed.
+# If the package linux-source-KERNEL is installed, it is that tarball. Else the package is
+# taken from Debian's archive, from any release that has it, and unpacked into
+# $CACHE/source; nothing is installed.
 #
-# Exit status: 0; 1 it could not be had now (no network, no space); 3 Debian has it no
-# longer: that kernel is skipped. One line on standard error says why.
+# Exit status: 0; 1 it cannot be fetched now (no network, no space); 3 Debian no longer has
+# it, and this kernel is skipped. One line on standard error says why.
 
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/../common.sh"
@@ -20,7 +20,7 @@
 
 GONE=3
 
-# fetch: whatever goes wrong, or interrupts it, leaves no half of a tarball.
+# fetch: an error or a signal never leaves half a tarball.
 fetch() {
 	local name=linux-source-$kernel dir=$CACHE/source version deb
 	[[ ! -f $(tarball "$kernel") ]] || return 0

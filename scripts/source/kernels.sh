@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
-# kernels.sh - the kernels that there are patches for, and where Debian's source of
-# each is. Sourced by scripts and tests that have set TOP and CACHE.
+# kernels.sh - the kernels for which there are patches, and the place of Debian's source of
+# each. Sourced by scripts and tests after they have set TOP and CACHE.
 #
 # Sets: KERNELS, the folders of patches/.
 
@@ -10,7 +10,8 @@ mapfile -t folders < <(cd "$TOP/patches" && printf '%s\n' [0-9]*/ | tr -d / | so
 KERNELS="${folders[*]}"
 unset folders
 
-# series_of VERSION: which of KERNELS a Debian kernel is, by what uname -r prints; or nothing.
+# series_of VERSION: prints the folder in KERNELS for a Debian kernel whose uname -r is VERSION;
+# nothing if there is none.
 series_of() {
 	local kernel
 	for kernel in $KERNELS; do
@@ -18,7 +19,7 @@ series_of() {
 	done
 }
 
-# tarball KERNEL: the source: of the package where it is installed, else where
+# tarball KERNEL: prints the path of the source: the installed package's, else the place where
 # fetch.sh puts it.
 tarball() {
 	local installed=/usr/src/linux-source-$1.tar.xz
@@ -29,7 +30,7 @@ tarball() {
 	fi
 }
 
-# source_version KERNEL: of the package that the tarball is of.
+# source_version KERNEL: prints the version of the package from which the tarball comes.
 source_version() {
 	local tar
 	tar=$(tarball "$1")
@@ -41,12 +42,12 @@ source_version() {
 	fi
 }
 
-# gone KERNEL: in one line, why Debian has no source of it any more. Fails where it has.
+# gone KERNEL: prints in one line why Debian no longer has its source. Fails if it has.
 gone() {
 	[[ ! -f $(tarball "$1") ]] && cat "$CACHE/source/linux-source-$1.gone" 2>/dev/null
 }
 
-# available: those of KERNELS that are not gone, one a line; the first is the default.
+# available: prints the KERNELS that are not gone, one a line; the first is the default.
 available() {
 	local kernel
 	for kernel in $KERNELS; do
@@ -60,8 +61,8 @@ default_kernel() {
 	echo "${all%%$'\n'*}"
 }
 
-# defines FILE: a kernel's configuration, config or autoconf.h, as the latter has it; but
-# for what Debian leaves out of the one beside an image.
+# defines FILE: prints a kernel's configuration (FILE is a config or an autoconf.h) in the
+# form of autoconf.h, without the symbols that Debian leaves out of the config beside an image.
 defines() {
 	sed -n -e 's/^\(CONFIG_[^=]*\)=y$/#define \1 1/' -e 's/^\(CONFIG_[^=]*\)=m$/#define \1_MODULE 1/' \
 		-e 's/^\(CONFIG_[^=]*\)=/#define \1 /' -e 's/ 0x0$/ 0/' \

@@ -5,14 +5,15 @@
 #
 # Usage: scripts/source/stock.sh [-k KERNEL] [-f FLAVOUR]
 #
-#   -k KERNEL   of patches/ (default: the first); of the very version of its source
+#   -k KERNEL   a folder of patches/ (default: the first). The stock kernel has exactly the
+#               version of this KERNEL's source
 #   -f FLAVOUR  amd64 (default), cloud-amd64 or rt-amd64
 #
-# The folder, $CACHE/stock/VERSION, has: `version`, as uname -r prints it; lab/,
-# with bzImage and lib/modules/VERSION/, the modules of a KVM host and what they depend
-# on (lab.sh -b boots it); headers/, the linux-headers packages unpacked and
-# the kernel's config (host-modules.sh -r builds against them). Downloads 30 to 120 MB
-# once, from Debian's archive of whatever release has it. Status 3 where Debian has it no more.
+# The folder, $CACHE/stock/VERSION, has: `version`, as uname -r prints it; lab/, with bzImage
+# and lib/modules/VERSION/, the modules of a KVM host and those that they need (lab.sh -b
+# boots it); headers/, the unpacked linux-headers packages and the kernel's config
+# (host-modules.sh -r builds against them). Downloads 30 to 120 MB once, from Debian's
+# archive, from any release that has it. Status 3 if Debian no longer has it.
 
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/../common.sh"
@@ -21,10 +22,10 @@
 # shellcheck source=scripts/source/archive.sh
 . "${BASH_SOURCE[0]%/*}/archive.sh"
 
-# depmod, modinfo: not on the path of everybody
+# depmod and modinfo are not on every user's PATH
 PATH+=:/usr/sbin:/sbin
 
-# A KVM host's, and for a guest with a disk of FAT.
+# Modules for a KVM host, and for a guest that has a disk with FAT.
 MODULES="kvm-intel kvm-amd kvmgt virtio-pci virtio-blk vfat nls-ascii nls-cp437 nls-utf8"
 
 kernel=$(default_kernel) flavour=amd64
@@ -44,13 +45,14 @@ parse() {
 	one_of f flavour "$flavour" "amd64 cloud-amd64 rt-amd64"
 }
 
-# siblings PACKAGE: what it depends on of the same source, a line each.
+# siblings PACKAGE: prints the packages of the same source that PACKAGE depends on.
 siblings() {
 	archive cache show "$1=$package" 2>/dev/null | sed -n 's/^Depends: //p' | tr -s ',|' '\n' |
 		sed 's/^ *//; s/ .*//' | grep -E '^linux-[a-z]+-[0-9]' | grep -v -e '-unsigned$' || true
 }
 
-# Sets version, that of the kernel of these packages, and debs, what to fetch. From 7.3 on an image is three packages.
+# choose: sets version, the version of these packages' kernel, and debs, the packages to
+# fetch. From 7.3 on, an image is three packages.
 choose() {
 	local names=() name
 	locked "$CACHE/apt.lock" update_archive
@@ -58,7 +60,8 @@ choose() {
 	version=$(archive cache madison "${names[@]}" |
 		awk -F' *[|] *' -v want="$package" -v flavour="$flavour" '
 			{ sub(/^ *linux-headers-/, "", $1); name = $1 }
-			# amd64 is not cloud-amd64. All is read: apt-cache fails where nobody does.
+			# flavour amd64 must not match cloud-amd64. Read all lines:
+			# apt-cache fails if its reader ends early.
 			$2 == want && sub("-" flavour "$", "", name) && name !~ /-(cloud|rt)$/ && !found++ { print $1 }')
 	if [[ ! $version ]]; then
 		echo "$PROGRAM: Debian's archive has no linux-image of $package any more, the version of linux-source-$kernel here (a newer source: remove $CACHE/source, or upgrade the package)" >&2
@@ -73,7 +76,7 @@ choose() {
 	debs=("${names[@]/%/=$package}")
 }
 
-# with_needs NAME...: these modules and all they depend on, as paths.
+# with_needs NAME...: prints the paths of these modules and of all that they depend on.
 with_needs() {
 	local tree=$new/image/lib/modules/$version
 	awk -v names="$*" '
@@ -109,7 +112,7 @@ fetch() {
 		esac || die "$deb: cannot be unpacked (is there space in $CACHE?)"
 	done
 	modules=lib/modules/$version
-	# Debian's modules, and from 7.3 on the kernel, stand under /usr today
+	# Debian's modules are under /usr today, and from 7.3 on also the kernel
 	[[ -d $new/image/lib ]] || ln -s usr/lib "$new/image/lib"
 	for file in "$new/image"/{boot/vmlinuz-$version,$modules/vmlinuz}; do
 		[[ ! -f $file ]] || cp "$file" "$new/lab/bzImage"
@@ -139,7 +142,7 @@ main() {
 	"$TOP/scripts/source/fetch.sh" -k "$kernel" >/dev/null || exit
 	package=$(source_version "$kernel")
 	key="$package config $MODULES"
-	# what was fetched last: no need to ask the archive
+	# already fetched: do not ask the archive
 	known=$CACHE/stock/$kernel-$flavour
 	if [[ -L $known && $(cat "$known/key" 2>/dev/null) == "$key" ]]; then
 		realpath "$known"
