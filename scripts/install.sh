@@ -1,31 +1,30 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# install.sh - puts the patched KVM on this host and takes it off again: Debian with a
-# stock kernel of amd64 that there are patches for.
+# install.sh - installs the patched KVM on this host and removes it again. For Debian on
+# amd64, with a stock kernel for which there are patches.
 #
 # Usage: scripts/install.sh [-m DIR] install
 #        scripts/install.sh uninstall
 #        scripts/install.sh follow VERSION | leave VERSION	(for apt's hooks)
 #
-#   -m DIR   modules that host-modules.sh has made, here or on another machine, or
-#            that were signed since; without it they are built now
+#   -m DIR   modules that host-modules.sh has made, here or on another machine, perhaps
+#            signed since; without -m they are built now
 #
-# install loads the modules in place of the stock ones, sees that they really keep
-# the account, and only then puts them into /lib/modules/VERSION/updates, where
-# modprobe prefers them at the next boot. Whatever fails or interrupts it, the
-# host is as before, with the modules it had loaded; the reason is one line on
-# standard error and status 1. No VM may run, and no kvmgt: a stock
-# module that uses KVM does not go together with these. Parameters of kvm,
-# kvm_intel and kvm_amd keep their values. Needs root and kmod, and what
-# host-modules.sh needs.
+# install unloads the stock modules, loads the patched ones, and checks that they really
+# keep the account. Only then does it copy them into /lib/modules/VERSION/updates, where
+# modprobe prefers them at the next boot. If it fails or is interrupted, the host is as
+# before, with the same modules loaded; one line on standard error says why, and the status
+# is 1. No VM may run, and kvmgt may not be loaded: a stock module that uses KVM does not
+# fit the patched modules. The parameters of kvm, kvm_intel and kvm_amd keep their values.
+# Needs root, kmod, and all that host-modules.sh needs.
 #
-# It follows updates of the kernel by hooks in /etc/kernel, which build for the
-# new one from a copy in /usr/local/lib/exit_cycles. Not by DKMS, which builds one
-# source for every kernel: KVM's source is the kernel's own, and an old one in a
-# new kernel would undo the fixes that the update was for. Ours builds from the
-# source of the new kernel's very version or leaves it its stock modules, also
-# under Secure Boot (it has no key to sign with), and is never an error to
-# apt, which a build that fails in DKMS is.
+# Hooks in /etc/kernel follow updates of the kernel: they build the modules for the new
+# kernel from a copy in /usr/local/lib/exit_cycles. DKMS is not used, because it builds one
+# source for every kernel. KVM's source belongs to its kernel: an old source in a new kernel
+# would undo the fixes for which the kernel was updated. The hooks build from the source of
+# exactly the new kernel's version. If that is impossible, the new kernel keeps its stock
+# modules; so also under Secure Boot, as there is no key to sign with. Apt never sees an
+# error from the hooks; it does see one when a build in DKMS fails.
 
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/common.sh"
@@ -43,17 +42,17 @@ HOOKS=(/etc/kernel/{postinst,header_postinst,postrm}.d/exit_cycles)
 MODULES="kvm kvm_intel kvm_amd"
 BTF=/sys/kernel/btf/vmlinux
 
-modules=''		# where they come from
-placed=() removed=()	# files and folders that are new, and that wait aside
-made=() coming=()	# folders made for them, and where new ones are prepared
-before=() touched=''	# what was loaded, and whether that has been changed
+modules=''		# the folder they come from
+placed=() removed=()	# new files and folders; old ones that are set aside
+made=() coming=()	# folders made for them; places where new ones are prepared
+before=() touched=''	# the modules loaded at the start; whether that was changed
 declare -A parameters
 
 installed() {
 	echo "/lib/modules/$1/updates/exit_cycles"
 }
 
-# Whatever ends us before all is done: as it was.
+# finish: undoes everything if the script ends before all is done.
 # shellcheck disable=SC2317 # called by the trap
 finish() {
 	local status=$?
@@ -82,7 +81,7 @@ begin() {
 	trap 'exit 143' TERM
 }
 
-# put_modules VERSION
+# put_modules VERSION: installs the modules for that kernel.
 put_modules() {
 	local place new
 	place=$(installed "$1")
@@ -124,7 +123,7 @@ install() {
 	begin
 	recover
 	if [[ ! $given ]]; then
-		# In the background, so that a signal to us need not wait.
+		# In the background: bash handles a signal at once during wait.
 		"${mortal[@]}" "$TOP/scripts/host-modules.sh" >"$answer" &
 		wait $! || exit 1
 		modules=$(<"$answer")
@@ -173,7 +172,7 @@ uninstall() {
 	step "the stock KVM is back"
 }
 
-# follow VERSION: a kernel or its headers were installed.
+# follow VERSION: called when a kernel or its headers were installed.
 follow() {
 	local version=$1 why=''
 	begin
@@ -197,7 +196,7 @@ follow() {
 	step "Linux $version gets its stock KVM: $why"
 }
 
-# leave VERSION: a kernel was removed.
+# leave VERSION: called when a kernel was removed.
 leave() {
 	begin
 	recover

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
 # shellcheck disable=SC2154,SC2034 # shared with install.sh
-# check.sh - what can be known before anything is changed: whether this host and these
-# modules fit. Sourced by install.sh.
+# check.sh - checks before any change whether this host and these modules fit each other.
+# Sourced by install.sh.
 
 signed_only() {
 	[[ $(cat /sys/module/module/parameters/sig_enforce 2>/dev/null) == Y ]] ||
@@ -42,7 +42,7 @@ check_modules() {
 	[[ $version == "$(uname -r)" ]] || die "$modules: for the kernel $version, and $(uname -r) is running"
 	[[ " $(uname -v) " == *" Debian $package "* ]] ||
 		die "$modules: from the source of $package, and \"$(uname -v)\" is running (boot the installed kernel, or build for this one)"
-	# Without CONFIG_MODVERSIONS nobody else looks.
+	# A kernel without CONFIG_MODVERSIONS does not check this itself.
 	for one in "/boot/config-$version" "/lib/modules/$version/config"; do
 		[[ ! -f $one || $(defines "$one" | sha256sum) == "$configuration "* ]] ||
 			die "$modules: of another configuration than this kernel's, $one ($again)"
@@ -62,8 +62,9 @@ check_modules() {
 		fi
 	done
 
-	# The kernel looks at signature, version and kind of a module before it says
-	# that one of this name is there: so its verdict can be had for nothing.
+	# The kernel checks signature, version and kind of a module before it reports that a
+	# module
+	# of this name is loaded. So insmod gives its verdict without changing anything.
 	loaded kvm || return 0
 	one=$(insmod "$(file_of kvm)" 2>&1) || true
 	[[ $one == *"File exists"* ]] && return

@@ -3,7 +3,7 @@
 # shellcheck disable=SC2154,SC2034 # shared with install.sh
 # files.sh - puts and removes files in a way that can be undone. Sourced by install.sh.
 
-# aside PLACE: where it waits meanwhile. Not in a folder that depmod looks into.
+# aside PLACE: prints where the old file waits. depmod must not look into that folder.
 aside() {
 	case $1 in
 	/lib/modules/*) echo "/lib/modules/.exit_cycles$(tr / - <<<"${1#/lib/modules}")" ;;
@@ -11,7 +11,7 @@ aside() {
 	esac
 }
 
-# fresh PLACE: where what is to be there is prepared.
+# fresh PLACE: prints where the new file for PLACE is prepared.
 fresh() {
 	case $1 in
 	/lib/modules/*) echo "$(aside "$1").new" ;;
@@ -19,7 +19,7 @@ fresh() {
 	esac
 }
 
-# recover: what a power cut left.
+# recover: cleans up after a run that a power cut ended.
 recover() {
 	local place version places=("$LIB" "${HOOKS[@]}")
 	for version in /lib/modules/*/; do
@@ -35,7 +35,8 @@ recover() {
 	done
 }
 
-# What is about to be done is noted before, so that no signal comes between.
+# make_folder FOLDER: notes the folder before it makes it, so that a signal in between cannot
+# leave a folder that nobody removes.
 make_folder() {
 	[[ ! -d $1 ]] || return 0
 	[[ -d ${1%/*} || ! ${1%/*} ]] || make_folder "${1%/*}"
@@ -49,14 +50,14 @@ remove() {
 	mv -T "$1" "$(aside "$1")"
 }
 
-# prepare PLACE: sets new, of which nothing is there yet.
+# prepare PLACE: sets new, the place where PLACE's new file is prepared, and empties it.
 prepare() {
 	new=$(fresh "$1")
 	coming+=("$new")
 	rm -rf "$new"
 }
 
-# put PLACE: what was prepared for it.
+# put PLACE: moves the prepared file to PLACE.
 put() {
 	make_folder "${1%/*}"
 	remove "$1"
@@ -64,7 +65,7 @@ put() {
 	mv -T "$(fresh "$1")" "$1"
 }
 
-# index: modprobe's, of the kernels whose modules were changed.
+# index: rebuilds modprobe's index for each kernel whose modules were changed.
 index() {
 	local place version
 	for place in "${removed[@]}" "${placed[@]}"; do
@@ -74,7 +75,7 @@ index() {
 	done
 }
 
-# Only what we have put goes, and what is not aside was not touched.
+# undo_files: removes only what this run has put, and restores what it has set aside.
 undo_files() {
 	local i place
 	rm -rf "${coming[@]}" "${placed[@]}"
@@ -87,7 +88,7 @@ undo_files() {
 	index
 }
 
-# keep: all is as it should be, and a signal comes too late.
+# keep: the work is done; from here on nothing is undone, and signals are ignored.
 keep() {
 	local place
 	trap '' INT TERM HUP

@@ -12,7 +12,7 @@ ours_loaded() {
 	[[ -e /sys/module/kvm/parameters/exit_cycles ]]
 }
 
-# users: who has /dev/kvm or a VM open.
+# users: prints the processes that have /dev/kvm or a VM open.
 users() {
 	find /proc/[0-9]*/fd '(' -lname /dev/kvm -o -lname 'anon_inode:kvm-v*' ')' 2>/dev/null |
 		cut -d/ -f3 | sort -un | while read -r pid; do
@@ -20,7 +20,7 @@ users() {
 		done | tail -n 5 | paste -sd' '
 }
 
-# in_use: why the modules that are loaded cannot be taken out.
+# in_use: prints why the loaded modules cannot be unloaded; nothing if they can.
 in_use() {
 	local one
 	for one in /sys/module/kvm{,_intel,_amd}/holders/*; do
@@ -41,7 +41,7 @@ refuse_in_use() {
 	[[ ! $why ]] || die "$why"
 }
 
-# remember: what is loaded and how it is set.
+# remember: notes which modules are loaded and their parameters.
 remember() {
 	local one
 	before=()
@@ -70,7 +70,7 @@ unload() {
 	done
 }
 
-# load_indexed: those that were loaded, as modprobe finds them.
+# load_indexed: loads the modules that were loaded before, from where modprobe finds them.
 load_indexed() {
 	local one
 	for one in "${before[@]}"; do
@@ -79,7 +79,7 @@ load_indexed() {
 	set_parameters
 }
 
-# options MODULE: as /etc/modprobe.d has them.
+# options MODULE: prints the module's options from /etc/modprobe.d.
 options() {
 	modprobe -c | sed -n "s/^options ${1/_/[-_]} //p" | paste -sd' '
 }
@@ -98,7 +98,7 @@ file_of() {
 	echo "$modules/${1/_/-}.ko"
 }
 
-# Bottom up: what these need beside one another comes from the kernel's own.
+# load_ours: kvm first. Other modules that these need are the kernel's own.
 load_ours() {
 	local one need
 	for one in kvm "$(vendor)"; do
