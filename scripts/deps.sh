@@ -223,7 +223,7 @@ main() {
 	fi
 	if ((${#unknown[@]})); then
 		tail -n 20 "$log" >&2
-		die "${unknown[*]}: apt-get knows no such packages here, please install what they are (Debian's names)"
+		die "${unknown[*]}: apt-get does not know these packages here, please install them another way (Debian's names)"
 	fi
 	if ((${#packages[@]})); then
 		step "installing ${packages[*]}"

@@ -89,7 +89,7 @@ check_source() {
 		die "linux-source-$series: not installed ($how)"
 	which=$(source_version "$series")
 	[[ $which == "$package" ]] ||
-		die "linux-source-$series is of $which, the kernel $version of $package ($how, or boot the newer kernel)"
+		die "linux-source-$series is of $which, but the kernel $version is of $package ($how, or boot the newer kernel)"
 	compgen -G "$TOP/patches/$series/[0-9]*.patch" >/dev/null || die "$TOP/patches/$series: no patches there"
 }
 

@@ -91,7 +91,7 @@ put_modules() {
 	put "$place"
 	index
 	[[ $(modinfo -k "$1" -n kvm) == "$place/kvm.ko" ]] ||
-		die "modprobe would not take $place/kvm.ko but $(modinfo -k "$1" -n kvm) (look into /etc/depmod.d)"
+		die "modprobe would take $(modinfo -k "$1" -n kvm) and not $place/kvm.ko (look into /etc/depmod.d)"
 }
 
 put_hooks() {

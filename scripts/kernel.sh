@@ -135,6 +135,6 @@ each) (($# <= 2)) || { usage >&2; exit 2; } ;;
 module) (($# == 3)) || { usage >&2; exit 2; } ;;
 *) usage >&2; exit 2 ;;
 esac
-[[ ! $DEBUG || " build module " == *" ${1:-build} "* ]] || die "-d $DEBUG: build and module are all that it can do"
+[[ ! $DEBUG || " build module " == *" ${1:-build} "* ]] || die "-d $DEBUG: only for the verbs build and module"
 mkdir -p "$DIR"
 locked "$DIR/lock" verb "${@:-build}"

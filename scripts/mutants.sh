@@ -39,7 +39,7 @@ read_table() {
 		'' | '#'*) ;;
 		name)
 			name=$value
-			[[ ! ${TABLE[$name]} ]] || die "$1: $name: a name that is there twice"
+			[[ ! ${TABLE[$name]} ]] || die "$1: $name: this name appears twice"
 			names+=("$name")
 			TABLE[$name]=$1 LAB[$name]=svm:6.12
 			;;

@@ -75,7 +75,7 @@ shift
 ((EUID == 0)) || die "only root can make a root of another release and change into it"
 type -P debootstrap >/dev/null || die "debootstrap: not found (scripts/deps.sh test)"
 [[ -e /usr/share/debootstrap/scripts/$release && " $SUITES " == *" $release "* ]] ||
-	die "$release: no release that is known here (one of: $(releases))"
+	die "$release: no such release (one of: $(releases))"
 [[ ! $bind || -d $bind ]] || die "-b $bind: No such folder"
 [[ ! $bind ]] || bind=$(cd "$bind" && pwd -P)
 

@@ -180,13 +180,13 @@ over_time() {
 	local i steps=0 columns
 	if ((${#files[@]} > 1)); then
 		for ((i = 0; i < ${#files[@]}; i++)); do
-			is_capture "$tmp/$i/in" || die "${files[i]}: not a capture, and of others over-time draws one file"
+			is_capture "$tmp/$i/in" || die "${files[i]}: not a capture; of other files, over-time draws only one"
 		done
 		find_exitdump
 		steps=$((${#files[@]} - 1))
 		steps >"$tmp/spans"
 	else
-		! is_capture "$tmp/0/in" || die "${files[0]}: one capture tells of no time (two are needed, or exitdump --csv INTERVAL)"
+		! is_capture "$tmp/0/in" || die "${files[0]}: one capture shows no span of time (two are needed, or exitdump --csv INTERVAL)"
 		cp "$tmp/0/in" "$tmp/spans"
 	fi
 	through 0 awks spans.awk -v "steps=${steps#0}" <"$tmp/spans" >"$tmp/data"

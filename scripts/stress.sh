@@ -124,7 +124,7 @@ main() {
 	mkdir -p "$CACHE/stress"
 	lock=$CACHE/stress/lock${small:+-small}
 	exec 9>"$lock"
-	flock -n 9 || die "$lock: another run is on: wait for it"
+	flock -n 9 || die "$lock: another run holds it (wait until it ends)"
 	find "$CACHE/stress" -mindepth 1 -maxdepth 1 -type d -mtime +30 -exec rm -rf {} +
 	[[ ! $anew ]] || rm -rf "$state"
 	mkdir -p "$state"

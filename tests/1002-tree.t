@@ -72,7 +72,7 @@ like 'patches that changed since are not overwritten' "$status:$err" '^1:kernel.
 is 'but as they were' "$(cd "$PATCHES" && echo *)" 0001-first.patch
 commit third
 kernel tree
-like 'nor is a branch that holds work' "$status:$err" '^1:kernel.sh: .*and that holds work'
+like 'nor is a branch that holds work' "$status:$err" '^1:kernel.sh: .*and the branch has work of its own'
 is 'it holds it still' "$(git -C "$tree" log -1 --format=%s exit_cycles)" third
 git -C "$tree" branch -qm exit_cycles mine
 kernel tree

@@ -71,12 +71,12 @@ like "the second of two names, where the first is unknown" "$(tail -n 1 "$T/aske
 echo "flex" >"$T/unknown"
 deps build
 is "a name that is unknown here: 1" "$status" 1
-like "and which it is, in one line" "$(tail -n 1 <<<"$err")" '^deps.sh: flex: apt-get knows no such packages here, please install'
+like "and which it is, in one line" "$(tail -n 1 <<<"$err")" '^deps.sh: flex: apt-get does not know these packages here, please install'
 : >"$T/unknown"
 cp "$T/bin/apt-cache" "$T/apt-cache"
 program apt-cache 'printf "%sx:\n  Candidate: 1\n" "$2"'
 deps build
-like "an answer about another name is none: apt takes a dot for any character" "$status:$(tail -n 1 <<<"$err")" '^1:deps.sh: flex: apt-get knows no such packages'
+like "an answer about another name is none: apt takes a dot for any character" "$status:$(tail -n 1 <<<"$err")" '^1:deps.sh: flex: apt-get does not know these packages'
 cp "$T/apt-cache" "$T/bin/"
 program dpkg-query "$machine"
 

@@ -112,5 +112,5 @@ is "again: nothing is asked" "$status:$out:$(<"$T/asked")" "0:$T/cache/exit_cycl
 run "$T/top/scripts/source/fetch.sh" -k 5.10
 is "no such kernel: refused" "$status:$err" "1:fetch.sh: -k 5.10: no such kernel (one of: 9.9)"
 run "$TOP/scripts/on.sh" potato true
-like "a release nobody knows: one line" "$status:$err" '^125:on.sh: (potato: no release that is known here|only root|debootstrap: not found)[^'$'\n'']*$'
+like "a release nobody knows: one line" "$status:$err" '^125:on.sh: (potato: no such release|only root|debootstrap: not found)[^'$'\n'']*$'
 done_testing

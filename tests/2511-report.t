@@ -243,7 +243,7 @@ fails 'without what was read' 'not a recording, or cut short \(no reads in it\)'
 sed '/^== run3$/,/^== run4$/d' "$RECORDING" >"$T/bad"
 fails 'without a run' 'cut short \(no run3 in it\)'
 sed '$d' "$RECORDING" >"$T/bad"
-fails 'without its end' 'the guest has told of 5 runs of 5, or no end'
+fails 'without its end' 'the guest wrote 5 of 5 runs, or no end'
 sed 's/^run 4$/run 5/' "$RECORDING" >"$T/bad"
 fails 'runs out of their order' "the guest's run 5 does not follow its run 3"
 sed '/^== run2$/,/^== run2_hist/s/^114\tcpuid\t.*/114\tcpuid\tmany/' "$RECORDING" >"$T/bad"

@@ -95,7 +95,7 @@ for state in not-installed config-files half-installed; do
 	refused "$state" "linux-source-6.1: not installed $how"
 done
 try 'unpacked 6.1.2-1'
-refused 'another version' "linux-source-6.1 is of 6.1.2-1, the kernel 6.1.0-1-amd64 of 6.1.1-1 $how"
+refused 'another version' "linux-source-6.1 is of 6.1.2-1, but the kernel 6.1.0-1-amd64 is of 6.1.1-1 $how"
 rm "$T/usr/src/linux-source-6.1.tar.xz"
 try 'unpacked 6.1.1-1'
 refused 'without its file' "linux-source-6.1: not installed"
@@ -106,7 +106,7 @@ try 'not-installed -' "$T/cache"
 taken 'in the cache'
 echo 6.1.2-1 >"$T/cache/exit_cycles/source/linux-source-6.1.version"
 try 'not-installed -' "$T/cache"
-refused 'in the cache, of another version' "linux-source-6.1 is of 6.1.2-1, the kernel 6.1.0-1-amd64 of 6.1.1-1 $how"
+refused 'in the cache, of another version' "linux-source-6.1 is of 6.1.2-1, but the kernel 6.1.0-1-amd64 is of 6.1.1-1 $how"
 touch "$T/usr/src/linux-source-6.1.tar.xz"
 
 unversioned

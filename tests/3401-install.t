@@ -196,7 +196,7 @@ refuse_builds() {
 	cp "$headers"/{Makefile,Module.symvers,.kernelvariables} "$root/usr/src/linux-headers-$version/"
 	cp "$headers"/include/generated/{utsrelease,package}.h "$root/usr/src/linux-headers-$version/include/generated/"
 	sed -i "s/Debian [^\"]*/Debian $kernel.1-1/" "$root/usr/src/linux-headers-$version/include/generated/package.h"
-	try_build "another source" "linux-source-$kernel is of ${source//[+]/[+]}, the kernel .* of $kernel.1-1 \(apt-get install linux-source-$kernel=$kernel.1-1," "${build[@]}"
+	try_build "another source" "linux-source-$kernel is of ${source//[+]/[+]}, but the kernel .* is of $kernel.1-1 \(apt-get install linux-source-$kernel=$kernel.1-1," "${build[@]}"
 	printf '#!/bin/sh\nexit 1\n' >"$T/bin/dpkg-query"
 	chmod +x "$T/bin/dpkg-query"
 	rm "$T/cache/exit_cycles/source"

@@ -34,7 +34,7 @@ unpack() {
 # nowhere else.
 refuse_to_lose_work() {
 	! holds_work ||
-		die "$SRC: holds work on branch exit_cycles that patches/ has not (scripts/kernel.sh refresh, or remove the directory)"
+		die "$SRC: branch exit_cycles has work that patches/ does not have (scripts/kernel.sh refresh, or remove the directory)"
 }
 
 # tree_key: the contents of the file tree.key: the tree of the branch that last matched
@@ -93,7 +93,7 @@ tree() {
 	unpack
 	if ! has_branch || overtaken; then
 		! holds_work ||
-			die "$SRC: patches/$KERNEL has changed since branch exit_cycles was made of it, and that holds work (git branch -m exit_cycles NAME; make it anew; git cherry-pick)"
+			die "$SRC: patches/$KERNEL has changed since branch exit_cycles was made from it, and the branch has work of its own (git branch -m exit_cycles NAME; make it anew; git cherry-pick)"
 		apply_series
 		git_src branch -f exit_cycles
 		tree_key >"$DIR/tree.key"
@@ -109,7 +109,7 @@ format_series() {
 
 refresh() {
 	has_branch || die "$SRC: no branch exit_cycles (scripts/kernel.sh tree makes it)"
-	! overtaken || die "$SRC: patches/$KERNEL has changed since branch exit_cycles was made of it (scripts/kernel.sh tree)"
+	! overtaken || die "$SRC: patches/$KERNEL has changed since branch exit_cycles was made from it (scripts/kernel.sh tree)"
 	rm -rf "$PATCHES.new"
 	format_series "$PATCHES.new" exit_cycles
 	rm -rf "$PATCHES"

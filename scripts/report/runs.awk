@@ -70,7 +70,7 @@ END {
 	if (died)
 		exit 1
 	if (!ended || run != runs)
-		die("the guest has told of " run + 0 " runs of " runs ", or no end")
+		die("the guest wrote " run + 0 " of " runs " runs, or no end")
 	if (file != runs + 3)
 		die(runs + 2 " tables are needed, and there are " file - 1)
 	for (i = 1; i <= n; i++)

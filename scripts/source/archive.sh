@@ -37,7 +37,7 @@ sources() {
 # update_archive: reads new lists, at most once an hour. A suite that has moved is left out.
 update_archive() {
 	local suite found=() log=$CACHE/apt/log
-	type -P apt-get >/dev/null || die "no apt-get here, so nothing can be had of Debian's archive"
+	type -P apt-get >/dev/null || die "no apt-get here, so Debian's archive cannot be read"
 	[[ -f $KEYRING ]] || die "$KEYRING: No such file (apt-get install debian-archive-keyring)"
 	[[ ! $(find "$CACHE/apt/updated" -mmin -60 2>/dev/null) ]] || return 0
 	step "reading the lists of Debian's archive"

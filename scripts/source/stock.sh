@@ -64,7 +64,7 @@ choose() {
 			# apt-cache fails if its reader ends early.
 			$2 == want && sub("-" flavour "$", "", name) && name !~ /-(cloud|rt)$/ && !found++ { print $1 }')
 	if [[ ! $version ]]; then
-		echo "$PROGRAM: Debian's archive has no linux-image of $package any more, the version of linux-source-$kernel here (a newer source: remove $CACHE/source, or upgrade the package)" >&2
+		echo "$PROGRAM: Debian's archive no longer has a linux-image of version $package, which is that of linux-source-$kernel here (for a newer source, remove $CACHE/source, or upgrade the package)" >&2
 		exit 3
 	fi
 	mapfile -t names < <(
