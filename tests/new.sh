@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# new.sh - begins a test: a file that runs as it is, to be changed.
+# new.sh - begins a test: makes a file that runs at once, for you to change.
 #
-# Usage: tests/new.sh NUMBER-NAME	(as 2027-sort: lower case, words by hyphens)
+# Usage: tests/new.sh NUMBER-NAME (such as 2027-sort: lower case, words joined by hyphens)
 #
-# From 3000 on it is a test of a booted kernel, below it one without a lab; the table in
-# docs/contributing.md tells which number is for what. Exit status: 0, 1 if the file
-# cannot be written or is there already, 2 usage.
+# From 3000 on it is a test of a booted kernel, below 3000 one without a lab; the table in
+# docs/contributing.md tells which number is for what. Exit status: 0, 1 if the file cannot
+# be written or already exists, 2 usage.
 
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/../scripts/common.sh"
@@ -25,7 +25,7 @@ without_lab() {
 	cat <<-'END'
 		. "$TOP/tests/fixtures/exitdump.sh"
 
-		# A host of 3 VMs with 2 vCPUs each, whose counts fixtures/tree.awk tells.
+		# A host of 3 VMs with 2 vCPUs each; fixtures/tree.awk describes their counts.
 		tree "$T/host" 3 2
 
 		exitdump -S "$T/host" list --raw -o vm
@@ -45,7 +45,7 @@ in_a_lab() {
 		run_vmm plain cpuid=23
 		EOF
 
-		# ... and what is judged afterwards, with those of lab/labs.sh.
+		# ... and how it is judged afterwards, with the words of lab/labs.sh.
 		for one in $LABS; do
 			boot "$one" -c 1 || continue
 			is "$lab 23 exits are 23" "$(account_says plain plain.vm)" "$(vmm_says plain)"
@@ -57,7 +57,7 @@ in_a_lab() {
 }
 
 [[ $* != -h ]] || { usage; exit 0; }
-(($# == 1)) && [[ $1 =~ ^[0-9]{4}(-[a-z0-9]+)+$ ]] || { usage >&2; exit 2; }
+[[ $# == 1 && $1 =~ ^[0-9]{4}(-[a-z0-9]+)+$ ]] || { usage >&2; exit 2; }
 file=$TOP/tests/$1.t
 [[ $1 != 41* ]] || die "$1: tests of 41xx stand in tests/stress; copy one of those"
 ! compgen -G "$TOP/tests/${1%%-*}-*.t" >/dev/null || die "$1: there is a test of this number (ls tests/${1%%-*}-*)"
