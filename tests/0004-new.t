@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: tests/new.sh begins a test that runs as it is, and overwrites none.
+# Promise: tests/new.sh makes a test that runs at once, and never overwrites a file.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 . "$TOP/tests/fixtures/exitdump.sh"
 

@@ -1,12 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: bad input never crashes and never gives a wrong number: one line on
-# standard error that says what is wrong with which file, nothing on standard
-# output, status 1.
+# Promise: bad input never causes a crash or a wrong number. There is one line on standard
+# error, which names the file and says what is wrong with it; nothing on standard output;
+# and status 1.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/fixtures/exitdump.sh"
 
-# refused TITLE FILE REGEX: the whole promise, and the reason that is given.
+# refused TITLE FILE REGEX: checks the whole promise, and the reason in the error line.
 refused() {
 	exitdump -i "$2"
 	ok "$1: status 1, no output, one line" \
@@ -27,7 +27,7 @@ unlike 'a saved copy is not the kernel' "$err" 'patched'
 refused 'a folder' "$T" 'Is a directory'
 refused 'a read error' /proc/self/mem 'Input/output error'
 
-# Root may read everything, so it tries as somebody else.
+# Root may read everything, so root tries this as another user.
 : >"$T/secret"
 chmod 0 "$T/secret"
 if [[ $(id -u) == 0 ]]; then
@@ -82,7 +82,7 @@ done
 } >"$T/rows"
 refused 'more rows than there are reasons' "$T/rows" 'more rows'
 
-# Every cut of a good file, byte by byte, is refused.
+# A good file that is cut short at any byte is refused.
 lines "$HEAD" "$COLS" '10 CPUID 23 46000' '30 IO_INSTRUCTION 17 153000' \
 	'- TOTAL 40 199000' >"$T/good"
 exitdump -i "$T/good"
@@ -101,7 +101,7 @@ is 'an unknown argument is an error' "$status" 1
 exitdump --unknown
 is 'an unknown option is an error' "$status$out" 1
 
-# One line for what is no option, as for all else.
+# A wrong option gives one line, like any other mistake.
 while IFS="|" read -r words why; do
 	# shellcheck disable=SC2086 # words
 	exitdump $words
@@ -114,7 +114,7 @@ done <<'EOF2'
 top --vm|--vm: its value is missing (exitdump --help shows them)
 EOF2
 
-# A histogram of another time: its counts are not those of the table.
+# A histogram of another moment: its counts differ from those of the table.
 lines "$HEAD" 'reason name exits' '10 CPUID 10' '- TOTAL 10' >"$T/stale"
 for n in 1000 9; do
 	lines "$HEAD" "reason name $(echo {0..31})" "10 CPUID $n$(printf ' 0%.0s' {1..31})" \
@@ -128,7 +128,7 @@ for n in 1000 9; do
 	fi
 done
 
-# One whose rows are not what its TOTAL has: in a bucket, which its table does not tell.
+# A histogram whose rows do not add up to its TOTAL, in a bucket that the table cannot show.
 lines "$HEAD" "reason name $(echo {0..31})" "10 CPUID 8 2$(printf ' 0%.0s' {1..30})" \
 	"- TOTAL 7 3$(printf ' 0%.0s' {1..30})" >"$T/stale_hist"
 exitdump -i "$T/stale" -o p99

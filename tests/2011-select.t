@@ -1,12 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: a VM is found by PID, PID-FD, name and pattern, a vCPU by number, a
-# reason by name, number and pattern; what is chosen is summed up, or stands side
-# by side, and always adds up to what the files say.
+# Promise: exitdump finds a VM by PID, PID-FD, name and pattern, a vCPU by number, and a
+# reason by name, number and pattern. It adds up the chosen accounts, or shows them side by
+# side; both always agree with the files.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/fixtures/exitdump.sh"
 
-# 3 VMs of 4 vCPUs of 55 exits: 660, 220 a VM.
+# 3 VMs of 4 vCPUs with 55 exits each: 660 exits, 220 for each VM.
 tree "$T/tree" 3 4
 raw() { exitdump -S "$T/tree" --raw "$@"; }
 total() { # ARGUMENT...: exits in all lines
@@ -145,8 +145,8 @@ mkdir "$T/tree/sys/kernel/debug/kvm/1001-11/vcpu"{7,9,10}
 raw list --vm vm1 -o vcpus
 is 'list: numbers and ranges' "$out" 0-3,7,9-10
 
-# On a terminal of 80 columns names give way and end in ">", not the numbers and the
-# VM's id.
+# On a terminal of 80 columns only names are cut, and end in ">"; numbers and the VM's id are
+# shown in full.
 if ! command -v script >/dev/null; then
 	skip 'long names on a terminal' 'script is not installed'
 else
@@ -171,7 +171,7 @@ is 'list without a VM' "$status:$err" '0:'
 exitdump -S "$T/none" -a
 is '--all-vms without a VM' "$status" 0
 
-# Names that QEMU's users choose.
+# Names that users give to QEMU.
 named() { # ARGUMENT...: the name that VM 1000 has with this command line
 	printf '%s\0' qemu "$@" >"$T/tree/proc/1000/cmdline"
 	raw --vm 1000 -a -o vmname

@@ -1,7 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: exitdump hist draws the buckets as they stand in the file, within 80
-# columns.
+# Promise: exitdump hist draws the file's buckets within 80 columns.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/fixtures/exitdump.sh"
 
@@ -59,7 +58,7 @@ is 'no histogram' "$status:$err" \
 exitdump -i "$T/x"
 is 'no histogram: the table is there all the same' "$status" 0
 
-# Of what happened in between.
+# The histogram of a span of time.
 tree "$T/tree1" 1 1
 tree "$T/tree3" 1 1 -v step=3
 show tree1

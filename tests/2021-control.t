@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: exitdump reset, on, off and set write what the kernel takes to the file
-# that it has for it, and to no other; what cannot be is told in one line.
+# Promise: exitdump reset, on, off and set write the right value to the right file of the
+# kernel, and to no other file. If that is impossible, one line says why.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/fixtures/exitdump.sh"
 
@@ -14,7 +14,7 @@ for name in '' _guest _keys _slow; do
 	echo before >"$parameters/exit_cycles$name"
 done
 
-# reset_by ARGUMENT...: the files that it writes a 0 to.
+# reset_by ARGUMENT...: prints the files to which exitdump writes a 0.
 reset_by() {
 	find "$T/tree/$kvm" -name exit_cycles_reset -exec truncate -s 0 {} +
 	exitdump reset -S "$T/tree" "$@"

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: exitdump why shows the keys inside reasons as exit_cycles_keys has them, with
-# their names, of a host, a VM and a vCPU, in every format and over a span of time; what
-# gave way is in the rest, and never in a number that is too large.
+# Promise: exitdump why shows the keys inside reasons from exit_cycles_keys, with their
+# names: for a host, a VM and a vCPU, in every format, and over a span of time. Keys that the
+# kernel replaced are part of the rest, and never make another number too large.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/fixtures/exitdump.sh"
 
@@ -79,7 +79,7 @@ is 'the keys beside a table' "$out" 0x1
 exitdump -i "$T/x" --json
 is 'without why no key in JSON' "$(jq -c 'has("replaced")' "$T/.out")" false
 
-# named REASON KEY TEXT: in words.
+# named REASON KEY TEXT: the name of this key is TEXT.
 named() {
 	keys "$T/named" <<<"7 $1 $2 1 1 1 1"
 	exitdump why -i "$T/named" --raw -o what
@@ -115,7 +115,7 @@ for line in 'port 1' 'potato 1 2 x' 'port 2 1 x' 'port 1 2x y' 'port 1 999999999
 	like "--names '$line': refused" "$status:$out:$err" "^1::exitdump: $T/names: line 1: [^"$'\n'"]*$"
 done
 
-# refused TITLE REGEX LINE...: a file of keys with these lines.
+# refused TITLE REGEX LINE...: a file of keys with these lines is refused.
 refused() {
 	printf '%s\n' "${@:3}" | keys "$T/bad"
 	exitdump why -i "$T/bad"
@@ -164,7 +164,7 @@ done
 exitdump -i "$T/x" -o +key
 like '--output key without why: refused' "$status:$out:$err" '^1::exitdump: --output: key: '
 
-# The three scopes, from folders as debugfs has them.
+# The three scopes, from folders as in debugfs.
 kvm=sys/kernel/debug/kvm
 tree "$T/tree" 2 2 -v vendor=svm
 keys "$T/tree/$kvm/exit_cycles_keys" 3 <<<'123 io 0x70 40 40 400 4'
@@ -218,7 +218,7 @@ rm -r "$T/tree/$kvm"/*
 exitdump why -S "$T/tree"
 like 'a kernel without any' "$status:$out:$err" '^1::.*exit_cycles_keys: No such file \(is this kernel patched'
 
-# between TITLE EXPECTED: "$T/a" and "$T/b" differ by this, as key, exits, total, max.
+# between TITLE EXPECTED: the difference between "$T/a" and "$T/b": key, exits, total, max.
 between() {
 	exitdump diff "$T/a" "$T/b" --keys --raw -o name,key,exits,total,max -s name,key
 	is "$1" "$status:$out$err" "0:$2"
@@ -236,7 +236,7 @@ keys "$T/b" 42 <<-'END'
 	123 io 0x71 1 1 10 10
 	123 io - 19 19 180 -
 END
-# 37 of io since 25: 4 of 0x70, 3 of 0x72, and 5 that cannot be told.
+# 37 exits of io since there were 25: 4 of 0x70, 3 of 0x72, and 5 whose key is unknown.
 between 'what gave way is in the rest; nothing is in it twice' "$(lines 'hlt 0x8000000000000000 2 20 15' \
 	'io 0x72 3 30 10' 'io 0x70 4 50 30' 'io - 5 50 -')"
 exitdump diff "$T/a" "$T/b" --keys --json

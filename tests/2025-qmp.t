@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: exitdump why --qmp names the owners of ports and pages as QEMU's own map has
-# them, for the one VM that the socket is of. Whatever answers there, it is asked once, and
-# the names are right or there is one line of error and no table, in time.
+# Promise: exitdump why --qmp names the owners of ports and pages from QEMU's own map, for
+# the one VM to which the socket belongs. It asks QEMU only once. Whatever answers, the names
+# are right, or there is one line of error and no table, within the time limit.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/fixtures/exitdump.sh"
 
@@ -19,7 +19,7 @@ keys() {
 	} >"$1"
 }
 
-# vm TREE NAME [KEY...]: a VM's keys, by falling totals: ports, "page" and pages.
+# vm TREE NAME [KEY...]: makes a VM with these keys, by falling totals: ports, "page", pages.
 kvm=sys/kernel/debug/kvm
 vm() {
 	local key n=99 code='123 io'
@@ -32,7 +32,7 @@ vm() {
 tree "$T/tree" 1 1
 vm tree 1000-11 0x10510 0x10071 0x1234 0x608 0x3cc0a 0x8000000000000510 0x7f page 0xfe740 0xfee00 0x80 0x80000000000fee00 0x10000000000fee00
 
-# serve STEP...: qmp-fake's steps at "$T/s", one client.
+# serve STEP...: starts qmp-fake with these steps at "$T/s", for one client.
 serve() {
 	local i
 	rm -f "$T/s"
@@ -43,15 +43,15 @@ serve() {
 		sleep 0.05
 	done
 }
-# ask [ARGUMENT...]: exitdump why of the tree, by "$T/s"; then the server ends.
+# ask [ARGUMENT...]: runs exitdump why on the tree with "$T/s", then ends the server.
 ask() {
 	exitdump why -S "$T/tree" --qmp "$T/s" --raw -o key,what "$@" </dev/null
 	[[ $status != [01] ]] || { kill "$server" 2>/dev/null || :; }
 	wait "$server" 2>/dev/null || :
 }
-# string <TEXT: one of JSON, with QEMU's line ends.
+# string <TEXT: prints TEXT as the inside of a JSON string, with QEMU's line ends.
 string() { sed 's/["\\]/\\&/g; s/$/\\r\\n/' | tr -d '\n'; }
-# returns <TEXT: an answer
+# returns <TEXT: prints QMP's answer with TEXT.
 returns() { printf '{"return": "%s"}\r\n' "$(string)"; }
 
 printf '%s\r\n' '{"QMP": {"version": {"qemu": {"micro": 22, "minor": 2, "major": 7}, "package": "}{\"["}, "capabilities": ["oob"]}}' >"$T/hello"
@@ -134,7 +134,7 @@ serve "${talk[@]}" "$T/pretty"
 ask io -n 2
 is 'printed as other names are' "$status:$out:$err" "0:$(lines '0x10510 fw_cfg:~f?[2J??/???,~in' '0x10071 RTC:~?rtc,~in'):"
 
-# Names that are too long, and more than anybody wants to read.
+# Names that are too long, and an answer that is too long.
 {
 	sed '/pci.*net0/d; /msix/d' "$T/map" | sed -n '1,/^ Root memory region: system/p'
 	for ((i = 0; i < 16; i++)); do
@@ -150,7 +150,7 @@ is 'many owners, and a long name: cut, and that it is' "$status:$out:$err" \
 	"0:r0$(printf ' or r%x' {1..15}) or ..., at 0xfe740000
 local APIC: $(printf '%0156d' 0)..., at 0xfee00000:"
 
-# One VM.
+# --qmp needs a choice of one VM.
 tree "$T/two" 2 1
 vm two 1000-11 0x70
 vm two 1001-11 0x71
@@ -185,7 +185,7 @@ serve "${talk[@]}" "$T/answer"
 refuses 'there is no VM' '--qmp: of one VM, and there are 0 (--vm chooses)'
 rm -r "$T/tree"
 mv "$T/one" "$T/tree"
-# Slow exits have keys as well.
+# Slow exits have keys, too.
 {
 	lines '#~exit_cycles~1 vendor=svm tsc_khz=1000000 scope=vm monotonic=1 realtime=1' \
 		'time vm vcpu cpu reason name key rip total'
@@ -205,7 +205,7 @@ is '--qmp without keys: refused' "$status:$out:$err" '1::exitdump: --qmp: only w
 exitdump diff a b --keys --qmp "$T/s"
 is 'diff --qmp: refused' "$status:$out:$err" '1::exitdump: --qmp: not with diff: of a VM that runs'
 
-# No server.
+# No server answers.
 fails() {
 	exitdump why -S "$T/tree" --qmp "$2"
 	like "$1" "$status:$out:$err" "^1::exitdump: $3$"
@@ -215,7 +215,7 @@ fails 'a file' "$T/map" "$T/map: Connection refused"
 fails 'no name' '' ': [^'$'\n'']*'
 fails 'a long name' "/$(printf '%0200d' 0)" '/0*\.\.\.: File name too long for a socket'
 
-# Servers of all kinds. line: what answers in place of the map, for printf %b.
+# Servers of all kinds. The file `line`, for printf %b, is the answer in place of the map.
 no_qmp="$T/s: what answers there is no QMP \(QEMU: -qmp unix:PATH,server=on,wait=off\)"
 bad() {
 	serve "${@:3}"
@@ -257,7 +257,7 @@ serve "$T/hello" line drip
 ask
 like 'it says little' "$status:$out:$err" "^1::exitdump: $T/s: no answer within 5 seconds \([^)]*\)$"
 
-# mapped TITLE SED: a map with this changed is none.
+# mapped TITLE SED: a map with this change is refused.
 mapped() {
 	sed "$2" "$T/map" | returns >"$T/line"
 	bad "$1: refused" "$T/s: QEMU's .info mtree -f -o. has [^"$'\n'"]*" "$T/hello" line "$T/ready" line "$T/line"
@@ -286,7 +286,7 @@ for ((i = 20; i < size; i += 41 - i % 3)); do
 done
 is "a map that is cut off, at $cut places" "$wrong" ''
 
-# QEMU itself.
+# The real QEMU.
 if ! command -v qemu-system-x86_64 >/dev/null; then
 	skip 'QEMU' 'qemu-system-x86_64 is not installed'
 	done_testing

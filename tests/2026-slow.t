@@ -1,8 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: exitdump slow tells of each exit that KVM recorded when it was, by the wall
-# clock and by that of perf, of which VM, where in the guest, why, and what took the
-# time.
+# Promise: exitdump slow tells about each exit that KVM recorded: when it was, by the wall
+# clock and by perf's clock; which VM; where in the guest; why; and what took the time.
 # shellcheck disable=SC2317 # functions that ok calls
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/fixtures/exitdump.sh"
@@ -124,7 +123,7 @@ sed -i '$d' "$T/map"
 slow "$T/far_slow" <<<'1 1 0 0 12 HLT - 0xffffffff82234000 1 0 0 0 0 0 0'
 exitdump slow -i "$T/far_slow" --symbols "$T/map" --raw -o rip
 is 'far behind the last one: none' "$out" 0xffffffff82234000
-# no_map TITLE LINE REGEX <MAP
+# no_map TITLE LINE REGEX <MAP: a map with an error in this line is refused.
 no_map() {
 	cat >"$T/bad"
 	raw --symbols "$T/bad"
@@ -140,7 +139,7 @@ no_map 'nothing' '' 'no addresses in it' </dev/null
 no_map 'the last line cut' 2 'cut off' < <(printf 'ffffffff81000000 T a\nffffffff8100')
 no_map 'a line without an end' 1 'too long' < <(printf 'ffffffff81000000 T %02000d\n' 0)
 no_map 'NUL bytes' 1 '(too long|not an address)' < <(printf 'a\0\0\n')
-# Without an end, and more symbols than there is memory for.
+# A map without an end, and a map with more symbols than memory.
 run timeout 20 "$EXITDUMP" slow -i "$T/x_slow" --symbols /dev/zero
 like 'zeros without end: refused' "$status:$out:$err" '^1::exitdump: /dev/zero: line 1: '
 run timeout 60 "$EXITDUMP" slow -i "$T/x_slow" --symbols <(yes 'ffffffff81000000 D a')
@@ -151,9 +150,9 @@ is 'a name with control characters: shown without' "$out" '?[31m+0x40'
 exitdump slow -i "$T/x_slow" --symbols "$T/nowhere"
 like 'no such file' "$status:$out:$err" '^1::exitdump: .*/nowhere: No such file'
 
-# --- what is no such file
+# --- files that are not files of slow exits
 
-# refused TITLE REGEX LINE: a file with this line.
+# refused TITLE REGEX LINE: a file with this line is refused.
 refused() {
 	slow "$T/bad" <<<"$3"
 	exitdump slow -i "$T/bad"
@@ -200,7 +199,7 @@ for ((i = 0; i < size; i += 7)); do
 done
 is 'each cut amid a line is refused' "$wrong" ''
 
-# --- what a lab's kernel shows
+# --- a capture from a lab's kernel
 
 real=$TOP/tests/fixtures/slow
 exitdump slow -S "$real"
@@ -247,7 +246,7 @@ is 'and chosen by that' "$(sort "$T/.out" | uniq -c | sed 's/^ *//')" '16 69'
 exitdump slow -S "$T/gone" --vm 6
 is 'of which there is no other' "$status:$err" '1:exitdump: no VM 6 (exitdump list names those there are)'
 
-# Two VMs that run, one that has ended, and two of one process.
+# Two VMs that run, one that has ended, and two of the same process.
 tree "$T/tree" 2 2
 mkdir "$T/tree/$kvm/77-4" "$T/tree/$kvm/77-9"
 cp "$T/tree/$kvm/1000-11/exit_cycles" "$T/tree/$kvm/77-4/"
@@ -276,7 +275,7 @@ if ! has_terminal; then
 	skip 'top' 'tmux is not installed'
 	done_testing
 fi
-# Of one vCPU and reason two.
+# A second slow exit of the same vCPU and reason.
 lines "899000000000 999 0 0 12 HLT - 0x0 9000000 1 0 0 0 0 0" >>"$T/tree/$kvm/exit_cycles_slow"
 show tree
 tm new-session -d -x 120 -y 24 "TZ=UTC '$EXITDUMP' -S '$T/root' top 0.2; echo status \$?; read -r"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: exitdump slow --follow shows each slow exit once, as they come, and counts
-# those that nobody could see.
+# Promise: exitdump slow --follow shows each slow exit once, soon after it happens, and counts
+# the exits that the kernel dropped before anybody could read them.
 # shellcheck disable=SC2317 # functions that ok calls
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 . "${BASH_SOURCE[0]%/*}/fixtures/exitdump.sh"
@@ -14,7 +14,7 @@ lines '#~exit_cycles~1 vendor=vmx' 'reason name exits' '- TOTAL 0' >"$T/x"
 
 # row TIME VM VCPU
 row() { echo "$1 $2 $3 0 12 HLT - 0x0 9000000 1 0 0 0 0 0"; }
-# state NAME LOST ROW...: a host.
+# state NAME LOST ROW...: makes a host with these slow exits.
 state() {
 	mkdir -p "$T/$1/$kvm"
 	cp "$T/x" "$T/$1/$kvm/exit_cycles"
@@ -27,12 +27,13 @@ state c 6 "$(row 9000000000 51 0)" "$four"		# of four new ones there is one
 state d 0 "$(row 20000000000 51 0)"			# cleared
 state e 0 "$(row 30000000000 51 0)" "$(row 20000000000 51 0)"
 
-# watch NAME ARGUMENT...: in the background; a signal can end it. Its output is there.
+# watch NAME ARGUMENT...: starts exitdump in the background; a signal can end it. Its output
+# is in $T/NAME.out and $T/NAME.err.
 watch() {
 	env --default-signal=INT "$EXITDUMP" -S "$T/root" slow --follow 0.02 "${@:2}" >"$T/$1.out" 2>"$T/$1.err" &
 	watcher=$!
 }
-# has FILE REGEX: within 20 seconds.
+# has FILE REGEX: the file matches within 20 seconds.
 has() {
 	local i
 	for ((i = 0; i < 400; i++)); do

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: the rules for Prometheus make the right rates of what exitdump exports, and
-# alert when they should, and not otherwise. promtool runs them on histories of hosts.
+# Promise: the rules for Prometheus compute the right rates from exitdump's metrics, and alert
+# exactly when they should. promtool runs them on the histories of hosts.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 . "${BASH_SOURCE[0]%/*}/fixtures/exitdump.sh"
 
@@ -10,10 +10,10 @@ rules=$TOP/tools/fleet/exit-cycles.rules.yml
 
 is 'promtool takes the rules' "$(promtool check rules "$rules" >/dev/null; echo $?)" 0
 
-# A host that counts on: from exitdump's own numbers, 15 seconds apart. 4 vCPUs
-# make 40 x 15 exits of REASON_9 in them; tree.awk says what each takes: of a TSC
-# of 2 GHz, 1000 cycles in the handler, 80 of them without a CPU, and 3400 lost, 200 of
-# them without a CPU, beside 6800 in the guest.
+# A host that counts on: exitdump's own numbers, 15 seconds apart. In that time 4 vCPUs make
+# 40 x 15 exits of REASON_9. tree.awk says what each exit takes, at a TSC of 2 GHz: 1000
+# cycles in the handler (80 of them without a CPU); 3400 lost (200 of them without a CPU);
+# beside it 6800 in the guest.
 tree "$T/a" 2 2 -v step=15
 tree "$T/b" 2 2 -v step=30
 sample() { "$EXITDUMP" -S "$1" --openmetrics --buckets "${@:2}" | grep -v '^#'; }
@@ -31,7 +31,7 @@ expect() {
 	printf '      - expr: %s\n        eval_time: 60m\n        exp_samples:\n' "$1"
 	printf "          - labels: '%s'\n            value: %s\n" "$2" "$3"
 }
-# description ALERT: its text, folded as YAML folds it.
+# description ALERT: prints its text, folded as YAML folds it.
 description() {
 	awk -v alert="$1" '
 		$1 == "-" { wanted = $2 == "alert:" && $3 == alert; inside = 0 }
@@ -39,7 +39,7 @@ description() {
 		wanted && $1 == "description:" { inside = 1; sub(/^ *description: *(>-)?/, ""); text = $0 }
 		END { print text }' "$rules"
 }
-# fires ALERT MINUTES [LABELS SUMMARY]: without the last two, that it does not.
+# fires ALERT MINUTES [LABELS SUMMARY]: it fires; without LABELS and SUMMARY, it does not fire.
 fires() {
 	printf '      - alertname: %s\n        eval_time: %sm\n' "$1" "$2"
 	[[ $3 ]] || return 0
@@ -68,7 +68,7 @@ fires() {
 		expect "round(instance:kvm_overhead:ratio_rate5m{$one} * 10200)" "{$one}" 3400
 		expect "round(instance:kvm_exit_sched:ratio_rate5m{$one} * 10200)" "{$one}" 200
 		expect "round(instance_reason:kvm_exit_lost:share_rate5m{$nine} * 55)" "{$nine}" 10
-		# In the bucket of 2048 to 4095, 0.99 of the way.
+		# In the bucket from 2048 to 4095, at 0.99 of its width.
 		expect "round(instance_reason:kvm_exit_latency_seconds:p99_5m{$nine} * 2e9)" "{$nine}" 4075
 	done
 	expect 'round(reason:kvm_exit_lost_seconds:rate5m{reason="REASON_9"} * 1e9)' '{reason="REASON_9"}' 204000
@@ -79,7 +79,7 @@ fires() {
 	fires KvmExitStorm 60
 	fires KvmExitSlow 60
 	fires KvmTscUnstable 60
-	# A host that goes from well to bad, at a TSC of 1 GHz.
+	# A host that goes from good to bad, at a TSC of 1 GHz.
 	cat <<-'END'
 	  - interval: 1m
 	    input_series:
@@ -111,7 +111,7 @@ fires() {
 	        values: '0+60000x99 6060000+6000000x100'
 	      - series: 'kvm_exit_latency_cycles_bucket{instance="bad",reason="EPT_VIOLATION",le="+Inf"}'
 	        values: '0+60000x99 6060000+6000000x100'
-	      # A host of Zen 5 halts so, with half of its time idle.
+	      # Hosts with Zen 5 halt in this way; this one is idle for half of its time.
 	      - series: 'kvm_exit_latency_cycles_bucket{instance="bad",reason="idle-halt",le="1.6777215e+07"}'
 	        values: '0x200'
 	      - series: 'kvm_exit_latency_cycles_bucket{instance="bad",reason="idle-halt",le="3.3554431e+07"}'
@@ -133,8 +133,9 @@ fires() {
 		'100k EPT_VIOLATION exits a second on bad, ten times those of an hour before'
 	fires KvmExitTail 130 "$bad, $ept" '1 % of EPT_VIOLATION exits on bad take 33.39ms or longer'
 	fires KvmExitSlow 130 "$bad" 'vCPUs on bad freeze 2.4 times a second that they run'
-	# A storm of a reason that did not happen before is one, and five times as many is none; what comes with the first
-	# guest, on a host that had none or was not there, is not.
+	# A storm of a reason without exits before must alert; five times as many exits must not. A
+	# host without guests, or a new host, must not alert when its first guest starts. guest, on
+	# a host that had none or was not there, is not.
 	cat <<-'END'
 	  - interval: 1m
 	    input_series:

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: deps.sh asks apt-get for exactly what is missing and for no more than
-# that, tries again with new lists, and where there is no apt-get, or no right
-# to use it, names what is missing in one line. Nothing missing: it does nothing.
+# Promise: deps.sh asks apt-get for exactly the missing packages, and tries again with new
+# lists. If there is no apt-get, or no right to use it, one line names the missing packages.
+# If nothing is missing, it does nothing.
 # shellcheck disable=SC2016 # the programs made here expand it themselves
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 
@@ -12,7 +12,7 @@ for program in awk basename bash cat dirname env grep head mkdir printf sed sort
 	ln -s "$(type -P "$program")" "$T/bin/"
 done
 
-# program NAME LINE...: one that deps.sh finds in place of the machine's.
+# program NAME LINE...: makes a program that deps.sh finds in place of the machine's.
 program() {
 	rm -f "$T/bin/$1"
 	printf '#!/bin/bash\n' >"$T/bin/$1"
@@ -25,7 +25,7 @@ deps() {
 	run env PATH="$T/bin" T="$T" "$TOP/scripts/deps.sh" "$@"
 }
 
-# all but flex and bochs-term are installed, until apt-get has been asked.
+# all packages but flex and bochs-term are installed, until apt-get has been asked.
 machine='for name; do
 	[[ $name != -* && $name != *Package* ]] || continue
 	[[ $name != flex && $name != bochs-term || -e $T/installed ]] || continue
@@ -37,7 +37,7 @@ case "$*" in
 *update*) touch "$T/updated" ;;
 *) [[ -e $T/updated ]] && touch "$T/installed" ;;
 esac'
-# apt knows all but what is written into the file unknown
+# apt knows all packages that the file unknown does not name
 program apt-cache '[[ " $(cat "$T/unknown" 2>/dev/null) " == *" $2 "* ]] || printf "%s:\n  Candidate: 1\n" "$2"'
 program sudo '"$@"'
 
@@ -59,7 +59,7 @@ like "groups: their own is" "$(tail -n 1 "$T/asked")" ' flex$'
 deps nonsense
 is "no such group" "$status $err" '1 deps.sh: nonsense: no such group (build lab tool test lint bench plot report host)'
 
-# What exists here under another name, or under none.
+# Packages that have another name here, or do not exist.
 rm "$T/installed"
 echo "libclang-rt-dev" >"$T/unknown"
 program dpkg-query 'for name; do
@@ -101,7 +101,7 @@ program shellcheck
 deps lint
 unlike "and found by that" "$err" 'perl|shellcheck'
 
-# A test that is skipped where a program is missing finds it after make test.
+# A test that is skipped without a program must find this program after make test.
 skips=$(grep -ho 'command -v [a-z-]* >/dev/null || skip_all' "$TOP"/tests/*.t | awk '{ print $3 }' | sort -u)
 like 'some tests are skipped without a program' "$skips" valgrind
 for program in $skips; do

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: a kernel's source that is not installed comes from Debian's archive into the
-# cache, whole or not at all, with apt's own settings untouched; what cannot be had is one
-# line; and a kernel that Debian has no more is skipped, not an error.
+# Promise: if a kernel's source is not installed, it comes from Debian's archive into the
+# cache, complete or not at all, and apt's own settings stay untouched. A failure is one
+# line. A kernel that Debian no longer has is skipped, which is not an error.
 # shellcheck disable=SC2016 # the programs made here expand it themselves
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 
@@ -10,7 +10,7 @@ type -p dpkg-deb >/dev/null || skip_all "dpkg-deb is not here"
 export XDG_CACHE_HOME=$T/cache T
 mkdir -p "$T/top/patches/9.9" "$T/bin" "$T/deb/DEBIAN" "$T/deb/usr/src"
 cp -R "$TOP/scripts" "$T/top/"
-# Only the group with the source in it, and of that only the source.
+# Only the group that has the source, and in it only the source.
 sed -i '/^	build	/d' "$T/top/scripts/deps.sh"
 head -c 3000000 /dev/urandom >"$T/deb/usr/src/linux-source-9.9.tar.xz"
 printf '%s\n' "Package: linux-source-9.9" "Version: 9.9.1-1" "Architecture: all" "Maintainer: m" "Description: d" >"$T/deb/DEBIAN/control"
@@ -22,7 +22,7 @@ program() {
 	printf '#!/bin/bash\n%s\n' "$2" >"$T/bin/$1"
 	chmod +x "$T/bin/$1"
 }
-# apt as it answers with and without a network; `says` chooses.
+# apt with and without a network; `says` chooses its answers.
 program apt-get 'echo "$*" >>"$T/asked"
 case "$*" in
 *indextargets*) ;;
@@ -44,7 +44,7 @@ PATH=$T/bin:$PATH
 source_of() {
 	run "$T/top/scripts/source/fetch.sh" -k 9.9
 }
-# left: what is in the cache's folder of sources.
+# left: prints the files in the cache's folder of sources.
 left() {
 	(cd "$T/cache/exit_cycles/source" 2>/dev/null && echo *)
 }
@@ -75,7 +75,7 @@ like "a download that fails: one line" "$status:$(grep -v '^\[' <<<"$err")" \
 	'^1:fetch.sh: linux-source-9.9: cannot be fetched: E: Failed to fetch it$'
 rm "$T/no-download"
 
-# A disk that is full amid the unpacking.
+# The disk becomes full while the package is unpacked.
 if ((EUID == 0)) && mkdir -p "$T/cache/exit_cycles/source" && mount -t tmpfs -o size=5m tmpfs "$T/cache/exit_cycles/source" 2>/dev/null; then
 	source_of
 	left=$(left)

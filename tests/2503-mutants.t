@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: each small bug of tests/mutants/ can still be planted, in one place; of ten of
-# them the tests notice all; and scripts/mutants.sh says so where a bug survives, is none,
-# or cannot be planted, and tries again what survived, but not what was killed.
+# Promise: each small bug of tests/mutants/ can still be planted, in one place, and the tests
+# notice all of ten bugs. scripts/mutants.sh says if a bug survives, changes nothing, or
+# cannot be planted. It tries survivors again, but not mutants that were killed.
 # shellcheck disable=SC2016 # sed's addresses
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/fixtures/exitdump.sh"
@@ -15,13 +15,13 @@ is 'all can be planted' "$status:$err" 0:
 names=$(cat "$TOP"/tests/mutants/* | grep -c '^name ')
 ok "there are $names, at least 60" test "$names" -ge 60
 
-# The tests that these name run here beside this one.
+# The tests of these ten run here at the same time as this test.
 export XDG_CACHE_HOME=$T/cache
 run "$TOP/scripts/mutants.sh" -q -n 10
 is 'ten are killed' "$status:$(grep -c ': killed by' <<<"$err")" 0:10
 ((!status)) || note "$err"
 
-# A small project, with a program, its test and mutants of it.
+# A small project: a program, its test, and mutants of the program.
 mkdir -p "$T/top/tests/mutants" "$T/top/patches/6.12"
 cp -R "$TOP/scripts" "$T/top/"
 printf '%s\n' '#!/bin/sh' 'echo one' 'echo two' 'echo one' >"$T/top/program.sh"
@@ -32,7 +32,7 @@ chmod +x "$T/top/tests/2001-one.t"
 : >"$T/top/tests/mutants/kernel"
 git -C "$T/top" init -q
 
-# mutant NAME SED [FIELD]: one more.
+# mutant NAME SED [FIELD]: adds a mutant.
 mutant() {
 	printf '%s\n' "name $1" 'file program.sh' "sed $2" 'tests 2001' 'breaks it.' ${3:+"$3"} '' >>"$T/top/tests/mutants/scripts"
 }

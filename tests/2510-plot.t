@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: plot.sh draws what is in the captures, as SVG and PNG, with its
-# numbers and units, readable without colour; adds up what it does not show; and
-# each mistake gets one line and leaves no file.
+# Promise: plot.sh draws the data of captures as SVG and PNG, with numbers and units, and so
+# that they can be read without colour. It adds up what it does not show. Each mistake gives
+# one line and leaves no file.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 . "${BASH_SOURCE[0]%/*}/fixtures/exitdump.sh"
 
@@ -15,7 +15,7 @@ cd "$T"
 
 plot() { run "$TOP/scripts/plot.sh" "$@"; }
 
-# alike FILE: pairs of its fills that grey would not tell apart, and how many fills there are.
+# alike FILE: prints the pairs of fills that look the same in grey, and the number of fills.
 alike() {
 	grep -A 1 '<pattern id' "$1" | sed -n "s/.*rgb(\([0-9]*\),\([0-9]*\),\([0-9]*\)).* d='\([^']*\)'.*/\1 \2 \3 \4/p" | sort -u |
 		command awk '{
@@ -26,7 +26,7 @@ alike() {
 		} END { print pairs + 0, NR }'
 }
 
-# words FILE: what can be read in an SVG.
+# words FILE: prints the text of an SVG.
 words() { sed -n 's/.*<tspan[^>]*>\([^<]*\).*/\1/p; s/.*<text>\([^<]*\)<.*/\1/p' "$1" | tr '\n' '|'; }
 
 cp "$VMX/exit_cycles" now
@@ -52,7 +52,7 @@ like 'latency: a panel a reason, with its exits and bounds' "$(words latency.svg
 like 'latency: cycles and time on the axis' "$(words latency.svg)" '512\|25\.6 us\|.*from exit to entry, TSC cycles'
 is 'where: no two of the five fills look alike in grey' "$(alike where.svg)" '0 5'
 
-# The widths of the bars themselves, from known numbers: 3, 1 and 0 of 4.
+# The widths of the bars, from known numbers: 3, 1 and 0 of 4.
 lines 'name,exits,cycles,total,halt,user' | tr ' ' , >known.csv
 printf '%s\n' A,3,3000,4000,0,0 B,1,1000,4000,1000,2000 C,1,0,0,0,0 >>known.csv
 awk() { command awk -f "$TOP/scripts/plot/csv.awk" "$@"; }
@@ -94,7 +94,7 @@ is 'over time: a line a moment, a gap is a gap, and names as they were quoted' \
 plot over-time -o time.svg time.csv
 is 'over time: drawn' "$status $err" '0 '
 like 'over time: units on both axes' "$(words time.svg)" 'exits in every 1 s\|.*time, s'
-# earlier PARTS: one of so many parts of what now has, as it was earlier.
+# earlier PARTS: prints an earlier capture, with one of so many parts of the counts in `now`.
 earlier() {
 	command awk -F'\t' -v OFS='\t' -v parts="$1" '
 		$1 ~ /^[0-9]+$/ { for (i = 3; i < 8; i++) sum[i] += $i = int($i / parts) }
@@ -111,7 +111,7 @@ plot over-time -o pipe.png /dev/stdin <time.csv
 is 'a pipe will do' "$status $err" '0 '
 for file in time steps; do ok "$file: well-formed XML" xmllint --noout $file.svg; done
 
-# The bench.
+# The bench's pictures.
 {
 	echo part,lab,way,item,metric,value
 	for way in stock=840 off=845 on=888 hist=1600 events=2000 bpf=2400 perf=3600; do
@@ -127,7 +127,7 @@ done
 like 'patched: stock, and what is added' "$(words patched.svg)" '840\|.*\+5\|.*\+48\|'
 like 'ways: a unit' "$(words ways.svg)" 'instructions added to an exit'
 
-# Ten reasons: the first of them halts, so it is the last by what is lost.
+# Ten reasons. The first of them halts, so it is the last by lost time.
 for ((i = 1; i <= 10; i++)); do
 	printf '{"name":"R%d","total":%d,"halt":%d,"hist":[0,%d%s]},\n' "$i" $((i == 1 ? 9000 : 100 * i)) \
 		$((i == 1 ? 8999 : 0)) "$i" "$(printf ',0%.0s' {1..30})"
@@ -137,7 +137,6 @@ is 'latency: by what is lost, and what is beyond the first seven in one panel' "
 	'R10 R9 R8 R7 R6 R5 R4 3 '
 is 'with all of its exits' "$(command awk '$1 == 1 { print $2 }' ten.data | tr '\n' ' ')" '10 9 8 7 6 5 4 6 '
 
-# Titles, and what gnuplot
 # Titles, and what gnuplot or XML could take for its own.
 plot cycles -t "a <b> & 'c' \$x" -o title.svg now
 is 'any title' "$status $err" '0 '

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: the page of a capture says what exitdump says of it, number by number, and what
-# is not known as `-`; it is well-formed, refers to nothing outside itself and runs nothing,
-# whatever the VMs are called. The boot report is such a page with what its recording tells
-# beside; it says so where guest and host do not agree. What is cut or spoilt makes one line
-# and no page. The recording is of the SVM lab, five runs; `boot` is the account of another.
+# Promise: the page of a capture has exitdump's numbers, one by one, and `-` for unknown
+# ones. It is well-formed, refers to nothing outside itself and runs nothing, whatever the
+# names of the VMs. The boot report is such a page with the recording's data beside it, and
+# it says if guest and host do not agree. Input that is cut or spoilt gives one line and no
+# page. The recording is from the SVM lab, five runs; `boot` is the account of another boot.
 # shellcheck disable=SC2317 # functions that ok calls
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 . "${BASH_SOURCE[0]%/*}/fixtures/exitdump.sh"
@@ -17,7 +17,7 @@ RECORDING=$TOP/tests/fixtures/report/svm-6.1
 
 report() { run "$TOP/scripts/boot-report.sh" "$@"; }
 
-# table NAME REASON COLUMN: a cell of the recording's own text.
+# table NAME REASON COLUMN: prints a cell from the recording's own text.
 table() {
 	awk -F'\t' -v name="== $1" -v reason="$2" -v want="$3" '
 		/^== / { on = $0 == name }
@@ -25,7 +25,7 @@ table() {
 		on && (reason == "all" ? $2 == "TOTAL" : $1 == reason) { print $column }' "$RECORDING"
 }
 
-# told RUN LEAF: what the guest read, in decimal; LEAF as the cpuid program prints it.
+# told RUN LEAF: prints the guest's read, in decimal; LEAF is in the cpuid program's form.
 told() {
 	local ebx ecx
 	read -r _ _ _ ebx ecx _ < <(sed -n "/^== reads/,\$p" "$RECORDING" | sed -n "/^run $1\$/,/^run $(($1 + 1))\$/p" | grep "$2:")
@@ -39,7 +39,7 @@ group() { printf "%s" "$1" | sed ':a; s/\([0-9]\)\([0-9]\{3\}\)\($\|,\)/\1,\2\3/
 CAPTURES=$TOP/tests/fixtures/captures
 page() { TZ=XXX-5 run "$TOP/scripts/report.sh" -o "$T/page.html" "$@"; }
 
-# outside PAGE: what in it would be fetched, or run.
+# outside PAGE: prints everything in it that a browser would fetch or run.
 outside() {
 	grep -oiE '(src|href) *= *.[^#]|url\([^#]|@import|<(script|link|iframe|object|embed|img|form)|<[^>]* on[a-z]+ *=' "$1" || :
 	grep -oE 'https?://[^"]*' "$1" | grep -v '^http://www.w3.org/' || :
@@ -51,12 +51,12 @@ sound() { # TITLE
 	is "$1: refers to nothing outside itself and runs nothing" "$(outside "$T/page.html")" ''
 }
 
-# rows HEADING: a section's table as text, a line a row, without what groups digits.
+# rows HEADING: prints a section's table as text, a line a row, without separators of digits.
 rows() {
 	sed -n "/<h2>$1/,/<\/section>/p" "$T/page.html" | sed -n 's/^<tr><td//p' | sed 's/^[^>]*>//; s/<[^>]*>/ /g; s/\([0-9]\),\([0-9]\)/\1\2/g; s/  */ /g; s/ $//'
 }
 
-# cells ARGUMENT...: the same of exitdump's table, whose bounds have `<=` in front.
+# cells ARGUMENT...: prints exitdump's table in the same form, without the `<=` of bounds.
 cells() {
 	TZ=UTC "$EXITDUMP" "$@" | sed "1,/^ *[A-Z]*  *[A-Z]/d; s/<=//g; s/  */ /g; s/^ //; s/ $//"
 }
@@ -92,7 +92,7 @@ cp "$T/page.html" "$T/first.html"
 page "$CAPTURES/vmx-6.1"
 ok 'again: the same page' cmp "$T/page.html" "$T/first.html"
 
-# One vCPU's account alone, with nothing beside it, and one that is empty.
+# The account of one vCPU alone, without other files beside it; then an empty account.
 cp "$CAPTURES/svm-6.1/sys/kernel/debug/kvm/72-4/vcpu0/exit_cycles" "$T/one"
 page "$T/one"
 sound 'one file'
@@ -109,8 +109,8 @@ page "$T/none-yet"
 sound 'no exits'
 like 'no exits: lost nothing' "$(<"$T/page.html")" 'lost <strong>no</strong> time to exits'
 
-# Known numbers, and names that would break a page: each reason has totals of 4000
-# cycles, of them lost 3400: 920 handler, 2000 user space, 200 no CPU, 280 other.
+# Known numbers, and names that would break a page. Each reason has totals of 4000 cycles.
+# 3400 of them are lost: 920 handler, 2000 user space, 200 no CPU, 280 other.
 evil='<b>&"\<script>'
 mkdir "$T/<i>&"
 tree "$T/<i>&" 2 2
@@ -146,7 +146,7 @@ like 'slow exits: over what, and how many are gone' "$html" 'lost more than 1500
 run "$TOP/scripts/report.sh" -o "$T/page.md" "$T/<i>&"
 like 'in Markdown they are text as well' "$(<"$T/page.md")" '\| \\<b>\\&"\\\\\\<script>'
 
-# What is wrong makes one line, and leaves the page that was there.
+# A mistake gives one line, and the page from before stays.
 no_page() { # TITLE LINE ARGUMENT...
 	cp "$T/first.html" "$T/page.html"
 	page "${@:3}"
@@ -207,7 +207,7 @@ like 'of the machine that it was' "$html" '<dd>Linux 6\.1\.192</dd>'
 like 'an older recording: no keys' "$html" 'there is no exit_cycles_keys'
 like 'how many numbers lie where they must' "$md" "Consistent: all $(grep -c '^   0x4fffff' "$RECORDING") numbers"
 
-# What the guest says it read, changed: 1 more in a table's highest half.
+# A changed read of the guest: 1 more in the upper half of a number.
 sed '0,/^   0x4ffffffd 0x72: /s/\(0x4ffffffd 0x72: .*\) ecx=0x00000000/\1 ecx=0x00000001/' "$RECORDING" >"$T/changed"
 report -i "$T/changed" -o "$T/changed.page"
 like 'a number that cannot be is not hidden' "$status $(<"$T/changed.page/report.md")" '^0 .*NOT consistent: of [0-9]* numbers that the guest read, 1 do not lie'
@@ -230,7 +230,7 @@ report -i "$T/recording" -o "$T/new/page"
 is 'again, into the same folder' "$status $(<report.md)" "0 $md"
 is 'nothing else stays there' "$(find . -mindepth 1 | wc -l)" 7
 
-# What is wrong makes one line, and no folder.
+# A bad recording gives one line and no folder.
 fails() { # TITLE REGEX
 	report -i "$T/bad" -o "$T/none/page"
 	like "$1" "$status:$out:$err" "^1::boot-report.sh: $T/bad: $2\$"
@@ -267,7 +267,7 @@ wrong 'none: no such file, or not readable' -i none
 wrong 'now: not understood (-h shows the usage)' now
 : >"$T/file"
 wrong "$T/file/page: cannot be made, or not written to" -i "$RECORDING" -o "$T/file/page"
-# Before the minutes of a VM's boot, that is: nothing else is said.
+# This is found before a VM is booted, which takes minutes; so nothing else is printed.
 run timeout 10 "$TOP/scripts/boot-report.sh" -m svm -o "$T/file/page"
 is 'nowhere to put the report of a VM: before it boots' "$status:$out:$err" "1::boot-report.sh: $T/file/page: cannot be made, or not written to"
 mkdir "$T/empty"

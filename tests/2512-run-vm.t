@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: run-vm.sh starts no VM of a command line that it does not understand,
-# whether there is KVM here or not; what stands behind -- is QEMU's.
+# Promise: run-vm.sh starts no VM if it does not understand its command line, with or without
+# KVM on this machine. Options after -- go to QEMU.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 
-# A QEMU that says what it was asked for.
+# A stand-in for QEMU that prints its arguments.
 mkdir "$T/bin"
 printf '#!/bin/sh\necho "QEMU $*"\n' >"$T/bin/qemu-system-x86_64"
 chmod +x "$T/bin/qemu-system-x86_64"
@@ -41,7 +41,7 @@ if [[ ! -r /dev/kvm || ! -w /dev/kvm ]]; then
 	done_testing
 fi
 
-# With a comma and a colon QEMU has ideas of its own.
+# QEMU gives commas and colons a meaning of its own.
 mkdir "$T/a:b"
 : >"$T/a:b/c,snapshot=off"
 run "$TOP/scripts/run-vm.sh" -f seabios -m 1 -d "$T/a:b/c,snapshot=off"

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: whichever step of install.sh fails, half done or not at all, or is
-# interrupted, the files of the host are byte for byte as they were before; what a
-# power cut leaves is put right by the next run; and a kernel that apt brings will
-# have its account. In a stand-in for the host: the script is install.sh itself but
-# for its paths, and modules are only said to be loaded. (3401 has the real host.)
+# Promise: if any step of install.sh fails, halfway or completely, or is interrupted, all
+# files of the host are the same, byte for byte, as before. The next run repairs what a power
+# cut leaves. A kernel that apt installs later gets its account. The test uses a stand-in
+# for the host: the script is install.sh itself with other paths, and a list stands for the
+# loaded modules. (3401 has the real host.)
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 
 as=()
@@ -14,7 +14,7 @@ OLD=6.1.0-1-amd64 NEW=6.1.0-2-amd64
 export R=$T/host COUNT=$T/count OLD
 export PATH=$T/bin:$PATH
 
-# The checkout, and what its modules are.
+# The checkout, and the contents of its modules.
 mkdir -p "$T/top/patches/6.1" "$T/good" "$T/bin"
 cp -R "$TOP/scripts" "$T/top/"
 # shellcheck disable=SC2016 # for the script to expand
@@ -26,7 +26,7 @@ echo kvm >"$T/good/kvm.ko"
 echo kvm-intel >"$T/good/kvm-intel.ko"
 echo "$OLD 6.1.1-1" >"$T/good/kernel"
 
-# stub NAME: standard input is what it does.
+# stub NAME: makes a program; standard input is its text.
 stub() {
 	{ echo '#!/bin/sh'; cat; } >"$T/bin/$1"
 	chmod +x "$T/bin/$1"
@@ -57,8 +57,8 @@ stub modinfo <<'END'
 [ "$1 $2" != "-F vermagic" ] || echo 'modversions '
 END
 
-# Step number AT of a run fails (no, half: it was done all the same), or what runs
-# it is ended (term, kill).
+# Step number AT fails: it does nothing (no) or does its work and then fails (half); or a
+# signal ends the script that runs it (term, kill).
 for name in cp mv mkdir chmod depmod; do
 	real=$(type -P $name) || real=true
 	[[ $name != depmod ]] || real=true
@@ -76,7 +76,7 @@ esac
 END
 done
 
-# host STATE: anew: nothing of ours, or an earlier installation.
+# host STATE: makes a new host, either bare or with an earlier installation.
 host() {
 	rm -rf "$R"
 	mkdir -p "$R"/{usr/local,proc,dev,run,tmp,sys/module/kvm/parameters,usr/src/linux-headers-$NEW,etc/default} \
@@ -95,7 +95,7 @@ host() {
 	}
 }
 
-# files: all of them, and what is in them.
+# files: prints all files and the checksums of their contents.
 files() {
 	(cd "$R" && find lib usr etc -printf '%y %m %p %l\n' | sort && find lib usr etc -type f -print0 | sort -z | xargs -0 sha1sum)
 }
@@ -107,7 +107,7 @@ try() {
 	run sh -c '"$@"; exit $?' sh env HOW="$1" AT="$2" TMPDIR="$R/tmp" "${as[@]}" "${@:3}"
 }
 
-# every STATE HOWS VERB COMMAND...: each step of it, in each of these ways.
+# every STATE HOWS VERB COMMAND...: tries each step of COMMAND in each of the ways HOWS.
 every() {
 	local state=$1 hows=$2 verb=$3 how at steps before after wrong='' points=0
 	shift 3

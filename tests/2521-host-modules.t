@@ -1,10 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: host-modules.sh takes the kernel's source from a package whose files are
-# there, in whatever state dpkg has it amid an upgrade, or from the cache, and of the
-# kernel's very version; and it refuses, in one line, whatever would make modules that do
-# not match the kernel to the letter. In a stand-in for /usr/src and /sys; nothing is
-# built.
+# Promise: host-modules.sh takes the kernel's source from the cache, or from a package whose
+# files exist, in whatever state dpkg has it during an upgrade; and only of exactly the
+# kernel's version. It refuses in one line everything that would make modules which do not
+# match the kernel exactly. The test uses stand-ins for /usr/src and /sys; nothing is built.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 
 version=6.1.0-1-amd64
@@ -19,7 +18,7 @@ touch "$headers/Module.symvers" "$T/usr/src/linux-source-6.1.tar.xz" "$T/file"
 echo "#define UTS_RELEASE \"$version\"" >"$generated/utsrelease.h"
 echo '#define LINUX_PACKAGE_ID " Debian 6.1.1-1"' >"$generated/package.h"
 
-# stub NAME TEXT: a program that a build needs; it says TEXT.
+# stub NAME TEXT: makes a program that a build needs; TEXT is its script.
 stub() {
 	printf '#!/bin/sh\n%s\n' "$2" >"$T/bin/$1"
 	chmod +x "$T/bin/$1"
@@ -35,12 +34,12 @@ stub uname "case \$1 in -v) echo '#1 SMP Debian 6.1.1-1 (2026-01-01)' ;; *) echo
 printf '#!/bin/sh\n' >"$headers/scripts/mod/modpost.real-lsb-64"
 chmod +x "$headers/scripts/mod/modpost.real-lsb-64"
 
-# a kernel's vmlinux of the headers, with types and nothing else, and the same that runs
+# a vmlinux for the headers, with types and nothing else; the running kernel has the same types
 echo types >"$T/sys/kernel/btf/vmlinux"
 echo 'int i;' | gcc -c -x c -o "$T/bare" -
 objcopy --add-section ".BTF=$T/sys/kernel/btf/vmlinux" "$T/bare" "$T/vmlinux"
 
-# host: all as it should be, with MODVERSIONS and without types
+# host: makes a host where all is right, with MODVERSIONS and without types
 host() {
 	cat >"$generated/autoconf.h" <<-'END'
 		#define CONFIG_CC_VERSION_TEXT "gcc-12 (Debian 12.2.0-14) 12.2.0"
@@ -70,7 +69,7 @@ unversioned() {
 	sed -i /MODVERSIONS/d "$generated/autoconf.h" "$headers/.config" "$T/boot/config-$version"
 }
 
-# try "STATE VERSION" [CACHE]: that cannot be written to is what comes after all checks.
+# try "STATE VERSION" [CACHE]: a cache that cannot be written to is reported after all checks.
 try() {
 	run env STATE="$1" PATH="$T/bin:$PATH" XDG_CACHE_HOME="${2:-$T/file}" "$script"
 }
@@ -144,7 +143,7 @@ try 'installed 6.1.1-1'
 refused 'programs of a newer release' "$headers/scripts: programs of a newer Debian"
 
 sed '$d' "$script" >"${script%/*}/functions"
-# came_out [SIZE]...: of the modules, where the kernel's are these.
+# came_out [SIZE]...: sets the types in the built modules; the kernel's types are these.
 printf '%s\t0\n' 'file	8' 'slot	4' 'slot	6' 'kvm_vcpu	9' >"$T/base"
 stub pahole "cat $T/base; [ \"\$4\" = $headers/vmlinux ] || cat $T/more"
 came_out() {
@@ -160,7 +159,7 @@ is "KVM's own structures in another size: taken" "$status:$err" 0:
 came_out 'kvm_vcpu	19' 'file	16'
 refused "the kernel's in another size" "kvm.ko: came out without the kernel's own struct file"
 
-# made TITLE VERMAGIC PARAMETERS ERROR: what comes out of make is looked at.
+# made TITLE VERMAGIC PARAMETERS ERROR: checks how the script judges the output of make.
 mkdir -p "$T/build/src/arch/x86/kvm"
 touch "$T"/build/src/arch/x86/kvm/kvm{,-intel,-amd}.ko "$headers/Makefile"
 made() {
