@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: run-vm.sh boots a Linux to user space with the ordinary cpuid program
-# in it, or a disk image, in a VM of real QEMU; takes no more memory than there
-# is and says so; and each mistake gets one line.
+# Promise: run-vm.sh boots a Linux to user space with the ordinary cpuid program in it, or a
+# disk image, in a VM of real QEMU. It takes no more memory than the host has, and says so.
+# Each mistake gives one line.
 # shellcheck disable=SC2016 # what stands in quotes is for the shell in the lab
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 
@@ -13,7 +13,7 @@ run "$TOP/scripts/guest/initrd.sh" -a no-such-file "$T/none"
 is "and none of a file that is not there" "$status $err" '1 initrd.sh: no-such-file: no such file, or not readable'
 ok "and leaves nothing half-written" test ! -e "$T/none" -a ! -e "$T/none.new"
 
-# A disk of one sector: K and a newline to the serial port, then a reset.
+# A disk of one sector: writes K and a newline to the serial port, then resets.
 {
 	printf '\xba\xf8\x03\xb0K\xee\xb0\n\xee\xb0\xfe\xe6\x64\xf4\xeb\xfd'
 	head -c 494 /dev/zero
@@ -49,7 +49,7 @@ echo "== left"
 ls $TMPDIR
 pidof qemu-system-x86_64
 EOF
-# A VM's boot in QEMU's TCG stands still now and then (README, Limits).
+# A VM that boots in QEMU's TCG sometimes hangs (README, Limits).
 for seconds in 150 300 450; do
 	run "$TOP/scripts/lab.sh" -m svm -s stock -t "$seconds" -a "$(type -P bash)" -a "$(type -P qemu-system-x86_64)" \
 		-a /usr/share/seabios/bios-256k.bin -a /usr/share/qemu/kvmvapic.bin -a /usr/share/qemu/linuxboot_dma.bin \
@@ -60,7 +60,7 @@ for seconds in 150 300 450; do
 done
 note "$err"
 
-# part NAME: what was said there.
+# part NAME: prints the output of that part.
 part() {
 	awk -v name="$1" '/^== / { on = $2 == name; next } on' <<<"$out" | tr -d '\r'
 }

@@ -1,9 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: in a real VM of two vCPUs, what the guest reads through CPUID is what
-# the host's table says, to the exit and to the cycle; and on a kernel without
-# the series the demo says so and fails.
-# LONG=1 in the environment boots the VM with OVMF as well.
+# Promise: in a real VM with two vCPUs, the guest reads through CPUID exactly the host's
+# numbers, to the exit and to the cycle. On a kernel without the series the demo says so
+# and fails. LONG=1 in the environment boots the VM with OVMF, too.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 
 skip_gone

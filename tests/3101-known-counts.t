@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: a guest that makes known exits finds exactly those, in the leaves of
-# CPUID while it runs and in debugfs afterwards; every reason number has its
-# answer, whatever a guest puts into ECX; two vCPUs on two CPUs lose nothing;
-# the host's totals survive a VM, and start anew with the modules.
+# Promise: a guest that makes known exits finds exactly these, in CPUID's leaves while it runs
+# and in debugfs afterwards. Every reason number gets an answer, whatever the guest puts into
+# ECX. Two vCPUs on two CPUs lose nothing. The host's totals outlive a VM, and start again
+# when the modules are loaded again.
 # Stress: svm:kasan svm:kcsan
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/lab/labs.sh"
@@ -16,7 +16,7 @@ judge_leaves() {
 	[[ $vendor == vmx ]] || cpuid=114 interrupt=96
 	reasons "$kernel" "$vendor" >"$F/reasons"
 
-	# What is wrong with the answers, first by the rules of the ABI...
+	# Finds what is wrong with the answers: first by the rules of the ABI...
 	awk -v answers="$ANSWERS" '
 		FNR == NR { named[$1] = 1; next }
 		$1 != "leaf" { next }
@@ -31,8 +31,8 @@ judge_leaves() {
 	' "$F/reasons" "$F/leaves" >"$F/wrong"
 	is "$lab all leaves, 314 numbers: the rules hold" "$(head "$F/wrong")" ''
 
-	# ... then against debugfs: a row read in the guest stands there as it was,
-	# but for the CPUID exits since, and interrupts.
+	# ... then by debugfs: a row that the guest read is there unchanged, except for later CPUID
+	# exits and interrupts.
 	awk -v file="$F/leaves.vm" -v cpuid="$cpuid" -v interrupt="$interrupt" -v left="$ANSWERS" "$ACCOUNT"'
 		BEGIN { read_account(file) }
 		$1 != "leaf" { next }
@@ -89,7 +89,7 @@ in_lab <<EOF
 account host0
 run_vmm known cpuid=23 out-kernel=17 out-user=19 rdmsr=7 wrmsr-slow=5 vmcall=3
 account host1
-# twice, so that no page is new when it counts
+# twice, so that at the count no page is touched for the first time
 run_vmm leaves --loop 2 cpuid=23 out-kernel=17 rdmsr=5 leaves=$NUMBERS
 run_vmm two --vcpus 2 --pin cpuid=5003 out-kernel=2003 rdmsr=101
 account host2

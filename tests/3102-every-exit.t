@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: every exit is counted, and once: the sum of exits is KVM's own
-# statistic, under guests that program the timer hard, halt, go to user space,
-# nest, or cannot be entered. And where their time went adds up.
-# The labs are exact here, one tick an instruction, so cycles may be asserted.
+# Promise: every exit is counted exactly once. The sum of exits equals KVM's own statistic,
+# with guests that program the timer at a high rate, halt, go to user space, nest, or cannot
+# be entered. All parts of their time add up. The labs are exact here, one tick an
+# instruction, so the test may check cycles.
 # Stress: svm:kasan svm:kcsan
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/lab/labs.sh"
@@ -14,7 +14,7 @@ between() {
 	(($2 <= $3 && $3 <= $4)) || note "got: $3, expected: $2 to $4"
 }
 
-# Names of the rows that this test knows, as numbers.
+# row NAME: prints the number of a reason.
 row() {
 	case $vendor:$1 in
 	vmx:timer) echo 52 ;;
@@ -48,7 +48,7 @@ judge_section() {
 	ok "$lab $section: it has no more time than there was" test "$(accounted "$section")" -le "$(run_time "$section")"
 }
 
-# run_time SECTION: cycles in KVM_RUN and between, as the monitor saw it.
+# run_time SECTION: prints the cycles in and between KVM_RUN, as the monitor measured them.
 run_time() {
 	awk '$1 == "time" && $4 == "run" { print $5 }' "$F/$1"
 }
@@ -62,7 +62,8 @@ judge() {
 	for section in timer fast fast-only hlt user mmio hlt-user ept triple bad nested nested-out bigreal; do
 		[[ ! -f $F/$section ]] || judge_section "$section"
 	done
-	# each is quicker than the guest's own RDTSCs round it; one more clears the timer
+	# each takes less than the time between the guest's RDTSCs; one more exit clears the
+	# timer
 	run=$(awk '$1 == "step" { printf "%.0f", 201 * ($7 + 1) }' "$F/fast-only")
 	between "$lab fast-only: total is of these exits, and less than the guest saw pass" \
 		"$(cell fast-only.vm "$(row msr)" cycles)" "$(cell fast-only.vm "$(row msr)" total)" "$run"
@@ -75,22 +76,22 @@ judge() {
 	is "$lab ept: 64 pages more, 64 exits more" \
 		"$(($(cell ept.vm "$(row ept)" exits) - $(cell ept1.vm "$(row ept)" exits)))" 64
 
-	# 20 halts, less what it takes to get there: much on a kernel that watches itself
+	# 20 halts, minus the time to reach the halt: long on a debug kernel
 	[[ ! $debug ]] || ticks=2000000
 	run=$(awk '$1 == "step" { printf "%.0f", $5 * ($7 + 1) }' "$F/hlt")
 	between "$lab hlt: the time halted is halt, as the guest saw it pass" $((16 * ticks)) "$(cell hlt.vm "$(row hlt)" halt)" "$run"
 	is "$lab hlt: and no other row's" "$(cell hlt.vm TOTAL halt)" "$(cell hlt.vm "$(row hlt)" halt)"
 	is "$lab user: nothing halted there" "$(cell user.vm TOTAL halt)" 0
 
-	# what the monitor itself measured is a little less
+	# the monitor's own measurement is a little shorter
 	run=$(awk '$1 == "time" && $4 == "user" { print $5 }' "$F/sleep")
 	between "$lab sleep: 50 ms asleep in user space are user" "$run" "$(cell sleep.vm "$(row io)" user)" $((run + run / 100))
 	between "$lab sleep: and are 50 ms" $((3 * 50 * $(khz sleep.vm))) "$(cell sleep.vm "$(row io)" user)" $((3 * 60 * $(khz sleep.vm)))
 
 	run=$(run_time mix)
 	less=$((run / 100))
-	# what passes before the first entry, which such a kernel makes a tenth of it: less
-	# in one VM than in another
+	# the time before the first entry: a tenth of the whole on a debug kernel, and different
+	# from VM to VM
 	[[ ! $debug ]] || less=$((less + 3 * ($(run_time once) - $(accounted once)) / 2))
 	between "$lab mix: guest and totals are the run time but for 1 %" $((run - less)) "$(accounted mix)" "$run"
 	run=$(run_time stretches)

@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: the switch exit_cycles and the files exit_cycles_reset neither lose
-# nor invent a count, with a vCPU in user space or halted meanwhile. Off for a
-# while never becomes a long exit.
-# The labs are exact here, so cycles may be asserted.
+# Promise: the switch exit_cycles and the files exit_cycles_reset never lose or invent a
+# count, even if a vCPU is in user space or halted at that moment. Time with the account
+# switched off never becomes a long exit. The labs are exact here, so the test may check
+# cycles.
 # Stress: svm:kasan svm:kcsan
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/lab/labs.sh"
@@ -11,13 +11,13 @@
 in_lab <<'EOF'
 switch='/sys/module/kvm/parameters/exit_cycles'
 
-# One vCPU, in user space at each `shell`: what comes before and after is known.
+# One vCPU is in user space at each `shell`; the exits before and after are known.
 run_vmm switch --at "if [ \$VMM_AT = 1 ]; then echo N; else sleep 0.3; echo Y; fi >$switch" \
 	cpuid=10 shell=1 cpuid=7 shell=1 cpuid=5
 run_vmm off-on --at "echo N >$switch; sleep 0.3; echo Y >$switch" cpuid=10 shell=1 cpuid=5
 
-# Reset of each scope while vCPU 0 stands in user space and vCPU 1 has ended;
-# the accounts just before and just after.
+# Resets each scope while vCPU 0 is in user space and vCPU 1 has ended; takes the accounts just
+# before and just after.
 for scope in vm vcpu host; do
 	file=$(reset_file $scope)
 	cat >reset <<-X
@@ -41,11 +41,11 @@ for file in exit_cycles exit_cycles_hist exit_cycles_keys exit_cycles_slow exit_
 	stat -c %a $K/$file
 done
 
-# A halt of half a second that spans them: vCPU 0 does it from user space.
+# The switch and the resets happen during a halt of half a second, from vCPU 0's user space.
 ticks=$(($(awk -F'[=\t]' '/^# / { print $5 }' $K/exit_cycles) * 500))
 run_vmm halt --at 'sleep 0.1' --vcpus 2 --done-mmio shell=1 / hlt:$ticks=1 cpuid=3
 run_vmm halt-off-on --at "sleep 0.1; echo N >$switch; echo Y >$switch" --vcpus 2 --done-mmio shell=1 / hlt:$ticks=1 cpuid=3
-# switched off in user space, and on while its guest runs, which then waits for the CPU
+# off while it is in user space, on while its guest runs; then the guest waits for the CPU
 if [ $vendor = svm ]; then
 	hogs_only
 	run_vmm on-in-guest --at "echo N >$switch; (sleep 0.2; echo Y >$switch) &" shell=1 spin=$((ticks * 2)) hog:100=1
@@ -60,7 +60,7 @@ cat wakeups
 run_vmm halt-off --at "sleep 0.1; echo N >$switch" --vcpus 2 --done-mmio shell=1 / hlt:$ticks=1 cpuid=3
 EOF
 
-# cells SECTION REASON COLUMN...: numbers of one row.
+# cells SECTION REASON COLUMN...: prints numbers of one row.
 cells() {
 	local section=$1 reason=$2 all=()
 	shift 2

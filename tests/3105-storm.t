@@ -1,10 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: under vCPUs that run, on two CPUs and moving between them where the
-# lab can do that, with VMs that come and go, the switch and the resets tear and
-# invent nothing, whoever reads, tables or slow exits, which all are here; and when the
-# storm is over, counts are exact again.
-# Of Bochs, which has one CPU and is slow, one kernel.
+# Promise: a storm of running vCPUs, moved between two CPUs (if the lab can do that), of VMs
+# that start and end, of switches and resets never tears or invents a number, in tables or
+# slow exits (here every exit is one), for any reader. After the storm, counts are exact
+# again. Bochs, which has one CPU and is slow, runs only one kernel.
 # Stress: svm:kasan svm:kcsan
 . "$(dirname "$0")/lib.sh"
 if [[ ! $LABS ]]; then
@@ -23,7 +22,7 @@ for what in none switch reset; do
 	vmm --stats --migrate --loop 0 --vcpus 2 --after ". ./words; accounts $what" \
 		cpuid=50 out-kernel=20 out-user=5 deadline=3 hlt:20000=2 ept=5 >storm &
 	storm=$!
-	# so that VMs of both kinds, short and shorter, end at any time
+	# so that VMs of both kinds, with short and shorter lives, end at any time
 	{
 		while [ ! -e over ]; do
 			vmm --quiet --vms 5 cpuid=20 out-user=3
@@ -72,7 +71,7 @@ judge() {
 		done
 		for vcpu in 0 1; do
 			run=$(awk -v vcpu=$vcpu '$1 == "time" && $3 == vcpu && $4 == "run" { print $5 }' "$F/storm-$what")
-			# but for the last exit, of which no entry follows
+			# all but the last exit, after which no entry follows
 			all=$(($(kvm_stat "storm-$what" exits $vcpu) - 1))
 			if [[ $what == none ]]; then
 				is "$lab $what: vCPU $vcpu's exits are KVM's own, but for the last" "$(cell "$what.$vcpu" TOTAL exits)" "$all"

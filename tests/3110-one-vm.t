@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: a VM's files hold what that VM's vCPUs made, a vCPU's what it made itself,
-# and the leaves in scope `vm` what all vCPUs of the guest's VM made, while other VMs
-# are there; line 1 of each file tells how many VMs and vCPUs are in it.
+# Promise: while other VMs exist, a VM's files have only the exits of its own vCPUs, a vCPU's
+# files only its own exits, and the leaves in scope `vm` the exits of all vCPUs of the
+# guest's VM. Line 1 of each file tells how many VMs and vCPUs it covers.
 MACHINES=svm
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/lab/labs.sh"
@@ -16,7 +16,7 @@ VMM_DIRS=$held
 accounts stays
 account host
 
-# Each reads when all three have made theirs.
+# Each VM reads after all three have made their exits.
 cat >all-there <<-X
 	n=0
 	until awk '\$1 == $hypercall && \$3 == 600 { found = 1 } END { exit !found }' $K/\$VMM_DIRS/exit_cycles; do
@@ -27,18 +27,18 @@ cat >all-there <<-X
 X
 read="leaf:0x4fffffff=0 leaf:0x4ffffffd=$hypercall leaf:0x4ffffffc=$hypercall leaf:0x4ffffffe=0"
 run_vmm leaves --vcpus 3 --late --at '. ./all-there' vmcall=100 shell=1 $read / vmcall=200 shell=1 $read / vmcall=300 shell=1 $read
-# created in turns
+# their vCPUs are created in turns
 vmm --quiet --together --vms 3 --late --vcpus 2 --after '. ./words; account mixed' cpuid=1
 release
 account alone
 EOF
 
-# leaf VCPU LEAF: its value, EBX and ECX.
+# leaf VCPU LEAF: prints its value, EBX and ECX together.
 leaf() {
 	awk -v vcpu="$1" -v leaf="$2" '$1 == "leaf" && $3 == vcpu && $4 == leaf { printf "%.0f\n", $7 + $8 * 4294967296 }' "$F/leaves"
 }
 
-# but REASON COMMAND...: what it says, but of that reason: its last exit is in progress.
+# but REASON COMMAND...: prints COMMAND's output without that reason, whose last exit is open.
 but() {
 	"${@:2}" | grep -v "^$1 "
 }

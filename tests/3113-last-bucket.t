@@ -1,15 +1,15 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: the last bucket holds all from 2^30 cycles up, whatever is above 2^31, in
-# user space or within the kernel, be it the largest exit so far or not; no count
-# lands in another row.
+# Promise: the last bucket has all exits of 2^30 cycles and more, even above 2^31, whether the
+# time passes in user space or in the kernel, and whether the exit is the largest so far or
+# not. No count lands in another row.
 MACHINES=svm
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/lab/labs.sh"
 
-# A hog takes the CPU from the vCPU's thread within the kernel, after an interrupt of
-# the guest. The first one makes the largest exit of its row, the second stays below.
-# Without the recorder, whose threshold has all long exits closed out of line.
+# After an interrupt of the guest, a hog takes the CPU from the vCPU's thread inside the
+# kernel. The first hog makes the largest exit of its row, the second a smaller one. The
+# recorder of slow exits is off: with it, all long exits end in code out of line.
 in_lab <<'EOF'
 echo 0 >$P/exit_cycles_slow
 hogs_only

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: a reset takes effect at once, for a vCPU inside the guest as well: none of
-# the exits that the guest makes after it is lost.
+# Promise: a reset takes effect at once, even for a vCPU inside the guest: all exits that the
+# guest makes after the reset are counted.
 # Stress: svm:kasan svm:kcsan
 MACHINES=svm
 . "$(dirname "$0")/lib.sh"
@@ -9,8 +9,8 @@ MACHINES=svm
 
 ROUNDS=20
 
-# The guest spins until its VM was reset, from another CPU, and a little longer. Then
-# it reads how many CPUID exits there are. (In Bochs such a guest takes no interrupt.)
+# The guest spins until its VM was reset from another CPU, and a little longer. Then it reads
+# the number of CPUID exits. (In Bochs a spinning guest takes no interrupt.)
 in_lab <<EOF
 cpuid=10
 [ \$vendor = vmx ] || cpuid=114

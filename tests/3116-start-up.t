@@ -1,12 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: a vCPU whose KVM_RUN waits for its start-up, uninitialised or after INIT,
-# is halted meanwhile, not in user space and not in the exit's handler.
+# Promise: a vCPU whose KVM_RUN waits for its start-up, uninitialised or after INIT, counts
+# this time as halted, not as user space and not as the exit's handler.
 MACHINES=svm
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/lab/labs.sh"
 
-# each an OUT, whose time until the next entry is the wait and little else
+# each is an OUT; nearly all the time until its next entry is the wait
 in_lab <<'EOF'
 for state in uninit sipi; do
 	run_vmm $state --done-mmio wait-$state:100=3 cpuid=5

@@ -1,23 +1,23 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: the time in which a vCPU's thread is ready and has no CPU is sched, wherever
-# in KVM it waits: amid the guest's work, in the handler of an exit (hsched), or woken
-# up from a halt, of which it is no part. What it waits for is in no other part, and the
-# row of interrupts, after which it is switched out, keeps next to nothing besides.
-# The labs are exact here, so cycles may be asserted.
+# Promise: the time in which a vCPU's thread is ready but has no CPU is sched, wherever in KVM
+# it waits: in the middle of the guest's work, in the handler of an exit (hsched), or after
+# it woke up from a halt (this time is not halt). The wait is in no other part. The row of
+# interrupts, after which the thread is switched out, has almost nothing else. The labs are
+# exact here, so the test may check cycles.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/lab/labs.sh"
 
-# Two on the lab's one CPU, in whose exits the handler yields, those of a hypercall and
-# of PAUSE, for which the SVM lab's CPU has no filter; or that spin: in Bochs no interrupt
-# ends the turn of one that does not take any. Then one whose timer fires while a thread
-# above all others has that CPU, five milliseconds into the 50 that it takes.
+# Two vCPUs share the lab's one CPU. In the SVM lab their exits yield: those of a hypercall and
+# of PAUSE (this lab's CPU has no filter for PAUSE). In Bochs they spin, because there no
+# interrupt ends the turn of a vCPU that does not take any. Then the timer of one vCPU fires
+# five milliseconds after a thread of the highest priority has taken the CPU for 50.
 in_lab <<'EOF'
 hogs_only
 khz=$(awk -F"[=\t]" "/^# / { print \$5 }" $K/exit_cycles)
 run_vmm yield --vcpus 2 yield=5000
 if [ "$vendor" = vmx ]; then
-	# the last stretch in the guest ends with an exit that ends itself
+	# the last stretch in the guest ends with an exit of its own
 	run_vmm pause --vcpus 2 pause=6000 cpuid=1
 else
 	run_vmm busy --vcpus 2 spin=100000000
@@ -25,17 +25,17 @@ fi
 run_vmm late hlt-late:$((khz * 5)):50=4 cpuid=5
 EOF
 
-# percent A OF
+# percent A OF: prints A in percent of OF.
 percent() {
 	echo $(($1 * 100 / $2))
 }
 
-# life SECTION VCPU: cycles from the first KVM_RUN to the last return.
+# life SECTION VCPU: prints the cycles from the first KVM_RUN to the last return.
 life() {
 	awk -v vcpu="$2" '$1 == "time" && $3 == vcpu && $4 == "run" { print $5 }' "$F/$1"
 }
 
-# judge_both SECTION LEAST: how much of its life each of two waits, in percent.
+# judge_both SECTION LEAST: each of the two vCPUs waits for LEAST to 60 percent of its life.
 judge_both() {
 	local run=$1 vcpu life sched whole
 	for vcpu in 0 1; do
@@ -63,8 +63,8 @@ judge_busy() {
 		test "$(percent "$(cell busy.vm TOTAL hsched)" "$sched")" -le 1
 }
 
-# judge_yield SECTION REASON PART: how much of the handler's cycles is the wait, in percent.
-# KVM need not find the other ready whenever one yields.
+# judge_yield SECTION REASON PART: the wait is at least PART percent of the handler's cycles.
+# KVM does not always find the other vCPU ready when one yields.
 judge_yield() {
 	local wait
 	judge_both "$1" 20

@@ -1,9 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: the time that a vCPU is out of KVM_RUN after a signal is stop, whether its
-# VMM is stopped or its thread has the signal to handle: no largest exit, no bucket of
-# the histogram and no other part has it. In user space because an exit asked for it,
-# it is user, and not stop.
+# Promise: the time that a vCPU is out of KVM_RUN after a signal is stop, whether its VMM is
+# stopped or its thread handles the signal. Neither max, nor the histogram, nor another part
+# has it. If an exit asked for user space, the time is user, and not stop.
 MACHINES=svm
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/lab/labs.sh"
@@ -28,7 +27,7 @@ run_vmm signal signal:100=3 cpuid=5
 run_vmm user sleep-user:50=3 cpuid=5
 EOF
 
-# parts SECTION: milliseconds of stop, user, halt and sched, and of the largest exit.
+# parts SECTION: prints milliseconds of stop, user, halt, sched, and of the largest exit.
 parts() {
 	local column
 	for column in stop user halt sched max; do

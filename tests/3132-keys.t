@@ -1,11 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: exit_cycles_keys tells why: of a guest whose MSRs, ports, leaves, hypercalls,
-# pages and L2 exits are known, it has exactly those keys with exactly those counts, of
-# the VM, of a vCPU, and of the host when they are gone; what keys do not have, the
-# line without a key has, so that they make up the row. Reset clears it, the parameter
-# switches it. A guest that walks through keys does not push out one that is a tenth
-# of its exits, and each such exit costs a bounded number of instructions.
+# Promise: exit_cycles_keys tells why exits happen. For a guest with known MSRs, ports, leaves,
+# hypercalls, pages and L2 exits, it has exactly these keys with exactly these counts: for the
+# VM, for a vCPU, and for the host after the VM has ended. The line without a key has the
+# remaining exits, so the lines add up to the row. Reset clears the keys, the parameter
+# switches them. A guest that walks through keys cannot push out a key that has a tenth of
+# its exits, and each such exit costs a bounded number of instructions.
 # Stress: svm:kasan svm:kcsan
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/lab/labs.sh"
@@ -45,12 +45,12 @@ for keys in Y N; do
 done
 EOF
 
-# keyed SECTION: the exits that have a key.
+# keyed SECTION: prints the number of exits that have a key.
 keyed() {
 	awk -F'\t' '$3 ~ /^0x/ { n += $4 } END { print n + 0 }' "$F/$1_keys"
 }
 
-# largest REASON KEY SECTION...: the max of a key, of all of these.
+# largest REASON KEY SECTION...: prints the largest max of a key in all these sections.
 largest() {
 	local section
 	for section in "${@:3}"; do
@@ -58,7 +58,7 @@ largest() {
 	done | sort -n | tail -n 1
 }
 
-# wrong SECTION: rows whose keys do not make up what the table has, and keys out of order.
+# wrong SECTION: prints rows whose keys do not add up to the table, and keys out of order.
 wrong() {
 	awk -F'\t' -v file="$F/$1" "$ACCOUNT"'
 		BEGIN { read_account(file) }

@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: on Debian's own kernels, without the patches, exitdump --bpf counts exactly
-# the exits that a guest makes, by reason and by vCPU, and where their time goes: halted
-# and polling as KVM's own statistics have it, in user space, without a CPU.
-# (LABS=vmx:6.1 tries it in Bochs, which takes some minutes.)
+# Promise: on Debian's own kernels, without the patches, exitdump --bpf counts exactly the
+# exits that a guest makes, by reason and by vCPU. It splits their time: halted and polling
+# (equal to KVM's own statistics), in user space, without a CPU. (LABS=vmx:6.1 runs it in
+# Bochs, which takes some minutes.)
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/fixtures/exitdump.sh"
 MACHINES=svm
@@ -16,8 +16,8 @@ serve=()
 [[ $("$EXITDUMP" serve '' 2>&1) == *'built without it'* ]] || serve=(-a "$(gcc -print-file-name=libmicrohttpd.so.12)")
 
 in_lab <<'EOF'
-# during NAME COMMAND...: its lines as section NAME, and as NAME.json what exitdump says of
-# the host meanwhile.
+# during NAME COMMAND...: COMMAND's lines become section NAME; exitdump's report on the host
+# during that time becomes NAME.json.
 during() {
 	name=$1
 	shift
@@ -106,7 +106,8 @@ kill $vm
 wait $vm 2>/dev/null || :
 EOF
 
-# account_of NAME: NAME.json as the kernel's files would be, NAME.bpf and NAME.bpf_hist.
+# account_of NAME: writes NAME.json in the form of the kernel's files, NAME.bpf and
+# NAME.bpf_hist.
 account_of() {
 	jq -r '(["exits", "cycles", "total", "halt", "poll", "user", "sched", "hsched", "stop", "max"]) as $columns |
 		"# exit_cycles 1\tvendor=\(.vendor)\ttsc_khz=\(.tsc_khz)",
@@ -118,7 +119,7 @@ account_of() {
 		(.totals[0] | ["-", "TOTAL"] + .hist | @tsv)' "$F/$1.json" >"$F/$1.bpf_hist"
 }
 
-# ms SECTION REASON COLUMN: a time, rounded down
+# ms SECTION REASON COLUMN: prints a time in milliseconds, rounded down
 ms() {
 	echo $(($(cell "$1" "$2" "$3") / $(key "$1" tsc_khz)))
 }
@@ -136,7 +137,7 @@ judge() {
 		account_of "$section"
 		is "$lab $section: the VM's rows are what its guest made" "$(account_says "$section" "$section.bpf")" "$(vmm_says "$section")"
 		is "$lab $section: the account agrees with itself" "$(contradictions "$section.bpf")" ''
-		# The last exit of each vCPU is still open when it ends.
+		# The last exit of each vCPU has no end.
 		vcpus=$(awk '$1 == "stat" && $3 != "-" && $4 == "exits"' "$F/$section" | wc -l)
 		is "$lab $section: all exits but the last are counted" "$(cell "$section.bpf" TOTAL exits)" \
 			"$(($(kvm_stat "$section" exits) - vcpus))"

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: a clean log of a kernel that watches itself means something: what it
-# is to notice, done by a module (misbehave/), it notices, and the lab fails.
+# Promise: a clean log of a debug kernel means something. A module (misbehave/) makes the
+# mistakes that the kernel must notice; it notices each of them, and the lab fails.
 # Stress: svm:kasan svm:kcsan
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/stress.sh"
@@ -11,7 +11,7 @@ cat "$TOP/tests/lab/inside.sh" - >"$T/commands" <<'EOF'
 if [ "$LAB_DEBUG" = kcsan ]; then
 	all=race
 else
-	# in this order: any report but the first ends the watch over locks
+	# in this order: after the first report, the watch over locks is off
 	all="rcu recursion leak freed beyond shift sleep refcount object list"
 fi
 for what in $all; do
@@ -21,7 +21,7 @@ done
 leaks
 EOF
 
-# watches WHAT: the log has it.
+# watches WHAT: the log has the report.
 watches() {
 	local what=$1 says
 	case $what in
@@ -63,7 +63,7 @@ for one in $LABS; do
 	done
 done
 
-# KCSAN's reports, by whose they are.
+# KCSAN's reports: about the account's code, and about other code.
 cat >"$T/symbols" <<'EOF'
      1: 0000000000000000     0 FILE    LOCAL  DEFAULT  ABS mmu.c
      2: 0000000000001234    56 FUNC    LOCAL  DEFAULT    1 mmu_helper

@@ -1,15 +1,14 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: VMs come and go by the thousand while others hold and read every file
-# of the account, reset it and switch it off and on: each file reads as a whole
-# or, after its VM, fails with EIO; nothing leaks; and when it is over, the
-# counts are exact again.
+# Promise: thousands of VMs start and end while others hold and read every file of the account,
+# reset it, and switch it off and on. Each file reads as a whole or, after its VM has ended,
+# fails with EIO. Nothing leaks. After the storm, counts are exact again.
 # Stress: vmx svm svm:kasan svm:kcsan
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/stress.sh"
 
 VMS=$(size 250 8)
-# on a kernel that watches itself, where each takes seconds
+# on a debug kernel, where each takes seconds
 FEWER=$(size 60 8)
 
 in_lab <<EOF
@@ -18,12 +17,12 @@ EOF
 cat >>"$T/commands" <<'EOF'
 [ ! "$LAB_DEBUG" ] || vms=$fewer
 
-# come_and_go VMS ARGUMENT...: of vmm.
+# come_and_go VMS ARGUMENT...: runs vmm with that many VMs, and counts them.
 come_and_go() {
 	if vmm --quiet --vms "$@"; then made=$((made + $1)); else failed="$failed vmm failed:"; fi
 }
 
-# storm NAME: this many VMs, and one that stays, beside two of files.c.
+# storm NAME: starts and ends VMs, beside a VM that stays and two runs of files.c.
 storm() {
 	name=$1
 	rm -f over storm
@@ -47,7 +46,7 @@ storm() {
 	>over
 	wait $files1 || failed="$failed the reader failed"
 	wait $files2 || failed="$failed the other failed"
-	# an account is two files: nobody resets between them now
+	# an account is two files: from here on nobody may reset between them
 	kill $stays
 	wait $stays || failed="$failed the VM that stayed failed"
 	section files-$name

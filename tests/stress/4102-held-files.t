@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: a file that is held open survives its VM, and the vendor's module, as
-# EIO, again and again; it pins neither, and an unloaded kvm.ko, which it does
-# pin, leaves nothing behind. Modules can be loaded and unloaded as often as one
-# likes, and begin with nothing counted.
+# Promise: a file that is held open outlives its VM and the vendor's module, and then gives EIO,
+# again and again. It pins neither of them. It does pin kvm.ko; after the file is closed,
+# kvm.ko unloads and leaves nothing behind. Modules can be loaded and unloaded any number of
+# times, and begin with nothing counted.
 # Stress: vmx svm svm:kasan svm:kcsan
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/stress.sh"
@@ -17,12 +17,12 @@ cat >>"$T/commands" <<'EOF'
 module=kvm_amd
 [ $vendor = svm ] || module=kvm_intel
 
-# users MODULE: how many /proc/modules has.
+# users MODULE: prints the number of its users in /proc/modules.
 users() {
 	awk -v module=$1 '$1 == module { print $3 }' /proc/modules
 }
 
-# try WORD...: "ok", or why it failed.
+# try WORD...: prints "ok", or why the command failed.
 try() {
 	if "$@" >out 2>out-errors; then echo ok; else tail -n 1 out-errors | sed 's/.*: //'; fi
 }

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: a vCPU whose creation fails half-way, at any of its allocations, leaves
-# nothing: no file, no account, no leak; the VM goes on, and vCPUs created late,
-# while others run, are counted exactly.
+# Promise: if the creation of a vCPU fails in the middle, at any of its allocations, it leaves
+# no file, no account and no leak. The VM goes on. vCPUs that are created late, while others
+# run, are counted exactly.
 # Stress: vmx svm:kasan
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/stress.sh"

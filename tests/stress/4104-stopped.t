@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: vCPU threads that are stopped (SIGSTOP) amid their exits lose and
-# invent nothing: counts stay exact, the time they stood is stop, and
-# files can be read, reset and switched meanwhile.
+# Promise: vCPU threads that are stopped (SIGSTOP) in the middle of their exits lose and invent
+# nothing. Counts stay exact, the time of standing still is stop, and files can be read, reset
+# and switched in the meantime.
 # Stress: vmx svm svm:kasan svm:kcsan
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/stress.sh"
@@ -14,7 +14,7 @@ stops=$STOPS
 EOF
 cat >>"$T/commands" <<'EOF'
 
-# stops NAME: a VM, and then again and again stopped, looked at, continued.
+# stops NAME: runs a VM, which is stopped, looked at and continued again and again.
 stops() {
 	rm -f storm
 	vmm --stats --loop 0 --vcpus 2 --after ". ./words; accounts $1" \

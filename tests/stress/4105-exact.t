@@ -1,16 +1,15 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: of millions of exits, made by more vCPUs than there are CPUs, whose
-# threads are moved between these all the time, not one is lost; and no guest
-# that reads its totals, of its VM or of the host, ever sees them go back.
-# The millions are made on one CPU, for what cpus() says; on two are what Bochs and
-# KCSAN's kernel make, a twentieth.
+# Promise: millions of exits are counted without losing one, although there are more vCPUs than
+# CPUs and their threads move between CPUs all the time. A guest that reads its totals, its
+# VM's or the host's, never sees them decrease. The millions are made on one CPU (cpus() says
+# why). Bochs and KCSAN's kernel make a twentieth of them, on two CPUs.
 # Stress: vmx svm svm:kcsan
 . "$(dirname "$0")/../lib.sh"
 : "${LABS=$(available | sed 's/.*/vmx:& svm:&/') svm:$(default_kernel):kcsan}"
 . "$(dirname "$0")/stress.sh"
 
-# exits, and reads, in each lab: Bochs and a kernel that looks for races are slow
+# the exits and reads in each lab: Bochs, and a kernel that looks for races, are slow
 EXITS=$(size 1000000 20000)
 READS=$(size 10000000 50000)
 SLOW=$(size 20 1)
@@ -35,7 +34,7 @@ judge() {
 	local section vcpu last
 	for section in moved pinned reads-vm reads-host; do
 		is "$lab $section: all that was made is counted" "$(account_says "$section" "$section.vm")" "$(vmm_says "$section")"
-		# no entry follows the last of each vCPU
+		# the last exit of each vCPU has no entry after it
 		last=$(key "$section.vm" vcpus)
 		is "$lab $section: the exits are KVM's own, but for the last ones" "$(($(cell "$section.vm" TOTAL exits) + last))" "$(kvm_stat "$section" exits)"
 		is "$lab $section: the account agrees with itself" "$(contradictions "$section.vm")" ''

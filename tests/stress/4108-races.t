@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: the switch, turned off and on as fast as a shell can beside vCPUs that
-# run flat out, and files read and reset meanwhile, race with nothing of the
-# account's. KCSAN is to say so: the log has to be clean.
+# Promise: the account has no data race while a shell turns the switch off and on as fast as it
+# can, vCPUs run without a pause, and files are read and reset. KCSAN must report nothing: the
+# log must be clean.
 # Stress: svm:kcsan
 . "$(dirname "$0")/../lib.sh"
 : "${LABS=svm:$(default_kernel):kcsan}"
