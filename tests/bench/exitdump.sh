@@ -1,17 +1,18 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# What exitdump costs, on a capture of a host with 100 VMs of 4 vCPUs and 60
-# reasons, in memory: time from start to end, with fork and exec, its
-# largest resident size, and the CPU that the live view takes at one second.
-# Beside it kvm_stat -1 and perf kvm stat report, where they run. Then its
-# instructions, and how many times those of a program that only reads and parses
-# the same files (fixtures/read-and-parse.c): at most 3 in every format. Then its memory
-# with more and more VMs: it grows by a line each where there is one line for each, and
-# by all rows where they are sorted, or stand by metric, as Prometheus wants them.
+# Measures the cost of exitdump on a capture, in memory, of a host with 100 VMs of 4 vCPUs and
+# 60 reasons. First the time from start to end, with fork and exec; the largest resident size;
+# and the CPU time of the live view at an interval of one second. Beside it kvm_stat -1 and
+# perf kvm stat report, if they run here. Then exitdump's instructions, and how many times as
+# many these are as those of a program that only reads and parses the same files
+# (fixtures/read-and-parse.c): at most 3 times in every format. Then its memory with more and
+# more VMs. If each VM is one line, the memory grows by one line for each. It grows by all
+# rows if the rows are sorted, or are grouped by metric, as Prometheus wants them.
 #
-# Usage: tests/bench/exitdump.sh [RUNS]	(51 unless told)
-# PERF_DATA names what perf kvm stat record has written, ten seconds of it say.
-# Needs: make and a compiler; tmux for the live view, valgrind for instructions. Writes to /dev/shm or /tmp.
+# Usage: tests/bench/exitdump.sh [RUNS]	(default 51)
+# PERF_DATA names a file that perf kvm stat record has written, for example during ten seconds.
+# Needs: make and a compiler; tmux for the live view; valgrind for instructions. Writes to
+# /dev/shm or /tmp.
 
 [[ ! -w /dev/shm ]] || export TMPDIR=/dev/shm
 # shellcheck source=tests/lib.sh
@@ -24,7 +25,7 @@ end() {
 trap end EXIT
 RUNS=${1:-51}
 
-# wall COMMAND...: milliseconds of wall time, the middle and the best of RUNS.
+# wall COMMAND...: prints milliseconds of wall time, the median and the best of RUNS.
 wall() {
 	local i before
 	for ((i = 0; i < RUNS; i++)); do
@@ -34,7 +35,7 @@ wall() {
 	done | sort -n | awk '{ t[NR] = $1 } END { printf "%8.1f %8.1f", t[int((NR + 1) / 2)] / 1000, t[1] / 1000 }'
 }
 
-# resident COMMAND...: the largest resident size in MiB.
+# resident COMMAND...: prints the largest resident size in MiB.
 resident() {
 	/usr/bin/time -f %M -o "$T/time" "$@" >/dev/null 2>&1
 	awk '{ printf "%.1f", $1 / 1024 }' "$T/time"
@@ -45,7 +46,7 @@ row() {
 	printf '%-32s %s %8s\n' "$1" "$(wall "${@:2}")" "$(resident "${@:2}")"
 }
 
-# other WHAT COMMAND...: a row for a program that may not run here.
+# other WHAT COMMAND...: prints a row for a program that may not be installed.
 other() {
 	if ! command -v "$2" >/dev/null; then
 		printf '%-32s %s\n' "$1" 'not installed'
@@ -67,13 +68,13 @@ row 'exitdump --all-vms --json' "$EXITDUMP" -S "$T/tree" --all-vms --json
 other 'kvm_stat -1' kvm_stat -1
 other 'perf kvm stat report' perf kvm -i "${PERF_DATA:-perf.data.guest}" stat report
 
-# instructions COMMAND...: in user space, as valgrind counts them.
+# instructions COMMAND...: prints the instructions in user space, counted by valgrind.
 instructions() {
 	valgrind --tool=callgrind --callgrind-out-file=/dev/null "$@" 2>&1 >/dev/null |
 		awk '/Collected/ { print $4 }'
 }
 
-# times FILES-PATTERN ARGUMENT...: a row of exitdump, and of what it is measured by.
+# times FILES-PATTERN ARGUMENT...: prints a row for exitdump, and the program to compare with.
 times() {
 	local own base
 	find "$T/tree/sys" -name "${1##*/}" -path "$1" >"$T/files"
@@ -101,7 +102,7 @@ else
 	printf '%-32s %s\n' 'instructions' 'valgrind is not installed'
 fi
 
-# memory ARGUMENT...: MiB with 10, 100 and 1,000 VMs.
+# memory ARGUMENT...: prints the MiB with 10, 100 and 1,000 VMs.
 memory() {
 	printf '%-56s %8s %8s %8s\n' "exitdump $*" "$(resident "$EXITDUMP" -S "$T/small" "$@")" \
 		"$(resident "$EXITDUMP" -S "$T/tree" "$@")" "$(resident "$EXITDUMP" -S "$T/large" "$@")"
@@ -121,7 +122,7 @@ tree "$T/large" 1000 4
 row 'of 1,000 VMs: -a' "$EXITDUMP" -S "$T/large" -a
 row '--all-vcpus --openmetrics --buckets' "$EXITDUMP" -S "$T/large" --all-vcpus --openmetrics --buckets
 
-# top ARGUMENT...: per mill of a CPU over 20 s, from the scheduler's own account.
+# top_cpu ARGUMENT...: prints thousandths of a CPU over 20 s, by the scheduler's own account.
 top_cpu() {
 	local pid before
 	tmux -S "$T/tmux" -f /dev/null new-session -d -x 120 -y 40 \

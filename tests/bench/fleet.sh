@@ -1,13 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# What the counters of a host cost Prometheus: bytes a sample in blocks that its
-# own tool makes, chunks and index, of a host in the SVM lab that runs two Linux
-# guests and is read every second; of counters that all move at random; and of
-# rates. Then the memory it takes with the series of 1,000 hosts, scraped twice. Before
-# all that, how much exitdump writes about a host with 100 VMs, and in what time.
+# Measures what the counters of hosts cost Prometheus. First the output: how much exitdump
+# writes about a host with 100 VMs, and in what time. Then the disk: bytes a sample in blocks
+# (chunks and index) that Prometheus' own tool makes. The samples come from a host in the SVM
+# lab, which runs two Linux guests and is read every second; from counters that all move at
+# random; and from rates. Then the memory with the series of 1,000 hosts, scraped twice.
 #
-# Usage: tests/bench/fleet.sh [SAMPLES]	(150 unless told: minutes)
-# Samples stand 15 seconds apart in the blocks, as scrapes would.
+# Usage: tests/bench/fleet.sh [SAMPLES]	(default 150, which takes minutes)
+# In the blocks the samples are 15 seconds apart, like scrapes.
 # Needs: the lab kernel (make kernel), prometheus, jq, curl, busybox.
 # shellcheck source=tests/lib.sh
 . "${BASH_SOURCE[0]%/*}/../lib.sh"
@@ -24,7 +24,7 @@ trap end EXIT
 SAMPLES=${1:-150}
 CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/exit_cycles
 
-# The guests do a bit of everything, and little of it.
+# capture: the guests do a bit of everything, and little of it.
 capture() {
 	local bring
 	# shellcheck disable=SC2016 # for the guest's shell
@@ -60,7 +60,7 @@ capture() {
 		{ print >f }' "$T/out"
 }
 
-# stream [OPTION]...: the captures as OpenMetrics with time stamps, by series.
+# stream [OPTION]...: prints the captures as OpenMetrics with time stamps, by series.
 stream() {
 	local i
 	for ((i = 0; i < SAMPLES; i++)); do
@@ -69,7 +69,7 @@ stream() {
 	done | sort -s -k1,1
 }
 
-# random: 25 reasons' counters, and how often they happen differs.
+# random: prints counters of 25 reasons whose rates differ.
 random() {
 	awk -v samples="$SAMPLES" 'BEGIN {
 		srand(1)
@@ -92,7 +92,7 @@ rates() {
 	}'
 }
 
-# row WHAT COMMAND...: series, and bytes a sample.
+# row WHAT COMMAND...: prints the series and the bytes a sample.
 row() {
 	rm -rf "$T/blocks"
 	{
@@ -105,10 +105,11 @@ row() {
 			awk -v samples="$(jq -s 'map(.stats.numSamples) | add' "$T"/blocks/*/meta.json)" '{ print $1 / samples }')"
 }
 
-# cpu_ns PID: what its threads have taken so far.
+# cpu_ns PID: prints the CPU time of its threads so far.
 cpu_ns() { cat "/proc/$1/task"/*/schedstat | awk '{ n += $1 } END { printf "%.0f", n }'; }
 
-# served [OPTION]...: what a request takes of the CPU, of 50, in ms; and serve of memory, in MB.
+# served [OPTION]...: prints the CPU time of one request (of 50) in ms, and serve's memory
+# in MB.
 served() {
 	local server url before
 	"$EXITDUMP" serve -S "$T/hundred" "$@" 0 2>"$T/log" &
@@ -125,7 +126,7 @@ served() {
 	pids=()
 }
 
-# options [OPTION]...: series, KB, and the middle of 21 times in ms; and served.
+# options [OPTION]...: prints series, KB, and the median time of 21 runs in ms; and `served`.
 options() {
 	local i before series bytes
 	"$EXITDUMP" -S "$T/hundred" --openmetrics "$@" >"$T/metrics"

@@ -5,15 +5,15 @@
 #
 # Usage: tests/lab/emulator-hang.sh [TIMES [SECONDS]]
 #
-# At VMRUN with a virtual interrupt QEMU's TCG adds that to what is pending for its CPU, in
-# one instruction without a lock. Where QEMU's main thread adds the APIC's timer at the same
-# time, one of the two is lost. The lab's Linux then waits for its timer for ever. Seen with
-# QEMU 7.2.22 and 10.0.13, KVM as in Debian, without the series.
+# At VMRUN with a virtual interrupt, QEMU's TCG adds this interrupt to the pending ones of its
+# CPU, by one instruction without a lock. If QEMU's main thread adds the APIC's timer at the
+# same time, one of the two is lost. The lab's Linux then waits for its timer for ever. Seen
+# with QEMU 7.2.22 and 10.0.13, with Debian's KVM without the series.
 #
-# Boots TIMES (5) labs of one CPU on all CPUs of this machine, and as many pinned to one, as
-# labs are. In each a VM runs for SECONDS (60) beside a process that sets a timer every
-# 30 us. Prints how many hung. Needs a machine with two CPUs that are free. Exit status:
-# 0, or 1 where one that was pinned hung.
+# Boots TIMES (default 5) labs with one CPU that may use all CPUs of this machine, and as many
+# that are pinned to one CPU, like all other labs. In each lab a VM runs for SECONDS (default
+# 60) beside a process that sets a timer every 30 us. Prints how many labs hung. Needs a
+# machine with two free CPUs. Exit status: 0, or 1 if a pinned lab hung.
 
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/../../scripts/common.sh"
@@ -39,7 +39,7 @@ int main(void)
 }
 EOF
 
-# hangs NAME: of TIMES labs, with the environment as it is.
+# hangs NAME: runs TIMES labs with the environment as it is, and prints how many hung.
 hangs() {
 	local i hung=0 status
 	for ((i = 1; i <= times; i++)); do

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=sh
 # shellcheck disable=SC2034 # the commands read what is set here
-# inside.sh - the words of the commands that in_lab (labs.sh) runs in a
-# lab: they write facts, in sections that begin with "== NAME".
+# inside.sh - words for the commands that in_lab (labs.sh) runs in a lab. The commands write
+# facts, in sections that begin with "== NAME".
 
 K=/sys/kernel/debug/kvm
 P=/sys/module/kvm/parameters
@@ -11,8 +11,8 @@ section() {
 	echo "== $1"
 }
 
-# account NAME [FOLDER]: the files of a folder of KVM's, the host's without one, as
-# sections NAME, NAME_keys, NAME_slow and NAME_hist.
+# account NAME [FOLDER]: writes the files of a folder of KVM's (default: the host's) as sections
+# NAME, NAME_keys, NAME_slow and NAME_hist.
 account() {
 	section "$1"
 	cat "$K/$2/exit_cycles"
@@ -24,7 +24,7 @@ account() {
 	cat "$K/$2/exit_cycles_hist"
 }
 
-# accounts NAME: those of a VM (NAME.vm) and its vCPUs (NAME.0, NAME.1, ...).
+# accounts NAME: writes the accounts of a VM (NAME.vm) and its vCPUs (NAME.0, NAME.1, ...).
 accounts() {
 	account "$1.vm" "$VMM_DIRS"
 	for vcpu in "$K/$VMM_DIRS"/vcpu*; do
@@ -32,7 +32,7 @@ accounts() {
 	done
 }
 
-# reset_file SCOPE: that of the host, the VM or its vCPU 0, for a shell that knows VMM_DIRS.
+# reset_file SCOPE: prints the reset file of the host, the VM or its vCPU 0; a shell expands it.
 reset_file() {
 	case $1 in
 	host) echo exit_cycles_reset ;;
@@ -41,9 +41,8 @@ reset_file() {
 	esac
 }
 
-# run_vmm NAME ARGUMENT...: vmm's own lines as section NAME, then the accounts of
-# its VM, taken when its guests have ended. The section's last line is
-# "status N" when it failed.
+# run_vmm NAME ARGUMENT...: writes vmm's own lines as section NAME, then the accounts of its
+# VM, taken after its guests have ended. If vmm fails, the section's last line is "status N".
 run_vmm() {
 	name=$1
 	shift
@@ -55,8 +54,8 @@ run_vmm() {
 	}
 }
 
-# hold NAME ARGUMENT...: vmm in the background, whose VM stays when its guests have
-# ended, until release; its folder is $held. Its lines are section NAME.
+# hold NAME ARGUMENT...: starts vmm in the background. Its VM stays after its guests have ended,
+# until release; $held is its folder. vmm's lines are section NAME.
 hold() {
 	stays=$1
 	shift
@@ -74,8 +73,9 @@ release() {
 	wait $holder
 }
 
-# leaks: as section leaks, the objects that kmemleak knows no pointer to, where the
-# kernel has it, else "unwatched". Only what is five seconds old counts, and what two scans agree on.
+# leaks: writes as section leaks the objects to which kmemleak finds no pointer, or "unwatched"
+# if the kernel has no kmemleak. Only objects older than five seconds count, and only if two
+# scans agree.
 leaks() {
 	section leaks
 	if [ ! -e /sys/kernel/debug/kmemleak ]; then
@@ -89,8 +89,8 @@ leaks() {
 	cat /sys/kernel/debug/kmemleak
 }
 
-# hogs_only: a process of real-time priority has the CPU for itself: neither is it throttled, nor
-# do others get their part of each second (Linux 6.12 and later).
+# hogs_only: gives a process of real-time priority the CPU for itself. It is not throttled, and
+# others do not get a part of each second (as they do in Linux 6.12 and later).
 hogs_only() {
 	echo -1 >/proc/sys/kernel/sched_rt_runtime_us
 	for server in /sys/kernel/debug/sched/fair_server/cpu*/runtime; do
@@ -101,7 +101,7 @@ hogs_only() {
 # --- end of words ---
 
 sed '/^# --- end of words/,$d' "$0" >words
-# What a command says on standard error, and no section takes, boot counts a failure.
+# boot counts it as a failure if a command writes to standard error outside any section.
 exec 2>errors
 trap 'section errors; cat errors' EXIT
 vendor=svm

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
 # shellcheck disable=SC2034 # the tests read what is set here
-# labs.sh - for the tests of a booted kernel: one boot of each lab, in which
-# commands note facts, which are judged afterwards. Sourced after lib.sh.
+# labs.sh - for tests of a booted kernel: boots each lab once. Commands in the lab write facts,
+# which the test judges afterwards. Sourced after lib.sh.
 #
-# LABS in the environment chooses the labs, as MACHINE:KERNEL[:DEBUG] ...; without it,
-# a test of what both vendors share sets MACHINES=svm, the quick one, before.
+# LABS in the environment chooses the labs: MACHINE:KERNEL[:DEBUG] ... A test of code that both
+# vendors share sets MACHINES=svm, the quick machine, before; LABS overrides it.
 #
-#	in_lab <<'EOF'				commands, of tests/lab/inside.sh
+#	in_lab <<'EOF'				commands, with the words of tests/lab/inside.sh
 #	run_vmm plain cpuid=23
 #	EOF
 #	for one in $LABS; do
@@ -15,8 +15,8 @@
 #		is "$lab three" "$(account_says plain plain.vm)" "$(vmm_says plain)"
 #	done
 #
-# boot sets $lab (for titles), $machine, $kernel, $debug, $vendor and $F, the folder of
-# the facts, a file for each section.
+# boot sets $lab (for titles), $machine, $kernel, $debug, $vendor and $F, the folder of the
+# facts, with a file for each section.
 
 if [[ ! $LABS ]]; then
 	for kernel in $(available); do
@@ -27,7 +27,7 @@ if [[ ! $LABS ]]; then
 	skip_gone
 fi
 
-# awk's functions for an account, by column names.
+# Functions of awk that read an account by column names.
 ACCOUNT='
 	function read_account(file,   line, n, i, f, column) {
 		delete cell; delete reasons; rows = 0; meta = ""
@@ -51,19 +51,19 @@ build_vmm() {
 	gcc -static -no-pie -O2 -Wall -Wextra -o "$T/vmm" "$TOP"/tests/vmm{.c,-guest.c,-guest.S} -pthread
 }
 
-# in_lab: standard input is what to do in every lab.
+# in_lab: standard input has the commands for every lab.
 in_lab() {
 	build_vmm
 	cat "$TOP/tests/lab/inside.sh" - >"$T/commands"
 }
 
-# tried NAME N: for scripts/stress.sh, which adds up what stands in STRESS_TRIED.
+# tried NAME N: tells scripts/stress.sh what was tried; it adds up the lines in STRESS_TRIED.
 tried() {
 	[[ ! $STRESS_TRIED ]] || echo "$1 $2" >>"$STRESS_TRIED"
 }
 
-# boot LAB [LAB-OPTION]...: fails, with a case that says so, when there is nothing
-# to judge. A case of its own is that no command had anything to complain of.
+# boot LAB [LAB-OPTION]...: boots the lab. If there is nothing to judge, reports a case that
+# says so, and fails. Another case checks that no command wrote to standard error.
 boot() {
 	local status=0
 	IFS=: read -r machine kernel debug <<<"$1"
@@ -79,7 +79,7 @@ boot() {
 	fi
 	is "$lab the commands ran and the kernel's log is clean" "$status" 0
 	if ((status)); then
-		# all of the second: what the kernel complained of is said once only
+		# all of standard error: a complaint of the kernel is printed there only once
 		sed "s/^/# /" <(tail -n 10 "$F/all") "$F/stderr"
 		return 1
 	fi
@@ -90,37 +90,37 @@ boot() {
 	[[ ! -s $F/stderr ]] || note "$(<"$F/stderr")"
 }
 
-# kernel_of LAB
+# kernel_of LAB: prints its kernel.
 kernel_of() {
 	cut -d: -f2 <<<"$1"
 }
 
-# cpus LAB: how many a lab can have in which VMs come, or static keys flip, while
-# others run. QEMU has one thread for all CPUs in the SVM lab (lab.sh says why), which
-# makes each wait of one for another a tenth of a second there.
+# cpus LAB: prints how many CPUs a lab can have if VMs start, or static keys change, while
+# others run. In the SVM lab QEMU has one thread for all CPUs (lab.sh says why), so that each
+# wait of one CPU for another takes a tenth of a second.
 cpus() {
 	[[ $1 == svm:* && $1 != *:kcsan ]] && echo 1 || echo 2
 }
 
-# key SECTION NAME: of an account's first line.
+# key SECTION NAME: prints a value from an account's first line.
 key() {
 	awk -v file="$F/$1" -v name="$2" "$ACCOUNT"'BEGIN { read_account(file); print key(name) }'
 }
 
-# cell SECTION REASON COLUMN: a number of an account, 0 where there is no row.
+# cell SECTION REASON COLUMN: prints a number of an account, 0 if there is no such row.
 cell() {
 	awk -v file="$F/$1" -v reason="$2" -v column="$3" "$ACCOUNT"'
 		BEGIN { read_account(file); print ((reason, column) in cell) ? cell[reason, column] : 0 }'
 }
 
-# vmm_says SECTION: "REASON COUNT" for all that vmm knows, over its vCPUs.
+# vmm_says SECTION: prints "REASON COUNT" for all reasons that vmm knows, over its vCPUs.
 vmm_says() {
 	awk '$1 == "known" { sum[$4] += $5 } END { for (r in sum) print r, sum[r] }' "$F/$1" | sort -n
 }
 
-# account_says SECTION ACCOUNT [BEFORE]: the same reasons as vmm_says SECTION, but the
-# exits of the account, less those of an account before. Of a vmm that told of no
-# exit at all, it is not the same.
+# account_says SECTION ACCOUNT [BEFORE]: prints the exits of the account for the same reasons as
+# vmm_says SECTION, minus those of an earlier account. If vmm reported no exit at all, its
+# output differs from vmm_says.
 account_says() {
 	vmm_says "$1" | awk -v after="$F/$2" -v before="${3:+$F/$3}" "$ACCOUNT"'
 		BEGIN {
@@ -132,12 +132,12 @@ account_says() {
 		END { if (!NR) print "vmm knows of no exit" }'
 }
 
-# keys_of SECTION REASON: its "KEY EXITS", by key, of SECTION_keys.
+# keys_of SECTION REASON: prints the reason's "KEY EXITS", sorted by key, from SECTION_keys.
 keys_of() {
 	awk -F'\t' -v reason="$2" '$1 == reason { print $3, $4 }' "$F/$1_keys" | sort
 }
 
-# exits_of SECTION REASON KEY...: the exits of these.
+# exits_of SECTION REASON KEY...: prints the exits of these keys.
 exits_of() {
 	local key
 	for key in "${@:3}"; do
@@ -145,14 +145,15 @@ exits_of() {
 	done
 }
 
-# kvm_stat SECTION NAME [VCPU]: one of KVM's own statistics, over the vCPUs.
+# kvm_stat SECTION NAME [VCPU]: prints one of KVM's own statistics, for one vCPU or all
+# together.
 kvm_stat() {
 	awk -v name="$2" -v vcpu="$3" '$1 == "stat" && $4 == name && (vcpu == "" ? $3 != "-" : $3 == vcpu) { n += $5 }
 		END { printf "%.0f\n", n }' "$F/$1"
 }
 
-# contradictions SECTION: what is wrong with an account and its histogram (SECTION_hist)
-# in themselves. Nothing, it is to be hoped.
+# contradictions SECTION: prints contradictions inside an account and its histogram
+# (SECTION_hist); normally nothing.
 contradictions() {
 	awk -v file="$F/$1" -v hist="$F/${1}_hist" "$ACCOUNT"'
 		function complain(text) { print file ": " text }
@@ -186,7 +187,7 @@ contradictions() {
 				if (cell[reason, "poll"] > cell[reason, "halt"]) complain(reason ": poll above halt")
 				if (cell[reason, "hsched"] > cell[reason, "sched"]) complain(reason ": hsched above sched")
 				if (cell[reason, "hsched"] > cell[reason, "cycles"]) complain(reason ": hsched above cycles")
-				# the histogram and max are of what nobody stopped
+				# the histogram and max leave out the time stopped
 				total -= cell[reason, "stop"]
 				if (max > total) complain(reason ": max above total")
 				for (i = 0; 2 ^ i <= max && i < 31; i++)
@@ -203,8 +204,8 @@ contradictions() {
 		}'
 }
 
-# reasons KERNEL VENDOR: "NUMBER NAME" of all that this kernel's table names,
-# without the software codes that never stand in exit_code.
+# reasons KERNEL VENDOR: prints "NUMBER NAME" for each reason in this kernel's table, without
+# the software codes that never appear in exit_code.
 reasons() {
 	local uapi=$CACHE/$1/src/arch/x86/include/uapi
 	gcc -x c -o "$T/reasons" - <<-EOF

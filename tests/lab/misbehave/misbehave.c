@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * misbehave.c - a module for tests alone: does what a kernel that watches itself
- * has to notice, one thing for each load.
+ * misbehave.c - a module for tests only: makes a mistake that a debug kernel must notice, one
+ * for each load.
  *
  *	insmod misbehave.ko what=leak|freed|beyond|shift|recursion|sleep|
  *			    rcu|refcount|object|list|race
@@ -25,7 +25,7 @@ static void leak(void)
 {
 	int i;
 
-	/* Several: a register or a stack may still know the last. */
+	/* Leak several objects: a register or the stack may still point to the last one. */
 	for (i = 0; i < 16; i++)
 		sink = !kmalloc(1234, GFP_KERNEL);
 }

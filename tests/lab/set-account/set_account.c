@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * set_account.c - a module for tests alone: sets the counters of one exit reason
- * of a vCPU, and the account's sums, to any value, so that a test need not wait
- * for 2^32 exits.
+ * set_account.c - a module for tests only: sets the counters of one exit reason of a vCPU, and
+ * the account's sums, to any value, so that a test need not wait for 2^32 exits.
  *
  *	echo "FD REASON EXITS CYCLES" >/sys/kernel/debug/set_account
  *
- * FD is a vCPU's of the writer. Under vcpu->mutex, so it writes as the vCPU
- * itself would. -EBADF: FD is no vCPU; -EINVAL: not four numbers.
+ * FD is a vCPU of the writing process. The module holds vcpu->mutex, so it writes like the vCPU
+ * itself. -EBADF: FD is not a vCPU; -EINVAL: not four numbers.
  */
 #include <linux/debugfs.h>
 #include <linux/file.h>
@@ -25,8 +24,8 @@ static const struct { u64 code; const char *name; }
 	vmx_names[] = { VMX_EXIT_REASONS }, svm_names[] = { SVM_EXIT_REASONS };
 
 /*
- * The row of a reason that has a name: rows stand in the order of codes. What KVM
- * exports on new kernels is for its own modules only, its map of rows as well.
+ * Returns the row of a reason that has a name: the rows are in the order of the codes. KVM's
+ * own map of rows cannot be used: on new kernels KVM exports it only to its own modules.
  */
 static unsigned int row_of(u32 code)
 {
@@ -46,7 +45,10 @@ static int set_account(struct kvm_vcpu *vcpu, u32 code, u64 exits, u64 cycles)
 	if (mutex_lock_killable(&vcpu->mutex))
 		return -EINTR;
 
-	/* Readers want as many in the histogram: put the difference into its first bucket. */
+	/*
+	 * Readers expect as many exits in the histogram: add the difference to its first
+	 * bucket.
+	 */
 	local64_add(exits - local64_read(&row->counter[EC_EXITS]), &row->counter[EC_HIST]);
 	local64_set(&row->counter[EC_EXITS], exits);
 	local64_set(&row->counter[EC_CYCLES], cycles);
