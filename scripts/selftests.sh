@@ -173,9 +173,8 @@ inside() {
 	cat <<-'INSIDE'
 		seconds=$1
 		shift
-		# end_forks NAME: ends the processes that a killed TEST has forked: they
-		# would run on
-		# and slow down all TESTs that follow. Fails if one of them does not end.
+		# end_forks NAME: ends the processes that a killed TEST has forked: they would run
+		# on and slow down all TESTs that follow. Fails if one of them does not end.
 		end_forks() {
 			for _ in 1 2 3 4 5 6 7 8 9 10; do
 				forks=$(ls -l /proc/[0-9]*/exe 2>/dev/null |

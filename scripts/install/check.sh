@@ -62,8 +62,7 @@ check_modules() {
 		fi
 	done
 
-	# The kernel checks signature, version and kind of a module before it reports that a
-	# module
+	# The kernel checks signature, version and kind of a module before it reports that a module
 	# of this name is loaded. So insmod gives its verdict without changing anything.
 	loaded kvm || return 0
 	one=$(insmod "$(file_of kvm)" 2>&1) || true

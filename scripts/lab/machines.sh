@@ -39,10 +39,9 @@ start_bochs() {
 		-c boot.cat -no-emul-boot -boot-load-size 4 -boot-info-table "$tmp/cd"
 	rm -rf "$tmp/cd"
 
-	# Not every CPU model works: on ivy_bridge a VM with two vCPUs hangs, and skylake_x
-	# makes
-	# the kernel print a warning at boot. The display "term" needs neither a terminal
-	# nor a port.
+	# Not every CPU model works: on ivy_bridge a VM with two vCPUs hangs, and skylake_x makes
+	# the kernel print a warning at boot. The display "term" needs neither a terminal nor a
+	# port.
 	cat >"$tmp/bochsrc" <<-EOF
 		display_library: term
 		cpu: model=broadwell_ult, $smp, ips=$IPS, reset_on_triple_fault=0
@@ -62,8 +61,7 @@ start_bochs() {
 	EOF
 	# Without this command, Debian's Bochs waits at its debugger's prompt.
 	echo c >"$tmp/debugger"
-	# When interrupted, Bochs returns to that prompt, finds no more commands, and ends
-	# with its
+	# When interrupted, Bochs returns to that prompt, finds no more commands, and ends with its
 	# files written.
 	TERM=dumb run_machine INT bochs -f "$tmp/bochsrc" -rc "$tmp/debugger"
 }
@@ -90,21 +88,16 @@ start_qemu() {
 	if [[ $machine == kvm ]]; then
 		options+=(-accel kvm -cpu host)
 	else
-		# All CPUs share one thread. With a thread for each CPU, one CPU may
-		# translate an
-		# instruction while another patches it. It then runs the int3 in it for
-		# ever, and the
-		# kernel panics. KCSAN's kernel patches no code, and needs CPUs that run at
-		# the same time.
+		# All CPUs share one thread. With a thread for each CPU, one CPU may translate an
+		# instruction while another patches it. It then runs the int3 in it for ever, and
+		# the kernel panics. KCSAN's kernel patches no code, and needs CPUs that run at the
+		# same time.
 		if [[ $debug != kcsan || $exact ]]; then
 			threads=single
-			# A VMRUN with a virtual interrupt adds this interrupt to the
-			# pending ones by a
-			# plain instruction without a lock. If QEMU's timer thread adds one
-			# at the same
-			# time, that one is lost, and the lab's Linux waits for it for ever.
-			# On one CPU,
-			# no other thread can come in between.
+			# A VMRUN with a virtual interrupt adds this interrupt to the pending ones
+			# by a plain instruction without a lock. If QEMU's timer thread adds one at
+			# the same time, that one is lost, and the lab's Linux waits for it for
+			# ever. On one CPU, no other thread can come in between.
 			[[ ${LAB_PIN-} == no ]] || pin
 		fi
 		options+=(-accel "tcg,thread=$threads" -cpu max)
