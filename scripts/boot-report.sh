@@ -53,7 +53,7 @@ parse() {
 		esac
 	done
 	no_more "${@:OPTIND}"
-	[[ ! $machine ]] || one_of m machine "$machine" "host vmx svm kvm"
+	[[ $machine ]] && one_of m machine "$machine" "host vmx svm kvm"
 	one_of k kernel "$kernel" "$KERNELS"
 	one_of f firmware "$firmware" "seabios ovmf"
 	[[ $vcpus =~ ^[1-9][0-9]?$ ]] || die "-c $vcpus: not a number from 1 to 99"
@@ -68,7 +68,7 @@ build() {
 		make -s -C "$TOP/tools" BUILD="$tmp/build" PROG="$EXITDUMP" >&2
 	fi
 	export EXITDUMP
-	[[ ! $recording ]] || return 0
+	[[ $recording ]] && return 0
 	"$TOP/scripts/kernel.sh" -k "$kernel" build >&2
 	"$TOP/scripts/guest/initrd.sh" -a "$REPORT/guest.sh" "$tmp/initrd" sh guest.sh
 }
@@ -93,7 +93,7 @@ record_lab() {
 	bring_vm "$CACHE/$kernel/out/bzImage" "$tmp/initrd" "$firmware" "$TOP"/scripts/{guest/stops,report/host}.sh
 	[[ $firmware != ovmf ]] || seconds=3600
 	set -- -k "$kernel" -M 3072 "${bring[@]}"
-	[[ ! $machine ]] || set -- "$@" -m "$machine"
+	[[ $machine ]] && set -- "$@" -m "$machine"
 	step "booting the lab"
 	# shellcheck disable=SC2016 # the lab's shell expands it
 	set -- "$@" -- sh -c 'printf "== lab\n%s\n" "$LAB_MACHINE"; exec "$@"' sh \

@@ -151,7 +151,7 @@ resolve() {
 	for package; do
 		found=''
 		for one in $(tr -d '?' <<<"${package//|/ }"); do
-			[[ ! $found ]] || break
+			[[ $found ]] && break
 			! exists "$one" || found=$one
 		done
 		if [[ $found ]]; then

@@ -39,7 +39,7 @@ read_table() {
 		'' | '#'*) ;;
 		name)
 			name=$value
-			[[ ! ${TABLE[$name]} ]] || die "$1: $name: this name appears twice"
+			[[ ${TABLE[$name]} ]] && die "$1: $name: this name appears twice"
 			names+=("$name")
 			TABLE[$name]=$1 LAB[$name]=svm:6.12
 			;;
@@ -90,7 +90,7 @@ copy_tree() {
 # source is not unpacked, only the files that the series adds.
 series_files() {
 	local only=(--include='arch/x86/kvm/exit_cycles*') src=$CACHE/$1/src
-	[[ ! -d $work/$1 ]] || return 0
+	[[ -d $work/$1 ]] && return 0
 	mkdir "$work/$1"
 	if git -C "$src" rev-parse -q --verify base-commit >/dev/null 2>&1; then
 		git -C "$src" archive base-commit arch/x86/kvm arch/x86/include virt/kvm include/linux | tar -C "$work/$1" -xf -
@@ -282,7 +282,7 @@ for table in "${TABLES[@]}"; do
 	read_table "$table"
 done
 mapfile -t some < <(chosen "$@")
-[[ ! $number ]] || mapfile -t some < <(for name in "${some[@]}"; do
+[[ $number ]] && mapfile -t some < <(for name in "${some[@]}"; do
 	[[ ${TABLE[$name]} == kernel || ${LIVES[$name]} || ${TESTS[$name]} =~ $LONG ]] || echo "$name"
 done | sample "$number")
 ((${#some[@]})) || die "$*: no such mutant"

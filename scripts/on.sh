@@ -32,7 +32,7 @@ die() {
 # make_root: makes a root with that release, completely or not at all.
 make_root() {
 	local line
-	[[ ! -d $root ]] || return 0
+	[[ -d $root ]] && return 0
 	step "making a Debian root, $release (a minute or two; log: $root.log)"
 	rm -rf "$root.new"
 	mkdir -p "$root.new"

@@ -150,7 +150,7 @@ by_reason() {
 	local guest='' columns=name,exits,cycles rows
 	[[ $picture != where ]] || columns+=,total,halt,user
 	csv 0 "$columns"
-	! is_capture "$tmp/0/in" || guest=$(sed -n '1s/.*\tguest=\([0-9]*\).*/\1/p' "$tmp/0/in")
+	is_capture "$tmp/0/in" && guest=$(sed -n '1s/.*\tguest=\([0-9]*\).*/\1/p' "$tmp/0/in")
 	through 0 awks reasons.awk -v "kind=$picture" -v "guest=$guest" <"$tmp/csv" >"$tmp/data"
 	rows=$(wc -l <"$tmp/data")
 	draw $((90 + 26 * rows)) "rows=$rows" "most=$(cut -f 2 "$tmp/data" | sort -g | tail -n 1)" "guest=$((${#guest} > 0))" "unit='$(unit_name)'"
@@ -186,7 +186,7 @@ over_time() {
 		steps=$((${#files[@]} - 1))
 		steps >"$tmp/spans"
 	else
-		! is_capture "$tmp/0/in" || die "${files[0]}: one capture shows no span of time (two are needed, or exitdump --csv INTERVAL)"
+		is_capture "$tmp/0/in" && die "${files[0]}: one capture shows no span of time (two are needed, or exitdump --csv INTERVAL)"
 		cp "$tmp/0/in" "$tmp/spans"
 	fi
 	through 0 awks spans.awk -v "steps=${steps#0}" <"$tmp/spans" >"$tmp/data"

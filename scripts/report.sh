@@ -48,7 +48,7 @@ parse() {
 	(($# == 1)) || die "one capture is needed (-h shows the usage)"
 	capture=$1
 	[[ $out == *.html || $out == *.md ]] || die "-o $out: a name that ends in .html or .md is needed"
-	[[ ! -d $out ]] || die "$out: Is a directory"
+	[[ -d $out ]] && die "$out: Is a directory"
 	[[ ! $story || -f $story && -r $story ]] || die "$story: no such file, or not readable"
 	[[ -r $capture && (-d $capture || -f $capture) ]] || die "$capture: no such file or folder, or not readable"
 }
@@ -57,7 +57,7 @@ parse() {
 ask() {
 	local name=$1 option=-i
 	shift
-	[[ ! -d $capture ]] || option=-S
+	[[ -d $capture ]] && option=-S
 	"$EXITDUMP" "$@" "$option" "$capture" --json >"$tmp/$name" 2>"$tmp/why" ||
 		die "$(sed '1s/^exitdump: //; q' "$tmp/why")"
 }

@@ -194,7 +194,7 @@ clean_up() {
 main() {
 	parse "$@"
 	check_kvm
-	[[ ! $disk ]] || check_disk
+	[[ $disk ]] && check_disk
 	clamp_memory
 	tmp=$(mktemp -d)
 	qemu=''
@@ -209,7 +209,7 @@ main() {
 	else
 		boot_kernel
 	fi
-	[[ ! $tools ]] || add_tools
+	[[ $tools ]] && add_tools
 	# In the background, with our input, so that a signal to us ends it.
 	qemu-system-x86_64 "${options[@]}" "${more[@]}" <&0 &
 	qemu=$!

@@ -65,7 +65,7 @@ labs_of() {
 	wanted=$(sed -n "s/^# Stress: //p" "$1")
 	: "${wanted:=svm:kasan svm:kcsan}"
 	[[ $wanted == host ]] && { echo host; return; }
-	[[ ! $small ]] || wanted=svm
+	[[ $small ]] && wanted=svm
 	for lab in $wanted; do
 		IFS=: read -r machine debug <<<"$lab"
 		for kernel in $kernels; do
@@ -126,7 +126,7 @@ main() {
 	exec 9>"$lock"
 	flock -n 9 || die "$lock: another run holds it (wait until it ends)"
 	find "$CACHE/stress" -mindepth 1 -maxdepth 1 -type d -mtime +30 -exec rm -rf {} +
-	[[ ! $anew ]] || rm -rf "$state"
+	[[ $anew ]] && rm -rf "$state"
 	mkdir -p "$state"
 	began=$(($(date +%s) - SECONDS))
 	export STRESS_SIZE=${small:+small} state PROGRAM TOP began

@@ -192,7 +192,7 @@ traps() { # SIGNAL TO
 		touch "$0"; for ((i = 0; i < 300; i++)); do sleep 0.1; done' "$T/ready" >"$T/.out" 2>"$T/.err" &
 	pid=$!
 	for ((i = 0; i < 300; i++)); do
-		[[ ! -e $T/ready ]] || break
+		[[ -e $T/ready ]] && break
 		sleep 0.05
 	done
 	show tree3
@@ -313,7 +313,7 @@ show tree1
 "$EXITDUMP" -S "$T/root" --csv -o exits,name -r 9 0.05 2000 >"$T/csv" &
 pid=$!
 for ((i = 0; i < 600; i++)); do
-	[[ ! -s $T/csv ]] || break
+	[[ -s $T/csv ]] && break
 	sleep 0.05
 done
 show tree2
@@ -336,7 +336,7 @@ is 'intervals: each change once, the heading once' "$(<"$T/csv")" \
 "$EXITDUMP" -S "$T/root" --json 0.2 6 >"$T/json" &
 pid=$!
 for ((i = 0; i < 600; i++)); do
-	[[ ! -s $T/json ]] || break
+	[[ -s $T/json ]] && break
 	sleep 0.05
 done
 kill -STOP "$pid"

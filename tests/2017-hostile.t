@@ -4,7 +4,7 @@
 # debugfs, and whatever disappears while it reads. It leaves out a VM that has ended, and
 # refuses a file that is not an account.
 # 20,000 files: in memory, if possible.
-[[ ! -w /dev/shm ]] || export TMPDIR=/dev/shm
+[[ -w /dev/shm ]] && export TMPDIR=/dev/shm
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/fixtures/exitdump.sh"
 

@@ -39,7 +39,7 @@ serve() {
 	"$T/qmp-fake" "$T/s" "$@" >"$T/asked" &
 	server=$!
 	for ((i = 0; i < 200; i++)); do
-		[[ ! -S $T/s ]] || return 0
+		[[ -S $T/s ]] && return 0
 		sleep 0.05
 	done
 }
@@ -298,7 +298,7 @@ qemu-system-x86_64 -M q35 -accel tcg -S -display none -nodefaults -m 32 \
 server=$!
 trap 'kill "$server" 2>/dev/null || :; tap_end' EXIT
 for ((i = 0; i < 300; i++)); do
-	[[ ! -S $T/s ]] || break
+	[[ -S $T/s ]] && break
 	sleep 0.1
 done
 mv "$T/tree/$kvm/1000-11" "$T/tree/$kvm/$server-11"

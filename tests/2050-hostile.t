@@ -5,7 +5,7 @@
 # file that is not the kernel's. It refuses every malformed number. An unprivileged user
 # gets nothing.
 # shellcheck disable=SC2317 # functions that ok and trap call
-[[ ! -w /dev/shm ]] || export TMPDIR=/dev/shm
+[[ -w /dev/shm ]] && export TMPDIR=/dev/shm
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/fixtures/exitdump.sh"
 
@@ -70,7 +70,7 @@ attempt() {
 		[[ ! $out && $err == exitdump:* ]] || wrong+="$1: ${commands[$3]}: $out$err"$'\n'
 		return
 	fi
-	[[ ! $err ]] || wrong+="$1: ${commands[$3]}: $err"$'\n'
+	[[ $err ]] && wrong+="$1: ${commands[$3]}: $err"$'\n'
 	# The sums in --json lack the accounts that are left out.
 	[[ ${commands[$3]} != *json* ]] || return 0
 	[[ ! $(comm -23 <(shape "$T/.out") "$T/good.$3") ]] ||

@@ -61,7 +61,7 @@ serve() {
 	pids+=("$pid")
 	for ((i = 0; i < 100; i++)); do
 		url=$(sed -n 's/^exitdump: \(http:.*\)/\1/p' "$T/served")
-		[[ ! $url ]] || return 0
+		[[ $url ]] && return 0
 		sleep 0.1
 	done
 	note "$(<"$T/served")"

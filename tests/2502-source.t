@@ -34,7 +34,7 @@ case "$*" in
 	[[ ! -e $T/suite-gone ]] || ! grep -q backports "$(sed "s/.*sourcelist=\([^ ]*\).*/\1/" <<<"$*")" || exit 100
 	;;
 *download*)
-	[[ ! -e $T/no-download ]] || { echo "E: Failed to fetch it" >&2; exit 100; }
+	[[ -e $T/no-download ]] && { echo "E: Failed to fetch it" >&2; exit 100; }
 	cp "$T/source.deb" .
 	;;
 esac'

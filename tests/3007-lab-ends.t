@@ -48,7 +48,7 @@ start() {
 seen() {
 	local i
 	for ((i = 0; i < 600; i++)); do
-		! grep -qs "$1" "$T/out" || return 0
+		grep -qs "$1" "$T/out" && return 0
 		sleep 0.1
 	done
 	return 1

@@ -18,11 +18,11 @@ for one in $LABS; do
 	IFS=: read -r machine kernel debug <<<"$one"
 	# in Bochs one test takes a minute
 	seconds=60
-	[[ ! $debug ]] || seconds=300
+	[[ $debug ]] && seconds=300
 	[[ $machine != vmx ]] || seconds=$((seconds * 5))
 	tests="$QUICK $SVM"
 	[[ $machine != vmx ]] || tests=$VMX
-	[[ ! $ALL_SELFTESTS ]] || tests=
+	[[ $ALL_SELFTESTS ]] && tests=
 	# shellcheck disable=SC2086 # names
 	[[ ! $tests ]] || {
 		# newer kernels have other names for some of them
@@ -39,7 +39,7 @@ for one in $LABS; do
 	tried "selftests of KVM compared" "$(sed -n 's/^Linux .*: \([0-9]*\) KVM selftests.*/\1/p' <<<"$out")"
 	note "$(sed -n '/^not passed/!p' <<<"$out")"
 	((status == 0)) || note "$(tail -n 5 <<<"$err")"
-	[[ ! $ALL_SELFTESTS ]] || sed -n 's/^not passed/# &/p' <<<"$out"
+	[[ $ALL_SELFTESTS ]] && sed -n 's/^not passed/# &/p' <<<"$out"
 	# its children spin, and would take the CPU from all tests that follow
 	[[ $machine != svm || $debug ]] || {
 		run "$TOP/scripts/selftests.sh" -k "$kernel" -t 5 run hardware_disable_test

@@ -253,7 +253,7 @@ judge() {
 	refused source "from the source of 6.1.1-1, and .*Debian"
 	refused configuration "of another configuration than this kernel's, /.*config"
 	refused types "of other types than this kernel's, /sys/kernel/btf/vmlinux"
-	[[ ! -e $F/untold ]] || refused untold 'does not say of which types they are, and this kernel does not check'
+	[[ -e $F/untold ]] && refused untold 'does not say of which types they are, and this kernel does not check'
 	refused read-only "/lib/modules/${version/+/[+]}: read-only"
 	refused vms 'VMs are running.*vmm \([0-9]+\)'
 	refused kvmgt 'kvmgt is loaded'

@@ -42,7 +42,7 @@ try() { # MACHINE RUNS
 }
 
 runs=2
-[[ ! $LONG ]] || runs=5
+[[ $LONG ]] && runs=5
 try svm $runs
 if [[ $LONG ]]; then
 	try vmx 5

@@ -52,7 +52,7 @@ EOF2
 env --default-signal=INT "$TOP/scripts/stress.sh" -q -k "$kernel" "$T/waits.t" >/dev/null 2>&1 &
 stress=$!
 for ((i = 0; i < 1200; i++)); do
-	[[ ! -s $T/waits ]] || break
+	[[ -s $T/waits ]] && break
 	sleep 0.1
 done
 ok "interrupted: it was at work" kill -0 "$(<"$T/waits")"

@@ -8,7 +8,7 @@
 . "$TOP/scripts/source/archive.sh"
 
 # inside such a root, do not try the other releases again
-[[ ! $ON_RELEASE ]] || skip_all "this is such a root already"
+[[ $ON_RELEASE ]] && skip_all "this is such a root already"
 ((EUID == 0)) || skip_all "only root can make a root of another release"
 PATH+=:/usr/sbin
 type -P debootstrap >/dev/null || skip_all "debootstrap is not installed"

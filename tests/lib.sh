@@ -41,7 +41,7 @@ ok() {
 	shift
 	"$@" || not='not '
 	((++TAP_CASES))
-	[[ ! $not ]] || ((++TAP_FAILED))
+	[[ $not ]] && ((++TAP_FAILED))
 	echo "${not}ok $TAP_CASES - $title"
 }
 

@@ -68,6 +68,6 @@ check_modules() {
 	one=$(insmod "$(file_of kvm)" 2>&1) || true
 	[[ $one == *"File exists"* ]] && return
 	echo "$PROGRAM: $(file_of kvm): this kernel would not take it: ${one##*: }" >&2
-	! signed_only || say_how_to_sign
+	signed_only && say_how_to_sign
 	exit 1
 }

@@ -38,7 +38,7 @@ recover() {
 # make_folder FOLDER: notes the folder before it makes it, so that a signal in between cannot
 # leave a folder that nobody removes.
 make_folder() {
-	[[ ! -d $1 ]] || return 0
+	[[ -d $1 ]] && return 0
 	[[ -d ${1%/*} || ! ${1%/*} ]] || make_folder "${1%/*}"
 	made+=("$1")
 	mkdir "$1"

@@ -28,7 +28,7 @@ install_modules() {
 	for module in $MODULES; do
 		cp "$SRC/$module" "$OUT/$1.new/"
 	done
-	[[ ! -f $SRC/virt/lib/irqbypass.ko ]] || cp "$SRC/virt/lib/irqbypass.ko" "$OUT/$1.new/"
+	[[ -f $SRC/virt/lib/irqbypass.ko ]] && cp "$SRC/virt/lib/irqbypass.ko" "$OUT/$1.new/"
 	rm -rf "${OUT:?}/$1"
 	[[ $1 != patched ]] || series_headers >"$OUT/patched.headers"
 	mv "$OUT/$1.new" "$OUT/$1"

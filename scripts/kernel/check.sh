@@ -87,13 +87,13 @@ each() {
 		git_src checkout -q --detach "$commit"
 		modules
 		((++n))
-		[[ ! $1 ]] || keep "$1/$n"
+		[[ $1 ]] && keep "$1/$n"
 		echo "builds: $(git_src show -s --format=%s "$commit")"
 	done
 	if type -p sparse >/dev/null; then
 		says=$(sparse_says)
 		says=$(comm -13 <(echo "$stock") <(echo "$says"))
-		[[ ! $says ]] || die "sparse: $says"
+		[[ $says ]] && die "sparse: $says"
 		echo "sparse: no more than of stock"
 	fi
 	without DEBUG_FS

@@ -10,7 +10,7 @@ unpack() {
 	version=$(source_version "$KERNEL")
 	key="$version $(cksum <<<"$TRACKED")"
 	has_key "$SRC/.exit_cycles" "$key" && return
-	[[ ! -d $SRC/.git ]] || refuse_to_lose_work
+	[[ -d $SRC/.git ]] && refuse_to_lose_work
 	step "Linux $KERNEL: unpacking $tar"
 	rm -rf "$SRC" "$SRC.new" "$OUT"
 	mkdir -p "$SRC.new"
@@ -81,7 +81,7 @@ apply_series() {
 	keep_edits
 	git_src am -q --abort 2>/dev/null || true
 	# what an interrupted `each` left
-	[[ ! -f $SRC/.config.whole ]] || whole
+	[[ -f $SRC/.config.whole ]] && whole
 	git_src checkout -q -f --detach base
 	[[ -n $files ]] || die "$PATCHES: no patches there"
 	# shellcheck disable=SC2086 # one name a line, and none has a blank
@@ -109,7 +109,7 @@ format_series() {
 
 refresh() {
 	has_branch || die "$SRC: no branch exit_cycles (scripts/kernel.sh tree makes it)"
-	! overtaken || die "$SRC: patches/$KERNEL has changed since branch exit_cycles was made from it (scripts/kernel.sh tree)"
+	overtaken && die "$SRC: patches/$KERNEL has changed since branch exit_cycles was made from it (scripts/kernel.sh tree)"
 	rm -rf "$PATCHES.new"
 	format_series "$PATCHES.new" exit_cycles
 	rm -rf "$PATCHES"

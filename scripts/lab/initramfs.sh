@@ -37,7 +37,7 @@ stage_libraries() {
 	local library place
 	while read -r library; do
 		place=$1/$(staged_path "$library")
-		[[ ! -e $place ]] || continue
+		[[ -e $place ]] && continue
 		mkdir -p "${place%/*}"
 		cp -L "$library" "$place"
 	done < <(ldd "$2" 2>/dev/null | grep -o '/[^ ]*')

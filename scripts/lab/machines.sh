@@ -12,11 +12,11 @@ IPS=50000000
 # never wakes its second CPU; and the TSC frequency in its CPUID is wrong.
 append() {
 	local words="console=ttyS0,115200 quiet nokaslr norandmaps panic=-1 reboot=t printk.devkmsg=on"
-	[[ ! $debug ]] || words+=" kasan_multi_shot"
+	[[ $debug ]] && words+=" kasan_multi_shot"
 	# watch more accesses, and longer: an emulated CPU does little in KCSAN's default of
 	# 80 us
 	[[ $debug != kcsan || $exact ]] || words+=" kcsan.skip_watch=500 kcsan.udelay_task=500 kcsan.udelay_interrupt=100"
-	[[ ! $boot ]] || words+=" printk.time=0"
+	[[ $boot ]] && words+=" printk.time=0"
 	[[ $machine != vmx ]] || words+=" idle=halt tsc_early_khz=$((IPS / 1000))"
 	echo "$words"
 }
@@ -73,7 +73,7 @@ pin() {
 	allowed=$(taskset -cp $$ | sed 's/.*: //; s/,/\n/g' | while IFS=- read -r from to; do seq "$from" "${to:-$from}"; done)
 	for cpu in $allowed; do
 		exec {lock}>"$CACHE/lab-cpu.$cpu"
-		! flock -n "$lock" || break
+		flock -n "$lock" && break
 		exec {lock}>&-
 	done
 	pinned=(taskset -c "$cpu")
@@ -102,7 +102,7 @@ start_qemu() {
 		fi
 		options+=(-accel "tcg,thread=$threads" -cpu max)
 	fi
-	[[ ! $exact ]] || options+=(-icount "shift=0,sleep=off" -rtc "base=$(date -u -d "@$EPOCH" +%FT%T),clock=vm")
+	[[ $exact ]] && options+=(-icount "shift=0,sleep=off" -rtc "base=$(date -u -d "@$EPOCH" +%FT%T),clock=vm")
 	run_machine TERM "${pinned[@]}" qemu-system-x86_64 "${options[@]}"
 }
 

@@ -65,7 +65,7 @@ judge() {
 		exit "$status"
 	fi
 	status=$(log_since_modules | sed -n 's/^lab: failed: //p')
-	[[ ! $status ]] || die "$machine: $status"
+	[[ $status ]] && die "$machine: $status"
 	show_log "the machine ended before the command did"
 	exit $ENDED
 }

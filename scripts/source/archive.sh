@@ -39,7 +39,7 @@ update_archive() {
 	local suite found=() log=$CACHE/apt/log
 	type -P apt-get >/dev/null || die "no apt-get here, so Debian's archive cannot be read"
 	[[ -f $KEYRING ]] || die "$KEYRING: No such file (apt-get install debian-archive-keyring)"
-	[[ ! $(find "$CACHE/apt/updated" -mmin -60 2>/dev/null) ]] || return 0
+	[[ $(find "$CACHE/apt/updated" -mmin -60 2>/dev/null) ]] && return 0
 	step "reading the lists of Debian's archive"
 	mkdir -p "$CACHE"/apt/{lists,archives}/partial
 	# shellcheck disable=SC2086 # a list of words

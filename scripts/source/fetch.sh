@@ -23,7 +23,7 @@ GONE=3
 # fetch: an error or a signal never leaves half a tarball.
 fetch() {
 	local name=linux-source-$kernel dir=$CACHE/source version deb
-	[[ ! -f $(tarball "$kernel") ]] || return 0
+	[[ -f $(tarball "$kernel") ]] && return 0
 	mkdir -p "$dir" 2>/dev/null || die "$dir: cannot be made"
 	update_archive
 	version=$(archive cache madison "$name" | awk -F' *[|] *' -v name="$name" '{ sub(/^ */, "") } $1 == name && !found++ { print $2 }')

@@ -14,7 +14,7 @@
 # Needs: make and a compiler; tmux for the live view; valgrind for instructions. Writes to
 # /dev/shm or /tmp.
 
-[[ ! -w /dev/shm ]] || export TMPDIR=/dev/shm
+[[ -w /dev/shm ]] && export TMPDIR=/dev/shm
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../fixtures/exitdump.sh"

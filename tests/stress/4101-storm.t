@@ -70,7 +70,7 @@ EOF
 
 judge() {
 	local name section what cpuid=10 made=$VMS
-	[[ ! $debug ]] || made=$FEWER
+	[[ $debug ]] && made=$FEWER
 	[[ $vendor == vmx ]] || cpuid=114
 	for name in plain reset switch both; do
 		is "$lab $name: every file read as a whole, or EIO" "$(grep -vE '^[a-z-]+ [0-9]+$' "$F/files-$name" || true)" ''
