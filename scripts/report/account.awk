@@ -272,8 +272,8 @@ function reasons(    i) {
 		print "row" cells("row", i, COLUMNS)
 	print "sum" cells("total", 1, COLUMNS)
 	say("end", "")
-	say("text", "KVM is time in its exit handler, avg that of one exit. Lost is all from the exit to the next entry, without the time halted; user, in user " \
-		"space (QEMU), sched, without a CPU, and other are parts of it. Max is the longest exit, halted or not, and 99 in 100 took at most p99.")
+	say("text", "KVM is the time in its exit handler, avg the same for one exit. Lost is the time from the exit to the next entry, without the time halted. User (in user " \
+		"space, QEMU), sched (without a CPU) and other are parts of it. Max is the longest exit, halted or not; 99 in 100 exits took at most p99.")
 	say("picture", "cycles\tCycles in KVM's exit handler by reason")
 }
 
@@ -292,7 +292,7 @@ function histograms(    i, b, n, low, high, count, shown) {
 		say("text", "Not known here: there is no exit_cycles_hist beside this account, or it is empty.")
 		return
 	}
-	say("text", "From the exit to the next entry, HLT with the time halted. Each column is twice as far as the one before it. Half of the exits took at most p50, and 99 in 100 at most p99.")
+	say("text", "The time from the exit to the next entry; for HLT it includes the time halted. Each column covers twice the range of the one before it. Half of the exits took at most p50, and 99 in 100 at most p99.")
 	if ((high - low) % 2 == 0)
 		high < 31 ? high++ : low--
 	for (i = 1; i <= many["row"]; i++)
@@ -325,14 +325,14 @@ function keys(    i, seen) {
 		say("text", "No exit had a key.")
 		return
 	}
-	say("text", "Which MSR, port, page or kind of access it was. Total is from the exit to the next entry, and share that of the reason's.")
+	say("text", "The MSR, port, page or kind of access. Total is the time from the exit to the next entry, share the part of the reason's total.")
 	say("head", "key\twhat\texits\ttotal\tshare\tKVM\tmax")
 	for (i = 1; i <= many["key"]; i++)
 		if (!seen[cell["key", i, "name"]]++)
 			keys_of(cell["key", i, "name"])
 	say("end", "")
 	if (cell["of_keys", 1, "replaced"] > 0)
-		say("text", plural(group(cell["of_keys", 1, "replaced"]), "key") " gave way to others and may be in the rest (-).")
+		say("text", plural(group(cell["of_keys", 1, "replaced"]), "key") " gave way to others; their exits may be in the rest (-).")
 }
 
 function keys_of(reason,    i, n) {

@@ -58,7 +58,7 @@ END {
 		"while it stood still. Times are by the TSC" ticks() ".")
 	short_list()
 	runs_table()
-	say("section", "Where it was")
+	say("section", "Where this ran")
 	say("head", "what\twhich")
 	for (i = 1; i <= abouts; i++)
 		say("row", about_order[i] "\t" about[about_order[i]])
