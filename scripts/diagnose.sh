@@ -80,11 +80,15 @@ commands() {
 		fi
 		example pm-timer "exitdump 'exitdump why'" \
 			in:0x608=9000 in:0x71=60 out-kernel=40 cpuid=200 spin=100000 hlt=200
+		example pm-timer-after exitdump in:0x71=60 out-kernel=40 cpuid=200 spin=100000 hlt=200
 		example msi-x "exitdump 'exitdump why'" \
 			mmio:0xfebf0000=8000 mmio:0xfebd1000=50 out-kernel=40 cpuid=200 spin=100000 wrmsr-fast=200
+		example msi-x-after exitdump mmio:0xfebd1000=50 out-kernel=40 cpuid=200 spin=100000 wrmsr-fast=200
 		example ipi "exitdump 'exitdump why $wrmsr'" \
 			ipi=1000 wrmsr-fast=799 out-kernel=40 cpuid=200 spin=1400000 hlt=200
+		example ipi-after exitdump ipi=100 wrmsr-fast=799 out-kernel=40 cpuid=200 spin=1400000 hlt=200
 		example freeze "exitdump 'exitdump slow'" hlt:50000=300 sleep-user:20=1 hlt:50000=300
+		example freeze-after exitdump hlt:50000=300 out-user=1 hlt:50000=300
 
 		passes="ept=1000 log-dirty=1 again=1000"
 		example memory "exitdump 'exitdump why $fault'" $passes log-dirty=1 again=1000 log-dirty=1 again=1000 log-dirty=1 again=1000
