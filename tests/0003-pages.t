@@ -118,7 +118,7 @@ done
 ok 'there is much to look at' test "$(for page in $PAGES; do commands exitdump "$page"; done | wc -l)" -gt 60
 
 # Each of these faults is reported.
-told() { # LINE WHAT
+told() { # LINE FAULT
 	echo "$1" >"$T/page.md"
 	is "told: $2" "$(absent "$T/page.md" | tr '\n' ' ')" "$2 "
 }

@@ -9,7 +9,7 @@
 # 3 VMs of 4 vCPUs with 55 exits each: 660 exits, 220 for each VM.
 tree "$T/tree" 3 4
 raw() { exitdump -S "$T/tree" --raw "$@"; }
-total() { # ARGUMENT...: exits in all lines
+total() { # ARGUMENT...: prints the sum of exits in all lines
 	raw -o exits "$@"
 	awk '{ sum += $1 } END { print sum + 0 }' "$T/.out"
 }

@@ -127,7 +127,7 @@ show tree2
 : >"$T/csv"
 "$EXITDUMP" -S "$T/root" -a --csv 0.3 40 >"$T/csv" 2>"$T/.err" &
 pid=$!
-rows() { # N: once N lines of the VM are there
+rows() { # N: waits for N lines of the VM
 	local i
 	for ((i = 0; i < 600; i++)); do
 		[[ $(grep -c "vm1" "$T/csv") -lt $1 ]] || return 0
@@ -161,7 +161,7 @@ between one-cleared --vcpu 0-1 --raw --output exits,lost -r 9
 is 'cleared: a sum of vCPUs is that of the others' "$status:$out" "0:$(lines '20 68000')"
 
 # exitdump notices every counter that decreases, even if all others increase.
-fell() { # SED-EXPRESSION FILE: of a later reading
+fell() { # SED-EXPRESSION FILE: changes FILE in the later reading
 	rm -rf "$T/fell"
 	cp -r "$T/tree2" "$T/fell"
 	sed -i "$1" "$T/fell/$kvm/$2"
@@ -224,7 +224,7 @@ high() { # DIR MAX0 EXITS0 MAX1 EXITS1: two vCPUs of a VM
 	done
 	cp "$dir/$kvm/100-1/vcpu0/exit_cycles" "$dir/$kvm/"
 }
-maxima() { # EXITS0 MAX0 EXITS1 MAX1: after 1 exit each, of at most 900
+maxima() { # EXITS0 MAX0 EXITS1 MAX1: the max after; before, each had 1 exit and a max of 900
 	dir=$T/high1 && high "$dir" 900 1 900 1
 	dir=$T/high2 && high "$dir" "$2" "$1" "$4" "$3"
 	exitdump diff "$T/high1" "$T/high2" --vcpu 0-1 --raw -o max

@@ -120,7 +120,7 @@ serve "${talk[@]}" "$T/answer"
 exitdump run --keys -S "$T/tree" --qmp "$T/s" -- true
 is 'run --keys' "$status:$err" 0:
 wait "$server"
-{ # pretty, as of -qmp-pretty, and with all escapes that JSON has
+{ # pretty, as -qmp-pretty prints it, and with all escapes of JSON
 	echo '{'
 	printf '    "id" : [ { "a" : "]" }, 12e3 , null ],\n\t"return" :\n"%s"\n' \
 		"$(string <"$T/map" | sed 's|fwcfg|\\u0066\\u001b[2J\\n\\t\\u00e9\\/\\b\xff\x01|; s|rtc @|\\u0000rtc @|')"

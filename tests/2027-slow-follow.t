@@ -22,8 +22,8 @@ state() {
 }
 one=$(row 1000000000 50 0) two=$(row 2000000000 50 0) three=$(row 3000000000 50 0) four=$(row 3000000000 50 1)
 state a 0 "$two" "$one"
-state b 1 "$four" "$three" "$two"			# one gave way, which was seen
-state c 6 "$(row 9000000000 51 0)" "$four"		# of four new ones there is one
+state b 1 "$four" "$three" "$two"			# one was replaced after it was seen
+state c 6 "$(row 9000000000 51 0)" "$four"		# of four new ones, only one is left
 state d 0 "$(row 20000000000 51 0)"			# cleared
 state e 0 "$(row 30000000000 51 0)" "$(row 20000000000 51 0)"
 

@@ -232,7 +232,7 @@ else
 	chmod -R a+rX "$T/good"
 	nobody -a --raw -o exits
 	is 'who may read, reads' "$status:$out" $'0:110\n110'
-	chmod 700 "$T/good/sys/kernel/debug"	# as the kernel has it
+	chmod 700 "$T/good/sys/kernel/debug"	# as on a real host
 	for args in '' -a --all-vcpus '--vm vm0' --json --openmetrics list 'hist 9' '1 1' 'run -- echo ran'; do
 		# shellcheck disable=SC2086 # words
 		nobody $args

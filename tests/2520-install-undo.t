@@ -121,7 +121,7 @@ every() {
 		for ((at = 1; at <= steps; at++)); do
 			host "$state"
 			try "$how" "$at" "$@"
-			((status)) || continue # too late: all was done
+			((status)) || continue # too late: the work was done
 			((++points))
 			if [[ $how == kill ]]; then
 				try no 0 "$@"

@@ -23,13 +23,13 @@ disk() {
 	or $1, %al
 	mov %eax, %cr0
 	mov $8, %bx
-	mov %bx, %fs			# all of memory from here on
+	mov %bx, %fs			# from here on fs reaches all of memory
 	and $0xfe, %al
 	mov %eax, %cr0
 	mov $0xfed00000, %edi
 	movl $0, %fs:0x10(%edi)
 	movl $0x14c, %fs:0x100(%edi)	# 32 bits, periodic, with interrupts
-	movl $100000, %fs:0x108(%edi)	# of 10 ns
+	movl $100000, %fs:0x108(%edi)	# in units of 10 ns
 	movl $1, %fs:0x10(%edi)
 	.endif
 	mov $0x3f8, %dx

@@ -57,7 +57,7 @@ echo "== default"
 run-vm.sh -d disk -m 128 -- -S </dev/null >/dev/null 2>&1 &
 i=0
 until pidof qemu-system-x86_64 >/dev/null || [ $((i += 1)) -gt 60 ]; do sleep 1; done
-sleep 3 # it would have ended by now if it could not start
+sleep 3 # if it could not start, it has ended by now
 tr "\0" " " </proc/$(pidof qemu-system-x86_64)/cmdline
 kill $!
 wait $!

@@ -182,4 +182,4 @@ static void __exit misbehave_exit(void)
 module_exit(misbehave_exit);
 
 MODULE_LICENSE("GPL");
-MODULE_DESCRIPTION("Does what a kernel that watches itself has to notice");
+MODULE_DESCRIPTION("Makes the mistakes that a debug kernel must notice");
