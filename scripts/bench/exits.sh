@@ -6,7 +6,7 @@
 # alone: [WAY...].
 #
 # Lines of fields between tabs on standard output, the first one the way:
-#	WAY step|known|made ...		what vmm says (tests/vmm.c)
+#	WAY step|known|made ...		what vmm says (scripts/vmm/vmm.c)
 #	WAY counted REASON N		what the way counted, a number or a name
 #	WAY key N			accesses to MSR 0x8b, where the way counts by key
 #	WAY virtual Y|N			whether the APIC is virtualized, and EOIs are no exits

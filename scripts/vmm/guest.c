@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * vmm-guest.c - the guest in long mode: walks the steps in struct guest and
+ * guest.c - the guest in long mode: walks the steps in struct guest and
  * times every iteration. It runs inside the monitor's own image, which the
  * monitor maps at the same addresses, and writes to nothing but its struct
  * guest. L1 of a nested guest is here as well.
  */
-#include "vmm.h"
+#include "guest.h"
 
 /* No SSE in the guest: nothing sets it up. */
 #pragma GCC target("general-regs-only")

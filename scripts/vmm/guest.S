@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * vmm-guest.S - the guests' assembler: interrupts in long mode, what L2 runs,
+ * guest.S - the guests' assembler: interrupts in long mode, what L2 runs,
  * and the same small interpreter of steps once in 16 and once in 32 bits.
  */
-#include "vmm.h"
+#include "guest.h"
 
 	.section .note.GNU-stack, "", @progbits
 
@@ -258,7 +258,7 @@ hlt\bits:
 	hlt
 	jmp	timed\bits
 
-/* As random_leaves() in vmm-guest.c; what was asked and answered in memory. */
+/* As random_leaves() in guest.c; what was asked and answered in memory. */
 random\bits:
 	call	seed\bits
 	movl	%eax, %ebx

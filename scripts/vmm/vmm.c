@@ -3,7 +3,7 @@
  * vmm.c - a virtual machine monitor whose guest makes a known number of exits
  * of a known kind, and nothing else.
  *
- *	gcc -static -no-pie -O2 -o vmm vmm.c vmm-guest.c vmm-guest.S -pthread
+ *	scripts/vmm/build.sh vmm
  *	vmm cpuid=23 out-kernel=17 leaf:0x4ffffffd=0-100,0xdead
  *
  * Each vCPU executes the steps in order. The result is lines of fields between
@@ -55,7 +55,7 @@
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
-#include "vmm.h"
+#include "guest.h"
 
 #define MAX_SCRIPTS	8
 #define MAX_SETS	4
