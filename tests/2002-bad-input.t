@@ -122,7 +122,7 @@ for n in 1000 9; do
 	exitdump -i "$T/stale" -o p99
 	if ((n == 1000)); then
 		is 'a histogram of another time' "$status:$out:$err" \
-			"1::exitdump: $T/stale_hist: of another time than its table (copy both again)"
+			"1::exitdump: $T/stale_hist: was not copied together with its table (copy both again)"
 	else
 		is 'a histogram of a moment before: taken' "$status:$err" 0:
 	fi

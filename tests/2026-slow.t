@@ -100,9 +100,9 @@ done
 exitdump slow -i "$T/x" --raw -o vm,key
 is 'beside a table' "$(head -n 1 "$T/.out")" $'1000\t0x3f8'
 exitdump -i "$T/x_slow"
-is 'they are no table' "$status:$out:$err" "1::exitdump: $T/x_slow: slow exits alone (exitdump slow shows them)"
+is 'they are no table' "$status:$out:$err" "1::exitdump: $T/x_slow: has only slow exits (exitdump slow shows them)"
 exitdump why -i "$T/x_slow"
-is 'and no keys' "$status:$out:$err" "1::exitdump: $T/x_slow: no keys in it (they are in exit_cycles_keys)"
+is 'and no keys' "$status:$out:$err" "1::exitdump: $T/x_slow: has no keys (they are in exit_cycles_keys)"
 slow "$T/none_slow" </dev/null
 exitdump slow -i "$T/none_slow"
 is 'none so far' "$status:$(wc -l <"$T/.out"):$err" 0:2:
@@ -144,8 +144,8 @@ no_map 'too large an address' 1 'not an address' <<<'1ffffffff81000000 T a'
 no_map 'no name' 1 'not an address' <<<'ffffffff81000000 T '
 no_map 'a line alone' 1 'not an address' <<<'ffffffff81000000'
 no_map 'control characters' 1 'not an address' <<<$'\e[31m T a'
-no_map 'zeros' '' 'no addresses in it' <<<'0000000000000000 T a'
-no_map 'nothing' '' 'no addresses in it' </dev/null
+no_map 'zeros' '' 'has no addresses' <<<'0000000000000000 T a'
+no_map 'nothing' '' 'has no addresses' </dev/null
 no_map 'the last line cut' 2 'cut off' < <(printf 'ffffffff81000000 T a\nffffffff8100')
 no_map 'a line without an end' 1 'too long' < <(printf 'ffffffff81000000 T %02000d\n' 0)
 no_map 'NUL bytes' 1 '(too long|not an address)' < <(printf 'a\0\0\n')
@@ -225,7 +225,7 @@ for pick in '--vm 69' '--vm 69-4' '--vcpu 0'; do
 	is "$pick: the same" "$out" "$("$EXITDUMP" slow -S "$real" --raw -o vm,vcpu,total)"
 done
 exitdump slow -S "$real" --vm 70
-is 'no such VM' "$status:$out:$err" '1::exitdump: no VM 70 (exitdump list names those there are)'
+is 'no such VM' "$status:$out:$err" '1::exitdump: no VM 70 (exitdump list shows all VMs)'
 exitdump -S "$real" --raw -o name,exits,slow -s slow -u us
 is 'the table: how many of a reason were slow' "$(head -n 3 "$T/.out")" "$(lines 'io 2021 21' 'interrupt 31 1' 'npf 12 1')"
 exitdump -S "$real" --openmetrics
@@ -254,7 +254,7 @@ is 'a VM that has ended: its process' "$out" "$(lines '69 -')"
 exitdump slow -S "$T/gone" --vm 69 --raw -o vm
 is 'and chosen by that' "$(sort "$T/.out" | uniq -c | sed 's/^ *//')" '16 69'
 exitdump slow -S "$T/gone" --vm 6
-is 'of which there is no other' "$status:$err" '1:exitdump: no VM 6 (exitdump list names those there are)'
+is 'of which there is no other' "$status:$err" '1:exitdump: no VM 6 (exitdump list shows all VMs)'
 
 # Two VMs that run, one that has ended, and two of one process.
 tree "$T/tree" 2 2
@@ -395,7 +395,7 @@ tm new-session -d -x 120 -y 24 "TZ=UTC '$EXITDUMP' -S '$T/root' top 0.2; echo st
 sees 'reasons' 'the last interval'
 tm send-keys s
 sees 's: the slow exits, all that there are, without a sum' \
-	$'3 older ones overwritten.*all that is counted.*TIME +LOST MOSTLY .*\n2023-11-14 22:13:20\\.500 22\\.0ms user space .*<\n.*22:11:40\\.999 .*local timer.*\n2023-11-14 21:56:41[^\n]*\n *\n'
+	$'3 older ones overwritten.*all counts so far.*TIME +LOST MOSTLY .*\n2023-11-14 22:13:20\\.500 22\\.0ms user space .*<\n.*22:11:40\\.999 .*local timer.*\n2023-11-14 21:56:41[^\n]*\n *\n'
 tm send-keys Down
 sees 'the cursor' $'22:13:19\\.250 31\\.0ms no CPU [^\n]*<\n'
 sleep 0.5
