@@ -24,8 +24,10 @@
 
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/common.sh"
-# shellcheck source=scripts/kernels.sh
-. "${BASH_SOURCE[0]%/*}/kernels.sh"
+# shellcheck source=scripts/source/kernels.sh
+. "${BASH_SOURCE[0]%/*}/source/kernels.sh"
+# shellcheck source=scripts/guest/files.sh
+. "${BASH_SOURCE[0]%/*}/guest/files.sh"
 
 BENCH=$TOP/scripts/bench
 parts=() labs=() csv='' folder=''
@@ -120,7 +122,7 @@ bench_exits() {
 # On the kernel that has BTF.
 bench_any() {
 	local lab=$1 stock status=0
-	stock=$("$TOP/scripts/stock.sh" -k "${lab#*:}" 2>"$tmp/stock") || status=$?
+	stock=$("$TOP/scripts/source/stock.sh" -k "${lab#*:}" 2>"$tmp/stock") || status=$?
 	if ((status == 3)); then
 		step "$lab: any: left out, $(tail -n 1 "$tmp/stock")"
 		return
@@ -135,19 +137,14 @@ bench_any() {
 # On svm an instruction is a nanosecond of the clock that the guest waits by: the
 # first boot had not ended after nine minutes.
 bench_boot() {
-	local lab=$1 kernel=${1#*:} file
+	local lab=$1 kernel=${1#*:} bring
 	if [[ $lab == svm:* ]]; then
 		step "$lab: boot: left out, too slow in this lab"
 		return
 	fi
 	step "$lab: boot, ${ROUNDS:-3} rounds"
-	set -- -M 1536 -t 1800
-	for file in "$(type -P bash)" "$(type -P qemu-system-x86_64)" "$tmp/ticks" "$BENCH/boot.sh" \
-		"$TOP"/scripts/{common,run-vm}.sh "$CACHE/$kernel/out/bzImage" "$tmp/initrd" \
-		/usr/share/seabios/bios-256k.bin /usr/share/qemu/{kvmvapic,linuxboot_dma}.bin; do
-		set -- "$@" -a "$file"
-	done
-	run_lab "$lab" "$tmp/out" "$@" -- bash ./boot.sh "${ROUNDS:-3}" bzImage initrd
+	bring_vm "$CACHE/$kernel/out/bzImage" "$tmp/initrd" seabios "$tmp/ticks" "$BENCH/boot.sh"
+	run_lab "$lab" "$tmp/out" -M 1536 -t 1800 "${bring[@]}" -- bash ./boot.sh "${ROUNDS:-3}" bzImage initrd
 	facts boot "${lab/:/ }" <"$tmp/out"
 }
 
@@ -165,7 +162,7 @@ main() {
 	if has scale || has model; then
 		build_step
 	fi
-	! has boot || "$TOP/scripts/guest-initrd.sh" "$tmp/initrd" true
+	! has boot || "$TOP/scripts/guest/initrd.sh" "$tmp/initrd" true
 	for lab in "${labs[@]}"; do
 		bench_exits "$lab"
 		! has any || bench_any "$lab"

@@ -25,8 +25,10 @@
 
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/common.sh"
-# shellcheck source=scripts/kernels.sh
-. "${BASH_SOURCE[0]%/*}/kernels.sh"
+# shellcheck source=scripts/source/kernels.sh
+. "${BASH_SOURCE[0]%/*}/source/kernels.sh"
+# shellcheck source=scripts/guest/files.sh
+. "${BASH_SOURCE[0]%/*}/guest/files.sh"
 
 REPORT=$TOP/scripts/report
 ACCOUNT=/sys/kernel/debug/kvm/exit_cycles
@@ -45,13 +47,13 @@ parse() {
 		o) folder=$OPTARG ;;
 		i) recording=$OPTARG ;;
 		h) usage; exit 0 ;;
-		*) die "-$OPTARG: no such option, or its value is missing (-h shows them)" ;;
+		*) bad_option ;;
 		esac
 	done
-	((OPTIND > $#)) || die "${!OPTIND}: not understood (-h shows the usage)"
-	[[ " host vmx svm kvm " == *" ${machine:-host} "* ]] || die "-m $machine: no such machine (host, vmx, svm or kvm)"
-	[[ " $KERNELS " == *" $kernel "* ]] || die "-k $kernel: no such kernel (one of: $KERNELS)"
-	[[ $firmware == seabios || $firmware == ovmf ]] || die "-f $firmware: no such firmware (seabios or ovmf)"
+	no_more "${@:OPTIND}"
+	[[ ! $machine ]] || one_of m machine "$machine" "host vmx svm kvm"
+	one_of k kernel "$kernel" "$KERNELS"
+	one_of f firmware "$firmware" "seabios ovmf"
 	[[ $vcpus =~ ^[1-9][0-9]?$ ]] || die "-c $vcpus: not a number from 1 to 99"
 	[[ $runs =~ ^[1-9]$ ]] || die "-r $runs: not a number from 1 to 9"
 	[[ $folder ]] || die "-o: the folder is missing"
@@ -66,7 +68,7 @@ build() {
 	export EXITDUMP
 	[[ ! $recording ]] || return 0
 	"$TOP/scripts/kernel.sh" -k "$kernel" build >&2
-	"$TOP/scripts/guest-initrd.sh" -a "$REPORT/guest.sh" "$tmp/initrd" sh guest.sh
+	"$TOP/scripts/guest/initrd.sh" -a "$REPORT/guest.sh" "$tmp/initrd" sh guest.sh
 }
 
 check_host() {
@@ -77,7 +79,7 @@ check_host() {
 record_host() {
 	local name
 	mkdir "$tmp/flat"
-	for name in common stops run-vm report/host; do
+	for name in common guest/stops run-vm report/host; do
 		cp "$TOP/scripts/$name.sh" "$tmp/flat/"
 	done
 	step "starting the VM"
@@ -85,20 +87,11 @@ record_host() {
 }
 
 record_lab() {
-	local qemu=/usr/share/qemu seconds=1800 file bring
-	bring=("$(type -P bash)" "$(type -P qemu-system-x86_64)"
-		"$TOP"/scripts/{common,stops,run-vm,report/host}.sh
-		"$CACHE/$kernel/out/bzImage" "$tmp/initrd"
-		/usr/share/seabios/bios-256k.bin "$qemu"/{kvmvapic,linuxboot_dma}.bin)
-	if [[ $firmware == ovmf ]]; then
-		bring+=(/usr/share/OVMF/OVMF_{CODE,VARS}_4M.fd)
-		seconds=3600
-	fi
-	set -- -k "$kernel" -M 3072
+	local seconds=1800 bring
+	bring_vm "$CACHE/$kernel/out/bzImage" "$tmp/initrd" "$firmware" "$TOP"/scripts/{guest/stops,report/host}.sh
+	[[ $firmware != ovmf ]] || seconds=3600
+	set -- -k "$kernel" -M 3072 "${bring[@]}"
 	[[ ! $machine ]] || set -- "$@" -m "$machine"
-	for file in "${bring[@]}"; do
-		set -- "$@" -a "$file"
-	done
 	step "booting the lab"
 	# shellcheck disable=SC2016 # the lab's shell expands it
 	set -- "$@" -- sh -c 'printf "== lab\n%s\n" "$LAB_MACHINE"; exec "$@"' sh \

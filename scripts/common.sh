@@ -23,6 +23,26 @@ usage() {
 	sed -n "/^# $PROGRAM/,/^$/s/^# \{0,1\}//p" "${BASH_SOURCE[-1]}"
 }
 
+# bad_option: what getopts stopped at.
+bad_option() {
+	die "-$OPTARG: no such option, or its value is missing (-h shows them)"
+}
+
+# no_more [WORD]...: dies if there is a word behind the options.
+no_more() {
+	((!$#)) || die "$1: not understood (-h shows the usage)"
+}
+
+# one_of OPTION WHAT VALUE LIST: dies if the value is not in the list.
+one_of() {
+	[[ $3 && " $4 " == *" $3 "* ]] || die "-$1 $3: no such $2 (one of: $4)"
+}
+
+# positive OPTION VALUE: dies if the value is no number above 0, of at most 7 digits.
+positive() {
+	[[ $2 =~ ^[1-9][0-9]{0,6}$ ]] || die "-$1 $2: not a number above 0"
+}
+
 # step TEXT: one line a step, with the seconds since the script began.
 step() {
 	printf '[%3d s] %s: %s\n' "$SECONDS" "${PROGRAM%.sh}" "$*" >&2

@@ -7,12 +7,12 @@
 # With apt-get it installs (sudo when not root), without recommended packages;
 # elsewhere it names what is missing, by Debian's names, and exits with 1. The source of
 # a kernel that this system's apt does not know comes from Debian's archive, into the
-# cache (scripts/source.sh). Nothing missing: nothing is done or printed.
+# cache (scripts/source/fetch.sh). Nothing missing: nothing is done or printed.
 
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/common.sh"
-# shellcheck source=scripts/kernels.sh
-. "${BASH_SOURCE[0]%/*}/kernels.sh"
+# shellcheck source=scripts/source/kernels.sh
+. "${BASH_SOURCE[0]%/*}/source/kernels.sh"
 
 # What each is needed for, its package (a|b: the first of these that there is; a?: if
 # there is one), and a program or file that shows it is there where there is no dpkg.
@@ -234,7 +234,7 @@ main() {
 	fi
 	for kernel in "${sources[@]}"; do
 		# 3: Debian has it no more. That has been said, and is no error.
-		"$TOP/scripts/source.sh" -k "$kernel" >/dev/null || (($? == 3)) || exit 1
+		"$TOP/scripts/source/fetch.sh" -k "$kernel" >/dev/null || (($? == 3)) || exit 1
 	done
 }
 

@@ -13,8 +13,8 @@
 
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/common.sh"
-# shellcheck source=scripts/kernels.sh
-. "${BASH_SOURCE[0]%/*}/kernels.sh"
+# shellcheck source=scripts/source/kernels.sh
+. "${BASH_SOURCE[0]%/*}/source/kernels.sh"
 
 PAGE=$TOP/docs/diagnose.md
 
@@ -28,11 +28,12 @@ parse() {
 		k) kernel=$OPTARG ;;
 		w) write=1 ;;
 		h) usage; exit 0 ;;
-		*) die "-$OPTARG: no such option, or its value is missing (-h shows them)" ;;
+		*) bad_option ;;
 		esac
 	done
-	((OPTIND > $#)) || die "${!OPTIND}: not understood (-h shows the usage)"
-	[[ $machine == vmx || $machine == svm ]] || die "-m $machine: no exact lab (vmx or svm)"
+	no_more "${@:OPTIND}"
+	one_of m "exact lab" "$machine" "vmx svm"
+	one_of k kernel "$kernel" "$KERNELS"
 }
 
 # What the lab runs. Its one CPU is for one vCPU, but where that is the trouble; spin is
@@ -79,11 +80,15 @@ commands() {
 		fi
 		example pm-timer "exitdump 'exitdump why'" \
 			in:0x608=9000 in:0x71=60 out-kernel=40 cpuid=200 spin=100000 hlt=200
+		example pm-timer-after exitdump in:0x71=60 out-kernel=40 cpuid=200 spin=100000 hlt=200
 		example msi-x "exitdump 'exitdump why'" \
 			mmio:0xfebf0000=8000 mmio:0xfebd1000=50 out-kernel=40 cpuid=200 spin=100000 wrmsr-fast=200
+		example msi-x-after exitdump mmio:0xfebd1000=50 out-kernel=40 cpuid=200 spin=100000 wrmsr-fast=200
 		example ipi "exitdump 'exitdump why $wrmsr'" \
 			ipi=1000 wrmsr-fast=799 out-kernel=40 cpuid=200 spin=1400000 hlt=200
+		example ipi-after exitdump ipi=100 wrmsr-fast=799 out-kernel=40 cpuid=200 spin=1400000 hlt=200
 		example freeze "exitdump 'exitdump slow'" hlt:50000=300 sleep-user:20=1 hlt:50000=300
+		example freeze-after exitdump hlt:50000=300 out-user=1 hlt:50000=300
 
 		passes="ept=1000 log-dirty=1 again=1000"
 		example memory "exitdump 'exitdump why $fault'" $passes log-dirty=1 again=1000 log-dirty=1 again=1000 log-dirty=1 again=1000

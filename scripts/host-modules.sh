@@ -10,7 +10,7 @@
 #               installed
 #
 # Only KVM is built, in a minute or two: its source is that of linux-source, of the very
-# version that the kernel has (the installed package, or what scripts/source.sh has
+# version that the kernel has (the installed package, or what scripts/source/fetch.sh has
 # fetched), with patches/; all else is what linux-headers-VERSION brings, configuration,
 # vermagic and Module.symvers included. Debian's configuration does not know
 # CONFIG_KVM_EXIT_CYCLES, so make and the compiler are told. The debugging information
@@ -28,8 +28,8 @@
 
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/common.sh"
-# shellcheck source=scripts/kernels.sh
-. "${BASH_SOURCE[0]%/*}/kernels.sh"
+# shellcheck source=scripts/source/kernels.sh
+. "${BASH_SOURCE[0]%/*}/source/kernels.sh"
 
 # depmod, modinfo: not on the path of everybody
 PATH+=:/usr/sbin:/sbin
@@ -46,10 +46,10 @@ parse() {
 		k) version=$OPTARG ;;
 		r) root=$OPTARG ;;
 		h) usage; exit 0 ;;
-		*) die "-$OPTARG: no such option, or its value is missing (-h shows them)" ;;
+		*) bad_option ;;
 		esac
 	done
-	((OPTIND > $#)) || die "${!OPTIND}: not understood (-h shows the usage)"
+	no_more "${@:OPTIND}"
 }
 
 # generated FILE NAME: what the headers' include/generated/FILE defines NAME as.
@@ -80,7 +80,7 @@ check() {
 # Amid an upgrade, when the hook of the headers runs, an installed one may be unpacked only.
 check_source() {
 	local state=installed which how
-	how="apt-get install linux-source-$series=$package, or scripts/source.sh -k $series"
+	how="apt-get install linux-source-$series=$package, or scripts/source/fetch.sh -k $series"
 	source=$(tarball "$series")
 	# shellcheck disable=SC2016 # dpkg-query expands what stands in quotes
 	[[ $source == "$CACHE"/* ]] ||

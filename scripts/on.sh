@@ -18,8 +18,8 @@
 
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/common.sh"
-# shellcheck source=scripts/archive.sh
-. "${BASH_SOURCE[0]%/*}/archive.sh"
+# shellcheck source=scripts/source/archive.sh
+. "${BASH_SOURCE[0]%/*}/source/archive.sh"
 
 PATH+=:/usr/sbin:/sbin
 
@@ -64,7 +64,7 @@ while getopts :b:h option; do
 	case $option in
 	b) bind=$OPTARG ;;
 	h) usage; exit ;;
-	*) die "-$OPTARG: no such option, or its value is missing (-h shows them)" ;;
+	*) bad_option ;;
 	esac
 done
 shift $((OPTIND - 1))

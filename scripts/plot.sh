@@ -47,7 +47,7 @@ parse() {
 		u) unit=$OPTARG ;;
 		o) out=$OPTARG ;;
 		h) usage; exit 0 ;;
-		*) die "-$OPTARG: no such option, or its value is missing (-h shows them)" ;;
+		*) bad_option ;;
 		esac
 	done
 	shift $((OPTIND - 1))

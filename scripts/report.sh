@@ -40,7 +40,7 @@ parse() {
 		t) title=$OPTARG ;;
 		s) story=$OPTARG ;;
 		h) usage; exit 0 ;;
-		*) die "-$OPTARG: no such option, or its value is missing (-h shows them)" ;;
+		*) bad_option ;;
 		esac
 	done
 	shift $((OPTIND - 1))

@@ -35,10 +35,6 @@ OVMF=(/usr/share/OVMF/OVMF_CODE_4M.fd /usr/share/OVMF/OVMF_VARS_4M.fd)
 vcpus=2 megs=2048 firmware=${FIRMWARE:-}
 kernel='' initrd='' parameters='' disk='' format='' tools=''
 
-positive() {
-	[[ $2 =~ ^[1-9][0-9]{0,6}$ ]] || die "-$1 $2: not a number above 0"
-}
-
 readable() {
 	[[ -r $1 ]] || die "$1: no such file, or not readable"
 }
@@ -57,7 +53,7 @@ parse() {
 		t) tools=1 ;;
 		d) disk=$OPTARG ;;
 		h) usage; exit 0 ;;
-		*) die "-$OPTARG: no such option, or its value is missing (-h shows them)" ;;
+		*) bad_option ;;
 		esac
 	done
 	((OPTIND > $#)) || [[ ${*:OPTIND-1:1} == -- ]] ||
@@ -71,7 +67,7 @@ parse() {
 		firmware=seabios
 		[[ ! -r ${OVMF[0]} || ! -r ${OVMF[1]} ]] || firmware=ovmf
 	fi
-	[[ $firmware == seabios || $firmware == ovmf ]] || die "-f $firmware: no such firmware (seabios or ovmf)"
+	one_of f firmware "$firmware" "seabios ovmf"
 	[[ ! $disk || ! $kernel$initrd$parameters ]] || die "-d: not together with -k, -i and -p"
 }
 
@@ -97,8 +93,8 @@ boot_kernel() {
 	# What a VM in QEMU's TCG is told of XSAVE does not add up, and ends Linux 7.3.
 	[[ $LAB_MACHINE != svm ]] || quirk=noxsave
 	if [[ ! $kernel ]]; then
-		# shellcheck source=scripts/kernels.sh
-		. "$TOP/scripts/kernels.sh"
+		# shellcheck source=scripts/source/kernels.sh
+		. "$TOP/scripts/source/kernels.sh"
 		kernel=$(default_kernel)
 		"$TOP/scripts/deps.sh" lab >&2
 		"$TOP/scripts/kernel.sh" -k "$kernel" build >&2
@@ -106,11 +102,11 @@ boot_kernel() {
 	fi
 	readable "$kernel"
 	if [[ ! $initrd ]]; then
-		[[ -x $TOP/scripts/guest-initrd.sh ]] ||
-			die "no -i INITRD, and no scripts/guest-initrd.sh here to make one"
+		[[ -x $TOP/scripts/guest/initrd.sh ]] ||
+			die "no -i INITRD, and no scripts/guest/initrd.sh here to make one"
 		initrd=$tmp/initrd
 		bring=$(exitdump)
-		"$TOP/scripts/guest-initrd.sh" ${bring:+-a "$bring"} "$initrd"
+		"$TOP/scripts/guest/initrd.sh" ${bring:+-a "$bring"} "$initrd"
 	fi
 	readable "$initrd"
 	options+=(-kernel "$kernel" -initrd "$initrd"

@@ -34,14 +34,14 @@
 
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/common.sh"
-# shellcheck source=scripts/kernels.sh
-. "${BASH_SOURCE[0]%/*}/kernels.sh"
+# shellcheck source=scripts/source/kernels.sh
+. "${BASH_SOURCE[0]%/*}/source/kernels.sh"
 
 machine=svm series=patched debug='' seconds=300
 
 use_kernel() {
 	KERNEL=$1
-	[[ " $KERNELS " == *" $KERNEL "* ]] || die "-k $KERNEL: no such kernel (one of: $KERNELS)"
+	one_of k kernel "$KERNEL" "$KERNELS"
 	DIR=$CACHE/$KERNEL/selftests
 	SRC=$DIR/src
 	BIN=$DIR/bin
@@ -73,7 +73,7 @@ git_src() {
 unpack() {
 	local tar
 	has_key "$SRC/.key" "$(source_version "$KERNEL")" && return
-	tar=$("$TOP/scripts/source.sh" -k "$KERNEL") || exit
+	tar=$("$TOP/scripts/source/fetch.sh" -k "$KERNEL") || exit
 	step "Linux $KERNEL: unpacking the selftests"
 	rm -rf "$SRC" "$DIR/key"
 	mkdir -p "$SRC"
@@ -348,12 +348,12 @@ while getopts :k:m:s:d:t:h option; do
 	d) debug=$OPTARG ;;
 	t) seconds=$OPTARG ;;
 	h) usage; exit 0 ;;
-	*) die "-$OPTARG: no such option, or its value is missing (-h shows them)" ;;
+	*) bad_option ;;
 	esac
 done
 shift $((OPTIND - 1))
-[[ $seconds =~ ^[1-9][0-9]{0,4}$ ]] || die "-t $seconds: not a number above 0"
-[[ " stock patched " == *" $series "* ]] || die "-s $series: no such series (stock or patched)"
+positive t "$seconds"
+one_of s series "$series" "stock patched"
 verb=${1:-}
 [[ " build run compare " == *" $verb "* && $verb ]] || die "no VERB: build, run or compare (-h shows the usage)"
 shift

@@ -19,8 +19,8 @@
 
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/common.sh"
-# shellcheck source=scripts/kernels.sh
-. "${BASH_SOURCE[0]%/*}/kernels.sh"
+# shellcheck source=scripts/source/kernels.sh
+. "${BASH_SOURCE[0]%/*}/source/kernels.sh"
 
 # kept TEST LAB: where its result is; another place when the test has changed, or one
 # that it names, or what the fuzzer is fed to.
@@ -84,7 +84,7 @@ build() {
 
 # what_is_tried: changes when that does, the tests themselves aside.
 what_is_tried() {
-	(cd "$TOP" && find patches scripts/{common,initramfs,kernel,lab,selftests}* tests -type f ! -name '*.t' -print0 |
+	(cd "$TOP" && find patches scripts/{common.sh,kernel,lab,source,vmm,selftests}* tests -type f ! -name '*.t' -print0 |
 		sort -z | xargs -0 cat | sha1sum | cut -c -12)
 }
 

@@ -14,7 +14,7 @@ is "lint is content" "$status" 0
 # A copy with little in it, and one fault at a time.
 git clone -q "$TOP" "$T/copy"
 cd "$T/copy"
-cp "$TOP"/scripts/{lint,common,kernels,deps,source,archive}.sh scripts/
+cp -R "$TOP/scripts" .
 find tests -name '*.t' -delete
 find patches -name '*.patch' ! -name '0001-*' -delete
 run scripts/lint.sh

@@ -155,4 +155,15 @@ else
 	skip "README's picture" 'gnuplot is not installed'
 fi
 
+# Each folder of files that people change has its line; those inside of fixtures, modules and such
+# belong to the line above.
+while read -r folder; do
+	ok "contributing.md says what belongs into $folder/" grep -q "^| .*\`$folder/\`.* |" docs/contributing.md
+done < <(git ls-files -co --exclude-standard | sed -nE 's,^((docs|tools|scripts|tests|patches)(/[a-z]+)?)/[^/]+$,\1,p' | sort -u)
+
+# And none is too long to be read; data, and what the kernel has, may be.
+long=$(git ls-files -co --exclude-standard scripts tests tools | grep -E '\.(sh|t|c|h|S|awk)$' |
+	xargs wc -l | awk '$1 > 400 && $2 != "total"')
+is "no file of code has more than 400 lines" "$long" ""
+
 done_testing

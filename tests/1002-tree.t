@@ -7,11 +7,9 @@
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 
 export XDG_CACHE_HOME=$T/cache HOME=$T/home GIT_CONFIG_GLOBAL=/dev/null
-mkdir -p "$T/top/scripts" "$T/src" "$T/linux" "$T/home"
-cp "$TOP"/scripts/{common,kernels,source,archive}.sh "$TOP"/scripts/*.config "$T/top/scripts/"
-sed -i "s,/usr/src/,$T/src/," "$T/top/scripts/kernels.sh"
-cp "$TOP/scripts/kernel.sh" "$T/top/scripts/"
-chmod +x "$T/top/scripts/kernel.sh"
+mkdir -p "$T/top" "$T/src" "$T/linux" "$T/home"
+cp -R "$TOP/scripts" "$T/top/"
+sed -i "s,/usr/src/,$T/src/," "$T/top/scripts/source/kernels.sh"
 PATCHES=$T/top/patches/6.1
 
 # kernel VERB

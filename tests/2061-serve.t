@@ -6,6 +6,7 @@
 # shellcheck disable=SC2317 # functions that ok and trap call
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/fixtures/exitdump.sh"
+. "$(dirname "$0")/fixtures/prometheus.sh"
 
 make_without() {
 	make -s -C "$TOP/tools" BUILD="$T/build" PROG="$T/without" MICROHTTPD_H=
@@ -200,37 +201,16 @@ fi
 
 serve -S "$T/root" --all-vms --buckets 0
 serve_url=${url#http://}
-while :; do
-	api=$((RANDOM % 20000 + 20000))
-	(exec 3<>"/dev/tcp/127.0.0.1/$api") 2>/dev/null || break
-done
 cat >"$T/prometheus.yml" <<END
 global: { scrape_interval: 1s }
 scrape_configs:
   - job_name: exitdump
     static_configs: [ targets: [ '${serve_url%/metrics}' ] ]
 END
-prometheus --config.file="$T/prometheus.yml" --storage.tsdb.path="$T/tsdb" \
-	--web.listen-address="127.0.0.1:$api" 2>"$T/prometheus.log" &
-pids+=($!)
-query() { curl -s -G "http://127.0.0.1:$api/api/v1/query" --data-urlencode "query=$1"; }
-# comes VALUE EXPRESSION: within 20 seconds.
-comes() {
-	local i
-	for ((i = 0; i < 100; i++)); do
-		[[ $(query "$2" | jq -r '[.data.result[].value[1]] | join(" ")' 2>/dev/null) != "$1" ]] || return 0
-		sleep 0.2
-	done
-	note "$2: $(query "$2")"
-	return 1
-}
-stored() {
-	query '{__name__=~"kvm_.*"}' | jq -r '.data.result[] | .metric as $m |
-		($m.__name__ + "{" + ([("vm", "vmname", "vcpu", "reason", "le") |
-			select($m[.]) | . + "=" + ($m[.] | tojson)] | join(",")) + "} " + .value[1])' | sed 's/{}//' | sort
-}
+start_prometheus
+
 ok 'Prometheus scrapes it' comes 1 'up{job="exitdump"}'
-is 'and has all of it, digit for digit' "$(stored)" \
+is 'and has all of it, digit for digit' "$(stored exitdump)" \
 	"$("$EXITDUMP" -S "$T/root" --openmetrics --all-vms --buckets | grep -v '^#' | sort)"
 tree "$T/more" 2 2 -v step=9
 show "$T/more"

@@ -6,10 +6,10 @@
 # account says what it has so far rightly, of exits that a fast path takes as well.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 LABS=none
-. "${BASH_SOURCE[0]%/*}/labs.sh"
+. "${BASH_SOURCE[0]%/*}/lab/labs.sh"
 
 build_vmm
-cat >"$T/facts" <<'EOF'
+cat >"$T/commands" <<'EOF'
 vendor=intel
 [ "$LAB_MACHINE" = vmx ] || vendor=amd
 tar xzf modules.tar.gz
@@ -52,7 +52,7 @@ for kernel in $(available); do
 	rm -rf "${T:?}/$kernel"
 	for machine in vmx svm; do
 		title="$machine $kernel"
-		run "$TOP/scripts/lab.sh" -m "$machine" -k "$kernel" -a "$T/vmm" -a "$T/modules.tar.gz" -a "$T/facts" -- sh facts
+		run "$TOP/scripts/lab.sh" -m "$machine" -k "$kernel" -a "$T/vmm" -a "$T/modules.tar.gz" -a "$T/commands" -- sh commands
 		is "$title: VMs run after each patch, and the log is clean" "$status$(grep failed <<<"$out")" 0
 		cp "$T/.out" "$T/out"
 		# 10 shows a table; this WRMSR is VMX's fast path's

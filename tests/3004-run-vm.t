@@ -7,10 +7,10 @@
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 
 "$TOP/scripts/kernel.sh" build >&2
-run "$TOP/scripts/guest-initrd.sh" "$T/initrd" sh -c 'cpuid -1 -l 0x40000000; dmesg | grep -c "Linux version"'
-is "guest-initrd.sh makes an initrd" "$status $err" '0 '
-run "$TOP/scripts/guest-initrd.sh" -a no-such-file "$T/none"
-is "and none of a file that is not there" "$status $err" '1 guest-initrd.sh: no-such-file: no such file, or not readable'
+run "$TOP/scripts/guest/initrd.sh" "$T/initrd" sh -c 'cpuid -1 -l 0x40000000; dmesg | grep -c "Linux version"'
+is "initrd.sh makes an initrd" "$status $err" '0 '
+run "$TOP/scripts/guest/initrd.sh" -a no-such-file "$T/none"
+is "and none of a file that is not there" "$status $err" '1 initrd.sh: no-such-file: no such file, or not readable'
 ok "and leaves nothing half-written" test ! -e "$T/none" -a ! -e "$T/none.new"
 
 # A disk of one sector: K and a newline to the serial port, then a reset.
@@ -71,7 +71,7 @@ like "and a command with its words" "$(part kernel)" $'\n1\nguest: sh ended with
 like "a disk image boots" "$(part disk)" 'K$'
 like "2048 MiB, or what there is" "$(part default)" 'run-vm.sh: 2048 MiB is more than this host can give: the VM gets [0-9]* MiB'
 is "ended by a signal" "$(part stopped)" 143
-is "no such firmware" "$(part firmware)" 'run-vm.sh: -f coreboot: no such firmware (seabios or ovmf)'
+is "no such firmware" "$(part firmware)" 'run-vm.sh: -f coreboot: no such firmware (one of: seabios ovmf)'
 is "no such amount" "$(part memory)" 'run-vm.sh: -m much: not a number above 0'
 like "no such kernel" "$(part none)" 'run-vm.sh: no-such-kernel: no such file, or not readable$'
 is "both a kernel and a disk" "$(part both)" 'run-vm.sh: -d: not together with -k, -i and -p'

@@ -6,7 +6,7 @@
 # The labs are exact here, one tick an instruction, so cycles may be asserted.
 # Stress: svm:kasan svm:kcsan
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/labs.sh"
+. "$(dirname "$0")/lab/labs.sh"
 
 # between TITLE LOW VALUE HIGH
 between() {
@@ -42,9 +42,9 @@ judge_section() {
 		return
 	fi
 	is "$lab $section: the sum of exits is KVM's own, but for the last" "$(($(cell "$section.vm" TOTAL exits) + 1))" "$(kvm_stat "$section" exits)"
-	[[ ! $(known "$section") ]] ||
-		is "$lab $section: and what the guest made is in its rows" "$(counted "$section" "$section.vm")" "$(known "$section")"
-	is "$lab $section: the account agrees with itself" "$(insane "$section.vm")" ''
+	[[ ! $(vmm_says "$section") ]] ||
+		is "$lab $section: and what the guest made is in its rows" "$(account_says "$section" "$section.vm")" "$(vmm_says "$section")"
+	is "$lab $section: the account agrees with itself" "$(contradictions "$section.vm")" ''
 	ok "$lab $section: it has no more time than there was" test "$(accounted "$section")" -le "$(run_time "$section")"
 }
 
@@ -108,27 +108,27 @@ khz() {
 in_lab <<'EOF'
 ticks=100000
 [ ! "$LAB_DEBUG" ] || ticks=2000000
-run timer deadline:20000=50
-run fast wrmsr-fast=50 ipi=20
-run fast-only wrmsr-fast=200
-run hlt hlt:$ticks=20
-run user --done-mmio out-user=50
-run sleep --done-mmio sleep-user:50=3
-run mmio mmio=50
-run hlt-user hlt-user=20
-run ept1 ept=1
-run ept ept=65
-run triple out-kernel=3 triple=1
-run bad --bad-entry
-run nested nested=23
-run nested-out nested-out=17
-run once --done-mmio cpuid=1
-run stretches --done-mmio --loop 20 spin=100000 out-user=1
-run mix --done-mmio spin=1000000 cpuid=2000 out-user=200 hlt=10 deadline=10
+run_vmm timer deadline:20000=50
+run_vmm fast wrmsr-fast=50 ipi=20
+run_vmm fast-only wrmsr-fast=200
+run_vmm hlt hlt:$ticks=20
+run_vmm user --done-mmio out-user=50
+run_vmm sleep --done-mmio sleep-user:50=3
+run_vmm mmio mmio=50
+run_vmm hlt-user hlt-user=20
+run_vmm ept1 ept=1
+run_vmm ept ept=65
+run_vmm triple out-kernel=3 triple=1
+run_vmm bad --bad-entry
+run_vmm nested nested=23
+run_vmm nested-out nested-out=17
+run_vmm once --done-mmio cpuid=1
+run_vmm stretches --done-mmio --loop 20 spin=100000 out-user=1
+run_vmm mix --done-mmio spin=1000000 cpuid=2000 out-user=200 hlt=10 deadline=10
 if [ $vendor = vmx ]; then
 	rmmod kvm-intel
 	insmod "$LAB_MODULES/kvm-intel.ko" unrestricted_guest=0
-	run bigreal --mode bigreal cpuid=23 out-kernel=17 out-user=3
+	run_vmm bigreal --mode bigreal cpuid=23 out-kernel=17 out-user=3
 fi
 EOF
 

@@ -5,7 +5,7 @@
 # VM; with "host" it reads the host's numbers.
 # Stress: svm:kasan svm:kcsan
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/labs.sh"
+. "$(dirname "$0")/lab/labs.sh"
 
 in_lab <<'EOF'
 numbers=0-130,1024,0xdead,0xfffffffe,0xffffffff
@@ -34,12 +34,12 @@ total() {
 	awk '$2 == "TOTAL" { print $3 }' $K/exit_cycles
 }
 
-run alone rdmsr=5 vmcall=3 leaves=$numbers
+run_vmm alone rdmsr=5 vmcall=3 leaves=$numbers
 before=$(total)
 vmm --loop 0 cpuid=100 out-kernel=100 rdmsr=100 wrmsr-slow=100 vmcall=10 mmio=10 >neighbour &
 # until it has been round a dozen times
 until [ "$(total)" -gt $((before + 6000)) ]; do sleep 0.05; done
-run beside rdmsr=5 vmcall=3 leaves=$numbers
+run_vmm beside rdmsr=5 vmcall=3 leaves=$numbers
 kill $!
 wait $!
 section neighbour
@@ -47,7 +47,7 @@ cat neighbour
 
 echo host >$P/exit_cycles_guest
 section outer
-vmm --after ". ./words; account host0; run inner rdmsr=7 leaves=$numbers" cpuid=100 out-kernel=50 rdmsr=30
+vmm --after ". ./words; account host0; run_vmm inner rdmsr=7 leaves=$numbers" cpuid=100 out-kernel=50 rdmsr=30
 EOF
 
 # answered SECTION: what CPUID said to the guest.
@@ -97,7 +97,7 @@ judge() {
 
 	is "$lab vm: alone, all was answered" "$(exits_answered alone | wc -l)" 134
 	is "$lab vm: a guest reads the same beside another VM as alone" "$(exits_answered beside)" "$(exits_answered alone)"
-	ok "$lab vm: and the other was busy" test "$(known neighbour | awk -v r=$io '$1 == r { print $2 }')" -gt 500
+	ok "$lab vm: and the other was busy" test "$(vmm_says neighbour | awk -v r=$io '$1 == r { print $2 }')" -gt 500
 
 	is "$lab host: port exits are the host's" "$(leaf inner 0x4ffffffd $io)" "$(cell host0 $io exits)"
 	is "$lab host: their cycles, too" "$(leaf inner 0x4ffffffc $io)" "$(cell host0 $io cycles)"

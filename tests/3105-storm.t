@@ -11,7 +11,7 @@ if [[ ! $LABS ]]; then
 	LABS="$(available | sed "s/^/svm:/" | paste -sd" ") vmx:$(default_kernel)"
 	skip_gone
 fi
-. "$(dirname "$0")/labs.sh"
+. "$(dirname "$0")/lab/labs.sh"
 
 in_lab <<'EOF'
 flips=100
@@ -60,7 +60,7 @@ awk -F'\t' '/^#/ || $1 == "time" { next }
 	{ lines++ }
 	END { print (lines > 1000 ? "many" : lines) }' slow
 account end0
-run end --vcpus 2 cpuid=211 out-user=23
+run_vmm end --vcpus 2 cpuid=211 out-user=23
 account end1
 EOF
 
@@ -68,7 +68,7 @@ judge() {
 	local what vcpu all run
 	for what in none switch reset; do
 		for all in $what.vm $what.0 $what.1 $what-quiet; do
-			is "$lab $all: the account agrees with itself" "$(insane "$all")" ''
+			is "$lab $all: the account agrees with itself" "$(contradictions "$all")" ''
 		done
 		for vcpu in 0 1; do
 			run=$(awk -v vcpu=$vcpu '$1 == "time" && $3 == vcpu && $4 == "run" { print $5 }' "$F/storm-$what")
@@ -85,10 +85,10 @@ judge() {
 		done
 		note "$what: $(kvm_stat "storm-$what" exits) exits, $(cell "$what.vm" TOTAL exits) counted"
 	done
-	is "$lab none: all that the guests made is there" "$(counted storm-none none.vm)" "$(known storm-none)"
+	is "$lab none: all that the guests made is there" "$(account_says storm-none none.vm)" "$(vmm_says storm-none)"
 	is "$lab no slow exit was read half-written" "$(head -n 3 "$F/slow")" many
-	is "$lab then: exact" "$(counted end end.vm)" "$(known end)"
-	is "$lab then: on the host as well" "$(counted end end1 end0)" "$(known end)"
+	is "$lab then: exact" "$(account_says end end.vm)" "$(vmm_says end)"
+	is "$lab then: on the host as well" "$(account_says end end1 end0)" "$(vmm_says end)"
 	is "$lab then: and KVM's own, but for the last of each vCPU" "$(($(cell end.vm TOTAL exits) + 2))" "$(kvm_stat end exits)"
 }
 

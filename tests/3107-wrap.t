@@ -5,7 +5,7 @@
 # tests (set-account/) sets it just below, between two exits of its vCPU.
 # Stress: svm:kasan
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/labs.sh"
+. "$(dirname "$0")/lab/labs.sh"
 
 EXITS=(4294967290 18446744073709551610)
 CYCLES=(4294967000 18446744073709551000)
@@ -15,7 +15,7 @@ cpuid=114
 [ \$vendor = svm ] || cpuid=10
 insmod ./set_account.ko
 for n in 0 1; do
-	run wrap\$n --set "\$cpuid ${EXITS[0]} ${CYCLES[0]}" --set "\$cpuid ${EXITS[1]} ${CYCLES[1]}" \\
+	run_vmm wrap\$n --set "\$cpuid ${EXITS[0]} ${CYCLES[0]}" --set "\$cpuid ${EXITS[1]} ${CYCLES[1]}" \\
 		set:\$n=1 leaf:0x4ffffffd=\$cpuid,\$cpuid,\$cpuid,\$cpuid,\$cpuid,\$cpuid,\$cpuid,\$cpuid,\$cpuid \\
 		leaf:0x4ffffffc=\$cpuid,\$cpuid,\$cpuid leaf:0x4ffffffe=0,0 leaf:0x4fffffff=0
 done
@@ -68,7 +68,7 @@ judge() {
 
 for one in $LABS; do
 	IFS=: read -r _ kernel debug <<<"$one"
-	"$TOP/scripts/kernel.sh" -k "$kernel" ${debug:+-d "$debug"} module "$TOP/tests/set-account" "$T" 2>"$T/build" || {
+	"$TOP/scripts/kernel.sh" -k "$kernel" ${debug:+-d "$debug"} module "$TOP/tests/lab/set-account" "$T" 2>"$T/build" || {
 		ok "$one: set_account.ko builds" false
 		note "$(<"$T/build")"
 		continue

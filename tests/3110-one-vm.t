@@ -5,13 +5,13 @@
 # are there; line 1 of each file tells how many VMs and vCPUs are in it.
 MACHINES=svm
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/labs.sh"
+. "$(dirname "$0")/lab/labs.sh"
 
 in_lab <<'EOF'
 hypercall=18
 [ $vendor = vmx ] || hypercall=129
 hold stays --vcpus 2 --late cpuid=101 out-kernel=17 / cpuid=37 rdmsr=5
-run beside --vcpus 2 --spare 1 cpuid=23 out-kernel=7 / vmcall=5 rdmsr=3
+run_vmm beside --vcpus 2 --spare 1 cpuid=23 out-kernel=7 / vmcall=5 rdmsr=3
 VMM_DIRS=$held
 accounts stays
 account host
@@ -26,7 +26,7 @@ cat >all-there <<-X
 	done
 X
 read="leaf:0x4fffffff=0 leaf:0x4ffffffd=$hypercall leaf:0x4ffffffc=$hypercall leaf:0x4ffffffe=0"
-run leaves --vcpus 3 --late --at '. ./all-there' vmcall=100 shell=1 $read / vmcall=200 shell=1 $read / vmcall=300 shell=1 $read
+run_vmm leaves --vcpus 3 --late --at '. ./all-there' vmcall=100 shell=1 $read / vmcall=200 shell=1 $read / vmcall=300 shell=1 $read
 # created in turns
 vmm --quiet --together --vms 3 --late --vcpus 2 --after '. ./words; account mixed' cpuid=1
 release
@@ -48,14 +48,14 @@ judge() {
 	[[ $vendor == vmx ]] || hypercall=129 io=123
 
 	for vm in stays beside; do
-		is "$lab $vm: the VM's file has its exits" "$(but $io counted $vm $vm.vm)" "$(but $io known $vm)"
+		is "$lab $vm: the VM's file has its exits" "$(but $io account_says $vm $vm.vm)" "$(but $io vmm_says $vm)"
 		is "$lab $vm: the sum of its vCPUs'" "$(cell $vm.vm TOTAL exits)" \
 			$(($(cell $vm.0 TOTAL exits) + $(cell $vm.1 TOTAL exits)))
-		is "$lab $vm: the VM's file and histogram agree" "$(insane $vm.vm)" ''
+		is "$lab $vm: the VM's file and histogram agree" "$(contradictions $vm.vm)" ''
 		for vcpu in 0 1; do
 			awk -v vcpu=$vcpu '$3 == vcpu' "$F/$vm" >"$F/only"
-			is "$lab $vm: vCPU $vcpu's file has its own" "$(but $io counted only $vm.$vcpu)" "$(but $io known only)"
-			is "$lab $vm: vCPU $vcpu's file and histogram agree" "$(insane $vm.$vcpu)" ''
+			is "$lab $vm: vCPU $vcpu's file has its own" "$(but $io account_says only $vm.$vcpu)" "$(but $io vmm_says only)"
+			is "$lab $vm: vCPU $vcpu's file and histogram agree" "$(contradictions $vm.$vcpu)" ''
 		done
 	done
 	is "$lab a vCPU that never ran has nothing" "$(cell beside.2 TOTAL exits)" 0

@@ -5,20 +5,16 @@
 # all of: the sums that the leaves answer with, and the cycles in the guest.
 MACHINES=svm
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/labs.sh"
+. "$(dirname "$0")/lab/labs.sh"
 
 in_lab <<'EOF'
 vmm --quiet cpuid=1000
 hold stays --vcpus 2 cpuid=101 spin=1000000 / cpuid=37
 
-# The VMM_DIRS of `run` are those of its VM; all vCPUs have gone through most of
+# The VMM_DIRS of `run_vmm` are those of its VM; all vCPUs have gone through most of
 # their exits when one resets.
 for scope in vm vcpu host; do
-	case $scope in
-	vm) file='$VMM_DIRS/exit_cycles_reset' ;;
-	vcpu) file='$VMM_DIRS/vcpu0/exit_cycles_reset' ;;
-	host) file=exit_cycles_reset ;;
-	esac
+	file=$(reset_file $scope)
 	cat >reset <<-X
 		. ./words
 		sleep 0.1
@@ -35,7 +31,7 @@ for scope in vm vcpu host; do
 		accounts $scope-stays1
 		section $scope
 	X
-	run $scope --vcpus 2 --at '. ./reset' \
+	run_vmm $scope --vcpus 2 --at '. ./reset' \
 		spin=3000000 cpuid=200 leaf:0x4ffffffe=0 shell=1 leaf:0x4fffffff=0 leaf:0x4ffffffe=0 cpuid=7 / cpuid=60
 done
 release
@@ -86,7 +82,7 @@ judge() {
 		ok "$lab reset of $scope: the cycles in the guest do" \
 			test "$(key $scope.0 guest)" -lt $(($(key $scope-before guest) / 5))
 		is "$lab reset of $scope: what comes later is counted" "$(cell $scope.0 $cpuid exits)" 9
-		is "$lab reset of $scope: the account agrees with itself" "$(insane $scope.vm)" ''
+		is "$lab reset of $scope: the account agrees with itself" "$(contradictions $scope.vm)" ''
 	done
 
 	{ read -r exits; read -r cycles; } < <(leaves departed)

@@ -5,7 +5,7 @@
 # module is loaded again, kvm.ko being there all the time.
 MACHINES=svm
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/labs.sh"
+. "$(dirname "$0")/lab/labs.sh"
 
 in_lab <<'EOF'
 hold first --vcpus 2 spin=1000000 cpuid=101 out-user=7 hlt=5 / vmcall=11 hlt=3
@@ -17,7 +17,7 @@ vmm --quiet cpuid=5 vmcall=3
 account two
 
 echo host >$P/exit_cycles_guest
-run leaves --before ". ./words; account before; section leaves" leaf:0x4fffffff=0 leaf:0x4ffffffe=0
+run_vmm leaves --before ". ./words; account before; section leaves" leaf:0x4fffffff=0 leaf:0x4ffffffe=0
 echo vm >$P/exit_cycles_guest
 
 # loaded anew: nothing, the vendor's module alone or both, switched on or off
@@ -26,12 +26,12 @@ vendor_module=kvm-amd
 rmmod $vendor_module
 insmod "$LAB_MODULES/$vendor_module.ko"
 account again
-run again-vm cpuid=23
+run_vmm again-vm cpuid=23
 lab-modules load patched exit_cycles=N
 vmm --quiet cpuid=23
 account off
 echo Y >$P/exit_cycles
-run on-vm cpuid=23
+run_vmm on-vm cpuid=23
 account on
 EOF
 
@@ -61,7 +61,7 @@ judge() {
 	is "$lab a second VM is added" "$(cell two $cpuid exits) $(cell two $vmcall exits)" "106 14"
 	is "$lab the largest exit is still the first VM's" "$(cell two TOTAL max)" "$(cell there TOTAL max)"
 	ok "$lab guest= grows" test "$(key two guest)" -gt "$(key gone guest)"
-	is "$lab the host's account agrees with itself" "$(insane two)" ''
+	is "$lab the host's account agrees with itself" "$(contradictions two)" ''
 
 	# what the reading guest itself has made until then is little
 	ok "$lab in scope host the sum of exits has what ended VMs made" \
@@ -73,7 +73,7 @@ judge() {
 	is "$lab a guest after it is counted exactly" "$(cell again-vm.vm $cpuid exits)" 23
 	is "$lab loaded with exit_cycles=N: nothing is counted" "$(cell off TOTAL exits) $(key off guest)" "0 0"
 	is "$lab switched on then: a guest is counted exactly" "$(cell on $cpuid exits)" 23
-	is "$lab and its account agrees with itself" "$(insane on)" ''
+	is "$lab and its account agrees with itself" "$(contradictions on)" ''
 }
 
 for one in $LABS; do

@@ -5,7 +5,7 @@
 # lands in another row.
 MACHINES=svm
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/labs.sh"
+. "$(dirname "$0")/lab/labs.sh"
 
 # A hog takes the CPU from the vCPU's thread within the kernel, after an interrupt of
 # the guest. The first one makes the largest exit of its row, the second stays below.
@@ -15,8 +15,8 @@ echo 0 >$P/exit_cycles_slow
 hogs_only
 khz=$(awk -F"[=\t]" "/^# / { print \$5 }" $K/exit_cycles)
 ms=$((2147483648 / khz))
-run user --at "usleep $((ms * 1150))" cpuid=5 shell=2
-run kernel --pin hog:$((ms * 13 / 10))=1 hog:$((ms * 11 / 10))=1 cpuid=5
+run_vmm user --at "usleep $((ms * 1150))" cpuid=5 shell=2
+run_vmm kernel --pin hog:$((ms * 13 / 10))=1 hog:$((ms * 11 / 10))=1 cpuid=5
 EOF
 
 judge() {
@@ -29,7 +29,7 @@ judge() {
 		is "$lab $run: two exits are in the last bucket" "$(cell $run.vm_hist $row 31) $(cell $run.vm_hist TOTAL 31)" "2 2"
 		ok "$lab $run: they were above 2^31 cycles" test "$(cell $run.vm $row total)" -gt 4294967296
 		is "$lab $run: the guest's CPUID exits are as many as it made" "$(cell $run.vm $cpuid exits)" 5
-		is "$lab $run: the account agrees with itself" "$(insane $run.vm)" ''
+		is "$lab $run: the account agrees with itself" "$(contradictions $run.vm)" ''
 		exits=$(($(kvm_stat $run exits) - $(cell $run.vm TOTAL exits)))
 		ok "$lab $run: as many exits as KVM counts, but for one in progress" test $exits -ge 0 -a $exits -le 1
 	done

@@ -5,7 +5,7 @@
 # Stress: svm:kasan svm:kcsan
 MACHINES=svm
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/labs.sh"
+. "$(dirname "$0")/lab/labs.sh"
 
 # A vCPU that ends amid a sum is what could be missed, or counted twice. So that a sum
 # takes long, and nearly every ending falls into one, there are many vCPUs that never
@@ -77,7 +77,7 @@ judge() {
 	ok "$lab it was read meanwhile" test "$reads" -gt 20
 	is "$lab all of the VMs that ended are there" "$(($(cell after $cpuid exits) - $(cell before $cpuid exits)))" \
 		"$([[ $debug ]] && echo 1000 || echo 3000)"
-	is "$lab the host's account agrees with itself" "$(insane after)" ''
+	is "$lab the host's account agrees with itself" "$(contradictions after)" ''
 	is "$lab nothing went backwards for a guest that reads the host's" \
 		"$(awk '$1 == "bad" { print $5 }' "$F/monotonic")" 0
 	ok "$lab it read meanwhile" test "$asked" -gt 100

@@ -4,12 +4,12 @@
 # is halted meanwhile, not in user space and not in the exit's handler.
 MACHINES=svm
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/labs.sh"
+. "$(dirname "$0")/lab/labs.sh"
 
 # each an OUT, whose time until the next entry is the wait and little else
 in_lab <<'EOF'
 for state in uninit sipi; do
-	run $state --done-mmio wait-$state:100=3 cpuid=5
+	run_vmm $state --done-mmio wait-$state:100=3 cpuid=5
 done
 EOF
 
@@ -26,7 +26,7 @@ judge() {
 		ok "$lab $state: nor the handler's" test "$(cell $state.vm $io cycles)" -lt $((wait / 10))
 		is "$lab $state: all halt is there" "$(cell $state.vm TOTAL halt)" "$(cell $state.vm $io halt)"
 		ok "$lab $state: and nothing of it in the guest" test "$(key $state.vm guest)" -lt $((wait / 10))
-		is "$lab $state: the account agrees with itself" "$(insane $state.vm)" ''
+		is "$lab $state: the account agrees with itself" "$(contradictions $state.vm)" ''
 	done
 }
 

@@ -4,14 +4,14 @@
 # came later alone, in rows that go on.
 MACHINES=svm
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/labs.sh"
+. "$(dirname "$0")/lab/labs.sh"
 
 # Long exits before, short ones of the same reasons after.
 in_lab <<'EOF'
 before="hlt:100000000=3 sleep-user:50=3"
 after="hlt:100000=3 out-user=3 cpuid=7"
-run with $before $after
-run reset $before reset=1 $after
+run_vmm with $before $after
+run_vmm reset $before reset=1 $after
 EOF
 
 judge() {
@@ -24,7 +24,7 @@ judge() {
 			test "$(cell reset.vm "$row" "$column")" -lt $(($(cell with.vm "$row" "$column") / 5))
 	done
 	is "$lab the rows go on" "$(cell reset.vm $cpuid exits) $(cell reset.vm $hlt exits)" "7 3"
-	is "$lab the account agrees with itself, its buckets with its exits" "$(insane reset.vm)" ''
+	is "$lab the account agrees with itself, its buckets with its exits" "$(contradictions reset.vm)" ''
 }
 
 for one in $LABS; do

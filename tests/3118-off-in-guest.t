@@ -6,12 +6,12 @@
 # Stress: svm:kcsan
 MACHINES=svm
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/labs.sh"
+. "$(dirname "$0")/lab/labs.sh"
 
 # On one CPU the vCPU leaves its guest for the thread that switches; two are for a kernel
 # that has no keys to patch (see cpus in labs.sh), which stress tries.
 in_lab <<'EOF'
-run off --pin cpuid=11 switch:300000=5 cpuid=7
+run_vmm off --pin cpuid=11 switch:300000=5 cpuid=7
 EOF
 
 judge() {
@@ -24,7 +24,7 @@ judge() {
 	ok "$lab it was off for 1.5 s" test "$run" -gt "$off"
 	ok "$lab that is in no time of the account's" test "$accounted" -lt $((run - off))
 	is "$lab the CPUIDs before and after are counted" "$(cell off.vm $cpuid exits)" 18
-	is "$lab the account agrees with itself" "$(insane off.vm)" ''
+	is "$lab the account agrees with itself" "$(contradictions off.vm)" ''
 }
 
 for one in $LABS; do

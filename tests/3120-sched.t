@@ -6,7 +6,7 @@
 # row of interrupts, after which it is switched out, keeps next to nothing besides.
 # The labs are exact here, so cycles may be asserted.
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/labs.sh"
+. "$(dirname "$0")/lab/labs.sh"
 
 # Two on the lab's one CPU, in whose exits the handler yields, those of a hypercall and
 # of PAUSE, for which the SVM lab's CPU has no filter; or that spin: in Bochs no interrupt
@@ -15,14 +15,14 @@
 in_lab <<'EOF'
 hogs_only
 khz=$(awk -F"[=\t]" "/^# / { print \$5 }" $K/exit_cycles)
-run yield --vcpus 2 yield=5000
+run_vmm yield --vcpus 2 yield=5000
 if [ "$vendor" = vmx ]; then
 	# the last stretch in the guest ends with an exit that ends itself
-	run pause --vcpus 2 pause=6000 cpuid=1
+	run_vmm pause --vcpus 2 pause=6000 cpuid=1
 else
-	run busy --vcpus 2 spin=100000000
+	run_vmm busy --vcpus 2 spin=100000000
 fi
-run late hlt-late:$((khz * 5)):50=4 cpuid=5
+run_vmm late hlt-late:$((khz * 5)):50=4 cpuid=5
 EOF
 
 # percent A OF
@@ -47,7 +47,7 @@ judge_both() {
 		ok "$lab $run: vCPU $vcpu's guest and totals are its life within 1 %" \
 			test $((whole * 100)) -ge $((life * 99)) -a $whole -le "$life"
 	done
-	is "$lab $run: the account agrees with itself" "$(insane "$run.vm")" ''
+	is "$lab $run: the account agrees with itself" "$(contradictions "$run.vm")" ''
 	is "$lab $run: nobody halted or was stopped" "$(cell "$run.vm" TOTAL halt) $(cell "$run.vm" TOTAL stop)" "0 0"
 }
 
@@ -92,7 +92,7 @@ judge() {
 	ok "$lab late: then waiting for the CPU, some 4 times 45 ms: $(($(cell late.vm $hlt sched) / ms)) ms" \
 		test "$(cell late.vm $hlt sched)" -ge $((170 * ms)) -a "$(cell late.vm $hlt sched)" -le $((190 * ms))
 	is "$lab late: none of it in the handler" "$(cell late.vm $hlt hsched)" 0
-	is "$lab late: the account agrees with itself" "$(insane late.vm)" ''
+	is "$lab late: the account agrees with itself" "$(contradictions late.vm)" ''
 }
 
 for one in $LABS; do

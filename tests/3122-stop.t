@@ -6,7 +6,7 @@
 # it is user, and not stop.
 MACHINES=svm
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/labs.sh"
+. "$(dirname "$0")/lab/labs.sh"
 
 in_lab <<'EOF'
 # stopped from outside, while its guest runs
@@ -24,8 +24,8 @@ kill $vm
 wait $vm
 section of-stopped
 cat vm
-run signal signal:100=3 cpuid=5
-run user sleep-user:50=3 cpuid=5
+run_vmm signal signal:100=3 cpuid=5
+run_vmm user sleep-user:50=3 cpuid=5
 EOF
 
 # parts SECTION: milliseconds of stop, user, halt and sched, and of the largest exit.
@@ -59,7 +59,7 @@ judge() {
 		fi
 		is "$lab $run: nor halt" "$halt" 0
 		ok "$lab $run: nor a wait for the CPU" test "$sched" -lt 50
-		is "$lab $run: the account agrees with itself" "$(insane $run.vm)" ''
+		is "$lab $run: the account agrees with itself" "$(contradictions $run.vm)" ''
 	done
 	is "$lab signal: what follows is counted" "$(cell signal.vm $cpuid exits)" 5
 }

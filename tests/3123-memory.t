@@ -5,7 +5,7 @@
 # its own counters; and all of it is given back. The five files of a vCPU in debugfs are
 # slab besides: a note tells how much.
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/labs.sh"
+. "$(dirname "$0")/lab/labs.sh"
 
 in_lab <<'EOF'
 counters() {

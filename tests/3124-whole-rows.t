@@ -5,7 +5,7 @@
 # An exit of a kind costs much the same here, so that one more or less is seen in few.
 MACHINES=vmx
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/labs.sh"
+. "$(dirname "$0")/lab/labs.sh"
 
 # Between a reset and its read, by a shell that starts no process, the guest has three to
 # nine exits.

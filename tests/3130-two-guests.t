@@ -6,7 +6,7 @@
 # the CPU of their vCPUs then, and that theirs is all they take.
 MACHINES=svm
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/labs.sh"
+. "$(dirname "$0")/lab/labs.sh"
 . "$(dirname "$0")/fixtures/exitdump.sh"
 
 in_lab <<'EOF'

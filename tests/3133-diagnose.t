@@ -6,7 +6,7 @@
 # the row and the column that the page speaks of, before and after what helped. Of the
 # commands' outputs, the page's are the lab's.
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/labs.sh"
+. "$(dirname "$0")/lab/labs.sh"
 
 PAGE=$TOP/docs/diagnose.md
 

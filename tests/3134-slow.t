@@ -9,7 +9,7 @@
 # The labs are exact, so nothing but what the guest does is slow.
 # Stress: svm:kasan svm:kcsan
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/labs.sh"
+. "$(dirname "$0")/lab/labs.sh"
 
 in_lab <<'EOF'
 T=/sys/kernel/tracing
@@ -26,23 +26,23 @@ done
 cat $P/exit_cycles_slow
 
 echo 15000 >$P/exit_cycles_slow
-run one out-user=5000 sleep-user:20=1 out-user=5000
+run_vmm one out-user=5000 sleep-user:20=1 out-user=5000
 # the timer fires five milliseconds into the 30 in which the CPU is taken
-run hog hlt-late:$((khz * 5)):30=1
-run halt hlt:$((khz * 1000))=1
+run_vmm hog hlt-late:$((khz * 5)):30=1
+run_vmm halt hlt:$((khz * 1000))=1
 # in Bochs no signal ends the turn of a guest that spins
 if [ "$vendor" = svm ]; then
-	run signal signal:50=1
-	run stopped --at 'parent=$PPID; (sleep 0.1; kill -STOP $parent; sleep 0.1; kill -CONT $parent) &' shell=1 spin=$((khz * 300))
+	run_vmm signal signal:50=1
+	run_vmm stopped --at 'parent=$PPID; (sleep 0.1; kill -STOP $parent; sleep 0.1; kill -CONT $parent) &' shell=1 spin=$((khz * 300))
 fi
-run late --page-in 20 ept-async=1
+run_vmm late --page-in 20 ept-async=1
 
 echo 1000 >$P/exit_cycles_slow
-run many sleep-user:2=1000
+run_vmm many sleep-user:2=1000
 account gone
 vmm --quiet sleep-user:2=4
 account after
-run pair --vcpus 2 sleep-user:2=20 / sleep-user:2=20
+run_vmm pair --vcpus 2 sleep-user:2=20 / sleep-user:2=20
 echo 0 >$K/exit_cycles_reset
 account cleared
 
@@ -50,7 +50,7 @@ for clock in mono perf; do
 	echo $clock >$T/trace_clock
 	echo >$T/trace
 	echo 1 >$T/events/kvm/kvm_exit_slow/enable
-	run $clock sleep-user:20=1
+	run_vmm $clock sleep-user:20=1
 	echo 0 >$T/events/kvm/kvm_exit_slow/enable
 	section $clock.trace
 	cat $T/trace
@@ -68,14 +68,14 @@ section date.after
 bash -c 'echo $EPOCHREALTIME'
 
 echo 1 >$P/exit_cycles_slow
-run each cpuid=20 nested=5
-run l2-out nested-out=4
+run_vmm each cpuid=20 nested=5
+run_vmm l2-out nested-out=4
 for us in 2 3 4 6; do
 	echo $us >$P/exit_cycles_slow
-	run above$us cpuid=20 out-kernel=20 rdmsr=20 vmcall=20 in=5 ept=5 mmio=5 out-user=5
+	run_vmm above$us cpuid=20 out-kernel=20 rdmsr=20 vmcall=20 in=5 ept=5 mmio=5 out-user=5
 done
 echo 0 >$P/exit_cycles_slow
-run none cpuid=20 sleep-user:20=1
+run_vmm none cpuid=20 sleep-user:20=1
 EOF
 
 # slow SECTION COLUMN...: of each line of a file of slow exits.

@@ -5,7 +5,7 @@
 # as they were, and where there is nothing to test it says why and is skipped.
 # Stress: svm:kasan svm:kcsan
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/labs.sh"
+. "$(dirname "$0")/lab/labs.sh"
 
 in_lab <<'EOF'
 try() {

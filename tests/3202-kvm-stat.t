@@ -5,7 +5,7 @@
 # stops there, at the first of our files, and works where they are not.
 # Stress: svm:kasan svm:kcsan
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/labs.sh"
+. "$(dirname "$0")/lab/labs.sh"
 
 # kvm_stat is the kernel's own program, in Python; the lab gets as much of that
 # as kvm_stat imports, which is the same in both labs: one will do.

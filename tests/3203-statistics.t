@@ -6,7 +6,7 @@
 # reading them waits for no memory.
 # Stress: svm:kasan svm:kcsan
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/labs.sh"
+. "$(dirname "$0")/lab/labs.sh"
 
 FIELDS="exit_handler_cycles exit_total_cycles exit_halt_cycles exit_user_cycles exit_poll_cycles
 	exit_sched_cycles exit_handler_sched_cycles exit_stop_cycles guest_cycles"
@@ -15,7 +15,7 @@ HIST="exit_total_cycles_hist"
 in_lab <<EOF
 FIELDS="$FIELDS" HIST="$HIST"
 $(cat <<'INSIDE'
-run vmm --vcpus 2 --at 'sleep 2' cpuid=50 out-user=7 hlt:5000000=3 shell=1 / cpuid=20
+run_vmm vmm --vcpus 2 --at 'sleep 2' cpuid=50 out-user=7 hlt:5000000=3 shell=1 / cpuid=20
 section modes
 for field in $FIELDS; do stat -c %a $K/$field; done
 

@@ -4,7 +4,7 @@
 # between stock and patched: here those that are quick, with ALL_SELFTESTS=1 in
 # the environment all for x86 that build.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
-. "${BASH_SOURCE[0]%/*}/labs.sh"
+. "${BASH_SOURCE[0]%/*}/lab/labs.sh"
 
 QUICK="cpuid_test cr4_cpuid_sync_test exit_cycles_test feature_msrs_test fix_hypercall_test get_msr_index_features
 	kvm_binary_stats_test kvm_pv_test nested_exceptions_test platform_info_test set_boot_cpu_id

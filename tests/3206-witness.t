@@ -10,7 +10,7 @@
 . "$(dirname "$0")/fixtures/exitdump.sh"
 . "$(dirname "$0")/fixtures/stock.sh"
 LABS=${LABS:-svm:6.12}
-. "$(dirname "$0")/labs.sh"
+. "$(dirname "$0")/lab/labs.sh"
 
 [[ $("$EXITDUMP" --bpf 0.01 1 2>&1) != *'built without it'* ]] || skip_all 'this exitdump is built without --bpf'
 

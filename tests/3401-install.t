@@ -10,7 +10,7 @@ if [[ ! $LABS ]]; then
 	LABS=$(available | sed 's/^/svm:/' | paste -sd' ')
 	skip_gone
 fi
-. "${BASH_SOURCE[0]%/*}/labs.sh"
+. "${BASH_SOURCE[0]%/*}/lab/labs.sh"
 . "$TOP/tests/fixtures/stock.sh"
 
 run "$TOP/scripts/deps.sh" build lab tool host
@@ -134,7 +134,7 @@ echo $?
 
 # The way it should be.
 try installed -m $good install
-run known cpuid=23 out-kernel=17
+run_vmm known cpuid=23 out-kernel=17
 account host
 section table
 exitdump --input $K/exit_cycles
@@ -221,8 +221,8 @@ refuse_builds() {
 bring() {
 	local stock=$1 modules=$2 key=$T/key one sign
 	rm -rf "$T/exit_cycles"
-	mkdir -p "$T/exit_cycles"/{scripts,patches}
-	cp "$TOP"/scripts/{common,kernels,host-modules,install}.sh "$T/exit_cycles/scripts/"
+	mkdir -p "$T/exit_cycles/patches"
+	cp -R "$TOP/scripts" "$T/exit_cycles/"
 	cp "$TOP/patches/README.md" "$T/exit_cycles/patches/"
 	cp -R "$modules" "$T/exit_cycles/good"
 	cp -R "$modules" "$T/exit_cycles/signed"
@@ -277,8 +277,8 @@ judge() {
 	is "$lab after all that a VM runs, on the stock modules" "$(<"$F/stock")" 0
 
 	is "$lab installed" "$(tail -n 1 "$F/installed")" "status 0"
-	is "$lab installed: the VM's rows are what its guest made" "$(counted known known.vm)" "$(known known)"
-	is "$lab installed: the account agrees with itself" "$(insane host)" ''
+	is "$lab installed: the VM's rows are what its guest made" "$(account_says known known.vm)" "$(vmm_says known)"
+	is "$lab installed: the account agrees with itself" "$(contradictions host)" ''
 	like "$lab installed: exitdump shows it" "$(<"$F/table")" 'TOTAL'
 	note "$(<"$F/table")"
 	for one in installed again shell-over next-boot vms-uninstall; do

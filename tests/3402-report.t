@@ -52,7 +52,7 @@ else
 fi
 
 run "$TOP/scripts/lab.sh" -m svm -s stock -a "$(type -P bash)" -a "$TOP/scripts/common.sh" \
-	-a "$TOP/scripts/stops.sh" -a "$TOP/scripts/report/host.sh" -- bash ./host.sh none none 1
+	-a "$TOP/scripts/guest/stops.sh" -a "$TOP/scripts/report/host.sh" -- bash ./host.sh none none 1
 is "an unpatched kernel: one line" "$status:$out" \
 	'1:host.sh: /sys/kernel/debug/kvm/exit_cycles: No such file (is this kernel patched, debugfs mounted?)'
 

@@ -6,7 +6,7 @@
 # is booted by OVMF; one that cannot be is refused.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 
-run "$TOP/scripts/stock.sh"
+run "$TOP/scripts/source/stock.sh"
 if ((status)); then
 	# what this machine cannot fetch
 	[[ $status != 3 && $err != *apt-get* ]] || skip_all "$(tail -n 1 <<<"$err")"
@@ -37,7 +37,7 @@ touch /root/new
 sh /root/cpuid.sh -1 -l 0x40000000
 sh /root/exitdump.sh --guest
 EOF
-"$TOP/scripts/guest-initrd.sh" -a "$T/modules" -a "$T/look" "$T/initrd" sh look
+"$TOP/scripts/guest/initrd.sh" -a "$T/modules" -a "$T/look" "$T/initrd" sh look
 
 ovmf=()
 [[ ! -r /usr/share/OVMF/OVMF_CODE_4M.fd || ! -r "$VIRTIO_ROM" ]] || ovmf=(-a /usr/share/OVMF/OVMF_CODE_4M.fd -a /usr/share/OVMF/OVMF_VARS_4M.fd

@@ -8,7 +8,7 @@
 #
 # ADVERSARY=N in the environment: N CPUIDs by each kind of guest (400).
 . "${BASH_SOURCE[0]%/*}/lib.sh"
-. "${BASH_SOURCE[0]%/*}/labs.sh"
+. "${BASH_SOURCE[0]%/*}/lab/labs.sh"
 
 n=${ADVERSARY:-400} loads=1 again=some
 ((n < 10000)) || loads=20 again=all
@@ -150,14 +150,14 @@ judge() {
 	note "$asked CPUIDs of adversaries, $(awk '$1 == "made" { n += $5 } END { print n }' "$F"/beside{,-host}) exits of their neighbour"
 
 	for one in alone beside beside-host; do
-		is "$lab $one: the neighbour's exits are exactly what it made" "$(counted $one $one.vm)" "$(known $one)"
+		is "$lab $one: the neighbour's exits are exactly what it made" "$(account_says $one $one.vm)" "$(vmm_says $one)"
 		is "$lab $one: all of them, as KVM counts, but for the last" "$(($(cell $one.vm TOTAL exits) + 1))" "$(kvm_stat $one exits)"
-		is "$lab $one: its account agrees with itself" "$(insane $one.vm)" ''
+		is "$lab $one: its account agrees with itself" "$(contradictions $one.vm)" ''
 	done
 	for one in alone beside; do
 		is "$lab $one: and it read that in its leaves" \
 			"$(awk -v h=$hypercall -v io=$io '$1 == "leaf" && ($5 == h || $5 == io) { print $5, $6 }' "$F/$one")" \
-			"$(known $one | awk -v h=$hypercall -v io=$io '$1 == h || $1 == io')"
+			"$(vmm_says $one | awk -v h=$hypercall -v io=$io '$1 == h || $1 == io')"
 	done
 	is "$lab beside: its exits are as quick as alone" "$(slower beside)" ''
 	is "$lab beside-host: its exits are as quick as alone" "$(slower beside-host)" ''

@@ -4,8 +4,8 @@
 # nothing but git and make: `make check`, in a fresh clone, on each that this machine does
 # not run itself. RELEASES_COMMANDS are others to try there, one a line.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
-# shellcheck source=scripts/archive.sh
-. "$TOP/scripts/archive.sh"
+# shellcheck source=scripts/source/archive.sh
+. "$TOP/scripts/source/archive.sh"
 
 # a release does not try the others in its turn
 [[ ! $ON_RELEASE ]] || skip_all "this is such a root already"

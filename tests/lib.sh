@@ -6,7 +6,7 @@
 # done_testing prints no plan and exits with 1.
 #
 # Gives: TOP (the checkout), CACHE, VIRTIO_ROM, T (a folder that goes away at the end), and after
-# `run` what it saw: status, out, err; and what scripts/kernels.sh does.
+# `run` what it saw: status, out, err; and what scripts/source/kernels.sh does.
 
 set -e -o pipefail
 export LC_ALL=C
@@ -15,8 +15,8 @@ CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/exit_cycles
 # QEMU's ROM for virtio-net: in its own folder, or in that of ipxe-qemu
 VIRTIO_ROM=/usr/share/qemu/efi-virtio.rom
 [[ -r $VIRTIO_ROM ]] || VIRTIO_ROM=/usr/lib/ipxe/qemu/efi-virtio.rom
-# shellcheck source=scripts/kernels.sh
-. "$TOP/scripts/kernels.sh"
+# shellcheck source=scripts/source/kernels.sh
+. "$TOP/scripts/source/kernels.sh"
 T=$(mktemp -d)
 TAP_CASES=0 TAP_FAILED=0 TAP_DONE=
 

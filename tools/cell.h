@@ -20,6 +20,15 @@ struct cell {
 	double d;		/* AVERAGE: cycles; RATE: a second; SHARE, CHANGE: 1 is 100%; FACTOR; TIME: s */
 };
 
+/* What is not known. */
+static const struct cell cell_none = { .kind = CELL_NONE };
+
+/* cell_text() - a text, or cell_none for an empty one. */
+static inline struct cell cell_text(const char *s)
+{
+	return *s ? (struct cell){ .kind = CELL_TEXT, .text = s } : cell_none;
+}
+
 int cell_compare(const struct cell *a, const struct cell *b);
 void cell_show(struct out *to, const struct cell *cell, enum unit unit, uint64_t tsc_khz);
 void cell_put(struct out *to, const struct cell *cell, enum unit unit, uint64_t tsc_khz);

@@ -7,13 +7,6 @@
 #include "keys.h"
 #include "symbols.h"
 
-static const struct cell none = { .kind = CELL_NONE };
-
-static struct cell text(const char *s)
-{
-	return *s ? (struct cell){ .kind = CELL_TEXT, .text = s } : none;
-}
-
 static struct cell cycles(uint64_t n)
 {
 	return (struct cell){ .kind = CELL_CYCLES, .n = n };
@@ -44,16 +37,16 @@ static struct cell get_vm(const struct line *line, int arg)
 
 	(void)arg;
 	if (!line->row->slow || *line->part->vm)
-		return text(line->part->vm);
+		return cell_text(line->part->vm);
 	pid = pids[turn ^= 1];
 	snprintf(pid, sizeof(pids[0]), "%u", line->row->slow->vm);
-	return text(pid);
+	return cell_text(pid);
 }
 
 static struct cell get_vmname(const struct line *line, int arg)
 {
 	(void)arg;
-	return text(line->part->vmname);
+	return cell_text(line->part->vmname);
 }
 
 static struct cell get_vcpu(const struct line *line, int arg)
@@ -62,28 +55,28 @@ static struct cell get_vcpu(const struct line *line, int arg)
 	if (line->row->slow)
 		return (struct cell){ .kind = CELL_COUNT, .n = line->row->slow->vcpu };
 	if (line->part->vcpu < 0)
-		return none;
+		return cell_none;
 	return (struct cell){ .kind = CELL_COUNT, .n = line->part->vcpu };
 }
 
 static struct cell get_vcpus(const struct line *line, int arg)
 {
 	(void)arg;
-	return line->part->vcpus ? text(line->part->vcpus) : none;
+	return line->part->vcpus ? cell_text(line->part->vcpus) : cell_none;
 }
 
 static struct cell get_reason(const struct line *line, int arg)
 {
 	(void)arg;
 	if (line->row->key.reason >= REASON_OTHER)
-		return none;
+		return cell_none;
 	return (struct cell){ .kind = CELL_COUNT, .n = line->row->key.reason };
 }
 
 static struct cell get_name(const struct line *line, int arg)
 {
 	(void)arg;
-	return text(line->row->name);
+	return cell_text(line->row->name);
 }
 
 /* Slow exits without a key have no rest of a reason either. */
@@ -99,7 +92,7 @@ static struct cell get_key(const struct line *line, int arg)
 
 	(void)arg;
 	if (!has_key(line) || key->reason == REASON_SUM || key->key == KEY_REST)
-		return none;
+		return cell_none;
 	return (struct cell){ .kind = CELL_KEY, .n = key->key };
 }
 
@@ -107,16 +100,16 @@ static struct cell get_what(const struct line *line, int arg)
 {
 	(void)arg;
 	if (!has_key(line) || line->row->key.reason == REASON_SUM)
-		return none;
-	return text(key_name(line->row));
+		return cell_none;
+	return cell_text(key_name(line->row));
 }
 
 static struct cell get_counter(const struct line *line, int c)
 {
 	if (!account_has(&line->part->account, c))
-		return none;
+		return cell_none;
 	if (c == C_MAX && !row_max(line->row))
-		return none;
+		return cell_none;
 	return (struct cell){ .kind = c == C_EXITS || c == C_SLOW ? CELL_COUNT : CELL_CYCLES,
 			      .n = line->row->n[c] };
 }
@@ -125,7 +118,7 @@ static struct cell get_rate(const struct line *line, int arg)
 {
 	(void)arg;
 	if (line->sample->seconds <= 0 || !account_has(&line->part->account, C_EXITS))
-		return none;
+		return cell_none;
 	return (struct cell){ .kind = CELL_RATE,
 			      .d = line->row->n[C_EXITS] / line->sample->seconds };
 }
@@ -133,7 +126,7 @@ static struct cell get_rate(const struct line *line, int arg)
 static struct cell get_average(const struct line *line, int c)
 {
 	if (!line->row->n[C_EXITS] || !account_has(&line->part->account, c))
-		return none;
+		return cell_none;
 	return (struct cell){ .kind = CELL_AVERAGE,
 			      .d = (double)line->row->n[c] / line->row->n[C_EXITS] };
 }
@@ -142,7 +135,7 @@ static struct cell get_lost(const struct line *line, int arg)
 {
 	(void)arg;
 	if (!account_has_lost(&line->part->account))
-		return none;
+		return cell_none;
 	return cycles(row_lost(line->row, &line->part->account));
 }
 
@@ -155,7 +148,7 @@ static struct cell get_other(const struct line *line, int arg)
 
 	(void)arg;
 	if (!account_has_lost(&line->part->account) || !account_has(&line->part->account, C_CYCLES))
-		return none;
+		return cell_none;
 	return cycles(n[C_TOTAL] > known ? n[C_TOTAL] - known : 0);
 }
 
@@ -163,7 +156,7 @@ static struct cell get_cpu_of_host(const struct line *line, int arg)
 {
 	(void)arg;
 	if (!line->row->slow)
-		return none;
+		return cell_none;
 	return (struct cell){ .kind = CELL_COUNT, .n = line->row->slow->cpu };
 }
 
@@ -171,7 +164,7 @@ static struct cell get_perf(const struct line *line, int arg)
 {
 	(void)arg;
 	if (!line->row->slow || !account_knows(&line->part->account, K_PERF))
-		return none;
+		return cell_none;
 	return (struct cell){ .kind = CELL_CLOCK, .n = clock_at(line, K_PERF) };
 }
 
@@ -183,10 +176,10 @@ static struct cell get_rip(const struct line *line, int arg)
 
 	(void)arg;
 	if (!slow || !slow->rip)
-		return none;
+		return cell_none;
 	if (!has_key(line) || !(line->row->key.key & KEY_L2))
 		symbol = symbol_name(slow->rip);
-	return symbol ? text(symbol) : (struct cell){ .kind = CELL_HEX, .n = slow->rip };
+	return symbol ? cell_text(symbol) : (struct cell){ .kind = CELL_HEX, .n = slow->rip };
 }
 
 /* The largest part of what a slow exit lost. */
@@ -206,12 +199,12 @@ static struct cell get_mostly(const struct line *line, int arg)
 
 	(void)arg;
 	if (!line->row->slow)
-		return none;
+		return cell_none;
 	for (size_t i = 1; i < sizeof(parts) / sizeof(*parts); i++) {
 		if (parts[i].cycles > parts[most].cycles)
 			most = i;
 	}
-	return parts[most].cycles ? text(parts[most].word) : none;
+	return parts[most].cycles ? cell_text(parts[most].word) : cell_none;
 }
 
 static struct cell get_percentile(const struct line *line, int per_100000)
@@ -219,7 +212,7 @@ static struct cell get_percentile(const struct line *line, int per_100000)
 	uint64_t bound;
 
 	if (!row_percentile(line->row, per_100000, &bound))
-		return none;
+		return cell_none;
 	return (struct cell){ .kind = CELL_BOUND, .n = bound };
 }
 
@@ -229,7 +222,7 @@ static struct cell get_share(const struct line *line, int arg)
 
 	(void)arg;
 	if (!line->lost_by_all || !line->part->account.counters)
-		return none;
+		return cell_none;
 	return (struct cell){ .kind = CELL_SHARE, .d = (double)lost / line->lost_by_all };
 }
 
@@ -250,7 +243,7 @@ struct cell get_gexits(const struct line *line, int arg)
 
 	(void)arg;
 	if (seconds <= 0 || !account_has(&line->part->account, C_EXITS))
-		return none;
+		return cell_none;
 	return (struct cell){ .kind = CELL_RATE, .d = line->row->n[C_EXITS] / seconds };
 }
 
@@ -260,7 +253,7 @@ struct cell get_glost(const struct line *line, int arg)
 
 	(void)arg;
 	if (!account_knows(a, K_GUEST) || !a->key[K_GUEST] || !account_has_lost(a))
-		return none;
+		return cell_none;
 	return (struct cell){ .kind = CELL_SHARE,
 			      .d = (double)row_lost(line->row, a) / a->key[K_GUEST] };
 }
@@ -274,7 +267,7 @@ static bool whole(const struct line *line)
 static struct cell get_guest(const struct line *line, int arg)
 {
 	(void)arg;
-	return whole(line) ? cycles(line->part->account.key[K_GUEST]) : none;
+	return whole(line) ? cycles(line->part->account.key[K_GUEST]) : cell_none;
 }
 
 static struct cell get_overhead(const struct line *line, int arg)
@@ -284,48 +277,8 @@ static struct cell get_overhead(const struct line *line, int arg)
 
 	(void)arg;
 	if (!whole(line) || !account_has_lost(a) || all <= 0)
-		return none;
+		return cell_none;
 	return (struct cell){ .kind = CELL_SHARE, .d = lost / all };
-}
-
-/* What the VM does outside its vCPUs; of a whole VM, over an interval. */
-static const struct outside *outside_of(const struct line *line)
-{
-	const struct outside *o = &line->part->outside;
-
-	return o->known && line->sample->seconds > 0 && line->row->key.reason == REASON_SUM ? o : NULL;
-}
-
-enum { CPU_VCPUS, CPU_OTHERS };
-
-static struct cell get_cpu(const struct line *line, int whose)
-{
-	const struct outside *o = outside_of(line);
-	uint64_t ticks;
-
-	if (!o)
-		return none;
-	ticks = whose == CPU_VCPUS ? o->vcpu_ticks :
-		o->all_ticks > o->vcpu_ticks ? o->all_ticks - o->vcpu_ticks : 0;
-	return (struct cell){ .kind = CELL_SHARE, .d = outside_cpus(ticks, line->sample->seconds) };
-}
-
-static struct cell get_irqs(const struct line *line, int arg)
-{
-	const struct outside *o = outside_of(line);
-
-	(void)arg;
-	if (!o || !o->has_irqs)
-		return none;
-	return (struct cell){ .kind = CELL_RATE, .d = o->irqs / line->sample->seconds };
-}
-
-static struct cell get_busiest(const struct line *line, int arg)
-{
-	const struct outside *o = outside_of(line);
-
-	(void)arg;
-	return o ? text(o->busiest) : none;
 }
 
 #define COUNTER_COLUMN(id, name, title, help, metric, metric_help) \

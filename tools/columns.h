@@ -51,6 +51,11 @@ extern const size_t ncolumns;
 /* The most columns of --output (they may repeat), and of a line. */
 enum { MAX_CHOSEN = 48, MAX_COLS = 24 + MAX_CHOSEN };
 
+enum { CPU_VCPUS, CPU_OTHERS };
+
+struct cell get_cpu(const struct line *line, int whose);
+struct cell get_irqs(const struct line *line, int arg);
+struct cell get_busiest(const struct line *line, int arg);
 struct cell get_gexits(const struct line *line, int arg);
 struct cell get_glost(const struct line *line, int arg);
 const struct column *column_find(const char *name);

@@ -45,7 +45,7 @@ static struct cell get_change(const struct line *line, int arg)
 	struct cell a = get_glost(line, arg), b = get_glost(line->other, arg);
 
 	if (a.kind == CELL_NONE || b.kind == CELL_NONE)
-		return (struct cell){ .kind = CELL_NONE };
+		return cell_none;
 	return (struct cell){ .kind = CELL_CHANGE, .d = b.d - a.d };
 }
 
@@ -54,7 +54,7 @@ static struct cell get_factor(const struct line *line, int arg)
 	struct cell a = get_glost(line, arg), b = get_glost(line->other, arg);
 
 	if (a.kind == CELL_NONE || b.kind == CELL_NONE || a.d <= 0)
-		return (struct cell){ .kind = CELL_NONE };
+		return cell_none;
 	return (struct cell){ .kind = CELL_FACTOR, .d = b.d / a.d };
 }
 

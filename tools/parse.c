@@ -23,6 +23,7 @@
 #include <string.h>
 
 #include "account.h"
+#include "fields.h"
 
 enum {
 	MAX_COLUMNS = 128,
@@ -51,39 +52,6 @@ static const char bad_sums[] =
 static const char key_twice[] = "a key that stands there twice";
 static const char bad_number[] = "a number that does not fit 64 bits, or none";
 
-/*
- * The field at *rest as a decimal number, up to a tab or the end; *rest is what
- * follows then, or NULL. Up to 19 digits always fit.
- */
-static bool next_number(char **rest, uint64_t *value)
-{
-	const char *s = *rest;
-	unsigned int digit;
-	uint64_t v = 0;
-	int n;
-
-	for (n = 0; n < 19 && (digit = (unsigned char)s[n] - '0') <= 9; n++)
-		v = v * 10 + digit;
-	for (; (digit = (unsigned char)s[n] - '0') <= 9; n++) {
-		if (__builtin_mul_overflow(v, 10, &v) ||
-		    __builtin_add_overflow(v, digit, &v))
-			return false;
-	}
-	if (!n || (s[n] && s[n] != '\t'))
-		return false;
-	*rest = s[n] ? *rest + n + 1 : NULL;
-	*value = v;
-	return true;
-}
-
-/* A number and nothing else. */
-static bool parse_u64(const char *s, uint64_t *value)
-{
-	char *rest = (char *)s;
-
-	return next_number(&rest, value) && !rest;
-}
-
 static bool parse_reason(const char *s, int64_t *reason)
 {
 	uint64_t v;
@@ -92,39 +60,10 @@ static bool parse_reason(const char *s, int64_t *reason)
 		*reason = REASON_OTHER;
 		return true;
 	}
-	if (!parse_u64(s, &v) || v > UINT32_MAX)
+	if (!field_u64(s, &v) || v > UINT32_MAX)
 		return false;
 	*reason = v;
 	return true;
-}
-
-/* Printable ASCII that fits: names end up on terminals. */
-static bool copy_word(char *to, size_t size, const char *from)
-{
-	size_t len = strlen(from);
-
-	if (!len || len >= size)
-		return false;
-	for (const char *p = from; *p; p++) {
-		if (*p < ' ' || *p > '~')
-			return false;
-	}
-	memcpy(to, from, len + 1);
-	return true;
-}
-
-/* The next line or, by tabs, the next field, as a string; NULL at the end. */
-static char *next_part(char **rest, char end)
-{
-	char *part = *rest, *stop;
-
-	if (!part)
-		return NULL;
-	stop = strchr(part, end);
-	if (stop)
-		*stop++ = '\0';
-	*rest = stop;
-	return part;
 }
 
 static const char *parse_key(struct account *a, const char *key, const char *value)
@@ -144,7 +83,7 @@ static const char *parse_key(struct account *a, const char *key, const char *val
 			continue;
 		if (*words[i].to)
 			return key_twice;
-		if (!copy_word(words[i].to, words[i].size, value))
+		if (!field_word(words[i].to, words[i].size, value))
 			return "a vendor, tsc or scope that is no word";
 	}
 	for (int k = 0; k < N_KEYS; k++) {
@@ -152,7 +91,7 @@ static const char *parse_key(struct account *a, const char *key, const char *val
 			continue;
 		if (account_knows(a, k))
 			return key_twice;
-		if (!parse_u64(value, &a->key[k]))
+		if (!field_u64(value, &a->key[k]))
 			return bad_number;
 		a->keys |= 1u << k;
 	}
@@ -161,19 +100,19 @@ static const char *parse_key(struct account *a, const char *key, const char *val
 
 static const char *parse_head(struct account *a, char *line)
 {
-	char *field = next_part(&line, '\t'), *value;
+	char *field = field_next(&line, '\t'), *value;
 	const char *why = NULL;
 	uint64_t version;
 
 	if (strncmp(field, "# exit_cycles ", 14) ||
-	    !parse_u64(field + 14, &version))
+	    !field_u64(field + 14, &version))
 		return foreign;
 	if (!version)
 		return foreign;
 	if (version != 1)
 		return "a later version of the format (a newer exitdump reads it)";
 
-	while (!why && (field = next_part(&line, '\t'))) {
+	while (!why && (field = field_next(&line, '\t'))) {
 		value = strchr(field, '=');
 		if (!value)
 			return "a first line of another kind than key=value";
@@ -198,7 +137,7 @@ static int column_kind(const char *name)
 		if (!strcmp(name, counter_names[c]))
 			return c;
 	}
-	if (parse_u64(name, &bucket))
+	if (field_u64(name, &bucket))
 		return bucket < BUCKETS ? COL_BUCKET + (int)bucket : COL_BEYOND;
 	return COL_UNKNOWN;
 }
@@ -214,7 +153,7 @@ static const char *parse_columns(struct account *a, char *line,
 	char *field;
 	int n = 0, c;
 
-	while ((field = next_part(&line, '\t'))) {
+	while ((field = field_next(&line, '\t'))) {
 		if (n == MAX_COLUMNS)
 			return "more columns than any exit_cycles file has";
 		c = column_kind(field);
@@ -242,50 +181,23 @@ static const char *parse_columns(struct account *a, char *line,
 	return NULL;
 }
 
-/* "0x" and a number in base 16, as the kernel writes it. */
-static bool parse_hex(const char *s, uint64_t *value)
-{
-	int digit, n;
-
-	*value = 0;
-	if (strncmp(s, "0x", 2) || (s[2] == '0' && s[3]))
-		return false;
-	for (n = 0, s += 2; *s && n < 16; n++, s++) {
-		digit = *s >= '0' && *s <= '9' ? *s - '0' : *s >= 'a' && *s <= 'f' ? *s - 'a' + 10 : -1;
-		if (digit < 0)
-			return false;
-		*value = *value << 4 | digit;
-	}
-	return n && !*s;
-}
-
 static bool parse_key_of_row(const char *s, uint64_t *key)
 {
 	if (strcmp(s, "-"))
-		return parse_hex(s, key) && *key != KEY_REST;
+		return field_hex(s, key) && *key != KEY_REST;
 	*key = KEY_REST;
-	return true;
-}
-
-static bool parse_u32(const char *s, uint32_t *value)
-{
-	uint64_t v;
-
-	if (!parse_u64(s, &v) || v > UINT32_MAX)
-		return false;
-	*value = v;
 	return true;
 }
 
 static const char *parse_slow_field(struct slow *slow, int column, const char *field)
 {
-	if (column == COL_TIME && !parse_u64(field, &slow->time))
+	if (column == COL_TIME && !field_u64(field, &slow->time))
 		return bad_number;
-	if ((column == COL_VM && !parse_u32(field, &slow->vm)) ||
-	    (column == COL_VCPU && !parse_u32(field, &slow->vcpu)) ||
-	    (column == COL_CPU && !parse_u32(field, &slow->cpu)))
+	if ((column == COL_VM && !field_u32(field, &slow->vm)) ||
+	    (column == COL_VCPU && !field_u32(field, &slow->vcpu)) ||
+	    (column == COL_CPU && !field_u32(field, &slow->cpu)))
 		return "a vm, vcpu or cpu that is no 32-bit number";
-	if (column == COL_RIP && !parse_hex(field, &slow->rip))
+	if (column == COL_RIP && !field_hex(field, &slow->rip))
 		return "a rip that is no number in base 16";
 	return NULL;
 }
@@ -295,14 +207,14 @@ static const char *parse_field(struct row *row, int column, char **rest)
 	const char *field;
 
 	if (column == C_MAX && row->key.key == KEY_REST && **rest == '-')
-		return strcmp(next_part(rest, '\t'), "-") ? bad_number : NULL;
+		return strcmp(field_next(rest, '\t'), "-") ? bad_number : NULL;
 	if (column < COL_REASON)
-		return next_number(rest, column < N_COUNTERS ? &row->n[column] :
+		return field_next_number(rest, column < N_COUNTERS ? &row->n[column] :
 				   &row->hist[column - COL_BUCKET]) ? NULL : bad_number;
-	field = next_part(rest, '\t');
+	field = field_next(rest, '\t');
 	if (column == COL_REASON && !parse_reason(field, &row->key.reason))
 		return "a reason that is no 32-bit number";
-	if (column == COL_NAME && !copy_word(row->name, sizeof(row->name), field))
+	if (column == COL_NAME && !field_word(row->name, sizeof(row->name), field))
 		return "a name that is none";
 	if (column == COL_KEY && !parse_key_of_row(field, &row->key.key))
 		return "a key that is no number in base 16";
@@ -341,7 +253,7 @@ static const char *parse_rows(struct account *a, char *text,
 	const char *why;
 	char *line;
 
-	while ((line = next_part(&text, '\n'))) {
+	while ((line = field_next(&text, '\n'))) {
 		if (!text)
 			return cut_off;		/* its newline is missing */
 		row = (struct row){ .hist = a->has_hist ? row_hist : NULL };
@@ -397,7 +309,7 @@ static const char *parse_keys(struct account *a, char *text,
 	char *line;
 
 	while (text && *text) {
-		line = next_part(&text, '\n');
+		line = field_next(&text, '\n');
 		if (!text)
 			return cut_off;
 		row = (struct row){ 0 };
@@ -434,7 +346,7 @@ static const char *parse_slow(struct account *a, char *text,
 	if (!account_knows(a, K_MONOTONIC) || !account_knows(a, K_REALTIME))
 		return "slow exits without the clocks that tell when";
 	while (text && *text) {
-		line = next_part(&text, '\n');
+		line = field_next(&text, '\n');
 		if (!text)
 			return cut_off;
 		row = (struct row){ .slow = &slow };
@@ -467,10 +379,10 @@ int account_parse(struct account *a, char *text, size_t len, const char **why)
 	*why = !len ? "empty" : strlen(text) != len ? foreign : NULL;
 	if (*why)
 		return -1;
-	line = next_part(&text, '\n');
+	line = field_next(&text, '\n');
 	*why = *line && line[strlen(line) - 1] == '\r' ? crlf : parse_head(a, line);
 	if (!*why) {
-		line = next_part(&text, '\n');
+		line = field_next(&text, '\n');
 		*why = line && text ? parse_columns(a, line, columns, &ncolumns) :
 			cut_off;
 	}

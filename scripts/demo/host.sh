@@ -10,7 +10,7 @@
 
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/common.sh"
-# shellcheck source=scripts/stops.sh
+# shellcheck source=scripts/guest/stops.sh
 . "${BASH_SOURCE[0]%/*}/stops.sh"
 
 ROUNDS=20	# a read that an interrupt fell into is made again

@@ -12,7 +12,7 @@
 
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/common.sh"
-# shellcheck source=scripts/stops.sh
+# shellcheck source=scripts/guest/stops.sh
 . "${BASH_SOURCE[0]%/*}/stops.sh"
 
 about() {

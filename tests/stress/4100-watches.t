@@ -7,7 +7,7 @@
 . "$(dirname "$0")/stress.sh"
 
 build_vmm
-cat "$TOP/tests/labs-inside.sh" - >"$T/facts" <<'EOF'
+cat "$TOP/tests/lab/inside.sh" - >"$T/commands" <<'EOF'
 if [ "$LAB_DEBUG" = kcsan ]; then
 	all=race
 else
@@ -47,9 +47,9 @@ for one in $LABS; do
 		skip "$lab all" "an ordinary kernel watches nothing"
 		continue
 	fi
-	"$TOP/scripts/kernel.sh" -k "$kernel" -d "$debug" module "$TOP/tests/misbehave" "$T" 2>"$T/build"
-	"$TOP/scripts/lab.sh" -m "$machine" -k "$kernel" -d "$debug" -c "$(cpus "$one")" -t 3000 -a "$T/facts" \
-		-a "$T/misbehave.ko" -l "$T/console" -- sh facts >"$T/out" 2>"$T/err" || status=$?
+	"$TOP/scripts/kernel.sh" -k "$kernel" -d "$debug" module "$TOP/tests/lab/misbehave" "$T" 2>"$T/build"
+	"$TOP/scripts/lab.sh" -m "$machine" -k "$kernel" -d "$debug" -c "$(cpus "$one")" -t 3000 -a "$T/commands" \
+		-a "$T/misbehave.ko" -l "$T/console" -- sh commands >"$T/out" 2>"$T/err" || status=$?
 	if [[ $debug == kcsan ]]; then
 		is "$lab a race that is not the account's is no failure" "$status" 0
 		like "$lab but is told" "$(<"$T/err")" "not the account's: data race in writes"

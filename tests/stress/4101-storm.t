@@ -15,7 +15,7 @@ FEWER=$(size 60 8)
 in_lab <<EOF
 vms=$VMS fewer=$FEWER
 EOF
-cat >>"$T/facts" <<'EOF'
+cat >>"$T/commands" <<'EOF'
 [ ! "$LAB_DEBUG" ] || vms=$fewer
 
 # come_and_go VMS ARGUMENT...: of vmm.
@@ -66,7 +66,7 @@ storm reset
 storm switch
 storm both
 leaks
-run end --vcpus 2 cpuid=211 out-user=23
+run_vmm end --vcpus 2 cpuid=211 out-user=23
 EOF
 
 judge() {
@@ -82,7 +82,7 @@ judge() {
 		done
 		tried_files "files-$name"
 		for section in $name.vm $name.0 $name.1 $name.2 $name-quiet; do
-			is "$lab $section: the account agrees with itself" "$(insane "$section")" ''
+			is "$lab $section: the account agrees with itself" "$(contradictions "$section")" ''
 		done
 		tried VMs "$(sum "files-$name" vms)"
 		tried exits "$(kvm_stat "storm-$name" exits)"
@@ -90,9 +90,9 @@ judge() {
 	is "$lab plain: the exits of the VM that stayed are KVM's own, but for the last of each vCPU" "$(($(cell plain.vm TOTAL exits) + 2))" "$(kvm_stat storm-plain exits)"
 	is "$lab plain: and of those that ended none is lost" \
 		"$(($(cell after $cpuid exits) - $(cell before $cpuid exits)))" \
-		"$((3 * (made / 2) + 40 * (made / 4) + 14 * (made / 4) + $(known storm-plain | awk -v r=$cpuid '$1 == r { print $2 }')))"
+		"$((3 * (made / 2) + 40 * (made / 4) + 14 * (made / 4) + $(vmm_says storm-plain | awk -v r=$cpuid '$1 == r { print $2 }')))"
 	judge_leaks
-	is "$lab then: exact" "$(counted end end.vm)" "$(known end)"
+	is "$lab then: exact" "$(account_says end end.vm)" "$(vmm_says end)"
 }
 
 for one in $LABS; do

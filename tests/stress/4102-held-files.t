@@ -13,7 +13,7 @@ LOADS=$(size 50 4)
 in_lab <<EOF
 loads=$LOADS
 EOF
-cat >>"$T/facts" <<'EOF'
+cat >>"$T/commands" <<'EOF'
 module=kvm_amd
 [ $vendor = svm ] || module=kvm_intel
 
@@ -69,7 +69,7 @@ while [ $n -lt $loads ]; do
 done
 lab-modules load
 leaks
-run end --vcpus 2 cpuid=211 out-user=23
+run_vmm end --vcpus 2 cpuid=211 out-user=23
 EOF
 
 judge() {
@@ -88,7 +88,7 @@ kvm.ko unloads: Resource temporarily unavailable
 kvm.ko unloads, files closed: ok"
 	is "$lab $LOADS times loaded and unloaded" "$(<"$F/loads")" ''
 	judge_leaks
-	is "$lab then: exact" "$(counted end end.vm)" "$(known end)"
+	is "$lab then: exact" "$(account_says end end.vm)" "$(vmm_says end)"
 	tried "loads of the modules" "$LOADS"
 	tried VMs $((2 * LOADS + 1))
 }

@@ -18,34 +18,34 @@ SLOW=$(size 20 1)
 in_lab <<EOF
 exits=$EXITS reads=$READS slow=$SLOW
 EOF
-cat >>"$T/facts" <<'EOF'
+cat >>"$T/commands" <<'EOF'
 [ "$LAB_MACHINE" != vmx ] && [ ! "$LAB_DEBUG" ] || exits=$((exits / slow)) reads=$((reads / slow))
 section size
 echo "reads $reads"
 account host0
-run moved --vcpus 8 --migrate cpuid=$((exits / 4)) out-kernel=$((exits / 40)) out-user=$((exits / 80)) rdmsr=$((exits / 20))
+run_vmm moved --vcpus 8 --migrate cpuid=$((exits / 4)) out-kernel=$((exits / 40)) out-user=$((exits / 80)) rdmsr=$((exits / 20))
 account host1
-run pinned --vcpus 2 --pin cpuid=$((exits / 2)) vmcall=$((exits / 10))
-run reads-vm --vcpus 2 --migrate monotonic=$((reads / 2)) / cpuid=$((reads / 20))
+run_vmm pinned --vcpus 2 --pin cpuid=$((exits / 2)) vmcall=$((exits / 10))
+run_vmm reads-vm --vcpus 2 --migrate monotonic=$((reads / 2)) / cpuid=$((reads / 20))
 echo host >$P/exit_cycles_guest
-run reads-host --vcpus 2 --migrate monotonic=$((reads / 2)) / cpuid=$((reads / 20))
+run_vmm reads-host --vcpus 2 --migrate monotonic=$((reads / 2)) / cpuid=$((reads / 20))
 EOF
 
 judge() {
 	local section vcpu last
 	for section in moved pinned reads-vm reads-host; do
-		is "$lab $section: all that was made is counted" "$(counted "$section" "$section.vm")" "$(known "$section")"
+		is "$lab $section: all that was made is counted" "$(account_says "$section" "$section.vm")" "$(vmm_says "$section")"
 		# no entry follows the last of each vCPU
 		last=$(key "$section.vm" vcpus)
 		is "$lab $section: the exits are KVM's own, but for the last ones" "$(($(cell "$section.vm" TOTAL exits) + last))" "$(kvm_stat "$section" exits)"
-		is "$lab $section: the account agrees with itself" "$(insane "$section.vm")" ''
+		is "$lab $section: the account agrees with itself" "$(contradictions "$section.vm")" ''
 		is "$lab $section: nothing went backwards" "$(awk '$1 == "bad" { n += $5 } END { print n }' "$F/$section")" 0
-		tried "exits made and found" "$(known "$section" | awk '{ n += $2 } END { print n }')"
+		tried "exits made and found" "$(vmm_says "$section" | awk '{ n += $2 } END { print n }')"
 	done
-	is "$lab moved: all is the host's as well" "$(counted moved host1 host0)" "$(known moved)"
+	is "$lab moved: all is the host's as well" "$(account_says moved host1 host0)" "$(vmm_says moved)"
 	for vcpu in 0 3 7; do
 		awk -v vcpu="$vcpu" '$3 == vcpu' "$F/moved" >"$F/only"
-		is "$lab moved: vCPU $vcpu has its own" "$(counted only "moved.$vcpu")" "$(known only)"
+		is "$lab moved: vCPU $vcpu has its own" "$(account_says only "moved.$vcpu")" "$(vmm_says only)"
 	done
 	tried "reads through CPUID" "$(awk '$1 == "reads" { print $2 }' "$F/size")"
 }

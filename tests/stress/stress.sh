@@ -8,7 +8,7 @@
 
 kernel=$(default_kernel)
 : "${LABS=svm:$kernel:kasan svm:$kernel:kcsan}"
-. "$TOP/tests/labs.sh"
+. "$TOP/tests/lab/labs.sh"
 
 # size FULL SMALL
 size() {

@@ -6,12 +6,14 @@
 # rates. Then the memory it takes with the series of 1,000 hosts, scraped twice. Before
 # all that, how much exitdump writes about a host with 100 VMs, and in what time.
 #
-# Usage: tests/bench-fleet.sh [SAMPLES]	(150 unless told: minutes)
+# Usage: tests/bench/fleet.sh [SAMPLES]	(150 unless told: minutes)
 # Samples stand 15 seconds apart in the blocks, as scrapes would.
 # Needs: the lab kernel (make kernel), prometheus, jq, curl, busybox.
-# shellcheck source=lib.sh
-. "${BASH_SOURCE[0]%/*}/lib.sh"
-. "${BASH_SOURCE[0]%/*}/fixtures/exitdump.sh"
+# shellcheck source=tests/lib.sh
+. "${BASH_SOURCE[0]%/*}/../lib.sh"
+. "${BASH_SOURCE[0]%/*}/../fixtures/exitdump.sh"
+# shellcheck source=scripts/guest/files.sh
+. "$TOP/scripts/guest/files.sh"
 pids=()
 end() {
 	((!${#pids[@]})) || kill "${pids[@]}" 2>/dev/null || :
@@ -24,11 +26,9 @@ CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/exit_cycles
 
 # The guests do a bit of everything, and little of it.
 capture() {
-	local bring=("$(type -P bash)" "$(type -P qemu-system-x86_64)" "$TOP"/scripts/{run-vm,common,stops}.sh
-		/usr/share/seabios/bios-256k.bin /usr/share/qemu/{kvmvapic,linuxboot_dma}.bin
-		"$CACHE/6.1/out/bzImage" "$T/initrd" "$T/samples") file args=()
+	local bring
 	# shellcheck disable=SC2016 # for the guest's shell
-	"$TOP/scripts/guest-initrd.sh" "$T/initrd" sh -c 'n=0
+	"$TOP/scripts/guest/initrd.sh" "$T/initrd" sh -c 'n=0
 		while :; do
 			n=$((n + 1))
 			dd if=/dev/zero of=/dev/null bs=64k count=$((n * 37 % 400)) 2>/dev/null
@@ -52,10 +52,8 @@ capture() {
 		kill %1 %2
 		wait
 	END
-	for file in "${bring[@]}"; do
-		args+=(-a "$file")
-	done
-	"$TOP/scripts/lab.sh" -m svm -c 2 -t $((SAMPLES * 4 + 120)) "${args[@]}" -- bash samples >"$T/out"
+	bring_vm "$CACHE/6.1/out/bzImage" "$T/initrd" seabios "$T/samples"
+	"$TOP/scripts/lab.sh" -m svm -c 2 -t $((SAMPLES * 4 + 120)) "${bring[@]}" -- bash samples >"$T/out"
 	mkdir "$T/host"
 	awk -v dir="$T/host" '/^== hist/ { f = dir "/" n "_hist"; next }
 		/^== / { n = $2; f = dir "/" n; next }

@@ -9,14 +9,14 @@
 # with more and more VMs: it grows by a line each where there is one line for each, and
 # by all rows where they are sorted, or stand by metric, as Prometheus wants them.
 #
-# Usage: tests/bench-exitdump.sh [RUNS]	(51 unless told)
+# Usage: tests/bench/exitdump.sh [RUNS]	(51 unless told)
 # PERF_DATA names what perf kvm stat record has written, ten seconds of it say.
 # Needs: make and a compiler; tmux for the live view, valgrind for instructions. Writes to /dev/shm or /tmp.
 
 [[ ! -w /dev/shm ]] || export TMPDIR=/dev/shm
-# shellcheck source=lib.sh
-. "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/fixtures/exitdump.sh"
+# shellcheck source=tests/lib.sh
+. "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/../fixtures/exitdump.sh"
 end() {
 	[[ ! -S $T/tmux ]] || tmux -S "$T/tmux" kill-server 2>/dev/null || :
 	rm -rf "$T"

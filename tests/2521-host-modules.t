@@ -11,12 +11,10 @@ version=6.1.0-1-amd64
 headers=$T/usr/src/linux-headers-$version
 generated=$headers/include/generated
 script=$T/top/scripts/host-modules.sh
-mkdir -p "$generated" "$headers/scripts/mod" "$T"/{top/scripts,bin,boot,sys/kernel/btf}
-sed "s,\$root/,$T/,; s,=/sys,=$T/sys," "$TOP/scripts/host-modules.sh" >"$script"
-sed "s,/usr/src/linux-source-,$T&," "$TOP/scripts/kernels.sh" >"$T/top/scripts/kernels.sh"
-chmod +x "$script"
-cp "$TOP/scripts/common.sh" "$T/top/scripts/"
-cp -R "$TOP/patches" "$T/top/"
+mkdir -p "$generated" "$headers/scripts/mod" "$T"/{top,bin,boot,sys/kernel/btf}
+cp -R "$TOP/scripts" "$TOP/patches" "$T/top/"
+sed -i "s,\$root/,$T/,; s,=/sys,=$T/sys," "$script"
+sed -i "s,/usr/src/linux-source-,$T&," "$T/top/scripts/source/kernels.sh"
 touch "$headers/Module.symvers" "$T/usr/src/linux-source-6.1.tar.xz" "$T/file"
 echo "#define UTS_RELEASE \"$version\"" >"$generated/utsrelease.h"
 echo '#define LINUX_PACKAGE_ID " Debian 6.1.1-1"' >"$generated/package.h"
@@ -91,7 +89,7 @@ for state in installed unpacked half-configured triggers-awaited triggers-pendin
 	try "$state 6.1.1-1"
 	taken "$state"
 done
-how='\(apt-get install linux-source-6.1=6.1.1-1, or scripts/source.sh -k 6.1'
+how='\(apt-get install linux-source-6.1=6.1.1-1, or scripts/source/fetch.sh -k 6.1'
 for state in not-installed config-files half-installed; do
 	try "$state 6.1.1-1"
 	refused "$state" "linux-source-6.1: not installed $how"

@@ -15,13 +15,12 @@ export R=$T/host COUNT=$T/count OLD
 export PATH=$T/bin:$PATH
 
 # The checkout, and what its modules are.
-mkdir -p "$T/top/scripts" "$T/top/patches/6.1" "$T/good" "$T/bin"
+mkdir -p "$T/top/patches/6.1" "$T/good" "$T/bin"
+cp -R "$TOP/scripts" "$T/top/"
 # shellcheck disable=SC2016 # for the script to expand
-sed -E 's,(^|[^a-z])/(boot|lib/modules|usr/local|usr/src|etc|sys|proc|run|var/cache|dev/kvm),\1$R/\2,g' \
-	"$TOP/scripts/install.sh" >"$T/top/scripts/install.sh"
-cp "$TOP"/scripts/{common,kernels}.sh "$T/top/scripts/"
+sed -i -E 's,(^|[^a-z])/(boot|lib/modules|usr/local|usr/src|etc|sys|proc|run|var/cache|dev/kvm),\1$R/\2,g' \
+	"$T"/top/scripts/{install.sh,install/*}
 printf '#!/bin/sh\necho "%s"\n' "$T/good" >"$T/top/scripts/host-modules.sh"
-chmod +x "$T"/top/scripts/{install,host-modules}.sh
 echo patch >"$T/top/patches/6.1/0001.patch"
 echo kvm >"$T/good/kvm.ko"
 echo kvm-intel >"$T/good/kvm-intel.ko"

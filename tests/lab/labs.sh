@@ -7,12 +7,12 @@
 # LABS in the environment chooses the labs, as MACHINE:KERNEL[:DEBUG] ...; without it,
 # a test of what both vendors share sets MACHINES=svm, the quick one, before.
 #
-#	in_lab <<'EOF'				commands, of tests/labs-inside.sh
-#	run plain cpuid=23
+#	in_lab <<'EOF'				commands, of tests/lab/inside.sh
+#	run_vmm plain cpuid=23
 #	EOF
 #	for one in $LABS; do
 #		boot "$one" -c 2 || continue	options of lab.sh
-#		is "$lab three" "$(counted plain plain.vm)" "$(known plain)"
+#		is "$lab three" "$(account_says plain plain.vm)" "$(vmm_says plain)"
 #	done
 #
 # boot sets $lab (for titles), $machine, $kernel, $debug, $vendor and $F, the folder of
@@ -54,7 +54,7 @@ build_vmm() {
 # in_lab: standard input is what to do in every lab.
 in_lab() {
 	build_vmm
-	cat "$TOP/tests/labs-inside.sh" - >"$T/facts"
+	cat "$TOP/tests/lab/inside.sh" - >"$T/commands"
 }
 
 # tried NAME N: for scripts/stress.sh, which adds up what stands in STRESS_TRIED.
@@ -71,8 +71,8 @@ boot() {
 	shift
 	rm -rf "$F"
 	mkdir "$F"
-	"$TOP/scripts/lab.sh" -m "$machine" -k "$kernel" ${debug:+-d "$debug" -t 3000} "$@" -a "$T/vmm" -a "$T/facts" \
-		-- sh facts >"$F/all" 2>"$F/stderr" || status=$?
+	"$TOP/scripts/lab.sh" -m "$machine" -k "$kernel" ${debug:+-d "$debug" -t 3000} "$@" -a "$T/vmm" -a "$T/commands" \
+		-- sh commands >"$F/all" 2>"$F/stderr" || status=$?
 	if ((status == 246)); then
 		skip "$lab all" "$(tail -n 1 "$F/stderr")"
 		return 1
@@ -113,16 +113,16 @@ cell() {
 		BEGIN { read_account(file); print ((reason, column) in cell) ? cell[reason, column] : 0 }'
 }
 
-# known SECTION: "REASON COUNT" for all that vmm knows, over its vCPUs.
-known() {
+# vmm_says SECTION: "REASON COUNT" for all that vmm knows, over its vCPUs.
+vmm_says() {
 	awk '$1 == "known" { sum[$4] += $5 } END { for (r in sum) print r, sum[r] }' "$F/$1" | sort -n
 }
 
-# counted SECTION ACCOUNT [BEFORE]: the same reasons as known SECTION, but the
+# account_says SECTION ACCOUNT [BEFORE]: the same reasons as vmm_says SECTION, but the
 # exits of the account, less those of an account before. Of a vmm that told of no
 # exit at all, it is not the same.
-counted() {
-	known "$1" | awk -v after="$F/$2" -v before="${3:+$F/$3}" "$ACCOUNT"'
+account_says() {
+	vmm_says "$1" | awk -v after="$F/$2" -v before="${3:+$F/$3}" "$ACCOUNT"'
 		BEGIN {
 			if (before) read_account(before)
 			for (r in cell) old[r] = cell[r]
@@ -132,13 +132,13 @@ counted() {
 		END { if (!NR) print "vmm knows of no exit" }'
 }
 
-# keys SECTION REASON: its "KEY EXITS", by key, of SECTION_keys.
-keys() {
+# keys_of SECTION REASON: its "KEY EXITS", by key, of SECTION_keys.
+keys_of() {
 	awk -F'\t' -v reason="$2" '$1 == reason { print $3, $4 }' "$F/$1_keys" | sort
 }
 
-# of SECTION REASON KEY...: the exits of these.
-of() {
+# exits_of SECTION REASON KEY...: the exits of these.
+exits_of() {
 	local key
 	for key in "${@:3}"; do
 		awk -F'\t' -v reason="$2" -v key="$key" '$1 == reason && $3 == key { n += $4 } END { printf "%d ", n }' "$F/$1_keys"
@@ -151,9 +151,9 @@ kvm_stat() {
 		END { printf "%.0f\n", n }' "$F/$1"
 }
 
-# insane SECTION: what is wrong with an account and its histogram (SECTION_hist)
+# contradictions SECTION: what is wrong with an account and its histogram (SECTION_hist)
 # in themselves. Nothing, it is to be hoped.
-insane() {
+contradictions() {
 	awk -v file="$F/$1" -v hist="$F/${1}_hist" "$ACCOUNT"'
 		function complain(text) { print file ": " text }
 		BEGIN {

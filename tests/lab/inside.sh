@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=sh
 # shellcheck disable=SC2034 # the commands read what is set here
-# labs-inside.sh - the words of the commands that in_lab (labs.sh) runs in a
+# inside.sh - the words of the commands that in_lab (labs.sh) runs in a
 # lab: they write facts, in sections that begin with "== NAME".
 
 K=/sys/kernel/debug/kvm
@@ -32,10 +32,19 @@ accounts() {
 	done
 }
 
-# run NAME ARGUMENT...: vmm's own lines as section NAME, then the accounts of
+# reset_file SCOPE: that of the host, the VM or its vCPU 0, for a shell that knows VMM_DIRS.
+reset_file() {
+	case $1 in
+	host) echo exit_cycles_reset ;;
+	vm) echo '$VMM_DIRS/exit_cycles_reset' ;;
+	vcpu) echo '$VMM_DIRS/vcpu0/exit_cycles_reset' ;;
+	esac
+}
+
+# run_vmm NAME ARGUMENT...: vmm's own lines as section NAME, then the accounts of
 # its VM, taken when its guests have ended. The section's last line is
 # "status N" when it failed.
-run() {
+run_vmm() {
 	name=$1
 	shift
 	section "$name"

@@ -22,8 +22,8 @@ is 'ten are killed' "$status:$(grep -c ': killed by' <<<"$err")" 0:10
 ((!status)) || note "$err"
 
 # A small project, with a program, its test and mutants of it.
-mkdir -p "$T/top/scripts" "$T/top/tests/mutants" "$T/top/patches/6.12"
-cp "$TOP"/scripts/{mutants,common,kernels,prove}.sh "$T/top/scripts/"
+mkdir -p "$T/top/tests/mutants" "$T/top/patches/6.12"
+cp -R "$TOP/scripts" "$T/top/"
 printf '%s\n' '#!/bin/sh' 'echo one' 'echo two' 'echo one' >"$T/top/program.sh"
 printf '%s\n' '#!/bin/sh' 'cd "$(dirname "$0")/.."' 'echo 1..1' \
 	'[ "$(sh program.sh | tail -n 1)" = one ] && echo ok 1 - it ends || echo not ok 1 - it ends' >"$T/top/tests/2001-one.t"

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# source.sh - Debian's source of a kernel: prints the path of its tarball.
+# fetch.sh - Debian's source of a kernel: prints the path of its tarball.
 #
-# Usage: scripts/source.sh -k KERNEL
+# Usage: scripts/source/fetch.sh -k KERNEL
 #
 # It is linux-source-KERNEL where that package is installed. Else the package is taken
 # from Debian's archive, of whatever release has it, and unpacked into $CACHE/source;
@@ -12,10 +12,10 @@
 # longer: that kernel is skipped. One line on standard error says why.
 
 # shellcheck source=scripts/common.sh
-. "${BASH_SOURCE[0]%/*}/common.sh"
-# shellcheck source=scripts/kernels.sh
+. "${BASH_SOURCE[0]%/*}/../common.sh"
+# shellcheck source=scripts/source/kernels.sh
 . "${BASH_SOURCE[0]%/*}/kernels.sh"
-# shellcheck source=scripts/archive.sh
+# shellcheck source=scripts/source/archive.sh
 . "${BASH_SOURCE[0]%/*}/archive.sh"
 
 GONE=3
@@ -50,11 +50,11 @@ while getopts :k:h option; do
 	case $option in
 	k) kernel=$OPTARG ;;
 	h) usage; exit 0 ;;
-	*) die "-$OPTARG: no such option, or its value is missing (-h shows them)" ;;
+	*) bad_option ;;
 	esac
 done
-((OPTIND > $#)) || die "${!OPTIND}: not understood (-h shows the usage)"
-[[ $kernel && " $KERNELS " == *" $kernel "* ]] || die "-k $kernel: no such kernel (one of: $KERNELS)"
+no_more "${@:OPTIND}"
+one_of k kernel "$kernel" "$KERNELS"
 locked "$CACHE/source.lock" fetch
 if why=$(gone "$kernel"); then
 	echo "$PROGRAM: $why" >&2

@@ -8,15 +8,15 @@
 
 type -p dpkg-deb >/dev/null || skip_all "dpkg-deb is not here"
 export XDG_CACHE_HOME=$T/cache T
-mkdir -p "$T/top/scripts" "$T/top/patches/9.9" "$T/bin" "$T/deb/DEBIAN" "$T/deb/usr/src"
-cp "$TOP"/scripts/{common,kernels,archive,source,deps}.sh "$T/top/scripts/"
+mkdir -p "$T/top/patches/9.9" "$T/bin" "$T/deb/DEBIAN" "$T/deb/usr/src"
+cp -R "$TOP/scripts" "$T/top/"
 # Only the group with the source in it, and of that only the source.
 sed -i '/^	build	/d' "$T/top/scripts/deps.sh"
 head -c 3000000 /dev/urandom >"$T/deb/usr/src/linux-source-9.9.tar.xz"
 printf '%s\n' "Package: linux-source-9.9" "Version: 9.9.1-1" "Architecture: all" "Maintainer: m" "Description: d" >"$T/deb/DEBIAN/control"
 dpkg-deb -b "$T/deb" "$T/source.deb" >/dev/null
 touch "$T/keyring"
-sed -i "s,^KEYRING=.*,KEYRING=$T/keyring," "$T/top/scripts/archive.sh"
+sed -i "s,^KEYRING=.*,KEYRING=$T/keyring," "$T/top/scripts/source/archive.sh"
 
 program() {
 	printf '#!/bin/bash\n%s\n' "$2" >"$T/bin/$1"
@@ -42,7 +42,7 @@ program apt-cache '[[ $* != *madison* || -e $T/no-package ]] || echo "linux-sour
 PATH=$T/bin:$PATH
 
 source_of() {
-	run "$T/top/scripts/source.sh" -k 9.9
+	run "$T/top/scripts/source/fetch.sh" -k 9.9
 }
 # left: what is in the cache's folder of sources.
 left() {
@@ -55,24 +55,24 @@ forget() {
 touch "$T/no-network"
 source_of
 like "no network: one line" "$status:$(grep -v '^\[' <<<"$err")" \
-	"^1:source.sh: Debian's archive cannot be read: E: Could not resolve a name$"
+	"^1:fetch.sh: Debian's archive cannot be read: E: Could not resolve a name$"
 rm "$T/no-network"
 
 touch "$T/no-package"
 source_of
 is "an archive without the package: 3, and one line" "$status:$(grep -v '^\[' <<<"$err")" \
-	"3:source.sh: linux-source-9.9: no longer in Debian's archive, so Linux 9.9 is skipped"
+	"3:fetch.sh: linux-source-9.9: no longer in Debian's archive, so Linux 9.9 is skipped"
 run "$T/top/scripts/deps.sh" build
 is "where packages are installed it is said, and no error" "$status:$(grep -v '^\[' <<<"$err")" \
-	"0:source.sh: linux-source-9.9: no longer in Debian's archive, so Linux 9.9 is skipped"
-is "and the tests know it" "$(bash -c 'TOP=$T/top CACHE=$T/cache/exit_cycles; . "$TOP/scripts/kernels.sh"; gone 9.9; available')" \
+	"0:fetch.sh: linux-source-9.9: no longer in Debian's archive, so Linux 9.9 is skipped"
+is "and the tests know it" "$(bash -c 'TOP=$T/top CACHE=$T/cache/exit_cycles; . "$TOP/scripts/source/kernels.sh"; gone 9.9; available')" \
 	"linux-source-9.9: no longer in Debian's archive, so Linux 9.9 is skipped"
 rm "$T/no-package"
 
 touch "$T/no-download"
 source_of
 like "a download that fails: one line" "$status:$(grep -v '^\[' <<<"$err")" \
-	'^1:source.sh: linux-source-9.9: cannot be fetched: E: Failed to fetch it$'
+	'^1:fetch.sh: linux-source-9.9: cannot be fetched: E: Failed to fetch it$'
 rm "$T/no-download"
 
 # A disk that is full amid the unpacking.
@@ -80,7 +80,7 @@ if ((EUID == 0)) && mkdir -p "$T/cache/exit_cycles/source" && mount -t tmpfs -o 
 	source_of
 	left=$(left)
 	umount "$T/cache/exit_cycles/source"
-	like "a full disk: one line" "$status:$(grep -v '^\[' <<<"$err")" '^1:source.sh: .*cannot be unpacked \(is there space in '
+	like "a full disk: one line" "$status:$(grep -v '^\[' <<<"$err")" '^1:fetch.sh: .*cannot be unpacked \(is there space in '
 	is "and no half of it stays" "$left" '*'
 else
 	skip "a full disk" "only root can mount a small one"
@@ -109,8 +109,8 @@ like "signatures are checked" "$(<"$T/cache/exit_cycles/apt/sources.list")" "^de
 source_of
 is "again: nothing is asked" "$status:$out:$(<"$T/asked")" "0:$T/cache/exit_cycles/source/linux-source-9.9.tar.xz:"
 
-run "$T/top/scripts/source.sh" -k 5.10
-is "no such kernel: refused" "$status:$err" "1:source.sh: -k 5.10: no such kernel (one of: 9.9)"
+run "$T/top/scripts/source/fetch.sh" -k 5.10
+is "no such kernel: refused" "$status:$err" "1:fetch.sh: -k 5.10: no such kernel (one of: 9.9)"
 run "$TOP/scripts/on.sh" potato true
 like "a release nobody knows: one line" "$status:$err" '^125:on.sh: (potato: no release that is known here|only root|debootstrap: not found)[^'$'\n'']*$'
 done_testing

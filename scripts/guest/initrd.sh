@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# guest-initrd.sh - makes the initrd of a small Linux guest: busybox, the
+# initrd.sh - makes the initrd of a small Linux guest: busybox, the
 # ordinary cpuid program, and what is brought along.
 #
-# Usage: scripts/guest-initrd.sh [-a FILE]... OUT [COMMAND [ARGUMENT]...]
+# Usage: scripts/guest/initrd.sh [-a FILE]... OUT [COMMAND [ARGUMENT]...]
 #
 #   -a FILE   bring a file along, a program with its libraries: one of /usr
 #             keeps its path, any other stands in /guest, where COMMAND starts
@@ -12,9 +12,9 @@
 # when there is none) and powers off.
 
 # shellcheck source=scripts/common.sh
-. "${BASH_SOURCE[0]%/*}/common.sh"
-# shellcheck source=scripts/initramfs.sh
-. "${BASH_SOURCE[0]%/*}/initramfs.sh"
+. "${BASH_SOURCE[0]%/*}/../common.sh"
+# shellcheck source=scripts/lab/initramfs.sh
+. "${BASH_SOURCE[0]%/*}/../lab/initramfs.sh"
 
 main() {
 	local files=() option out cpuid
@@ -22,7 +22,7 @@ main() {
 		case $option in
 		a) files+=("$OPTARG") ;;
 		h) usage; exit 0 ;;
-		*) die "-$OPTARG: no such option, or its value is missing (-h shows them)" ;;
+		*) bad_option ;;
 		esac
 	done
 	shift $((OPTIND - 1))

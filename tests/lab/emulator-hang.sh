@@ -3,7 +3,7 @@
 # emulator-hang.sh - shows that this machine's QEMU loses a timer under SVM guests, and that
 # the labs do not.
 #
-# Usage: tests/emulator-hang.sh [TIMES [SECONDS]]
+# Usage: tests/lab/emulator-hang.sh [TIMES [SECONDS]]
 #
 # At VMRUN with a virtual interrupt QEMU's TCG adds that to what is pending for its CPU, in
 # one instruction without a lock. Where QEMU's main thread adds the APIC's timer at the same
@@ -16,7 +16,7 @@
 # 0, or 1 where one that was pinned hung.
 
 # shellcheck source=scripts/common.sh
-. "${BASH_SOURCE[0]%/*}/../scripts/common.sh"
+. "${BASH_SOURCE[0]%/*}/../../scripts/common.sh"
 
 [[ ${1-} != -h ]] || { usage; exit 0; }
 times=${1:-5} seconds=${2:-60}

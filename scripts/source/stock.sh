@@ -3,7 +3,7 @@
 # stock.sh - fetches a stock kernel of Debian for the lab and prints its folder;
 # nothing is installed.
 #
-# Usage: scripts/stock.sh [-k KERNEL] [-f FLAVOUR]
+# Usage: scripts/source/stock.sh [-k KERNEL] [-f FLAVOUR]
 #
 #   -k KERNEL   of patches/ (default: the first); of the very version of its source
 #   -f FLAVOUR  amd64 (default), cloud-amd64 or rt-amd64
@@ -15,10 +15,10 @@
 # once, from Debian's archive of whatever release has it. Status 3 where Debian has it no more.
 
 # shellcheck source=scripts/common.sh
-. "${BASH_SOURCE[0]%/*}/common.sh"
-# shellcheck source=scripts/kernels.sh
+. "${BASH_SOURCE[0]%/*}/../common.sh"
+# shellcheck source=scripts/source/kernels.sh
 . "${BASH_SOURCE[0]%/*}/kernels.sh"
-# shellcheck source=scripts/archive.sh
+# shellcheck source=scripts/source/archive.sh
 . "${BASH_SOURCE[0]%/*}/archive.sh"
 
 # depmod, modinfo: not on the path of everybody
@@ -36,12 +36,12 @@ parse() {
 		k) kernel=$OPTARG ;;
 		f) flavour=$OPTARG ;;
 		h) usage; exit 0 ;;
-		*) die "-$OPTARG: no such option, or its value is missing (-h shows them)" ;;
+		*) bad_option ;;
 		esac
 	done
-	((OPTIND > $#)) || die "${!OPTIND}: not understood (-h shows the usage)"
-	[[ " $KERNELS " == *" $kernel "* ]] || die "-k $kernel: no such kernel (one of: $KERNELS)"
-	[[ " amd64 cloud-amd64 rt-amd64 " == *" $flavour "* ]] || die "-f $flavour: no such flavour (amd64, cloud-amd64 or rt-amd64)"
+	no_more "${@:OPTIND}"
+	one_of k kernel "$kernel" "$KERNELS"
+	one_of f flavour "$flavour" "amd64 cloud-amd64 rt-amd64"
 }
 
 # siblings PACKAGE: what it depends on of the same source, a line each.
@@ -136,7 +136,7 @@ fetch() {
 main() {
 	local known
 	parse "$@"
-	"$TOP/scripts/source.sh" -k "$kernel" >/dev/null || exit
+	"$TOP/scripts/source/fetch.sh" -k "$kernel" >/dev/null || exit
 	package=$(source_version "$kernel")
 	key="$package config $MODULES"
 	# what was fetched last: no need to ask the archive

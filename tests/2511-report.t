@@ -258,9 +258,9 @@ wrong() { # LINE ARGUMENT...
 	report "${@:2}"
 	is "${*:2}" "$status:$out:$err" "1::boot-report.sh: $1"
 }
-wrong '-m moon: no such machine (host, vmx, svm or kvm)' -m moon
+wrong '-m moon: no such machine (one of: host vmx svm kvm)' -m moon
 wrong "-k 5.10: no such kernel (one of: $KERNELS)" -k 5.10
-wrong '-f coreboot: no such firmware (seabios or ovmf)' -f coreboot
+wrong '-f coreboot: no such firmware (one of: seabios ovmf)' -f coreboot
 wrong '-r 0: not a number from 1 to 9' -r 0
 wrong '-c many: not a number from 1 to 99' -c many
 wrong 'none: no such file, or not readable' -i none

@@ -19,7 +19,7 @@ series_of() {
 }
 
 # tarball KERNEL: the source: of the package where it is installed, else where
-# source.sh puts it.
+# fetch.sh puts it.
 tarball() {
 	local installed=/usr/src/linux-source-$1.tar.xz
 	if [[ -f $installed ]]; then
