@@ -121,22 +121,22 @@ refused() {
 	exitdump why -i "$T/bad"
 	like "$1: refused" "$status:$out:$err" "^1::exitdump: $T/bad: $2[^"$'\n'"]*$"
 }
-refused 'a key that is no number' 'a key' '1 A 0xg 1 1 1 1'
-refused 'a key in base 10' 'a key' '1 A 12 1 1 1 1'
-refused 'a key with a zero before it' 'a key' '1 A 0x01 1 1 1 1'
-refused 'a key of 65 bits' 'a key' '1 A 0x10000000000000000 1 1 1 1'
-refused 'a key that no exit has' 'a key' '1 A 0xffffffffffffffff 1 1 1 1'
-refused 'a key twice' 'a key that stands there twice' '1 A 0x1 1 1 2 1' '1 A 0x2 1 1 1 1' '1 A 0x1 1 1 1 1'
-refused 'a rest twice' 'reasons that' '1 A - 1 1 1 -' '1 A - 1 1 1 -'
-refused 'a key behind the rest' 'reasons that' '1 A - 1 1 2 -' '1 A 0x1 1 1 1 1'
-refused 'reasons that fall' 'reasons that' '2 B 0x1 1 1 1 1' '1 A 0x1 1 1 1 1'
-refused 'two names' 'a reason of two names' '1 A 0x1 1 1 1 1' '1 B 0x2 1 1 1 1'
-refused 'totals that rise' 'keys of which' '1 A 0x1 1 1 1 1' '1 A 0x2 1 1 2 1'
-refused 'no max of a key' 'a number' '1 A 0x1 1 1 1 -'
-refused 'a max that is none' 'a number' '1 A - 1 1 1 -1'
-refused 'a negative count' 'a number' '1 A 0x1 -1 1 1 1'
-refused 'a short row' 'a row with fewer' '1 A 0x1 1 1 1' '1 A 0x2 1 1 1 1'
-refused 'a row TOTAL' 'a row TOTAL' '- TOTAL 0x1 1 1 1 1'
+refused 'a key that is no number' 'has a key' '1 A 0xg 1 1 1 1'
+refused 'a key in base 10' 'has a key' '1 A 12 1 1 1 1'
+refused 'a key with a zero before it' 'has a key' '1 A 0x01 1 1 1 1'
+refused 'a key of 65 bits' 'has a key' '1 A 0x10000000000000000 1 1 1 1'
+refused 'a key that no exit has' 'has a key' '1 A 0xffffffffffffffff 1 1 1 1'
+refused 'a key twice' 'has a key twice' '1 A 0x1 1 1 2 1' '1 A 0x2 1 1 1 1' '1 A 0x1 1 1 1 1'
+refused 'a rest twice' 'its reasons' '1 A - 1 1 1 -' '1 A - 1 1 1 -'
+refused 'a key behind the rest' 'its reasons' '1 A - 1 1 2 -' '1 A 0x1 1 1 1 1'
+refused 'reasons that fall' 'its reasons' '2 B 0x1 1 1 1 1' '1 A 0x1 1 1 1 1'
+refused 'two names' 'has two names for a reason' '1 A 0x1 1 1 1 1' '1 B 0x2 1 1 1 1'
+refused 'totals that rise' 'its keys' '1 A 0x1 1 1 1 1' '1 A 0x2 1 1 2 1'
+refused 'no max of a key' 'has a number' '1 A 0x1 1 1 1 -'
+refused 'a max that is none' 'has a number' '1 A - 1 1 1 -1'
+refused 'a negative count' 'has a number' '1 A 0x1 -1 1 1 1'
+refused 'a short row' 'has a row with fewer' '1 A 0x1 1 1 1' '1 A 0x2 1 1 1 1'
+refused 'a row TOTAL' 'has a row TOTAL' '- TOTAL 0x1 1 1 1 1'
 exitdump why -i "$T/none"
 like 'no file' "$status:$out:$err" "^1::exitdump: $T/none: No such file"
 lines '#~exit_cycles~1' 'reason name exits' '- TOTAL 0' >"$T/alone"

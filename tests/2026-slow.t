@@ -159,24 +159,24 @@ refused() {
 	exitdump slow -i "$T/bad"
 	like "$1: refused" "$status:$out:$err" "^1::exitdump: $T/bad: $2[^"$'\n'"]*$"
 }
-refused 'a time that is none' 'a number' '-1 1 0 0 1 A - 0x0 1 1 0 0 0 0 0'
-refused 'a time of 65 bits' 'a number' '18446744073709551616 1 0 0 1 A - 0x0 1 1 0 0 0 0 0'
-refused 'a process of 33 bits' 'a vm, vcpu or cpu' '1 4294967296 0 0 1 A - 0x0 1 1 0 0 0 0 0'
-refused 'a vCPU that is none' 'a vm, vcpu or cpu' '1 1 x 0 1 A - 0x0 1 1 0 0 0 0 0'
-refused 'a CPU that is none' 'a vm, vcpu or cpu' '1 1 0 - 1 A - 0x0 1 1 0 0 0 0 0'
-refused 'a RIP in base 10' 'a rip' '1 1 0 0 1 A - 12 1 1 0 0 0 0 0'
-refused 'no RIP' 'a rip' '1 1 0 0 1 A - - 1 1 0 0 0 0 0'
-refused 'a RIP of 65 bits' 'a rip' '1 1 0 0 1 A - 0x1ffffffffffffffff 1 1 0 0 0 0 0'
-refused 'a key that is none' 'a key' '1 1 0 0 1 A 7 0x0 1 1 0 0 0 0 0'
-refused 'a name of control characters' 'a name' $'1 1 0 0 1 A\e[31m - 0x0 1 1 0 0 0 0 0'
-refused 'a negative total' 'a number' '1 1 0 0 1 A - 0x0 -1 1 0 0 0 0 0'
-refused 'a short row' 'a row with fewer' '1 1 0 0 1 A - 0x0 1 1 0 0 0 0'
-refused 'a long row' 'a row with more' '1 1 0 0 1 A - 0x0 1 1 0 0 0 0 0 0'
-refused 'a row TOTAL' 'a row TOTAL' '1 1 0 0 - TOTAL - 0x0 1 1 0 0 0 0 0'
+refused 'a time that is none' 'has a number' '-1 1 0 0 1 A - 0x0 1 1 0 0 0 0 0'
+refused 'a time of 65 bits' 'has a number' '18446744073709551616 1 0 0 1 A - 0x0 1 1 0 0 0 0 0'
+refused 'a process of 33 bits' 'has a vm, vcpu or cpu' '1 4294967296 0 0 1 A - 0x0 1 1 0 0 0 0 0'
+refused 'a vCPU that is none' 'has a vm, vcpu or cpu' '1 1 x 0 1 A - 0x0 1 1 0 0 0 0 0'
+refused 'a CPU that is none' 'has a vm, vcpu or cpu' '1 1 0 - 1 A - 0x0 1 1 0 0 0 0 0'
+refused 'a RIP in base 10' 'has a rip' '1 1 0 0 1 A - 12 1 1 0 0 0 0 0'
+refused 'no RIP' 'has a rip' '1 1 0 0 1 A - - 1 1 0 0 0 0 0'
+refused 'a RIP of 65 bits' 'has a rip' '1 1 0 0 1 A - 0x1ffffffffffffffff 1 1 0 0 0 0 0'
+refused 'a key that is none' 'has a key' '1 1 0 0 1 A 7 0x0 1 1 0 0 0 0 0'
+refused 'a name of control characters' 'has a name' $'1 1 0 0 1 A\e[31m - 0x0 1 1 0 0 0 0 0'
+refused 'a negative total' 'has a number' '1 1 0 0 1 A - 0x0 -1 1 0 0 0 0 0'
+refused 'a short row' 'has a row with fewer' '1 1 0 0 1 A - 0x0 1 1 0 0 0 0'
+refused 'a long row' 'has a row with more' '1 1 0 0 1 A - 0x0 1 1 0 0 0 0 0 0'
+refused 'a row TOTAL' 'has a row TOTAL' '1 1 0 0 - TOTAL - 0x0 1 1 0 0 0 0 0'
 for key in monotonic realtime; do
 	sed "1s/\t$key=[0-9]*//" "$T/x_slow" >"$T/bad"
 	exitdump slow -i "$T/bad"
-	like "no $key clock: refused" "$status:$out:$err" "^1::exitdump: $T/bad: slow exits without the clocks"
+	like "no $key clock: refused" "$status:$out:$err" "^1::exitdump: $T/bad: has slow exits, but not the clocks"
 done
 sed "1s/\tperf=[0-9]*//" "$T/x_slow" >"$T/noperf_slow"
 exitdump slow -i "$T/noperf_slow" --raw -o perf -n 1
@@ -187,7 +187,7 @@ is '--than without a frequency: refused' "$status:$out:$err" \
 	"1::exitdump: --than: the TSC's frequency is not known here (--tsc-khz tells it)"
 cut -f 1-7,9- "$T/x_slow" | sed "1s/.*/$(head -n 1 "$T/x_slow")/" >"$T/bad"
 exitdump slow -i "$T/bad"
-like 'a column that is missing: refused' "$status:$out:$err" '^1::exitdump: .*: no columns time, '
+like 'a column that is missing: refused' "$status:$out:$err" '^1::exitdump: .*: lacks one of the columns time, '
 slow "$T/wide_slow" 18446744073709551615 <<<"18446744073709551615 4294967295 4294967295 4294967295 - OTHER 0x7fffffffffffffff 0xffffffffffffffff$(printf ' 18446744073709551615%.0s' {1..7})"
 exitdump slow -i "$T/wide_slow"
 is 'all numbers at their widest' "$status:$err" 0:

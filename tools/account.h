@@ -26,20 +26,20 @@
 	  "kvm_exit_handler_cycles_total", "TSC cycles in the exit handler.") \
 	X(TOTAL, "total", NULL, "time from exit to the next entry", \
 	  NULL, NULL) \
-	X(HALT, "halt", NULL, "of total: halted or waiting to be started", \
-	  "kvm_exit_halt_cycles_total", "TSC cycles halted, beside those lost.") \
-	X(POLL, "poll", NULL, "of halt: polling on the host's CPU", \
-	  "kvm_exit_poll_cycles_total", "TSC cycles of the halted that polled on the host's CPU.") \
-	X(USER, "user", NULL, "of total: in user space (QEMU)", \
-	  "kvm_exit_user_cycles_total", "TSC cycles of the lost in user space.") \
-	X(SCHED, "sched", NULL, "of total: waiting for a CPU of the host", \
-	  "kvm_exit_sched_cycles_total", "TSC cycles of the lost waiting for a CPU of the host.") \
-	X(HSCHED, "hsched", NULL, "of sched: inside the handler", \
+	X(HALT, "halt", NULL, "part of total: halted or waiting to be started", \
+	  "kvm_exit_halt_cycles_total", "TSC cycles halted. Not part of the lost cycles.") \
+	X(POLL, "poll", NULL, "part of halt: polling on the host's CPU", \
+	  "kvm_exit_poll_cycles_total", "TSC cycles polling on the host's CPU. Part of the halted cycles.") \
+	X(USER, "user", NULL, "part of total: in user space (QEMU)", \
+	  "kvm_exit_user_cycles_total", "TSC cycles in user space. Part of the lost cycles.") \
+	X(SCHED, "sched", NULL, "part of total: waiting for a CPU of the host", \
+	  "kvm_exit_sched_cycles_total", "TSC cycles waiting for a CPU of the host. Part of the lost cycles.") \
+	X(HSCHED, "hsched", NULL, "part of sched: inside the handler", \
 	  "kvm_exit_handler_sched_cycles_total", "TSC cycles waiting for a CPU inside the exit handler.") \
-	X(STOP, "stop", NULL, "of total: stopped by the VMM (paused, migrated)", \
-	  "kvm_exit_stop_cycles_total", "TSC cycles stopped by the VMM, beside those lost.") \
+	X(STOP, "stop", NULL, "part of total: stopped by the VMM (paused, migrated)", \
+	  "kvm_exit_stop_cycles_total", "TSC cycles stopped by the VMM. Not part of the lost cycles.") \
 	X(SLOW, "slow", NULL, "how many KVM recorded as slow (exitdump slow)", \
-	  "kvm_exit_slow_total", "VM exits that lost more than the threshold of the recorder.") \
+	  "kvm_exit_slow_total", "VM exits that KVM recorded as slow.") \
 	X(MAX, "max", NULL, "the largest single total; over an interval, where it rose", \
 	  "kvm_exit_max_cycles", "TSC cycles of the longest exit so far.")
 

@@ -20,7 +20,7 @@ struct cell {
 	double d;		/* AVERAGE: cycles; RATE: a second; SHARE, CHANGE: 1 is 100%; FACTOR; TIME: s */
 };
 
-/* What is not known. */
+/* An unknown value. */
 static const struct cell cell_none = { .kind = CELL_NONE };
 
 /* cell_text() - a text, or cell_none for an empty one. */
