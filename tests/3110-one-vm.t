@@ -31,6 +31,8 @@ run_vmm leaves --vcpus 3 --late --at '. ./all-there' vmcall=100 shell=1 $read / 
 vmm --quiet --together --vms 3 --late --vcpus 2 --after '. ./words; account mixed' cpuid=1
 release
 account alone
+section clocks
+cat /sys/devices/system/clocksource/clocksource0/available_clocksource
 EOF
 
 # leaf VCPU LEAF: its value, EBX and ECX.
@@ -44,7 +46,7 @@ but() {
 }
 
 judge() {
-	local vm vcpu hypercall=18 io=30
+	local vm vcpu hypercall=18 io=30 tsc=unstable
 	[[ $vendor == vmx ]] || hypercall=129 io=123
 
 	for vm in stays beside; do
@@ -60,6 +62,10 @@ judge() {
 	done
 	is "$lab a vCPU that never ran has nothing" "$(cell beside.2 TOTAL exits)" 0
 	is "$lab VMs and vCPUs of a VM" "$(key stays.vm vms) $(key stays.vm vcpus) $(key beside.vm_hist vms) $(key beside.vm_hist vcpus)" "1 2 1 3"
+	is "$lab each file says whose it is" "$(key host scope) $(key stays.vm scope) $(key stays.1 scope)" "host vm vcpu"
+	# Linux offers no TSC as a clock that it has found to be unstable
+	grep -qw tsc "$F/clocks" && tsc=stable
+	is "$lab and whether the TSC is stable" "$(key host tsc) $(key stays.1 tsc)" "$tsc $tsc"
 	is "$lab of a vCPU" "$(key stays.1 vms) $(key stays.1 vcpus)" "1 1"
 	is "$lab of the host" "$(key host vms) $(key host vcpus)" "1 2"
 	is "$lab of the host, whose VMs got their vCPUs in turns" "$(key mixed vms) $(key mixed_hist vcpus)" "4 8"
