@@ -63,7 +63,7 @@ has() {
 
 build_lab_programs() {
 	local warn=(-O2 -Wall -Wextra -Werror) program
-	gcc -static -no-pie -O2 -o "$tmp/vmm" "$TOP"/tests/vmm{.c,-guest.c,-guest.S} -pthread
+	"$TOP/scripts/vmm/build.sh" "$tmp/vmm"
 	gcc "${warn[@]}" -static -o "$tmp/ticks" "$BENCH/ticks.c"
 	has exits || has any || return 0
 	# The compiler of this machine knows where the kernel's headers are.

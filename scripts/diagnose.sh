@@ -136,7 +136,7 @@ main() {
 	trap 'rm -rf "$tmp"' EXIT
 	trap 'exit 130' INT TERM
 	make -s -C "$TOP/tools" BUILD="$tmp/build" PROG="$tmp/exitdump" >&2
-	gcc -static -no-pie -O2 -o "$tmp/vmm" "$TOP"/tests/vmm{.c,-guest.c,-guest.S} -pthread
+	"$TOP/scripts/vmm/build.sh" "$tmp/vmm"
 	commands >"$tmp/commands"
 	"$TOP/scripts/lab.sh" -m "$machine" -k "$kernel" -x -a "$tmp/vmm" -a "$tmp/exitdump" -a "$tmp/commands" \
 		-- sh commands >"$tmp/out" || die "$machine $kernel: the lab failed (see above; $(tail -n 1 "$tmp/out"))"

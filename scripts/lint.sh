@@ -61,7 +61,8 @@ lint_c() {
 	tmp=$(mktemp -d)
 	trap 'rm -rf "$tmp"' EXIT
 	make -s -C "$TOP/tools" BUILD="$tmp/tools" PROG="$tmp/exitdump" CFLAGS="-O2 -Werror"
-	for file in "$TOP"/tests/{,stress/,fuzz/,fixtures/}*.c "$TOP"/scripts/{lab,demo}/*.c; do
+	shopt -s nullglob
+	for file in "$TOP"/tests/{,stress/,fuzz/,fixtures/}*.c "$TOP"/scripts/{lab,demo,vmm}/*.c; do
 		cc -std=gnu11 -I"$TOP/tools" -O2 -Wall -Wextra -Werror -c -o "$tmp/object" "$file"
 	done
 }

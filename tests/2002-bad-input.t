@@ -50,27 +50,27 @@ head -c 100000 "$BASH" >"$T/binary"
 refused 'a program' "$T/binary" 'not an exit_cycles file'
 
 bad 'foreign text' 'not an exit_cycles file' 'root:x:0:0' 'more'
-bad 'a later version' 'a later version' '#~exit_cycles~2' "$COLS" '- TOTAL 0 0'
+bad 'a later version' 'has a later version' '#~exit_cycles~2' "$COLS" '- TOTAL 0 0'
 bad 'version 0' 'not an exit_cycles file' '#~exit_cycles~0' "$COLS" '- TOTAL 0 0'
-bad 'lines of another system' 'lines that end in CR LF' "$HEAD"$'\r' "$COLS"$'\r' $'- TOTAL 0 0\r'
-bad 'no columns' 'no columns' "$HEAD" 'what ever' '- TOTAL'
-bad 'a column twice' 'a column' "$HEAD" "$COLS exits" '- TOTAL 0 0 0'
-bad 'a key that is no number' 'a number' '#~exit_cycles~1 guest=x' "$COLS" '- TOTAL 0 0'
+bad 'lines of another system' 'has lines that end in CR LF' "$HEAD"$'\r' "$COLS"$'\r' $'- TOTAL 0 0\r'
+bad 'no columns' 'lacks one of the columns' "$HEAD" 'what ever' '- TOTAL'
+bad 'a column twice' 'has a column' "$HEAD" "$COLS exits" '- TOTAL 0 0 0'
+bad 'a key that is no number' 'has a number' '#~exit_cycles~1 guest=x' "$COLS" '- TOTAL 0 0'
 bad 'no row of sums' 'cut off' "$HEAD" "$COLS" '10 CPUID 23 46000'
 bad 'only the head' 'cut off' "$HEAD" "$COLS"
-bad 'sums that do not match' 'the rows do not add up' \
+bad 'sums that do not match' 'its rows do not add up' \
 	"$HEAD" "$COLS" '10 CPUID 23 46000' '- TOTAL 24 46000'
-bad 'lines behind the sums' 'more lines' "$HEAD" "$COLS" '- TOTAL 0 0' '1 A 0 0'
-bad 'a reason twice' 'reasons that do not rise' \
+bad 'lines behind the sums' 'has lines' "$HEAD" "$COLS" '- TOTAL 0 0' '1 A 0 0'
+bad 'a reason twice' 'its reasons are not in rising order' \
 	"$HEAD" "$COLS" '10 A 1 1' '10 A 1 1' '- TOTAL 2 2'
-bad 'a short row' 'a row with fewer' "$HEAD" "$COLS" '10 A 1' '- TOTAL 1 0'
-bad 'a long row' 'a row with more' "$HEAD" "$COLS" '10 A 1 0 0' '- TOTAL 1 0'
-bad 'a name with an escape sequence' 'a name' \
+bad 'a short row' 'has a row with fewer' "$HEAD" "$COLS" '10 A 1' '- TOTAL 1 0'
+bad 'a long row' 'has a row with more' "$HEAD" "$COLS" '10 A 1 0 0' '- TOTAL 1 0'
+bad 'a name with an escape sequence' 'has a name' \
 	"$HEAD" "$COLS" $'10 \e[2J 1 0' '- TOTAL 1 0'
-bad 'a reason beyond 32 bits' 'a reason' \
+bad 'a reason beyond 32 bits' 'has a reason' \
 	"$HEAD" "$COLS" '4294967296 A 1 0' '- TOTAL 1 0'
 for n in 18446744073709551616 99999999999999999999999 -1 +1 0x10 1e3 1.5 ''; do
-	bad "a count of '$n'" 'a number' "$HEAD" "$COLS" "10 A $n 0" "- TOTAL $n 0"
+	bad "a count of '$n'" 'has a number' "$HEAD" "$COLS" "10 A $n 0" "- TOTAL $n 0"
 done
 
 {
@@ -80,7 +80,7 @@ done
 	done
 	lines '- TOTAL 5000 5000'
 } >"$T/rows"
-refused 'more rows than there are reasons' "$T/rows" 'more rows'
+refused 'more rows than there are reasons' "$T/rows" 'has more rows'
 
 # A good file that is cut short at any byte is refused.
 lines "$HEAD" "$COLS" '10 CPUID 23 46000' '30 IO_INSTRUCTION 17 153000' \
@@ -122,7 +122,7 @@ for n in 1000 9; do
 	exitdump -i "$T/stale" -o p99
 	if ((n == 1000)); then
 		is 'a histogram of another time' "$status:$out:$err" \
-			"1::exitdump: $T/stale_hist: of another time than its table (copy both again)"
+			"1::exitdump: $T/stale_hist: was not copied together with its table (copy both again)"
 	else
 		is 'a histogram of a moment before: taken' "$status:$err" 0:
 	fi
@@ -133,6 +133,6 @@ lines "$HEAD" "reason name $(echo {0..31})" "10 CPUID 8 2$(printf ' 0%.0s' {1..3
 	"- TOTAL 7 3$(printf ' 0%.0s' {1..30})" >"$T/stale_hist"
 exitdump -i "$T/stale" -o p99
 is 'a histogram that does not add up' "$status:$out:$err" \
-	"1::exitdump: $T/stale_hist: the rows do not add up to its TOTAL row (copy it again)"
+	"1::exitdump: $T/stale_hist: its rows do not add up to its row TOTAL (copy it again)"
 
 done_testing

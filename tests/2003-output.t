@@ -58,7 +58,7 @@ cd "$T"
 for list in exits name,p99 +p99 +x; do
 	exitdump run -S "$T/tree" -o "$list" -- touch ran
 	is "run -o $list: columns are meant, so nothing is run" "$status:$out:$err:$(ls ran "$list" 2>/dev/null)" \
-		"1::exitdump: run: -o $list: -o is the output file here (columns: --output $list; a file of that name: -O):"
+		"1::exitdump: run: -o $list: here -o names the output file (for columns: --output $list; for a file of that name: -O):"
 done
 for file in exits,x ./exits; do
 	exitdump run -S "$T/tree" -o "$file" -- true

@@ -38,10 +38,10 @@ for args in '--vm vm0' '--vcpu 0' -a --all-vcpus "-S $T/tree" -g; do
 	# shellcheck disable=SC2086 # words
 	exitdump -i "$T/tree/sys/kernel/debug/kvm/exit_cycles" $args
 	is "--input with $args: refused" "$status:$out:$err" \
-		"1::exitdump: --input, --guest: neither goes with the other, nor with --sysroot, --vm, --vcpu, --all-vms, --all-vcpus"
+		"1::exitdump: --input, --guest: only one of them, and not with --sysroot, --vm, --vcpu, --all-vms or --all-vcpus"
 done
 raw --vm ''
-is "--vm '': refused" "$status:$out:$err" "1::exitdump: --vm: '': no PID, PID-FD, guest name or pattern"
+is "--vm '': refused" "$status:$out:$err" "1::exitdump: --vm: '': not a PID, PID-FD, guest name or pattern"
 long=$(printf 'guest-%.0s' {1..20})
 cp -r "$T/tree" "$T/named"
 name() { printf 'qemu\0-name\0%s\0' "$2" >"$T/named/proc/$1/cmdline"; }
@@ -107,7 +107,7 @@ for args in '--vcpu 0-1' --all-vcpus; do
 	# shellcheck disable=SC2086 # words
 	raw list $args
 	is "list $args: refused" "$status:$out:$err" \
-		'1::exitdump: list: of VMs, with all their vCPUs: not with --vcpu or --all-vcpus'
+		'1::exitdump: list: shows whole VMs: not with --vcpu or --all-vcpus'
 done
 
 busy() { printf 'qemu\0-name\0guest=%s\0' "$2" >"$T/sorted/proc/$1/cmdline"; }
@@ -191,15 +191,15 @@ raw --vm 1001 -a -o vm
 is 'a PID goes before a name of digits' "$out" 1001-11
 raw --vm 1001-12
 is 'no such VM' "$status:$err" \
-	'1:exitdump: no VM 1001-12 (exitdump list names those there are)'
+	'1:exitdump: no VM 1001-12 (exitdump list shows all VMs)'
 raw --vm 1001 --vcpu 17
 is 'no such vCPU' "$status:$err" \
-	'1:exitdump: no vCPU 17 in VM 1001 (exitdump list names them)'
+	'1:exitdump: no vCPU 17 in VM 1001 (exitdump list shows them)'
 for args in '' --all-vcpus -a --json --openmetrics '1 1' 'hist' 'run -- echo ran'; do
 	# shellcheck disable=SC2086 # words
 	exitdump -S "$T/tree" --vcpu 17 $args
 	is "no such vCPU in any VM, exitdump $args" "$status:$out:$err" \
-		'1::exitdump: no vCPU 17 in any VM (exitdump list names them)'
+		'1::exitdump: no vCPU 17 in any VM (exitdump list shows them)'
 done
 for bad in '' x 1- -1 1,,2 3-1 '1,'; do
 	raw --vcpu "$bad"

@@ -60,7 +60,7 @@ is 'diff: no such column' "$status" 1
 exitdump diff "$T/tree1/$kvm/exit_cycles" "$T/tree3/$kvm/exit_cycles" --raw -o p50,exits -r 9
 is 'diff of two files, with their histograms' "$out" "$(lines '4095 80')"
 exitdump diff "$T/tree2" "$T/tree1"
-is 'diff: the wrong way round' "$status:$out:$err" "1::exitdump: $T/tree1: counters lower than in $T/tree2 (the earlier first? cleared in between?)"
+is 'diff: the wrong way round' "$status:$out:$err" "1::exitdump: $T/tree1: has lower counters than $T/tree2 (wrong order? cleared in between?)"
 tree "$T/svm" 2 2 -v vendor=svm
 exitdump diff "$T/tree1" "$T/svm"
 like 'diff: of two vendors' "$status:$out:$err" '^1::.*one is of vmx, the other of svm$'
@@ -75,7 +75,7 @@ sed 1s/tsc_khz=2000000/tsc_khz=3000000/ "$T/tree2/$kvm/exit_cycles" >"$T/faster"
 for unit in cycles us; do
 	exitdump diff "$T/tree1/$kvm/exit_cycles" "$T/faster" -u "$unit"
 	is "diff: of TSCs of two frequencies, in $unit" "$status:$out:$err" \
-		"1::exitdump: $T/tree1/$kvm/exit_cycles, $T/faster: one is of a TSC of 2000000 kHz, the other of 3000000 kHz"
+		"1::exitdump: $T/tree1/$kvm/exit_cycles, $T/faster: the TSC of one has 2000000 kHz, that of the other 3000000 kHz"
 done
 sed $'1s/\t.*//' "$T/tree1/$kvm/exit_cycles" >"$T/tells-nothing"
 exitdump diff "$T/tells-nothing" "$T/tree2/$kvm/exit_cycles" --raw -r 9 -o exits
@@ -282,7 +282,7 @@ rm -r "$T/tree3/sys/module"
 show three
 between tree1 --vm vm2
 is 'the one VM that was asked for ended' "$status:$err" \
-	'1:exitdump: no VM vm2 (exitdump list names those there are)'
+	'1:exitdump: no VM vm2 (exitdump list shows all VMs)'
 
 tree "$T/empty" 0 0
 show tree1

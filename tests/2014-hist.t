@@ -39,7 +39,7 @@ exitdump -i "$T/x" hist 78 --json
 is '--json' "$(jq -c '.rows[0].hist[0:4]' "$T/.out")" '[1,0,19,3]'
 exitdump -i "$T/x_hist"
 is 'a histogram is no table' "$status:$err" \
-	"1:exitdump: $T/x_hist: a histogram alone (its table is the file without _hist)"
+	"1:exitdump: $T/x_hist: has only a histogram (its table is the file without _hist)"
 cp "$T/x_hist" "$T/whole_hist"
 sed -i '/^78/d; s/^-.*/-\tTOTAL\t0\t0\t0\t0'"$(printf '\\t0%.0s' {1..27})"'\t3/' "$T/x_hist"
 exitdump -i "$T/x" hist 78
@@ -54,7 +54,7 @@ like 'a histogram that lacks a bucket' "$status:$out:$err" '^1::.*fewer than 32 
 rm "$T/x_hist"
 exitdump -i "$T/x" hist
 is 'no histogram' "$status:$err" \
-	'1:exitdump: no histogram there (an exit_cycles_hist beside exit_cycles)'
+	'1:exitdump: no histogram (it is in exit_cycles_hist, beside exit_cycles)'
 exitdump -i "$T/x"
 is 'no histogram: the table is there all the same' "$status" 0
 

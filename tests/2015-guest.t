@@ -23,7 +23,7 @@ guest vmx --raw -o reason,name,exits,cycles -s reason
 is 'VMX: the rows' "$out" "$(lines '76 reason~76 1 5' '30 IO_INSTRUCTION 17 12884901895' \
 	'10 CPUID 35 36000')"
 is 'and which exits are its own' "$err" \
-	'exitdump: 12 of the CPUID exits are this reading'\''s own'
+	'exitdump: 12 of the CPUID exits were made by this reading'
 guest svm --raw -o reason,name,exits,cycles -s exits
 is 'SVM: the rows, by exit code' "$out" "$(lines '114 cpuid 139 140000' \
 	'123 io 17 12884901895' '4294967295 invalid_guest_state 1 5')"
@@ -42,7 +42,7 @@ is 'metrics work as well' "$(grep -c '^kvm_exits_total{' "$T/.out")" 3
 for kind in zeros basic; do
 	guest "$kind"
 	like "no leaves ($kind): said plainly" "$status:$out:$err" \
-		'^1::exitdump: CPUID leaf 0x4ffffffd: not answered \(no KVM guest, an unpatched host, '
+		'^1::exitdump: CPUID leaf 0x4ffffffd: no answer \(not a KVM guest, the host is not patched, '
 done
 guest vmx --vm 1
 is '--guest is the guest'\''s own account only' "$status:$out" 1:

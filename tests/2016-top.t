@@ -32,7 +32,7 @@ show tree2
 keys t
 sees 't: since it began' $'since the view began.*\nREASON_9 +60 [^\n]*<.*TOTAL +330 '
 keys t
-sees 't: all that is counted' $'all that is counted.*\nREASON_9 +120 +204us '
+sees 't: all counts so far' $'all counts so far.*\nREASON_9 +120 +204us '
 keys Down Down
 sees 'Down: the cursor' $'\nREASON_7 [^\n]*<\n'
 keys h
@@ -88,9 +88,9 @@ keys p
 sees 'p: paused' 'PAUSED'
 show tree2
 keys t t t
-sees 'paused: what was read stays' $'PAUSED.*all that is counted.*\nTOTAL +330 '
+sees 'paused: what was read stays' $'PAUSED.*all counts so far.*\nTOTAL +330 '
 keys p
-sees 'p: and on' $'every 0.2 s, all that is counted.*\nTOTAL +660 '
+sees 'p: and on' $'every 0.2 s, all counts so far.*\nTOTAL +660 '
 keys '?'
 sees '?: the keys' 'PgUp.*since the view began.*unit: fitting'
 keys q
@@ -209,7 +209,7 @@ sees 'all of them on a taller terminal' $' 0 -> 0 +1 .*\n +1 -> 1 +2 .*4\.194M -
 tm resize-window -y 7
 sees 'at least the longest' $'cycles +to +exits\n +0 -> 4\.194M +276 .*in one line.*\n +4\.194M -> 8\.389M +24 '
 keys '?'
-sees 'help that does not fit says so' $'Enter +go into[^\n]*\n.*\(more on a taller terminal\)\nq quit'
+sees 'help that does not fit says so' $'Enter +show what is inside[^\n]*\n.*\(more on a taller terminal\)\nq quit'
 keys q q
 sees 'and q' 'status 0'
 
@@ -218,7 +218,7 @@ sees 'and q' 'status 0'
 show tree1
 start 0.2
 keys t t v
-sees 'v: VMs' $'all that is counted.*\n1000-11 vm0 +110 '
+sees 'v: VMs' $'all counts so far.*\n1000-11 vm0 +110 '
 keys Down c
 sees 'c: the vCPUs of the chosen one' $'VM 1001-11 \\(vm1\\).*\n1001-11 vm1 +0 +55 .*\n1001-11 vm1 +1 +55 '
 keys Down Enter
@@ -295,7 +295,7 @@ done
 show tree1
 start 1
 keys t t
-sees 'what there is' $'all that is counted.*\nREASON_9 '
+sees 'what there is' $'all counts so far.*\nREASON_9 '
 keys h t
 sees 'h: nothing in the interval' $'the last interval.*\nno such exit in this span'
 show tree2
@@ -304,7 +304,7 @@ sees 'and of the next nothing again' $'the last interval.*\nno such exit in this
 keys t
 sees 't: since the view began' $'since the view began.*\nREASON_9: 60 exits'
 keys t
-sees 't: all that is counted' $'all that is counted.*\nREASON_9: 120 exits'
+sees 't: all counts so far' $'all counts so far.*\nREASON_9: 120 exits'
 keys q
 sees 'and q' 'status 0'
 show tree1
@@ -312,7 +312,7 @@ show tree1
 # A pause freezes the screen.
 start 0.2
 keys t t
-sees 'counting' $'all that is counted.*\nTOTAL +330 '
+sees 'counting' $'all counts so far.*\nTOTAL +330 '
 keys p
 sees 'p' PAUSED
 show tree2
@@ -331,7 +331,7 @@ sees 'VMs over an interval: the CPU outside their vCPUs' $'\nVM +VMNAME +RATE .*
 keys Escape
 tm resize-window -y 10
 keys t t
-sees 'a few lines' $'all that is counted.*\nREASON_9 [^\n]*<\n'
+sees 'a few lines' $'all counts so far.*\nREASON_9 [^\n]*<\n'
 keys NPage
 sees 'PgDn' $'\nREASON_5 [^\n]*<\n'
 keys Down
@@ -361,7 +361,7 @@ is 'without a terminal' "$status:$out:$err" \
 tm kill-server 2>/dev/null || :
 ((++server))
 tm new-session -d -x 80 -y 24 "TERM=dumb '$EXITDUMP' -S '$T/root' top; echo status \$?; read -r"
-sees 'a terminal without a cursor' $'top: the terminal dumb cannot move its cursor.*status 1'
+sees 'a terminal without a cursor' $'top: the terminal type dumb cannot move its cursor.*status 1'
 exitdump -S "$T/nowhere" top
 is 'and without files' "$status" 1
 

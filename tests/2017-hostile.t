@@ -27,7 +27,7 @@ within 'a VM ended before it was read' -a --raw -o vmname,exits
 is 'the others are shown' "$status:$out" "0:$(lines 'vm0 110' 'vm2 110')"
 within 'it was the one that is asked for' --vm vm1
 is 'that is said' "$status:$err" \
-	'1:exitdump: no VM vm1 (exitdump list names those there are)'
+	'1:exitdump: no VM vm1 (exitdump list shows all VMs)'
 rm "$kvm/1000-11/vcpu0/exit_cycles"
 within 'its vCPU ended' --vm vm0 --vcpu 0-1 -o exits --raw
 is 'the other is summed' "$status:$(awk '{ n += $1 } END { print n }' <<<"$out")" 0:55

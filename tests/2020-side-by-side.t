@@ -101,7 +101,7 @@ done
 lines '#~exit_cycles~1 vendor=vmx' 'reason name exits total' '- TOTAL 0 0' >"$T/no-guest"
 compare "$T/no-guest" sick
 is 'without time in the guest there is nothing to compare by' "$status:$out:$err" \
-	"1::exitdump: $T/no-guest: no time inside the guest in it, so nothing to compare by"
+	"1::exitdump: $T/no-guest: cannot be compared: its time inside the guest is not known"
 
 # JSON has the same numbers, for programs.
 if command -v jq >/dev/null; then

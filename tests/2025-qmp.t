@@ -128,7 +128,7 @@ wait "$server"
 } >"$T/pretty"
 serve "${talk[@]}" "$T/pretty"
 ask io -n 2
-like 'a line break within a name: refused' "$status:$out:$err" "^1::exitdump: $T/s: QEMU's .info mtree -f -o. has a line that none has:   0000000000000510[^"$'\n'"]*$"
+like 'a line break within a name: refused' "$status:$out:$err" "^1::exitdump: $T/s: QEMU's .info mtree -f -o. has a line that exitdump cannot read:   0000000000000510[^"$'\n'"]*$"
 sed -i 's|2J\\n|2J|' "$T/pretty"
 serve "${talk[@]}" "$T/pretty"
 ask io -n 2
@@ -161,11 +161,11 @@ refuses() {
 	is "$1" "$status:$out:$err" "1::exitdump: $2"
 }
 serve "${talk[@]}" "$T/answer"
-refuses 'two VMs, and none is chosen' '--qmp: of one VM, and there are 2 (--vm chooses)'
+refuses 'two VMs, and none is chosen' '--qmp: asks one VM, but there are 2 (choose one by --vm)'
 serve "${talk[@]}" "$T/answer"
-refuses 'two are chosen' '--qmp: of one VM, and there are 2 (--vm chooses)' --vm 'vm*'
+refuses 'two are chosen' '--qmp: asks one VM, but there are 2 (choose one by --vm)' --vm 'vm*'
 serve "${talk[@]}" "$T/answer"
-refuses 'none is' 'no VM web (exitdump list names those there are)' --vm web
+refuses 'none is' 'no VM web (exitdump list shows all VMs)' --vm web
 serve "${talk[@]}" "$T/answer"
 ask --vm vm1
 is 'one is chosen: the socket may be of a process that is none' "$status:$out" "0:$(lines '0x71 RTC:~rtc,~out')"
@@ -179,10 +179,10 @@ is 'the VM that made the socket' "$status:$out" "0:$(lines '0x71 RTC:~rtc,~out')
 before=$server
 serve "${talk[@]}" "$T/answer"
 mv "$T/tree/$kvm/$before-11" "$T/tree/$kvm/$server-11"
-refuses 'another is chosen' "$T/s: of VM $server-11, not of 1000-11" --vm 1000
+refuses 'another is chosen' "$T/s: belongs to VM $server-11, not to VM 1000-11" --vm 1000
 rm -r "$T/tree/$kvm/1000-11" "$T/tree/$kvm/$server-11"
 serve "${talk[@]}" "$T/answer"
-refuses 'there is no VM' '--qmp: of one VM, and there are 0 (--vm chooses)'
+refuses 'there is no VM' '--qmp: asks one VM, but there are 0 (choose one by --vm)'
 rm -r "$T/tree"
 mv "$T/one" "$T/tree"
 # Slow exits have keys, too.
@@ -201,9 +201,9 @@ for args in "-i $T/x" -g; do
 	like "why --qmp $args: refused" "$status:$out:$err" '^1::exitdump: --'
 done
 exitdump --qmp "$T/s"
-is '--qmp without keys: refused' "$status:$out:$err" '1::exitdump: --qmp: only with why, slow or --keys, of a VM that runs: not with --input'
+is '--qmp without keys: refused' "$status:$out:$err" '1::exitdump: --qmp: only with why, slow or --keys, and not with --input: it asks a VM that runs'
 exitdump diff a b --keys --qmp "$T/s"
-is 'diff --qmp: refused' "$status:$out:$err" '1::exitdump: --qmp: not with diff: of a VM that runs'
+is 'diff --qmp: refused' "$status:$out:$err" '1::exitdump: --qmp: not with diff: it asks a VM that runs'
 
 # No server answers.
 fails() {
@@ -216,7 +216,7 @@ fails 'no name' '' ': [^'$'\n'']*'
 fails 'a long name' "/$(printf '%0200d' 0)" '/0*\.\.\.: File name too long for a socket'
 
 # Servers of all kinds. The file `line`, for printf %b, is the answer in place of the map.
-no_qmp="$T/s: what answers there is no QMP \(QEMU: -qmp unix:PATH,server=on,wait=off\)"
+no_qmp="$T/s: not a QMP socket \(start QEMU with -qmp unix:PATH,server=on,wait=off\)"
 bad() {
 	serve "${@:3}"
 	ask
@@ -237,9 +237,9 @@ bad 'an endless text' "$no_qmp" flood
 tr '\0' '{' <"$T/zeros" >"$T/line"
 bad 'brackets, and it closes' "$T/s: closed before it answered" "$T/line"
 printf '{"QMP": "' >"$T/line"
-bad 'an endless string' "$T/s: an answer of more than 16 MiB" "$T/line" flood
+bad 'an endless string' "$T/s: the answer is larger than 16 MiB" "$T/line" flood
 awk '{ for (i = 0; i < 200000; i++) print }' "$T/event" >"$T/line"
-bad 'endless events' "$T/s: an answer of more than 16 MiB" "$T/hello" line "$T/ready" line "$T/line"
+bad 'endless events' "$T/s: the answer is larger than 16 MiB" "$T/hello" line "$T/ready" line "$T/line"
 line 'an error' "$T/s: QEMU refuses: no \?\[2J\?such command" '{"error": {"class": "CommandNotFound", "desc": "no \\u001b[2J\\nsuch command"}}'
 line 'an error that is none' "$no_qmp" '{"error": {"class": 1}}'
 line 'an error of 100 kB' "$T/s: QEMU refuses: 0{200}" "{\"error\": {\"desc\": \"$(printf '%0100000d' 0)\"}}"
@@ -248,7 +248,7 @@ for text in '{}' '{"return": {}}' '{"return": 1}' '{"return": }' '{"return" "a"}
 	'{"xreturn": "a"}' '{"return ": "a"}' '{"x": {"return": "a"}}' '[]' '"return"' 'null' '{"x": \0"return": "a"}'; do
 	line "$text" "$no_qmp" "$text"
 done
-line 'no map' "$T/s: QEMU's .info mtree -f -o. has no whole map of memory and I/O \(QEMU 3 or later has\)" \
+line 'no map' "$T/s: QEMU's .info mtree -f -o. lacks a complete map of memory and I/O \(it needs QEMU 3 or later\)" \
 	'{"return": "info mtree: extraneous characters\\r\\n"}'
 serve hang
 ask
@@ -260,7 +260,7 @@ like 'it says little' "$status:$out:$err" "^1::exitdump: $T/s: no answer within 
 # mapped TITLE SED: a map with this change is refused.
 mapped() {
 	sed "$2" "$T/map" | returns >"$T/line"
-	bad "$1: refused" "$T/s: QEMU's .info mtree -f -o. has [^"$'\n'"]*" "$T/hello" line "$T/ready" line "$T/line"
+	bad "$1: refused" "$T/s: QEMU's .info mtree -f -o. (has|lacks) [^"$'\n'"]*" "$T/hello" line "$T/ready" line "$T/line"
 }
 mapped 'no I/O' 's/"I.O"/"X"/'
 mapped 'no memory' 's/"memory"/"X"/'

@@ -90,9 +90,9 @@ done
 exitdump slow -i "$T/x" --raw -o vm,key
 is 'beside a table' "$(head -n 1 "$T/.out")" $'1000\t0x3f8'
 exitdump -i "$T/x_slow"
-is 'they are no table' "$status:$out:$err" "1::exitdump: $T/x_slow: slow exits alone (exitdump slow shows them)"
+is 'they are no table' "$status:$out:$err" "1::exitdump: $T/x_slow: has only slow exits (exitdump slow shows them)"
 exitdump why -i "$T/x_slow"
-is 'and no keys' "$status:$out:$err" "1::exitdump: $T/x_slow: no keys in it (they are in exit_cycles_keys)"
+is 'and no keys' "$status:$out:$err" "1::exitdump: $T/x_slow: has no keys (they are in exit_cycles_keys)"
 slow "$T/none_slow" </dev/null
 exitdump slow -i "$T/none_slow"
 is 'none so far' "$status:$(wc -l <"$T/.out"):$err" 0:2:
@@ -134,8 +134,8 @@ no_map 'too large an address' 1 'not an address' <<<'1ffffffff81000000 T a'
 no_map 'no name' 1 'not an address' <<<'ffffffff81000000 T '
 no_map 'a line alone' 1 'not an address' <<<'ffffffff81000000'
 no_map 'control characters' 1 'not an address' <<<$'\e[31m T a'
-no_map 'zeros' '' 'no addresses in it' <<<'0000000000000000 T a'
-no_map 'nothing' '' 'no addresses in it' </dev/null
+no_map 'zeros' '' 'has no addresses' <<<'0000000000000000 T a'
+no_map 'nothing' '' 'has no addresses' </dev/null
 no_map 'the last line cut' 2 'cut off' < <(printf 'ffffffff81000000 T a\nffffffff8100')
 no_map 'a line without an end' 1 'too long' < <(printf 'ffffffff81000000 T %02000d\n' 0)
 no_map 'NUL bytes' 1 '(too long|not an address)' < <(printf 'a\0\0\n')
@@ -158,24 +158,24 @@ refused() {
 	exitdump slow -i "$T/bad"
 	like "$1: refused" "$status:$out:$err" "^1::exitdump: $T/bad: $2[^"$'\n'"]*$"
 }
-refused 'a time that is none' 'a number' '-1 1 0 0 1 A - 0x0 1 1 0 0 0 0 0'
-refused 'a time of 65 bits' 'a number' '18446744073709551616 1 0 0 1 A - 0x0 1 1 0 0 0 0 0'
-refused 'a process of 33 bits' 'a vm, vcpu or cpu' '1 4294967296 0 0 1 A - 0x0 1 1 0 0 0 0 0'
-refused 'a vCPU that is none' 'a vm, vcpu or cpu' '1 1 x 0 1 A - 0x0 1 1 0 0 0 0 0'
-refused 'a CPU that is none' 'a vm, vcpu or cpu' '1 1 0 - 1 A - 0x0 1 1 0 0 0 0 0'
-refused 'a RIP in base 10' 'a rip' '1 1 0 0 1 A - 12 1 1 0 0 0 0 0'
-refused 'no RIP' 'a rip' '1 1 0 0 1 A - - 1 1 0 0 0 0 0'
-refused 'a RIP of 65 bits' 'a rip' '1 1 0 0 1 A - 0x1ffffffffffffffff 1 1 0 0 0 0 0'
-refused 'a key that is none' 'a key' '1 1 0 0 1 A 7 0x0 1 1 0 0 0 0 0'
-refused 'a name of control characters' 'a name' $'1 1 0 0 1 A\e[31m - 0x0 1 1 0 0 0 0 0'
-refused 'a negative total' 'a number' '1 1 0 0 1 A - 0x0 -1 1 0 0 0 0 0'
-refused 'a short row' 'a row with fewer' '1 1 0 0 1 A - 0x0 1 1 0 0 0 0'
-refused 'a long row' 'a row with more' '1 1 0 0 1 A - 0x0 1 1 0 0 0 0 0 0'
-refused 'a row TOTAL' 'a row TOTAL' '1 1 0 0 - TOTAL - 0x0 1 1 0 0 0 0 0'
+refused 'a time that is none' 'has a number' '-1 1 0 0 1 A - 0x0 1 1 0 0 0 0 0'
+refused 'a time of 65 bits' 'has a number' '18446744073709551616 1 0 0 1 A - 0x0 1 1 0 0 0 0 0'
+refused 'a process of 33 bits' 'has a vm, vcpu or cpu' '1 4294967296 0 0 1 A - 0x0 1 1 0 0 0 0 0'
+refused 'a vCPU that is none' 'has a vm, vcpu or cpu' '1 1 x 0 1 A - 0x0 1 1 0 0 0 0 0'
+refused 'a CPU that is none' 'has a vm, vcpu or cpu' '1 1 0 - 1 A - 0x0 1 1 0 0 0 0 0'
+refused 'a RIP in base 10' 'has a rip' '1 1 0 0 1 A - 12 1 1 0 0 0 0 0'
+refused 'no RIP' 'has a rip' '1 1 0 0 1 A - - 1 1 0 0 0 0 0'
+refused 'a RIP of 65 bits' 'has a rip' '1 1 0 0 1 A - 0x1ffffffffffffffff 1 1 0 0 0 0 0'
+refused 'a key that is none' 'has a key' '1 1 0 0 1 A 7 0x0 1 1 0 0 0 0 0'
+refused 'a name of control characters' 'has a name' $'1 1 0 0 1 A\e[31m - 0x0 1 1 0 0 0 0 0'
+refused 'a negative total' 'has a number' '1 1 0 0 1 A - 0x0 -1 1 0 0 0 0 0'
+refused 'a short row' 'has a row with fewer' '1 1 0 0 1 A - 0x0 1 1 0 0 0 0'
+refused 'a long row' 'has a row with more' '1 1 0 0 1 A - 0x0 1 1 0 0 0 0 0 0'
+refused 'a row TOTAL' 'has a row TOTAL' '1 1 0 0 - TOTAL - 0x0 1 1 0 0 0 0 0'
 for key in monotonic realtime; do
 	sed "1s/\t$key=[0-9]*//" "$T/x_slow" >"$T/bad"
 	exitdump slow -i "$T/bad"
-	like "no $key clock: refused" "$status:$out:$err" "^1::exitdump: $T/bad: slow exits without the clocks"
+	like "no $key clock: refused" "$status:$out:$err" "^1::exitdump: $T/bad: has slow exits, but not the clocks"
 done
 sed "1s/\tperf=[0-9]*//" "$T/x_slow" >"$T/noperf_slow"
 exitdump slow -i "$T/noperf_slow" --raw -o perf -n 1
@@ -186,7 +186,7 @@ is '--than without a frequency: refused' "$status:$out:$err" \
 	"1::exitdump: --than: the TSC's frequency is not known here (--tsc-khz tells it)"
 cut -f 1-7,9- "$T/x_slow" | sed "1s/.*/$(head -n 1 "$T/x_slow")/" >"$T/bad"
 exitdump slow -i "$T/bad"
-like 'a column that is missing: refused' "$status:$out:$err" '^1::exitdump: .*: no columns time, '
+like 'a column that is missing: refused' "$status:$out:$err" '^1::exitdump: .*: lacks one of the columns time, '
 slow "$T/wide_slow" 18446744073709551615 <<<"18446744073709551615 4294967295 4294967295 4294967295 - OTHER 0x7fffffffffffffff 0xffffffffffffffff$(printf ' 18446744073709551615%.0s' {1..7})"
 exitdump slow -i "$T/wide_slow"
 is 'all numbers at their widest' "$status:$err" 0:
@@ -215,7 +215,7 @@ for pick in '--vm 69' '--vm 69-4' '--vcpu 0'; do
 	is "$pick: the same" "$out" "$("$EXITDUMP" slow -S "$real" --raw -o vm,vcpu,total)"
 done
 exitdump slow -S "$real" --vm 70
-is 'no such VM' "$status:$out:$err" '1::exitdump: no VM 70 (exitdump list names those there are)'
+is 'no such VM' "$status:$out:$err" '1::exitdump: no VM 70 (exitdump list shows all VMs)'
 exitdump -S "$real" --raw -o name,exits,slow -s slow -u us
 is 'the table: how many of a reason were slow' "$(head -n 3 "$T/.out")" "$(lines 'io 2021 21' 'interrupt 31 1' 'npf 12 1')"
 exitdump -S "$real" --openmetrics
@@ -244,7 +244,7 @@ is 'a VM that has ended: its process' "$out" "$(lines '69 -')"
 exitdump slow -S "$T/gone" --vm 69 --raw -o vm
 is 'and chosen by that' "$(sort "$T/.out" | uniq -c | sed 's/^ *//')" '16 69'
 exitdump slow -S "$T/gone" --vm 6
-is 'of which there is no other' "$status:$err" '1:exitdump: no VM 6 (exitdump list names those there are)'
+is 'of which there is no other' "$status:$err" '1:exitdump: no VM 6 (exitdump list shows all VMs)'
 
 # Two VMs that run, one that has ended, and two of the same process.
 tree "$T/tree" 2 2
@@ -282,7 +282,7 @@ tm new-session -d -x 120 -y 24 "TZ=UTC '$EXITDUMP' -S '$T/root' top 0.2; echo st
 sees 'reasons' 'the last interval'
 tm send-keys s
 sees 's: the slow exits, all that there are, without a sum' \
-	$'3 older ones overwritten.*all that is counted.*TIME +LOST MOSTLY .*\n2023-11-14 22:13:20\\.500 22\\.0ms user space .*<\n.*22:11:40\\.999 .*local timer.*\n2023-11-14 21:56:41[^\n]*\n *\n'
+	$'3 older ones overwritten.*all counts so far.*TIME +LOST MOSTLY .*\n2023-11-14 22:13:20\\.500 22\\.0ms user space .*<\n.*22:11:40\\.999 .*local timer.*\n2023-11-14 21:56:41[^\n]*\n *\n'
 tm send-keys Down
 sees 'the cursor' $'22:13:19\\.250 31\\.0ms no CPU [^\n]*<\n'
 sleep 0.5

@@ -200,7 +200,7 @@ run "$SAFE" -i "$T/table" -o p99
 like "another account's histogram is refused" "$status:$out:$err" '^1::.*another vendor or scope'
 sed '1s/$/\tguest=1/' "$source/exit_cycles" >"$T/twice"
 run "$SAFE" -i "$T/twice"
-like 'a key twice is refused' "$status:$out:$err" '^1::.*a key that stands there twice$'
+like 'a key twice is refused' "$status:$out:$err" '^1::.*has a key twice$'
 
 # --- inputs that made exitdump fail before
 

@@ -14,16 +14,16 @@ refused() {
 }
 
 # Options that make no sense together
-refused 'without a span' 'give it an interval \(exitdump --bpf 1\), top or run' --bpf
+refused 'without a span' 'so it needs an interval \(exitdump --bpf 1\), top or run' --bpf
 for arguments in '--input -' --guest '--sysroot /'; do
 	# shellcheck disable=SC2086 # an option and its value
 	refused "not with $arguments" '--bpf: .*not with --input' --bpf $arguments 1
 done
-refused 'keys need a span too' 'give it an interval' --bpf why
-refused 'and slow exits' 'give it an interval' slow --bpf
+refused 'keys need a span too' 'so it needs an interval' --bpf why
+refused 'and slow exits' 'so it needs an interval' slow --bpf
 refused 'to explain something else' '--explain: only with --bpf' --explain
-refused 'nothing to clear' '^reset: |reset: with' reset --bpf
-refused 'nor to compare, without a span' 'compare --bpf: takes an interval too' compare --bpf 1 2
+refused 'nothing to clear' 'reset: takes only' reset --bpf
+refused 'nor to compare, without a span' 'compare --bpf: needs an interval too' compare --bpf 1 2
 
 # Without clang, bpftool or libbpf
 make_without() {
@@ -31,10 +31,10 @@ make_without() {
 }
 run make_without
 is 'without bpftool exitdump is built and says what it lacks' "$status:$out:$err" \
-	'0:exitdump is built without --bpf, for want of: bpftool:'
+	'0:exitdump is built without --bpf, which needs: bpftool:'
 run "$T/without" --bpf 1
 is 'and so does that exitdump' "$status:$out:$err" \
-	'1::without: --bpf: this exitdump was built without it (make clean tool says what is missing)'
+	'1::without: --bpf: this exitdump was built without it (to see what is missing: make clean tool)'
 
 exitdump --bpf 0.01 1
 if [[ $err == *'built without it'* ]]; then

@@ -14,10 +14,10 @@ make_without() {
 }
 run make_without
 is 'without libmicrohttpd exitdump is built and says what it lacks' "$status:$err:$(tail -n 1 <<<"$out")" \
-	'0::exitdump is built without serve, for want of: libmicrohttpd-dev'
+	'0::exitdump is built without serve, which needs: libmicrohttpd-dev'
 run "$T/without" serve
 is 'and so does that exitdump' "$status:$out:$err" \
-	'1::without: serve: this exitdump was built without it (make clean tool says what is missing)'
+	'1::without: serve: this exitdump was built without it (to see what is missing: make clean tool)'
 
 # refused TITLE REGEX ARGUMENT...: there is one line on standard error, and nothing else.
 refused() {

@@ -184,7 +184,7 @@ like 'a capture that is cut off: one line' "$status:$err" $'^1:plot.sh: truncate
 fails 'no histogram' 'vm_hist: no such file (a copy of exit_cycles_hist is needed beside vm)' latency -o x.svg vm
 fails 'neither capture nor JSON' 'bad: neither a capture nor what exitdump --json wrote' latency -o x.svg bad
 fails 'one capture over time' 'now: one capture shows no span of time (two are needed, or exitdump --csv INTERVAL)' over-time -o x.svg now
-fails 'captures the wrong way round, both by name' 'half: counters lower than in now (the earlier first? cleared in between?)' over-time -o x.svg now half
+fails 'captures the wrong way round, both by name' 'half: has lower counters than now (wrong order? cleared in between?)' over-time -o x.svg now half
 echo part,lab,way,item,metric,value >nothing.csv
 fails 'a bench without round trips' 'nothing.csv: no round trips in it (scripts/bench.sh --csv exits measures them)' patched -o x.svg nothing.csv
 grep -v ,perf, bench.csv >part.csv

@@ -8,7 +8,7 @@
 LABS=none
 . "${BASH_SOURCE[0]%/*}/lab/labs.sh"
 
-build_vmm
+"$TOP/scripts/vmm/build.sh" "$T/vmm"
 cat >"$T/commands" <<'EOF'
 vendor=intel
 [ "$LAB_MACHINE" = vmx ] || vendor=amd

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * columns_outside.c - the columns of what a VM does outside its vCPUs.
+ * columns_outside.c - the columns about what a VM does outside its vCPUs.
  */
 #include "columns.h"
 
-/* What the VM does outside its vCPUs; of a whole VM, over an interval. */
+/* What the VM does outside its vCPUs. NULL if the line is not of a whole VM over an interval. */
 static const struct outside *outside_of(const struct line *line)
 {
 	const struct outside *o = &line->part->outside;

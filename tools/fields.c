@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * fields.c - the words and numbers that the kernel's files are made of.
+ * fields.c - parsing the words and numbers of the kernel's files.
  */
 #include <string.h>
 
 #include "fields.h"
 
 /*
- * field_next_number() - the field at *rest as a decimal number, up to a tab or the end.
- * *rest is what follows then, or NULL. False where it is no number of 64 bits.
+ * field_next_number() - parse the field at *rest, up to a tab or the end, as a decimal
+ * number, and move *rest behind it, or to NULL at the end. False if it is no 64-bit number.
  */
 bool field_next_number(char **rest, uint64_t *value)
 {
@@ -32,7 +32,7 @@ bool field_next_number(char **rest, uint64_t *value)
 	return true;
 }
 
-/* field_u64(), field_u32() - a number of so many bits and nothing else; false if it is not. */
+/* field_u64(), field_u32() - parse s as a decimal number. False if it is not one of so many bits. */
 bool field_u64(const char *s, uint64_t *value)
 {
 	char *rest = (char *)s;
@@ -50,7 +50,7 @@ bool field_u32(const char *s, uint32_t *value)
 	return true;
 }
 
-/* field_hex() - "0x" and a number in base 16, as the kernel writes it; false if it is not. */
+/* field_hex() - parse "0x" and a hexadecimal number, as the kernel writes it. False if it is not one. */
 bool field_hex(const char *s, uint64_t *value)
 {
 	int digit, n;
@@ -67,7 +67,7 @@ bool field_hex(const char *s, uint64_t *value)
 	return n && !*s;
 }
 
-/* field_word() - copies printable ASCII, since names end up on terminals; false where it does not fit. */
+/* field_word() - copy a word. False if it does not fit or, as terminals show it, is not printable ASCII. */
 bool field_word(char *to, size_t size, const char *from)
 {
 	size_t len = strlen(from);
@@ -82,7 +82,7 @@ bool field_word(char *to, size_t size, const char *from)
 	return true;
 }
 
-/* field_next() - the next part of *rest up to `end`, a tab or a newline, as a string; NULL if there is none. */
+/* field_next() - cut the part of *rest up to `end`, a tab or a newline, off as a string; NULL: none left. */
 char *field_next(char **rest, char end)
 {
 	char *part = *rest, *stop;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* fields.h - the words and numbers that the kernel's files are made of. */
+/* fields.h - parsing the words and numbers of the kernel's files. */
 #ifndef FIELDS_H
 #define FIELDS_H
 

@@ -9,15 +9,14 @@
  *	- <TAB> OTHER ...
  *	- <TAB> TOTAL ...
  *
- * One of keys has a column key, "0x..." or "-" for the rest of its reason, more rows
- * of one reason, the largest total first, and no row TOTAL.
+ * A file of keys has a column key, which is "0x..." or "-" for the rest of the reason,
+ * several rows for a reason, the largest total first, and no row TOTAL.
  *
- * One of slow exits has a row per exit, the newest first, with a column time, and
- * the clocks on its first line.
+ * A file of slow exits has a row per exit, the newest first, a column time, and
+ * the clocks in its first line.
  *
- * Columns and keys go by name; what is not known here is passed over. All
- * else that strays from the format is refused: a wrong number is worse than
- * none.
+ * Columns and keys are found by name; unknown ones are skipped. A file that differs
+ * from the format in any other way is refused: a wrong number is worse than none.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -27,11 +26,11 @@
 
 enum {
 	MAX_COLUMNS = 128,
-	MAX_ROWS = 4096,	/* SVM's codes end at 0x403 */
+	MAX_ROWS = 4096,	/* far more than there are reasons */
 	COL_BUCKET = N_COUNTERS,	/* 32 of them */
 	COL_REASON = COL_BUCKET + BUCKETS, COL_NAME, COL_KEY,
 	COL_TIME, COL_VM, COL_VCPU, COL_CPU, COL_RIP, COL_UNKNOWN,
-	COL_BEYOND,	/* a bucket of a longer histogram, whose others mean something else */
+	COL_BEYOND,	/* a bucket of a longer histogram, in which all buckets mean something else */
 };
 
 #define COUNTER_NAME(id, name, ...) [C_##id] = name,
@@ -45,12 +44,12 @@ static const char *const key_names[N_KEYS] = {
 };
 
 static const char foreign[] = "not an exit_cycles file";
-static const char crlf[] = "lines that end in CR LF (copy it again, not as text)";
+static const char crlf[] = "has lines that end in CR LF (copy it again, not as text)";
 static const char cut_off[] = "cut off (copy it again)";
 static const char bad_sums[] =
-	"the rows do not add up to its TOTAL row (copy it again)";
-static const char key_twice[] = "a key that stands there twice";
-static const char bad_number[] = "a number that does not fit 64 bits, or none";
+	"its rows do not add up to its row TOTAL (copy it again)";
+static const char key_twice[] = "has a key twice";
+static const char bad_number[] = "has a number that does not fit 64 bits, or a field that is not a number";
 
 static bool parse_reason(const char *s, int64_t *reason)
 {
@@ -84,7 +83,7 @@ static const char *parse_key(struct account *a, const char *key, const char *val
 		if (*words[i].to)
 			return key_twice;
 		if (!field_word(words[i].to, words[i].size, value))
-			return "a vendor, tsc or scope that is no word";
+			return "its vendor, tsc or scope is not a word";
 	}
 	for (int k = 0; k < N_KEYS; k++) {
 		if (strcmp(key, key_names[k]))
@@ -110,12 +109,12 @@ static const char *parse_head(struct account *a, char *line)
 	if (!version)
 		return foreign;
 	if (version != 1)
-		return "a later version of the format (a newer exitdump reads it)";
+		return "has a later version of the format (a newer exitdump reads it)";
 
 	while (!why && (field = field_next(&line, '\t'))) {
 		value = strchr(field, '=');
 		if (!value)
-			return "a first line of another kind than key=value";
+			return "its first line has a field that is not key=value";
 		*value++ = '\0';
 		why = parse_key(a, field, value);
 	}
@@ -142,7 +141,7 @@ static int column_kind(const char *name)
 	return COL_UNKNOWN;
 }
 
-/* A table has the column exits, a histogram all of its buckets. */
+/* Parse the heading. A table has the column exits, a histogram all of its buckets. */
 static const char *parse_columns(struct account *a, char *line,
 				 unsigned char *columns, int *ncolumns)
 {
@@ -155,12 +154,12 @@ static const char *parse_columns(struct account *a, char *line,
 
 	while ((field = field_next(&line, '\t'))) {
 		if (n == MAX_COLUMNS)
-			return "more columns than any exit_cycles file has";
+			return "has more columns than any exit_cycles file";
 		c = column_kind(field);
 		if (c == COL_BEYOND)
-			return "a histogram of more than 32 buckets (a newer exitdump reads it)";
+			return "its histogram has more than 32 buckets (a newer exitdump reads it)";
 		if (c != COL_UNKNOWN && seen & 1ULL << c)
-			return "a column that stands there twice";
+			return "has a column twice";
 		if (c != COL_UNKNOWN)
 			seen |= 1ULL << c;
 		columns[n++] = c;
@@ -169,13 +168,13 @@ static const char *parse_columns(struct account *a, char *line,
 	a->recorded = seen & 1ULL << COL_TIME;
 	a->keyed = seen & 1ULL << COL_KEY && !a->recorded;
 	if (seen & buckets && !a->has_hist)
-		return "a histogram of fewer than 32 buckets";
+		return "its histogram has fewer than 32 buckets";
 	if (seen & buckets && (a->keyed || a->recorded))
-		return "a histogram of keys or of slow exits, which none is";
+		return "has a histogram of keys or slow exits, which do not exist";
 	if (a->recorded && (seen & slow) != slow)
-		return "no columns time, vm, vcpu, cpu, reason, name, key, rip and total";
+		return "lacks one of the columns time, vm, vcpu, cpu, reason, name, key, rip and total";
 	if (!a->recorded && ((seen & labels) != labels || !(seen & 1 || a->has_hist)))
-		return "no columns reason, name and exits";
+		return "lacks one of the columns reason, name and exits";
 	a->counters = seen & ((1u << N_COUNTERS) - 1);
 	*ncolumns = n;
 	return NULL;
@@ -196,9 +195,9 @@ static const char *parse_slow_field(struct slow *slow, int column, const char *f
 	if ((column == COL_VM && !field_u32(field, &slow->vm)) ||
 	    (column == COL_VCPU && !field_u32(field, &slow->vcpu)) ||
 	    (column == COL_CPU && !field_u32(field, &slow->cpu)))
-		return "a vm, vcpu or cpu that is no 32-bit number";
+		return "has a vm, vcpu or cpu that is not a 32-bit number";
 	if (column == COL_RIP && !field_hex(field, &slow->rip))
-		return "a rip that is no number in base 16";
+		return "has a rip that is not a hexadecimal number";
 	return NULL;
 }
 
@@ -213,11 +212,11 @@ static const char *parse_field(struct row *row, int column, char **rest)
 				   &row->hist[column - COL_BUCKET]) ? NULL : bad_number;
 	field = field_next(rest, '\t');
 	if (column == COL_REASON && !parse_reason(field, &row->key.reason))
-		return "a reason that is no 32-bit number";
+		return "has a reason that is not a 32-bit number";
 	if (column == COL_NAME && !field_word(row->name, sizeof(row->name), field))
-		return "a name that is none";
+		return "has a name that is empty, too long or not printable";
 	if (column == COL_KEY && !parse_key_of_row(field, &row->key.key))
-		return "a key that is no number in base 16";
+		return "has a key that is not a hexadecimal number";
 	return row->slow ? parse_slow_field(row->slow, column, field) : NULL;
 }
 
@@ -229,11 +228,11 @@ static const char *parse_row(struct row *row, char *line,
 
 	for (n = 0; !why && line; n++) {
 		if (n == ncolumns)
-			return "a row with more fields than columns";
+			return "has a row with more fields than columns";
 		why = parse_field(row, columns[n], &line);
 	}
 	if (!why && n < ncolumns)
-		why = "a row with fewer fields than columns (copy it again)";
+		why = "has a row with fewer fields than columns (copy it again)";
 	if (row->key.reason == REASON_OTHER && !strcmp(row->name, "TOTAL"))
 		row->key.reason = REASON_SUM;
 	return why;
@@ -255,19 +254,19 @@ static const char *parse_rows(struct account *a, char *text,
 
 	while ((line = field_next(&text, '\n'))) {
 		if (!text)
-			return cut_off;		/* its newline is missing */
+			return cut_off;		/* the newline is missing */
 		row = (struct row){ .hist = a->has_hist ? row_hist : NULL };
 		why = parse_row(&row, line, columns, ncolumns);
 		if (why)
 			return *text ? why : cut_off;
 		if (row.key.reason == REASON_SUM && *text)
-			return "more lines behind its TOTAL row";
+			return "has lines behind its row TOTAL";
 		if (row.key.reason == REASON_SUM && !same_numbers(&row, &sum))
 			return bad_sums;
 		if (a->nrows && row_key_compare(row.key, a->rows[a->nrows - 1].key) <= 0)
-			return "reasons that do not rise";
+			return "its reasons are not in rising order";
 		if (a->nrows == MAX_ROWS)
-			return "more rows than there are reasons";
+			return "has more rows than there are reasons";
 		to = row.key.reason == REASON_SUM ? &a->sum : account_insert(a, a->nrows);
 		*to = row;
 		if (row.hist)
@@ -284,19 +283,19 @@ static int by_key(const void *a, const void *b)
 	return row_key_compare(((const struct row *)a)->key, ((const struct row *)b)->key);
 }
 
-/* Whether a row of keys may stand behind another. */
+/* What is wrong with a row of keys that follows the row `before`, or NULL. */
 static const char *check_order(const struct row *row, const struct row *before)
 {
 	if (row->key.reason == REASON_SUM)
-		return "a row TOTAL among keys";
+		return "has a row TOTAL among keys";
 	if (!before || row->key.reason > before->key.reason)
 		return NULL;
 	if (row->key.reason < before->key.reason || before->key.key == KEY_REST)
-		return "reasons that do not rise";
+		return "its reasons are not in rising order";
 	if (strcmp(row->name, before->name))
-		return "a reason of two names";
+		return "has two names for a reason";
 	if (row->key.key != KEY_REST && row->n[C_TOTAL] > before->n[C_TOTAL])
-		return "keys of which a later one has the larger total";
+		return "its keys are not in order of their totals";
 	return NULL;
 }
 
@@ -344,7 +343,7 @@ static const char *parse_slow(struct account *a, char *text,
 	char *line;
 
 	if (!account_knows(a, K_MONOTONIC) || !account_knows(a, K_REALTIME))
-		return "slow exits without the clocks that tell when";
+		return "has slow exits, but not the clocks that tell their time";
 	while (text && *text) {
 		line = field_next(&text, '\n');
 		if (!text)
@@ -354,7 +353,7 @@ static const char *parse_slow(struct account *a, char *text,
 		if (why)
 			return why;
 		if (row.key.reason == REASON_SUM)
-			return "a row TOTAL among slow exits";
+			return "has a row TOTAL among slow exits";
 		row_slow_copy(&row, &slow);
 		*account_insert(a, a->nrows) = row;
 	}
@@ -365,9 +364,9 @@ static const char *parse_slow(struct account *a, char *text,
 }
 
 /*
- * account_parse() - read a file's text (len bytes and a NUL behind them; it
- * is cut up on the way). 0, or -1 and in `why` what the file is, to stand
- * behind its name; the account is empty then.
+ * account_parse() - parse a file's text, which has len bytes and then a NUL, and is
+ * changed. Returns 0; or -1, what is wrong in *why, to be printed after the file's
+ * name, and an empty account.
  */
 int account_parse(struct account *a, char *text, size_t len, const char **why)
 {

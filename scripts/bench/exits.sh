@@ -6,7 +6,7 @@
 # tries only these ways.
 #
 # Prints lines of fields between tabs; the first field is the way:
-#	WAY step|known|made ...		vmm's own lines (scripts/vmm)
+#	WAY step|known|made ...		vmm's own lines (scripts/vmm/vmm.c)
 #	WAY counted REASON N		counts of this way; REASON is a number or a name
 #	WAY key N			accesses to MSR 0x8b, where the way counts by key
 #	WAY virtual Y|N			Y: the APIC is virtualized, so an EOI is not an exit

@@ -24,7 +24,7 @@ times=${1:-5} seconds=${2:-60}
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 "$TOP/scripts/deps.sh" lab >&2
-gcc -static -no-pie -O2 -o "$tmp/vmm" "$TOP"/tests/vmm{.c,-guest.c,-guest.S} -pthread
+"$TOP/scripts/vmm/build.sh" "$tmp/vmm"
 gcc -static -O2 -o "$tmp/timers" -xc - <<'EOF'
 #include <sys/prctl.h>
 #include <time.h>

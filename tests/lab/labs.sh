@@ -47,13 +47,9 @@ ACCOUNT='
 			if (index(f[i], name "=") == 1) return substr(f[i], length(name) + 2)
 	}'
 
-build_vmm() {
-	gcc -static -no-pie -O2 -Wall -Wextra -o "$T/vmm" "$TOP"/tests/vmm{.c,-guest.c,-guest.S} -pthread
-}
-
 # in_lab: standard input has the commands for every lab.
 in_lab() {
-	build_vmm
+	"$TOP/scripts/vmm/build.sh" "$T/vmm"
 	cat "$TOP/tests/lab/inside.sh" - >"$T/commands"
 }
 

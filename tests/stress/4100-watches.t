@@ -6,7 +6,7 @@
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/stress.sh"
 
-build_vmm
+"$TOP/scripts/vmm/build.sh" "$T/vmm"
 cat "$TOP/tests/lab/inside.sh" - >"$T/commands" <<'EOF'
 if [ "$LAB_DEBUG" = kcsan ]; then
 	all=race

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * vmm.h - what the monitor (vmm.c) and its guests (vmm-guest.c in long mode,
- * vmm-guest.S in real and protected mode) agree on.
+ * guest.h - what the monitor and its guests agree on: those in long mode (guest.c),
+ * and those in real and protected mode (guest-legacy.S).
  */
-#ifndef VMM_H
-#define VMM_H
+#ifndef GUEST_H
+#define GUEST_H
 
 /* Guest-physical addresses. */
 #define PAGE_TABLES	0x1000		/* PML4, PDPT, four PDs: 4 GiB, identity */
@@ -185,16 +185,13 @@ _Static_assert(sizeof(struct guest) == GUEST_SIZE, "GUEST_SIZE");
 #define GDT_DATA(ring)	((2 + 2 * (ring)) * 8 + (ring))
 #define GDT_TSS		(9 * 8)
 
-/* vmm-guest.c: where a vCPU in long mode starts. */
+/* guest.c: where a vCPU in long mode starts */
 void guest_main(struct guest *g);
 
-/* vmm-guest.S */
+/* guest.S */
 extern const uint64_t guest_vectors[VECTORS];
+
+/* guest-legacy.S */
 extern const uint8_t blob16[], blob16_end[], blob32[], blob32_end[], blob32_fault[];
-void guest_halt(void);
-void l2_cpuid(void), l2_out(void), l2_leaf(void);
-/* Both take struct regs of vmm-guest.c. */
-int vmx_enter(void *regs, int launch);
-void svm_enter(void *regs, uint64_t vmcb);
 #endif
 #endif

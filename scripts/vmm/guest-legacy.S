@@ -1,181 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * vmm-guest.S - the guests' assembler: interrupts in long mode, what L2 runs,
- * and the same small interpreter of steps once in 16 and once in 32 bits.
+ * guest-legacy.S - the guests without long mode: the same small interpreter of steps
+ * once in 16 and once in 32 bits. The monitor copies them to BLOB.
  */
-#include "vmm.h"
+#include "guest.h"
 
 	.section .note.GNU-stack, "", @progbits
-
-/*
- * Long mode. GS points to struct guest, and every vector has a stack of its
- * own (IST1), so a handler may interrupt any code at any privilege level.
- */
-	.text
-	.code64
-
-	.macro	VECTOR n
-vector\n:
-	.if	\n != 8 && (\n < 10 || \n > 14) && \n != 17 && \n != 21
-	pushq	$0
-	.endif
-	pushq	$\n
-	jmp	fault
-	.endm
-
-	.irp	n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
-	VECTOR	\n
-	.endr
-
-/* #UD and #GP skip the instruction when the step allows; the rest is fatal. */
-fault:
-	pushq	%rax
-	cmpl	$6, 8(%rsp)
-	je	1f
-	cmpl	$13, 8(%rsp)
-	jne	panic
-1:	movl	%gs:G_SKIP, %eax
-	testl	%eax, %eax
-	jz	panic
-	addq	%rax, 24(%rsp)
-	incq	%gs:G_FAULTS
-	popq	%rax
-	addq	$16, %rsp
-	iretq
-panic:
-	movl	24(%rsp), %eax		/* RIP below 16 MiB, vector on top */
-	movl	8(%rsp), %ecx
-	shll	$24, %ecx
-	orl	%ecx, %eax
-	movl	$PORT_PANIC, %edx
-	outl	%eax, %dx
-	hlt
-
-/*
- * Counted. An interrupt taken before the HLT it was to end would leave the guest
- * halted for good: QEMU's TCG loses the shadow of STI when an exit comes between
- * the two. So that HLT is skipped, and counted as early.
- */
-interrupt:
-	pushq	%rax
-	pushq	%rcx
-	pushq	%rdx
-	incq	%gs:G_TICKS
-	leaq	halt_insn(%rip), %rax
-	cmpq	%rax, 24(%rsp)
-	jne	1f
-	incq	24(%rsp)
-	incq	%gs:G_EARLY
-1:
-	movl	$0x80b, %ecx		/* x2APIC EOI */
-	xorl	%eax, %eax
-	xorl	%edx, %edx
-	wrmsr
-	popq	%rdx
-	popq	%rcx
-	popq	%rax
-	iretq
-
-	.globl	guest_halt
-guest_halt:
-	sti
-halt_insn:
-	hlt
-	cli
-	ret
-
-	.section .rodata
-	.balign	8
-	.globl	guest_vectors
-guest_vectors:
-	.irp	n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
-	.quad	vector\n
-	.endr
-	.quad	interrupt
-	.quad	interrupt
-
-/*
- * L2: R8 times the instruction, then back to L1 by a hypercall, whichever this
- * machine has (R9 != 0: SVM). Touches RAX RBX RCX RDX R8 only.
- */
-	.text
-	.globl	l2_cpuid, l2_out, l2_leaf
-l2_cpuid:
-	xorl	%eax, %eax
-	xorl	%ecx, %ecx
-	cpuid
-	decl	%r8d
-	jnz	l2_cpuid
-	jmp	l2_end
-l2_out:
-	movb	$0xff, %al
-	outb	%al, $PORT_KERNEL
-	decl	%r8d
-	jnz	l2_out
-	jmp	l2_end
-l2_leaf:
-	cpuid
-l2_end:
-	testq	%r9, %r9
-	jnz	1f
-	vmcall
-1:	vmmcall
-
-/*
- * int vmx_enter(struct regs *rdi, bool launch), void svm_enter(struct regs *rdi,
- * vmcb): run L2 with these registers until its next exit, and store them.
- * vmx_enter returns 1 when the entry failed. SVM keeps RAX in the VMCB.
- */
-	.globl	vmx_enter, svm_enter
-	.macro	LOAD_L2
-	movq	8(%rdi), %rbx
-	movq	16(%rdi), %rcx
-	movq	24(%rdi), %rdx
-	movq	32(%rdi), %r8
-	movq	40(%rdi), %r9
-	.endm
-	.macro	STORE_L2
-	movq	%rbx, 8(%rdi)
-	movq	%rcx, 16(%rdi)
-	movq	%rdx, 24(%rdi)
-	movq	%r8, 32(%rdi)
-	.endm
-vmx_enter:
-	pushq	%rbx
-	pushq	%rdi
-	movl	$0x6c14, %eax		/* host RSP, RIP */
-	vmwrite	%rsp, %rax
-	leaq	2f(%rip), %rcx
-	movl	$0x6c16, %eax
-	vmwrite	%rcx, %rax
-	movq	(%rdi), %rax
-	LOAD_L2
-	testl	%esi, %esi
-	jz	1f
-	vmlaunch
-	jmp	3f
-1:	vmresume
-	jmp	3f
-2:	popq	%rdi
-	movq	%rax, (%rdi)
-	STORE_L2
-	popq	%rbx
-	xorl	%eax, %eax
-	ret
-3:	popq	%rdi
-	popq	%rbx
-	movl	$1, %eax
-	ret
-svm_enter:
-	pushq	%rbx
-	pushq	%rdi
-	movq	%rsi, %rax
-	LOAD_L2
-	vmrun	%rax
-	popq	%rdi
-	STORE_L2
-	popq	%rbx
-	ret
 
 /*
  * The interpreter. DS and SS begin at struct guest, so its offsets are
@@ -258,7 +88,7 @@ hlt\bits:
 	hlt
 	jmp	timed\bits
 
-/* As random_leaves() in vmm-guest.c; what was asked and answered in memory. */
+/* As random_leaves() in guest.c; what was asked and answered in memory. */
 random\bits:
 	call	seed\bits
 	movl	%eax, %ebx
