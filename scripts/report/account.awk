@@ -272,7 +272,7 @@ function reasons(    i) {
 		print "row" cells("row", i, COLUMNS)
 	print "sum" cells("total", 1, COLUMNS)
 	say("end", "")
-	say("text", "KVM is the time in its exit handler, avg the same for one exit. Lost is the time from the exit to the next entry, without the time halted. User (in user " \
+	say("text", "KVM is the time in its exit handler, avg the same for one exit. Lost is the time from the exit to the next entry, without the time halted or stopped. User (in user " \
 		"space, QEMU), sched (without a CPU) and other are parts of it. Max is the longest exit, halted or not; 99 in 100 exits took at most p99.")
 	say("picture", "cycles\tCycles in KVM's exit handler by reason")
 }
