@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+/* cell.c - printing and sorting one value of the output. */
 #include <strings.h>
 #include <time.h>
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+/* columns.c - the columns of the output, except those about what a VM does outside its vCPUs. */
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
@@ -139,7 +140,7 @@ static struct cell get_lost(const struct line *line, int arg)
 	return cycles(row_lost(line->row, &line->part->account));
 }
 
-/* Files of the first edition may have cycles without their total: do not go below 0. */
+/* Files of version 0.1 may have cycles without their total: do not go below 0. */
 static struct cell get_other(const struct line *line, int arg)
 {
 	const uint64_t *n = line->row->n;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+/* cpuid.c - the CPUID instruction, alone so that tests can replace it. */
 #include <cpuid.h>
 
 #include "guest.h"

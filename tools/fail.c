@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+/* fail.c - the reason for a failure, and allocation of memory. */
 #include <err.h>
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+/* files.c - finding and reading KVM's files of accounts. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>

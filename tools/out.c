@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+/* out.c - text for a file, or kept in memory. */
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+/* outside.c - reading the CPU time of a VM's threads, and its injected interrupts. */
 #include <ctype.h>
 #include <dirent.h>
 #include <fcntl.h>

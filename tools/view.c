@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+/* view.c - choosing and sorting the lines and columns of a sample. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
