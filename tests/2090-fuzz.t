@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: what the fuzzer found once stays fixed: its corpus passes under ASan
-# and UBSan, through parser, differences and every printer.
+# Promise: a bug that the fuzzer found once stays fixed: the inputs in tests/fuzz/corpus/ pass
+# the parser, differences and every printer, with ASan and UBSan.
 . "$(dirname "$0")/lib.sh"
 
 sources=()

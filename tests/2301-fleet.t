@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: what a host counts arrives in Prometheus digit for digit, through
-# node_exporter's textfile collector or as OpenMetrics; it follows changes, and
-# goes when it cannot be read; and the dashboard asks for nothing that there is not.
-# Prometheus, node_exporter and a web server on loopback, for half a minute.
+# Promise: the counts of a host arrive in Prometheus digit for digit, through node_exporter's
+# textfile collector or as OpenMetrics. The series follow changes, and end if the counts
+# cannot be read. The dashboard asks only for series that exist. The test runs Prometheus,
+# node_exporter and a web server on loopback, for half a minute.
 # shellcheck disable=SC2317 # functions that ok and trap call
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/fixtures/exitdump.sh"

@@ -8,7 +8,6 @@
 # Prints lines of fields between tabs:
 #	stock|on TICKS		instructions of the machine, idle ones included
 #	exits N			exits of the last patched boot
-#	exits N			of the last patched boot
 
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/common.sh"

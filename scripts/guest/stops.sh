@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
 # stops.sh - a VM that stops itself, so that the guest's reads and the host's table can be
-# of the same moment. Sourced after common.sh by scripts that run on the KVM host; run-vm.sh
-# lies in the same folder.
+# of the same moment. Sourced after common.sh by scripts that run on the KVM host. Wherever
+# it runs, in a lab or on this host, it was copied into one folder with run-vm.sh.
 #
 # The guest stops by a write to the port of QEMU's pvpanic device, 0x505. Needs: $tmp, a
 # folder of the caller. Call end_vm at the end.

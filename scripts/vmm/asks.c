@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * asks.c - what a guest asks for that must not exit: it spins on a word of its
- * memory, and a thread of the monitor looks at that.
+ * asks.c - serves a guest that asks the monitor for something without an exit, such as a
+ * reset of its VM. The guest writes the request into its memory and spins there; a thread
+ * of the monitor polls that word.
  */
 #include <err.h>
 #include <errno.h>

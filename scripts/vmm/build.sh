@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# build.sh - the VMM of the labs as one program, for any of them: without libraries,
-# and low in memory, where its guests find it as well.
+# build.sh - builds vmm, one program for all labs. It is static, as a lab has no libraries,
+# and it is linked at low addresses, which its guests can map as well.
 #
 # Usage: scripts/vmm/build.sh PROGRAM
 set -e

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * fails.c - creation of vCPUs that fails (--fail), by the kernel's fault injection,
- * at each allocation in turn.
+ * fails.c - creates vCPUs while the kernel's fault injection makes one allocation fail, each
+ * allocation in turn (--fail).
  */
 #include <err.h>
 #include <errno.h>

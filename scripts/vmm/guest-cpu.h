@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * guest-cpu.h - what the guest's C in long mode has instead of a library: the
- * instructions, its clock, and CPUID's answers kept and checked.
+ * guest-cpu.h - for guest code in long mode, which has no library: instructions, the
+ * guest's clock, and functions that keep and check the answers of CPUID.
  */
 #ifndef GUEST_CPU_H
 #define GUEST_CPU_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * guest-legacy.S - the guests without long mode: the same small interpreter of steps
- * once in 16 and once in 32 bits. The monitor copies them to BLOB.
+ * guest-legacy.S - the guests without long mode: a small interpreter of steps, assembled
+ * once for 16 and once for 32 bits. The monitor copies one of them to address BLOB.
  */
 #include "guest.h"
 

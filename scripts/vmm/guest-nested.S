@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * guest-nested.S - what L2 runs, and how L1 enters it.
+ * guest-nested.S - the code that L2 runs, and the code by which L1 enters L2.
  */
 #include "guest.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * guest.h - what the monitor and its guests agree on: those in long mode (guest.c),
- * and those in real and protected mode (guest-legacy.S).
+ * guest.h - shared by the monitor and its guests: addresses, steps and results. Guests in
+ * long mode are in guest.c, those in real and protected mode in guest-legacy.S.
  */
 #ifndef GUEST_H
 #define GUEST_H

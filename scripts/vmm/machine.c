@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * machine.c - KVM, a VM with its memory, and its vCPUs in the state that their
- * guests start with.
+ * machine.c - opens KVM, makes a VM with its memory, and puts its vCPUs into the state in
+ * which their guests start.
  */
 #include <err.h>
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * monitor.h - what the files of the monitor share: options, scripts, machines, and
- * what each file does for the others.
+ * monitor.h - shared by the files of the monitor: options, scripts, machines, and the
+ * functions that one file has for the others.
  */
 #ifndef MONITOR_H
 #define MONITOR_H

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * options.c - the command line.
+ * options.c - vmm's command line.
  */
 #include <err.h>
 #include <getopt.h>

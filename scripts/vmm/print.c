@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * print.c - what a VM's guests have done, as the lines in the head of vmm.c.
+ * print.c - prints what a VM's guests have done. The head of vmm.c describes the lines.
  */
 #include <err.h>
 #include <inttypes.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * run.c - the vCPUs' threads: KVM_RUN again and again, and what a guest asks for
- * by an exit.
+ * run.c - the threads of vCPUs: they call KVM_RUN in a loop, and serve the exits to user
+ * space by which a guest asks for something.
  */
 #define _GNU_SOURCE
 #include <err.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * script.c - the steps that there are, and those that the command line asks for.
+ * script.c - the table of all steps, and parsing of the steps on the command line.
  */
 #include <err.h>
 #include <errno.h>

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * parser.c - what a fuzzer calls: up to three files, separated by NUL bytes: a
- * table, a later one of the same account, and its histogram. They are read, and
- * what can be read goes through sums, differences and every printer. Beside
- * crashes it finds wrong numbers: sums that differ from their rows'.
+ * parser.c - the function that the fuzzer calls. An input is up to three files, separated by
+ * NUL bytes: a table, a later one of the same account, and its histogram. They are parsed,
+ * and the result goes through sums, differences and every printer. Beside crashes it finds
+ * wrong numbers: sums that differ from the sums of their rows.
  *
- * What begins with '{' is what a socket of QEMU says, for its map of owners; what begins
- * with "FlatView" is that map.
+ * An input that begins with '{' stands for the answers of QEMU's socket, when it is asked for
+ * its map of owners; one that begins with "FlatView" is that map.
  *
  * With -DREPLAY it has a main() of its own that takes files, for regressions.
  */
