@@ -71,10 +71,10 @@ help:
 	@echo '               scripts/report.sh CAPTURE: such a page of any capture'
 	@echo 'make kernel    the lab kernels and their modules, into the cache'
 	@echo 'make install   exitdump and its manual (PREFIX, DESTDIR)'
+	@echo 'make install-fleet  its services, rules and dashboard for Prometheus'
+	@echo 'make uninstall      removes what these two installed'
 	@echo 'make install-kvm    the patched KVM on this host (root, Debian kernels)'
-	@echo 'make uninstall-kvm  the stock one again'
-	@echo 'make install-fleet   its service, rules and dashboard for Prometheus'
-	@echo 'make uninstall      both of these again'
+	@echo 'make uninstall-kvm  the stock KVM again'
 	@echo 'make clean     exitdump, as built here (the cache stays)'
 
 .PHONY: all tool demo test check lint stress mutants bench report kernel install install-fleet uninstall install-kvm uninstall-kvm clean help
