@@ -68,6 +68,11 @@ is 'it is exitdump --openmetrics, and that it worked' "$(grep -v '^#' "$TEXTFILE
 	tail -n +4 "$TEXTFILE" | cmp - <("$EXITDUMP" -S "$T/root" --openmetrics) && echo same)" \
 	'exitdump_success 1:same'
 
+echo kept >"$T/other"
+ln -sf "$T/other" "$TEXTFILE"
+textfile
+is 'a link in its place is replaced, not followed' "$status:$(<"$T/other"):$(stat -c %F "$TEXTFILE")" '0:kept:regular file'
+
 # As many series as fleet/README.md says.
 tree "$T/large" 100 4 -v reasons=25
 count() { "$EXITDUMP" -S "$T/large" --openmetrics "$@" | grep -vc '^#'; }
