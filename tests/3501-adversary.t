@@ -66,6 +66,13 @@ neighbour() {
 
 taskset -p $((1 << ($(nproc) - 1))) $$ >/dev/null
 lab-modules load patched
+account host0
+neighbour alone sleep 0.2
+neighbour beside all vm
+echo host >$P/exit_cycles_guest
+neighbour beside-host $again host
+account host1
+echo vm >$P/exit_cycles_guest
 # asked NAME ARGUMENT...: the time of a leaf that has an answer, and of one that has none.
 asked() {
 	section $1
@@ -80,12 +87,6 @@ echo host >$P/exit_cycles_guest
 asked ask-66-host
 release
 echo vm >$P/exit_cycles_guest
-account host0
-neighbour alone sleep 0.2
-neighbour beside all vm
-echo host >$P/exit_cycles_guest
-neighbour beside-host $again host
-account host1
 
 # answers NAME KINDS: what guests see.
 answers() {
@@ -144,7 +145,7 @@ asks() {
 
 # judge_asks: a leaf takes a little for each vCPU that it is about, and for no other.
 judge_asks() {
-	local one vm host
+	local one vm host beside
 	one=$(asks ask-1)
 	vm=$(($(asks ask-65) - one))
 	host=$(($(asks ask-66-host) - one))
@@ -152,8 +153,9 @@ judge_asks() {
 		test "$vm" -gt 64 -a "$vm" -le $((64 * 16))
 	ok "$lab scope host: $((host / 65)).$((host * 10 / 65 % 10)) for each of the host's, at most 34" \
 		test "$host" -gt 65 -a "$host" -le $((65 * 34))
-	is "$lab and for those of another VM none" "$(asks ask-1-beside)" "$one"
-	note "$lab $one instructions for a VM of one vCPU"
+	# a turn of Bochs's two CPUs is 5
+	beside=$(($(asks ask-1-beside) - one))
+	ok "$lab and $beside for those of another VM" test "$beside" -ge -5 -a "$beside" -le 5
 }
 
 judge() {
