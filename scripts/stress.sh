@@ -27,7 +27,7 @@
 kept() {
 	local also
 	mapfile -t also < <(sed -nE 's|.*/([0-9]{4}-[a-z-]+\.t).*|\1|p' "$1" | sed "s|^|$TOP/tests/|")
-	[[ $1 != *fuzz* ]] || also+=("$TOP"/tools/*.[ch])
+	[[ $1 != *fuzz* ]] || also+=("$TOP"/tools/*.[ch] "$TOP"/tests/fuzz/*.[ch])
 	echo "$state/${1##*/}.${2//:/-}.$(cat "$1" "${also[@]}" | sha1sum | cut -c -12)"
 }
 

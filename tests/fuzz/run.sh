@@ -28,7 +28,7 @@ done
 # build COMPILER OPTION...
 build() {
 	"$@" -std=gnu11 -D_GNU_SOURCE -g -I"$TOOLS" -fno-sanitize-recover=undefined \
-		-o "$WORK/fuzz" parser.c "${SOURCES[@]}"
+		-o "$WORK/fuzz" parser.c accounts.c "${SOURCES[@]}"
 	mkdir "$WORK/root"
 	cd "$WORK/root"
 }
