@@ -74,6 +74,7 @@ needs() {
 	test	libclang-rt-dev|libclang-rt-14-dev	/usr/lib/clang
 	test	python3			python3
 	test	debootstrap		debootstrap
+	test	e2fsprogs		mke2fs
 	host	gcc-12			gcc-12
 	host	gcc-14?		gcc-14
 	host	make			make
