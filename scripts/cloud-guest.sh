@@ -8,7 +8,7 @@
 # RELEASE is Debian's name of it (bookworm, trixie), else this machine's. Made once, by
 # debootstrap, as root, into $CACHE/guest/RELEASE: vmlinuz and initrd, for QEMU's -kernel
 # and -initrd; disk, its root file system, for a disk of virtio that is not written to
-# (snapshot=on); append, what goes on the kernel's command line besides. Downloads 100 MB.
+# (snapshot=on); append, what goes on the kernel's command line besides. Downloads some 100 MB.
 #
 # In place of cloud-init it looks at a second disk of virtio, which is a tar: it unpacks that in
 # /run/seed, and starts `sh start` there, with a console of virtio as its input and
@@ -79,7 +79,7 @@ make_guest() {
 	cp "$root"/boot/vmlinuz-* "$new/vmlinuz"
 	cp "$root"/boot/initrd.img-* "$new/initrd"
 	rm -rf "$root"/var/{cache/apt,lib/apt/lists}/* "$root"/usr/share/{doc,man,info,locale}/* "$root"/boot/[a-zA-Z]*
-	# busybox and a lab's memory take it whole
+	# no larger than it has to be: a lab has it in memory
 	mke2fs -q -t ext4 -L root -E lazy_itable_init=0,lazy_journal_init=0 -J size=8 -m 0 -d "$root" \
 		"$new/disk" "$(($(du -sk --apparent-size "$root" | cut -f1) * 5 / 4 / 1024 + 48))M"
 	rm -rf --one-file-system "$root"

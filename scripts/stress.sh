@@ -84,7 +84,7 @@ build() {
 
 # what_is_tried: changes when that does, the tests themselves aside.
 what_is_tried() {
-	(cd "$TOP" && find patches scripts/{common,initramfs,kernel,lab,selftests}* tests -type f ! -name '*.t' -print0 |
+	(cd "$TOP" && find patches scripts/{cloud-guest,common,initramfs,kernel,lab,selftests}* tests -type f ! -name '*.t' -print0 |
 		sort -z | xargs -0 cat | sha1sum | cut -c -12)
 }
 
