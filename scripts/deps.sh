@@ -77,6 +77,7 @@ needs() {
 	test	python3			python3
 	test	debootstrap		debootstrap
 	test	systemd			systemd-analyze
+	test	e2fsprogs		mke2fs
 	host	gcc-12			gcc-12
 	host	gcc-14?		gcc-14
 	host	make			make
