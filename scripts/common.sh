@@ -2,8 +2,8 @@
 # common.sh - what the scripts share: errors in one line, steps with elapsed
 # time, and the cache's place. Sourced, never run.
 #
-# Sets: PROGRAM, TOP (the checkout), CACHE, and DEBUGS, the kinds of kernel that
-# watch themselves.
+# Sets: PROGRAM, TOP (the checkout), CACHE, and DEBUGS, the kinds of kernel that are
+# for tests: they watch themselves, or are made another way.
 
 set -e -o pipefail
 export LC_ALL=C
@@ -11,7 +11,7 @@ PROGRAM=${0##*/}
 TOP=$(cd "${BASH_SOURCE[0]%/*}/.." && pwd)
 CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/exit_cycles
 # shellcheck disable=SC2034 # read by the scripts that source this file
-DEBUGS="kasan kcsan"
+DEBUGS="kasan kcsan rt clang"
 
 die() {
 	echo "$PROGRAM: $*" >&2

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # deps.sh - installs what is missing of the packages that this project needs.
 #
-#	scripts/deps.sh [GROUP]...	(build lab tool test lint; bench, plot, report, host when asked)
+#	scripts/deps.sh [GROUP]...	(build lab tool test lint; bench, clang, plot, report, host when asked)
 #
 # With apt-get it installs (sudo when not root), without recommended packages;
 # elsewhere it names what is missing, by Debian's names, and exits with 1. The source of
@@ -94,6 +94,9 @@ needs() {
 	bench	linux-perf|linux-tools-generic	perf
 	bench	time			/usr/bin/time
 	bench	valgrind		valgrind
+	clang	clang-19		clang-19
+	clang	lld-19			ld.lld-19
+	clang	llvm-19			llvm-nm-19
 	plot	gnuplot-nox		gnuplot
 	report	jq			jq
 	EOF
@@ -199,7 +202,7 @@ main() {
 	((${#groups[@]})) || groups=(build lab tool test lint)
 	for group in "${groups[@]}"; do
 		[[ $'\n'$(needs) == *$'\n'"$group	"* ]] ||
-			die "$group: no such group (build lab tool test lint bench plot report host)"
+			die "$group: no such group (build lab tool test lint bench clang plot report host)"
 	done
 
 	missing=$(missing_packages "${groups[@]}")

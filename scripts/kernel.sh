@@ -2,13 +2,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # kernel.sh - the lab's kernels: sources, series, builds.
 #
-# Usage: scripts/kernel.sh [-k KERNEL] [-d kasan|kcsan] VERB
+# Usage: scripts/kernel.sh [-k KERNEL] [-d DEBUG] VERB
 #
 #   build    the lab's bzImage, its stock modules and its patched ones, in
 #            $CACHE/KERNEL/out/{bzImage,stock/,patched/} (the default; quick
 #            when nothing changed)
-#            with -d, those of a kernel that watches itself, from a source of
-#            its own: all in $CACHE/KERNEL/kasan/ (scripts/lab-kasan.config)
+#            with -d, those of a kernel for tests, from a source of its own: with
+#            scripts/lab-kasan.config and so on, all in $CACHE/KERNEL/kasan/
 #   tree     make the series commits of a git branch, exit_cycles, on Debian's
 #            source, and print where: work there
 #   refresh  regenerate patches/KERNEL/ from that branch
@@ -23,7 +23,7 @@
 #   applies  apply the series to clean source, regenerate it, compare bytes
 #
 # Needs what scripts/deps.sh installs; status 3 where Debian has the kernel's source no
-# longer (scripts/source.sh). Writes only to the cache, and for refresh to patches/. An interrupted build is taken up
+# longer (scripts/source.sh), or -d makes nothing of it. Writes only to the cache, and for refresh to patches/. An interrupted build is taken up
 # where it stopped. Nothing here touches the running kernel.
 
 # shellcheck source=scripts/common.sh
@@ -47,6 +47,12 @@ use_kernel() {
 	LOG=$DIR/build.log
 	PATCHES=$TOP/patches/$KERNEL
 	CONFIGS=(lab.config ${DEBUG:+"lab-$DEBUG.config"})
+	compiler=gcc
+	if [[ $DEBUG == clang ]]; then
+		"$TOP/scripts/deps.sh" clang >&2
+		compiler=clang-19
+		export LLVM=-19
+	fi
 }
 
 # LOCALVERSION is set, if to nothing, in every make: or a tree under git would call
@@ -68,7 +74,7 @@ base_key() {
 	{
 		source_version "$KERNEL"
 		settings
-		gcc --version | head -n 1
+		"$compiler" --version | head -n 1
 	} | sha256sum | cut -d' ' -f1
 }
 
@@ -88,6 +94,14 @@ has_key() {
 	[[ -f $1 && $(<"$1") == "$2" ]]
 }
 
+# supported TARBALL: without patches of others, Linux is a real-time kernel since 6.12.
+supported() {
+	[[ $DEBUG == rt ]] || return 0
+	tar -xOf "$1" --occurrence=1 "linux-source-$KERNEL/arch/x86/Kconfig" | grep "select ARCH_SUPPORTS_RT" >/dev/null && return
+	echo "$PROGRAM: Linux $KERNEL: has no PREEMPT_RT" >&2
+	exit 3
+}
+
 unpack() {
 	local version key tar
 	tar=$("$TOP/scripts/source.sh" -k "$KERNEL") || exit
@@ -95,6 +109,7 @@ unpack() {
 	key="$version $(cksum <<<"$TRACKED")"
 	has_key "$SRC/.exit_cycles" "$key" && return
 	[[ ! -d $SRC/.git ]] || refuse_to_lose_work
+	supported "$tar"
 	step "Linux $KERNEL: unpacking $tar"
 	rm -rf "$SRC" "$SRC.new" "$OUT"
 	mkdir -p "$SRC.new"

@@ -4,7 +4,7 @@
 # virtualization, and runs a command in it.
 #
 # Usage: scripts/lab.sh [-m vmx|svm|kvm] [-k KERNEL] [-s stock|patched]
-#                       [-d kasan|kcsan] [-b DIR] [-c CPUS] [-x] [-a FILE]... [-M MIB]
+#                       [-d DEBUG] [-b DIR] [-c CPUS] [-x] [-a FILE]... [-M MIB]
 #                       [-t SECONDS] [-l LOG] -- COMMAND [ARGUMENT]...
 #
 #   -m vmx      Bochs: slow, but one instruction is one tick of the TSC
@@ -14,7 +14,8 @@
 #   -k KERNEL   of those in patches/ (default: the first)
 #   -s SERIES   the modules loaded: patched (default) or stock
 #   -d DEBUG    a kernel that watches itself: kasan (memory, locks, RCU, leaks, and
-#               allocations that can fail) or kcsan (data races)
+#               allocations that can fail) or kcsan (data races); or one made another
+#               way: rt (PREEMPT_RT, and locks) or clang (and preempted anywhere)
 #   -c CPUS     1 (default) to 8
 #   -x          the TSC counts instructions (vmx always does so; svm with one CPU)
 #   -b DIR      boot another kernel: DIR/bzImage, with the modules of
@@ -42,7 +43,8 @@
 #     244  the machine ended before COMMAND did (reboot, triple fault, a
 #          failure of the emulator), or what it wrote could not be kept
 #     245  the lab could not start, COMMAND did not run: usage, files, modules
-#     246  this host cannot be the machine of -m: a reason to skip, not to fail
+#     246  this host cannot be the machine of -m, or there is no such kernel for -d: a
+#          reason to skip, not to fail
 #
 # LAB_PIN=no in the environment leaves QEMU on all CPUs: tests/emulator-hang.sh shows why
 # it is not.
@@ -465,7 +467,7 @@ main() {
 	parse "$@"
 	[[ ! $console ]] || : >"$console" || exit $NO_START
 	"$TOP/scripts/deps.sh" lab >&2 || exit $NO_START
-	[[ $boot ]] || "${mortal[@]}" "$TOP/scripts/kernel.sh" -k "$kernel" ${debug:+-d "$debug"} build >&2 || exit $NO_START
+	[[ $boot ]] || "${mortal[@]}" "$TOP/scripts/kernel.sh" -k "$kernel" ${debug:+-d "$debug"} build >&2 || exit $(($? == 3 ? NO_MACHINE : NO_START))
 	choose_machine
 
 	running='' stop='' reader='' judged=''
