@@ -47,7 +47,7 @@
 #          reason to skip, not to fail
 #
 # LAB_PIN=no in the environment leaves QEMU on all CPUs: tests/emulator-hang.sh shows why
-# it is not.
+# it is not. LAB_APPEND is words more for the kernel's command line.
 #
 # From 241 to 244 the log goes to standard error. However it ends, by SIGKILL
 # as well, no process and no file of it stays.
@@ -223,7 +223,7 @@ IPS=50000000
 # With mwait idle an IPI never wakes Bochs' second CPU, and the TSC frequency in
 # its CPUID is not that of Bochs.
 append() {
-	local words="console=ttyS0,115200 quiet nokaslr norandmaps panic=-1 reboot=t printk.devkmsg=on"
+	local words="console=ttyS0,115200 quiet nokaslr norandmaps panic=-1 reboot=t printk.devkmsg=on ${LAB_APPEND-}"
 	[[ ! $debug ]] || words+=" kasan_multi_shot"
 	# look at more accesses, and longer: an emulated CPU does little in KCSAN's 80 us
 	[[ $debug != kcsan || $exact ]] || words+=" kcsan.skip_watch=500 kcsan.udelay_task=500 kcsan.udelay_interrupt=100"

@@ -164,9 +164,9 @@ enum user { U_IO, U_SLEEP, U_SHELL, U_SET, U_WAIT, U_LOG, U_DONE, U_MMIO, U_HLT,
 static const char *const users[USERS] = { "io", "sleep", "shell", "set", "wait", "log", "done", "mmio", "hlt", "shutdown", "fail-entry", "intr" };
 
 static struct {
-	int vms, vcpus, spare, ring, page_in;
+	int vms, vcpus, spare, ring, page_in, tsc;
 	enum mode mode;
-	bool together, pin, migrate, stats, hold, quiet, loop, cpuid_fault, bad_entry, irqchip,
+	bool together, pin, migrate, stats, hold, high_ids, quiet, loop, cpuid_fault, bad_entry, irqchip,
 	     done_mmio, fail, late, populate;
 	uint64_t rounds;
 	const char *before, *after, *at, *set[MAX_SETS];
@@ -643,6 +643,8 @@ static void init_vcpu(struct vcpu *v)
 		set_msr(v, 0x3a, 5);		/* VMX allowed, locked */
 	if (opt.cpuid_fault)
 		set_msr(v, 0x140, 1);
+	if (opt.tsc)
+		CALL(v->fd, KVM_SET_TSC_KHZ, (uint64_t)CALL(v->fd, KVM_GET_TSC_KHZ, 0) * opt.tsc / 100);
 	init_sregs(v);
 
 	if (opt.mode == LONG) {
@@ -1028,12 +1030,13 @@ static void fail_creations(struct vm *vm)
 
 static void create_vcpu(struct vm *vm, int i)
 {
+	int top = CALL(kvm, KVM_CHECK_EXTENSION, KVM_CAP_MAX_VCPU_ID) - 1;
 	struct vcpu *v = &vm->vcpu[i];
 
 	v->vm = vm;
 	v->index = i;
 	v->script = &scripts[i % nscripts];
-	v->fd = CALL(vm->fd, KVM_CREATE_VCPU, i);
+	v->fd = CALL(vm->fd, KVM_CREATE_VCPU, opt.high_ids ? top - i : i);
 	v->run = mmap(NULL, run_size, PROT_READ | PROT_WRITE, MAP_SHARED, v->fd, 0);
 	if (v->run == MAP_FAILED)
 		err(EX_FAILED, "mmap of vCPU %d", i);
@@ -1343,6 +1346,7 @@ static void usage(FILE *out)
 		"  --done-mmio       report the end of the script by MMIO, not by OUT\n"
 		"  --entry LEAF,EAX,EBX,ECX,EDX  a CPUID entry of user space\n"
 		"  --fail            first let KVM_CREATE_VCPU fail at each of its allocations, in turn\n"
+		"  --high-ids        vCPUs have the highest numbers that there are, from the top\n"
 		"  --hold            keep the VMs until standard input ends or SIGTERM comes\n"
 		"  --late            create all vCPUs but the first while those before them run\n"
 		"  --loop N          the script N times; 0: until SIGTERM\n"
@@ -1358,6 +1362,7 @@ static void usage(FILE *out)
 		"  --spare N         more vCPUs, that never run\n"
 		"  --stats           KVM's binary statistics\n"
 		"  --together        all VMs at once, not one after another\n"
+		"  --tsc PERCENT     of the host's frequency, at which the guests' TSC runs\n"
 		"  --vcpus N         in each VM, all run the script\n"
 		"  --vms N\n\nSteps:\n", mode_help);
 	for (size_t i = 0; i < OPS; i++)
@@ -1443,8 +1448,8 @@ static void check(void)
 		misuse("more than 1 GiB of pages", "ept");
 }
 
-enum { O_AFTER, O_AT, O_BAD_ENTRY, O_BEFORE, O_CPUID_FAULT, O_DONE_MMIO, O_ENTRY, O_FAIL, O_HELP, O_HOLD, O_LATE, O_LOOP, O_MIGRATE,
-       O_MODE, O_NO_IRQCHIP, O_PAGE_IN, O_PIN, O_POPULATE, O_QUIET, O_RING, O_SET, O_SPARE, O_STATS, O_TOGETHER, O_VCPUS, O_VMS };
+enum { O_AFTER, O_AT, O_BAD_ENTRY, O_BEFORE, O_CPUID_FAULT, O_DONE_MMIO, O_ENTRY, O_FAIL, O_HELP, O_HIGH_IDS, O_HOLD, O_LATE, O_LOOP, O_MIGRATE,
+       O_MODE, O_NO_IRQCHIP, O_PAGE_IN, O_PIN, O_POPULATE, O_QUIET, O_RING, O_SET, O_SPARE, O_STATS, O_TOGETHER, O_TSC, O_VCPUS, O_VMS };
 
 static const struct option options[] = {
 	{ "after", required_argument, NULL, O_AFTER },
@@ -1456,6 +1461,7 @@ static const struct option options[] = {
 	{ "entry", required_argument, NULL, O_ENTRY },
 	{ "fail", no_argument, NULL, O_FAIL },
 	{ "help", no_argument, NULL, O_HELP },
+	{ "high-ids", no_argument, NULL, O_HIGH_IDS },
 	{ "hold", no_argument, NULL, O_HOLD },
 	{ "late", no_argument, NULL, O_LATE },
 	{ "loop", required_argument, NULL, O_LOOP },
@@ -1471,6 +1477,7 @@ static const struct option options[] = {
 	{ "spare", required_argument, NULL, O_SPARE },
 	{ "stats", no_argument, NULL, O_STATS },
 	{ "together", no_argument, NULL, O_TOGETHER },
+	{ "tsc", required_argument, NULL, O_TSC },
 	{ "vcpus", required_argument, NULL, O_VCPUS },
 	{ "vms", required_argument, NULL, O_VMS },
 	{ }
@@ -1491,6 +1498,7 @@ static void parse(int argc, char **argv)
 		case O_ENTRY:		parse_entry(optarg); break;
 		case O_FAIL:		opt.fail = true; break;
 		case O_HELP:		usage(stdout); exit(0);
+		case O_HIGH_IDS:	opt.high_ids = true; break;
 		case O_HOLD:		opt.hold = true; break;
 		case O_LATE:		opt.late = true; break;
 		case O_LOOP:		opt.rounds = parse_number(optarg, UINT32_MAX); opt.loop = true; break;
@@ -1506,6 +1514,7 @@ static void parse(int argc, char **argv)
 		case O_SPARE:		opt.spare = parse_number(optarg, 4000); break;
 		case O_STATS:		opt.stats = true; break;
 		case O_TOGETHER:	opt.together = true; break;
+		case O_TSC:		opt.tsc = parse_number(optarg, 1000); break;
 		case O_VCPUS:		opt.vcpus = parse_number(optarg, MAX_VCPUS); break;
 		case O_VMS:		opt.vms = parse_number(optarg, 1000000); break;
 		default:		exit(EX_MISUSE);
