@@ -4,7 +4,7 @@
 # CPUID while it runs and in debugfs afterwards; every reason number has its
 # answer, whatever a guest puts into ECX; two vCPUs on two CPUs lose nothing;
 # the host's totals survive a VM, and start anew with the modules.
-# Stress: svm:kasan svm:kcsan
+# Stress: svm:kasan svm:kcsan svm:rt svm:clang
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/labs.sh"
 

@@ -4,7 +4,7 @@
 # statistic, under guests that program the timer hard, halt, go to user space,
 # nest, or cannot be entered. And where their time went adds up.
 # The labs are exact here, one tick an instruction, so cycles may be asserted.
-# Stress: svm:kasan svm:kcsan
+# Stress: svm:kasan svm:kcsan svm:rt svm:clang
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/labs.sh"
 

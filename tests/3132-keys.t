@@ -6,7 +6,7 @@
 # line without a key has, so that they make up the row. Reset clears it, the parameter
 # switches it. A guest that walks through keys does not push out one that is a tenth
 # of its exits, and each such exit costs a bounded number of instructions.
-# Stress: svm:kasan svm:kcsan
+# Stress: svm:kasan svm:kcsan svm:rt svm:clang
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/labs.sh"
 

@@ -7,7 +7,7 @@
 # agrees with the host's clocks and with the tracepoint, as ftrace and perf have it, to the millisecond. L2's exits
 # have L2's RIP. The parameter takes microseconds and nothing else.
 # The labs are exact, so nothing but what the guest does is slow.
-# Stress: svm:kasan svm:kcsan
+# Stress: svm:kasan svm:kcsan svm:rt svm:clang
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/labs.sh"
 

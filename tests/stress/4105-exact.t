@@ -5,7 +5,7 @@
 # that reads its totals, of its VM or of the host, ever sees them go back.
 # The millions are made on one CPU, for what cpus() says; on two are what Bochs and
 # KCSAN's kernel make, a twentieth.
-# Stress: vmx svm svm:kcsan
+# Stress: vmx svm svm:kcsan svm:rt svm:clang
 . "$(dirname "$0")/../lib.sh"
 : "${LABS=$(available | sed 's/.*/vmx:& svm:&/') svm:$(default_kernel):kcsan}"
 . "$(dirname "$0")/stress.sh"
