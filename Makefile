@@ -42,7 +42,7 @@ bench:
 	@scripts/deps.sh build lab tool bench plot
 	@$(MAKE) -s tool
 	@scripts/bench.sh $(BENCH)
-	@[ -n '$(BENCH)' ] || tests/bench-exitdump.sh
+	@[ -n '$(BENCH)' ] || tests/bench/exitdump.sh
 
 report:
 	@scripts/boot-report.sh $(REPORT)

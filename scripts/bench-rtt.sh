@@ -1,25 +1,23 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# bench-rtt.sh - the instructions that the patch adds to an exit: the smallest
-# round trip that a guest sees (RDTSC, the instruction, RDTSC, thousands of
-# times), with the same kernel's stock and patched modules, in one boot of an
-# exact lab.
+# bench-rtt.sh - measures what the patches add to an exit, in instructions. It takes the
+# smallest round trip that a guest sees (RDTSC, the instruction, RDTSC; thousands of times),
+# with the stock and the patched modules of the same kernel, in one boot of an exact lab.
 #
 # Usage: scripts/bench-rtt.sh [MACHINE:KERNEL]...	(default: all there are)
 #
-# A table on standard output, in TSC ticks, of which an instruction takes one:
-# with the stock modules, with the patched ones switched off, on without keys, which is
-# what an exit without a key takes, with keys, and each recorded as slow; and what each of
-# these adds. A leaf is compared with what the stock modules answer to the same CPUID:
-# out of range.
+# Prints a table in TSC ticks; here one instruction is one tick. Its columns: stock modules;
+# patched modules switched off; switched on without keys (the cost of an exit that has no
+# key); with keys; with every exit recorded as slow; and what each of these adds. A leaf is
+# compared with the stock modules' answer to the same CPUID: out of range.
 
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/common.sh"
-# shellcheck source=scripts/kernels.sh
-. "${BASH_SOURCE[0]%/*}/kernels.sh"
+# shellcheck source=scripts/source/kernels.sh
+. "${BASH_SOURCE[0]%/*}/source/kernels.sh"
 
-# The exits, as vmm calls them. The first step of each list warms up: the last of
-# a name is what counts.
+# The exits, by the names that vmm gives them. The first step of each list warms up. Where a
+# name appears twice, its last result counts.
 STEPS="cpuid=100 cpuid=5000 out-kernel=2000 out-user=2000 rdmsr=2000 wrmsr-slow=2000 wrmsr-fast=2000 hlt=300 ept=2000"
 LEAVES="cpuid=100 cpuid=5000 cpuid:0x4fffffff=5000 cpuid:0x4ffffffe=5000 cpuid:0x4ffffffd:REASON=5000 cpuid:0x4ffffffc:REASON=5000"
 
@@ -29,7 +27,7 @@ measure() {
 		sh commands || die "$machine $kernel: the lab failed (see above)"
 }
 
-# Lines of "HOW step VM VCPU NAME N MIN ..." to rows, in the order of appearance.
+# table LAB: turns lines "HOW step VM VCPU NAME N MIN ..." into rows, in order of appearance.
 table() {
 	awk -F'\t' -v OFS='\t' -v lab="$1" '
 		$1 ~ /leaves$/ && $2 == "step" {
@@ -62,7 +60,7 @@ main() {
 	tmp=$(mktemp -d)
 	trap 'rm -rf "$tmp"' EXIT
 	trap 'exit 130' INT TERM
-	gcc -static -no-pie -O2 -o "$tmp/vmm" "$TOP"/tests/vmm{.c,-guest.c,-guest.S} -pthread
+	"$TOP/scripts/vmm/build.sh" "$tmp/vmm"
 	cat >"$tmp/commands" <<-EOF
 		P=/sys/module/kvm/parameters/exit_cycles
 		set -e

@@ -1,31 +1,33 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# bench.sh - what the account of exits costs, beside what people would use
-# instead.
+# bench.sh - measures the cost of the account of exits, beside the tools that people would
+# use instead.
 #
 # Usage: scripts/bench.sh [--csv] [-o FOLDER] [PART]... [MACHINE:KERNEL]...
 #
-#   exits   the same guest loop in exact labs, on stock modules, patched ones (off,
-#           on, and on with keys), and stock ones watched by ftrace, BPF and perf: what
-#           each adds to an exit, and what each delivers
-#   any     what exitdump --bpf adds to an exit, on Debian's own kernel without the
-#           patches, beside what kvmexits.bt does
-#   reads   what a leaf and a file cost to read, with 1 to 1000 vCPUs
+#   exits   the same guest loop in exact labs: on stock modules; on patched ones (off, on,
+#           and on with keys); and on stock ones watched by ftrace, BPF and perf. Shows
+#           what each way adds to an exit, and what it delivers
+#   any     what exitdump --bpf adds to an exit on Debian's own kernel without the
+#           patches, beside kvmexits.bt
+#   reads   the cost of reading a leaf and a file, with 1 to 1000 vCPUs
 #   boot    the same Linux guest boots in real QEMU, stock and patched (vmx only)
-#   scale   the accounting step, from the series' own header, on this machine's
+#   scale   the accounting step, compiled from the series' own header, on this machine's
 #           CPUs: 1 and 2 threads
-#   model   its RDTSCs and cache lines
+#   model   the RDTSCs and cache lines of that step
 #
-# All parts and all labs (vmx and svm, each kernel) unless named. Tables on
-# standard output, or with --csv the numbers: part, lab, way, item, metric, value.
-# -o keeps them, as bench.csv, and draws exits as bench.svg. In the labs a tick
-# of the TSC is an instruction; only scale is in cycles, and depends on the machine.
-# ROUNDS in the environment: boots a lab, 3.
+# Default: all parts in all labs (vmx and svm, each kernel). Prints tables, or with --csv
+# the numbers: part, lab, way, item, metric, value. -o keeps the numbers as bench.csv and
+# draws exits as bench.svg. In the labs one tick of the TSC is one instruction. Only scale
+# is in cycles, and depends on the machine. ROUNDS in the environment: how often each lab
+# boots (default 3).
 
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/common.sh"
-# shellcheck source=scripts/kernels.sh
-. "${BASH_SOURCE[0]%/*}/kernels.sh"
+# shellcheck source=scripts/source/kernels.sh
+. "${BASH_SOURCE[0]%/*}/source/kernels.sh"
+# shellcheck source=scripts/guest/files.sh
+. "${BASH_SOURCE[0]%/*}/guest/files.sh"
 
 BENCH=$TOP/scripts/bench
 parts=() labs=() csv='' folder=''
@@ -61,10 +63,10 @@ has() {
 
 build_lab_programs() {
 	local warn=(-O2 -Wall -Wextra -Werror) program
-	gcc -static -no-pie -O2 -o "$tmp/vmm" "$TOP"/tests/vmm{.c,-guest.c,-guest.S} -pthread
+	"$TOP/scripts/vmm/build.sh" "$tmp/vmm"
 	gcc "${warn[@]}" -static -o "$tmp/ticks" "$BENCH/ticks.c"
 	has exits || has any || return 0
-	# The kernel's headers are where the compiler of this machine looks.
+	# The compiler of this machine knows where the kernel's headers are.
 	for program in kvmexits kvmkeys; do
 		clang "${warn[@]}" -g -target bpf "-I/usr/include/$(gcc -print-multiarch)" -c \
 			-o "$tmp/$program.o" "$BENCH/$program.bpf.c"
@@ -72,7 +74,7 @@ build_lab_programs() {
 	gcc "${warn[@]}" -o "$tmp/bpf-exits" "$BENCH/bpf-exits.c" -lbpf
 }
 
-# The step, from the header as the series makes it.
+# build_step: compiles the accounting step from the header as the series makes it.
 build_step() {
 	local header=arch/x86/kvm/exit_cycles.h shims=$tmp/step name
 	mkdir -p "$shims"/{linux,asm}
@@ -97,7 +99,7 @@ facts() {
 	awk -v part="$1" -v lab="$2" -f "$BENCH/facts.awk" >>"$tmp/facts"
 }
 
-# Both parts in one boot.
+# bench_exits LAB: runs the parts exits and reads in one boot.
 bench_exits() {
 	local lab=$1 part inside=() file
 	for part in exits reads; do
@@ -117,10 +119,10 @@ bench_exits() {
 	done
 }
 
-# On the kernel that has BTF.
+# bench_any LAB: runs the part any on Debian's stock kernel, which has BTF.
 bench_any() {
 	local lab=$1 stock status=0
-	stock=$("$TOP/scripts/stock.sh" -k "${lab#*:}" 2>"$tmp/stock") || status=$?
+	stock=$("$TOP/scripts/source/stock.sh" -k "${lab#*:}" 2>"$tmp/stock") || status=$?
 	if ((status == 3)); then
 		step "$lab: any: left out, $(tail -n 1 "$tmp/stock")"
 		return
@@ -132,22 +134,17 @@ bench_any() {
 	facts any "${lab/:/ }" <"$tmp/out"
 }
 
-# On svm an instruction is a nanosecond of the clock that the guest waits by: the
-# first boot had not ended after nine minutes.
+# bench_boot LAB: left out on svm. There one instruction takes a nanosecond of the clock by
+# which the guest waits: a first boot was not finished after nine minutes.
 bench_boot() {
-	local lab=$1 kernel=${1#*:} file
+	local lab=$1 kernel=${1#*:} bring
 	if [[ $lab == svm:* ]]; then
 		step "$lab: boot: left out, too slow in this lab"
 		return
 	fi
 	step "$lab: boot, ${ROUNDS:-3} rounds"
-	set -- -M 1536 -t 1800
-	for file in "$(type -P bash)" "$(type -P qemu-system-x86_64)" "$tmp/ticks" "$BENCH/boot.sh" \
-		"$TOP"/scripts/{common,run-vm}.sh "$CACHE/$kernel/out/bzImage" "$tmp/initrd" \
-		/usr/share/seabios/bios-256k.bin /usr/share/qemu/{kvmvapic,linuxboot_dma}.bin; do
-		set -- "$@" -a "$file"
-	done
-	run_lab "$lab" "$tmp/out" "$@" -- bash ./boot.sh "${ROUNDS:-3}" bzImage initrd
+	bring_vm "$CACHE/$kernel/out/bzImage" "$tmp/initrd" seabios "$tmp/ticks" "$BENCH/boot.sh"
+	run_lab "$lab" "$tmp/out" -M 1536 -t 1800 "${bring[@]}" -- bash ./boot.sh "${ROUNDS:-3}" bzImage initrd
 	facts boot "${lab/:/ }" <"$tmp/out"
 }
 
@@ -165,10 +162,10 @@ main() {
 	if has scale || has model; then
 		build_step
 	fi
-	! has boot || "$TOP/scripts/guest-initrd.sh" "$tmp/initrd" true
+	has boot && "$TOP/scripts/guest/initrd.sh" "$tmp/initrd" true
 	for lab in "${labs[@]}"; do
 		bench_exits "$lab"
-		! has any || bench_any "$lab"
+		has any && bench_any "$lab"
 		! has boot || bench_boot "$lab"
 	done
 	if has scale; then
@@ -176,7 +173,7 @@ main() {
 		"$tmp/step-run" scale 3000 >"$tmp/out"
 		facts scale host <"$tmp/out"
 	fi
-	! has model || "$tmp/step-run" model | sed 's/^model	//' | facts model host
+	has model && "$tmp/step-run" model | sed 's/^model	//' | facts model host
 
 	{
 		printf 'part\tlab\tway\titem\tmetric\tvalue\n'

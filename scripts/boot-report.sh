@@ -1,32 +1,36 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# boot-report.sh - the classical experiment in one command: boots a VM, runs the
-# ordinary cpuid program on the leaves in it, five times in a row, and reports.
+# boot-report.sh - the classical experiment in one command: boots a VM, runs the ordinary
+# cpuid program on the leaves in it, five times in a row, and makes a report.
 #
 # Usage: scripts/boot-report.sh [-m host|vmx|svm|kvm] [-k KERNEL]
 #                               [-f seabios|ovmf] [-c VCPUS] [-r RUNS] [-o FOLDER]
 #        scripts/boot-report.sh -i RECORDING [-o FOLDER]
 #
-#   -m MACHINE   host: this machine, whose kernel is patched (as root); vmx, svm or
-#                kvm: the lab of scripts/lab.sh. Without -m: host where the account
-#                is there, else the lab that lab.sh chooses
-#   -k KERNEL    of the guest, and of the lab: of those in patches/ (default: the first)
-#   -f FIRMWARE  seabios or ovmf; else FIRMWARE of the environment, seabios
-#   -c VCPUS     of the VM, 2
-#   -r RUNS      5
-#   -o FOLDER    where the report goes, ./report; made where it is not there
-#   -i RECORDING no VM: the report anew, of the file `recording` of an earlier one
+#   -m MACHINE   host: this machine, whose kernel is patched (needs root); vmx, svm or
+#                kvm: a lab of scripts/lab.sh. Default: host if this kernel has the
+#                account, else the lab that lab.sh chooses
+#   -k KERNEL    the kernel of the guest and of the lab, a folder of patches/ (default:
+#                the first)
+#   -f FIRMWARE  seabios or ovmf (default: FIRMWARE of the environment, else seabios)
+#   -c VCPUS     vCPUs of the VM (default 2)
+#   -r RUNS      runs of the cpuid program (default 5)
+#   -o FOLDER    the folder of the report (default ./report); made if it does not exist
+#   -i RECORDING starts no VM: makes the report again from the file `recording` of an
+#                earlier report
 #   -h           this text
 #
-# Makes report.html, one page with all in it (report.sh), report.md with pictures (*.svg),
-# and recording, what both were made of; nothing is left half-written. In the lab vmx a
-# cycle of the TSC is an instruction. EXITDUMP of the environment is used where it is
-# set. Exit status: 0, or 1.
+# Writes three things: report.html, one page with everything in it (report.sh); report.md
+# with its pictures (*.svg); and recording, the data of both. Never leaves half a file. In
+# the lab vmx one cycle of the TSC is one instruction. EXITDUMP of the environment names
+# the exitdump to use. Exit status: 0, or 1.
 
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/common.sh"
-# shellcheck source=scripts/kernels.sh
-. "${BASH_SOURCE[0]%/*}/kernels.sh"
+# shellcheck source=scripts/source/kernels.sh
+. "${BASH_SOURCE[0]%/*}/source/kernels.sh"
+# shellcheck source=scripts/guest/files.sh
+. "${BASH_SOURCE[0]%/*}/guest/files.sh"
 
 REPORT=$TOP/scripts/report
 ACCOUNT=/sys/kernel/debug/kvm/exit_cycles
@@ -45,13 +49,13 @@ parse() {
 		o) folder=$OPTARG ;;
 		i) recording=$OPTARG ;;
 		h) usage; exit 0 ;;
-		*) die "-$OPTARG: no such option, or its value is missing (-h shows them)" ;;
+		*) bad_option ;;
 		esac
 	done
-	((OPTIND > $#)) || die "${!OPTIND}: not understood (-h shows the usage)"
-	[[ " host vmx svm kvm " == *" ${machine:-host} "* ]] || die "-m $machine: no such machine (host, vmx, svm or kvm)"
-	[[ " $KERNELS " == *" $kernel "* ]] || die "-k $kernel: no such kernel (one of: $KERNELS)"
-	[[ $firmware == seabios || $firmware == ovmf ]] || die "-f $firmware: no such firmware (seabios or ovmf)"
+	no_more "${@:OPTIND}"
+	[[ $machine ]] && one_of m machine "$machine" "host vmx svm kvm"
+	one_of k kernel "$kernel" "$KERNELS"
+	one_of f firmware "$firmware" "seabios ovmf"
 	[[ $vcpus =~ ^[1-9][0-9]?$ ]] || die "-c $vcpus: not a number from 1 to 99"
 	[[ $runs =~ ^[1-9]$ ]] || die "-r $runs: not a number from 1 to 9"
 	[[ $folder ]] || die "-o: the folder is missing"
@@ -64,9 +68,9 @@ build() {
 		make -s -C "$TOP/tools" BUILD="$tmp/build" PROG="$EXITDUMP" >&2
 	fi
 	export EXITDUMP
-	[[ ! $recording ]] || return 0
+	[[ $recording ]] && return 0
 	"$TOP/scripts/kernel.sh" -k "$kernel" build >&2
-	"$TOP/scripts/guest-initrd.sh" -a "$REPORT/guest.sh" "$tmp/initrd" sh guest.sh
+	"$TOP/scripts/guest/initrd.sh" -a "$REPORT/guest.sh" "$tmp/initrd" sh guest.sh
 }
 
 check_host() {
@@ -77,7 +81,7 @@ check_host() {
 record_host() {
 	local name
 	mkdir "$tmp/flat"
-	for name in common stops run-vm report/host; do
+	for name in common guest/stops run-vm report/host; do
 		cp "$TOP/scripts/$name.sh" "$tmp/flat/"
 	done
 	step "starting the VM"
@@ -85,20 +89,11 @@ record_host() {
 }
 
 record_lab() {
-	local qemu=/usr/share/qemu seconds=1800 file bring
-	bring=("$(type -P bash)" "$(type -P qemu-system-x86_64)"
-		"$TOP"/scripts/{common,stops,run-vm,report/host}.sh
-		"$CACHE/$kernel/out/bzImage" "$tmp/initrd"
-		/usr/share/seabios/bios-256k.bin "$qemu"/{kvmvapic,linuxboot_dma}.bin)
-	if [[ $firmware == ovmf ]]; then
-		bring+=(/usr/share/OVMF/OVMF_{CODE,VARS}_4M.fd)
-		seconds=3600
-	fi
-	set -- -k "$kernel" -M 3072
-	[[ ! $machine ]] || set -- "$@" -m "$machine"
-	for file in "${bring[@]}"; do
-		set -- "$@" -a "$file"
-	done
+	local seconds=1800 bring
+	bring_vm "$CACHE/$kernel/out/bzImage" "$tmp/initrd" "$firmware" "$TOP"/scripts/{guest/stops,report/host}.sh
+	[[ $firmware != ovmf ]] || seconds=3600
+	set -- -k "$kernel" -M 3072 "${bring[@]}"
+	[[ $machine ]] && set -- "$@" -m "$machine"
 	step "booting the lab"
 	# shellcheck disable=SC2016 # the lab's shell expands it
 	set -- "$@" -- sh -c 'printf "== lab\n%s\n" "$LAB_MACHINE"; exec "$@"' sh \
@@ -106,7 +101,7 @@ record_lab() {
 	"$TOP/scripts/lab.sh" -t "$seconds" "$@"
 }
 
-# record: what happens in the VM and on its host, into $tmp/recording.
+# record: runs the VM and writes what it and its host say to $tmp/recording.
 record() {
 	{
 		printf '== when\n%s\n' "$(date -u '+%F %H:%M UTC')"
@@ -121,7 +116,7 @@ record() {
 	recording=$tmp/recording
 }
 
-# split_recording: a file for each of its sections, in $tmp/parts.
+# split_recording: writes each section of the recording to a file of its own in $tmp/parts.
 split_recording() {
 	local name
 	mkdir "$tmp/parts"
@@ -141,7 +136,7 @@ about() {
 	sed -n "s/^$1	//p" "$tmp/parts/about"
 }
 
-# first_line KEY: of the last table.
+# first_line KEY: prints KEY's value from the first line of the last table.
 first_line() {
 	sed -n "1s/.*	$1=\([^	]*\).*/\1/p" "$tmp/parts/$last"
 }
@@ -164,7 +159,7 @@ write_about() {
 		command "$(<"$tmp/parts/command")"
 }
 
-# table NAME COLUMNS: one of the host's tables as CSV, in $tmp/NAME.csv.
+# table NAME COLUMNS: writes one of the host's tables as CSV to $tmp/NAME.csv.
 table() {
 	"$EXITDUMP" --csv -i "$tmp/parts/$1" -o "$2" 2>"$tmp/why" >"$tmp/$1.csv" ||
 		die "$recording: $(sed "1s/^exitdump: //; 1s|$tmp/parts/||; q" "$tmp/why")"
@@ -184,7 +179,7 @@ draw() {
 		die "$recording: no picture $name (see above)"
 }
 
-# as_capture FOLDER: the last account, as exitdump --sysroot takes one.
+# as_capture FOLDER: writes the last account in the form that exitdump --sysroot reads.
 as_capture() {
 	local kvm=$1/sys/kernel/debug/kvm part
 	mkdir -p "$kvm" "$1/proc/sys/kernel"
@@ -227,8 +222,8 @@ write_report() {
 	cp "$recording" "$tmp/page/recording"
 }
 
-# make_place: where the report goes, before the minutes that it takes. Sets new, a
-# folder there, and made, the topmost of the folders that were not there.
+# make_place: makes the folder for the report first, since the rest takes minutes. Sets new,
+# a folder in it, and made, the topmost folder that did not exist before.
 make_place() {
 	local above=$folder
 	while [[ ! -e $above ]]; do
@@ -240,7 +235,7 @@ make_place() {
 	fi
 }
 
-# All of it, and at once.
+# deliver: moves the whole report to its folder at once.
 deliver() {
 	cp "$tmp/page"/* "$new/" || die "$folder: could not be written"
 	chmod 644 "$new"/*

@@ -1,19 +1,21 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# demo.sh - one virtual machine's exits, read on the host and in the guest: the
-# same numbers.
+# demo.sh - reads the exits of one virtual machine on the host and in the guest, and shows
+# that both see the same numbers.
 #
 # Usage: scripts/demo.sh [-m vmx|svm|kvm] [-k KERNEL] [-f seabios|ovmf]
 #
-# Boots the lab (scripts/lab.sh; -m and -k as there), starts a VM in it with
-# real QEMU (scripts/run-vm.sh), reads the leaves in the guest with the ordinary
-# cpuid program and the tables on the host, and compares. FIRMWARE in the
-# environment is the default of -f. Exit status: 0 identical, else not.
+# Boots the lab (scripts/lab.sh; -m and -k as there), starts a VM in it with real QEMU
+# (scripts/run-vm.sh), reads the leaves in the guest with the ordinary cpuid program and the
+# tables on the host, and compares them. Default of -f: FIRMWARE of the environment. Exit
+# status: 0 identical, any other: not.
 
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/common.sh"
-# shellcheck source=scripts/kernels.sh
-. "${BASH_SOURCE[0]%/*}/kernels.sh"
+# shellcheck source=scripts/source/kernels.sh
+. "${BASH_SOURCE[0]%/*}/source/kernels.sh"
+# shellcheck source=scripts/guest/files.sh
+. "${BASH_SOURCE[0]%/*}/guest/files.sh"
 
 machine=() kernel=$(default_kernel) firmware=${FIRMWARE:-seabios}
 
@@ -26,16 +28,16 @@ parse() {
 		k) kernel=$OPTARG ;;
 		f) firmware=$OPTARG ;;
 		h) usage; exit 0 ;;
-		*) die "-$OPTARG: no such option, or its value is missing (-h shows them)" ;;
+		*) bad_option ;;
 		esac
 	done
-	((OPTIND > $#)) || die "${!OPTIND}: not understood (-h shows the usage)"
-	[[ " $KERNELS " == *" $kernel "* ]] || die "-k $kernel: no such kernel (one of: $KERNELS)"
-	[[ $firmware == seabios || $firmware == ovmf ]] || die "-f $firmware: no such firmware (seabios or ovmf)"
+	no_more "${@:OPTIND}"
+	one_of k kernel "$kernel" "$KERNELS"
+	one_of f firmware "$firmware" "seabios ovmf"
 }
 
 main() {
-	local guest=$TOP/scripts/demo/guest.c qemu bring file seconds=600
+	local guest=$TOP/scripts/demo/guest.c bring seconds=600
 	parse "$@"
 	"$TOP/scripts/deps.sh" build lab tool >&2
 	"$TOP/scripts/kernel.sh" -k "$kernel" build >&2
@@ -45,21 +47,12 @@ main() {
 	trap 'exit 130' INT TERM
 	make -s -C "$TOP/tools" BUILD="$tmp/build" PROG="$tmp/exitdump" >&2
 	gcc -O2 -static -o "$tmp/guest-reads" "$guest"
-	"$TOP/scripts/guest-initrd.sh" -a "$tmp/guest-reads" "$tmp/initrd" guest-reads
+	"$TOP/scripts/guest/initrd.sh" -a "$tmp/guest-reads" "$tmp/initrd" guest-reads
 
-	qemu=/usr/share/qemu
-	bring=("$(type -P bash)" "$(type -P qemu-system-x86_64)" "$tmp/exitdump"
-		"$TOP"/scripts/{common,stops,run-vm}.sh "$TOP"/scripts/demo/{host.sh,compare.awk}
-		"$CACHE/$kernel/out/bzImage" "$tmp/initrd"
-		/usr/share/seabios/bios-256k.bin "$qemu"/{kvmvapic,linuxboot_dma}.bin)
-	if [[ $firmware == ovmf ]]; then
-		bring+=(/usr/share/OVMF/OVMF_{CODE,VARS}_4M.fd)
-		seconds=3600
-	fi
-	set -- "${machine[@]}" -k "$kernel" -M 3072
-	for file in "${bring[@]}"; do
-		set -- "$@" -a "$file"
-	done
+	bring_vm "$CACHE/$kernel/out/bzImage" "$tmp/initrd" "$firmware" "$tmp/exitdump" \
+		"$TOP"/scripts/{guest/stops.sh,demo/host.sh,demo/compare.awk}
+	[[ $firmware != ovmf ]] || seconds=3600
+	set -- "${machine[@]}" -k "$kernel" -M 3072 "${bring[@]}"
 	step "booting the lab"
 	set -- "$@" -- env FIRMWARE="$firmware" bash ./host.sh bzImage initrd
 	"$TOP/scripts/lab.sh" -t "$seconds" "$@"

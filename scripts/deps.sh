@@ -1,21 +1,23 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# deps.sh - installs what is missing of the packages that this project needs.
+# deps.sh - installs the packages that this project needs and this machine does not have.
 #
-#	scripts/deps.sh [GROUP]...	(build lab tool test lint; bench, clang, plot, report, host when asked)
+#	scripts/deps.sh [GROUP]...	(default: build lab tool test lint;
+#					others: bench, clang, plot, report, host)
 #
-# With apt-get it installs (sudo when not root), without recommended packages;
-# elsewhere it names what is missing, by Debian's names, and exits with 1. The source of
-# a kernel that this system's apt does not know comes from Debian's archive, into the
-# cache (scripts/source.sh). Nothing missing: nothing is done or printed.
+# Installs with apt-get (through sudo when not root), without recommended packages. A system
+# without apt-get gets a list of the missing packages, by Debian's names, and status 1. If
+# this system's apt does not know a kernel's source, it is fetched from Debian's archive
+# into the cache (scripts/source/fetch.sh). Does and prints nothing if nothing is missing.
 
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/common.sh"
-# shellcheck source=scripts/kernels.sh
-. "${BASH_SOURCE[0]%/*}/kernels.sh"
+# shellcheck source=scripts/source/kernels.sh
+. "${BASH_SOURCE[0]%/*}/source/kernels.sh"
 
-# What each is needed for, its package (a|b: the first of these that there is; a?: if
-# there is one), and a program or file that shows it is there where there is no dpkg.
+# needs: a line for each package: its group, its name, and a program or file that shows on a
+# system without dpkg that it is installed. a|b means the first of both that apt knows; a?
+# means optional: a is installed if apt knows it.
 needs() {
 	cat <<-'EOF'
 	build	gcc			gcc
@@ -104,13 +106,13 @@ needs() {
 	for kernel in $KERNELS; do
 		printf 'build\tlinux-source-%s\t%s\n' "$kernel" "$(tarball "$kernel")"
 	done
-	# of the kernel that runs here, Debian's own
+	# Debian's source of the kernel that runs here.
 	kernel=$(series_of "$(uname -r)")
 	[[ ! $kernel ]] || printf 'host\tlinux-source-%s\t%s\n' "$kernel" "$(tarball "$kernel")"
 }
 
-# missing_packages GROUP...: those of these groups that are not installed. A source in the
-# cache is as good as one installed.
+# missing_packages GROUP...: prints the packages of these groups that are not installed. A
+# source in the cache counts as installed.
 missing_packages() {
 	local group package probe lacking=()
 	has=' '
@@ -129,7 +131,7 @@ missing_packages() {
 	printf "%s\n" "${lacking[@]}" | sort -u
 }
 
-# is_there PACKAGE: or, of a|b, one of them.
+# is_there PACKAGE: whether PACKAGE is installed; for a|b, whether a or b is.
 is_there() {
 	local one
 	for one in "$1" ${1//[|?]/ }; do
@@ -138,21 +140,21 @@ is_there() {
 	return 1
 }
 
-# exists PACKAGE: whether apt can install one of that very name. A dot it would take for
-# any character, and so 6.1 for 6.12.
+# exists PACKAGE: whether apt can install a package of exactly this name. apt-cache takes a
+# dot for any character, so it would find 6.12 for 6.1.
 exists() {
 	[[ $(apt-cache policy "$1" 2>/dev/null) =~ ^"$1":.*Candidate:\ [^\(] ]]
 }
 
-# resolve PACKAGE...: sets packages, what apt-get is to install; sources, the kernels
-# whose source it does not know; and unknown, what else it does not know.
+# resolve PACKAGE...: sets packages (apt-get can install these), sources (kernels whose
+# source apt does not know), and unknown (all other packages that apt does not know).
 resolve() {
 	local package one found
 	packages=() sources=() unknown=()
 	for package; do
 		found=''
 		for one in $(tr -d '?' <<<"${package//|/ }"); do
-			[[ ! $found ]] || break
+			[[ $found ]] && break
 			! exists "$one" || found=$one
 		done
 		if [[ $found ]]; then
@@ -183,7 +185,7 @@ install_packages() {
 		-o DPkg::Lock::Timeout=600 install --no-install-recommends "$@"
 }
 
-# Prometheus and its exporter come as services that start; the tests run their own.
+# Debian starts Prometheus and its exporter as services. The tests start their own.
 quiet_services() {
 	local package
 	for package; do
@@ -216,7 +218,7 @@ main() {
 	log=$CACHE/deps.log
 	mkdir -p "$CACHE"
 	: >"$log"
-	# The lists of packages may be older than the mirror, or none yet.
+	# The lists of packages may be older than the mirror, or not fetched yet.
 	resolve "${missing[@]}"
 	if ((${#sources[@]} + ${#unknown[@]})); then
 		update_lists || true
@@ -224,7 +226,7 @@ main() {
 	fi
 	if ((${#unknown[@]})); then
 		tail -n 20 "$log" >&2
-		die "${unknown[*]}: apt-get knows no such packages here, please install what they are (Debian's names)"
+		die "${unknown[*]}: apt-get does not know these packages here, please install them another way (Debian's names)"
 	fi
 	if ((${#packages[@]})); then
 		step "installing ${packages[*]}"
@@ -236,8 +238,9 @@ main() {
 		quiet_services "${packages[@]}"
 	fi
 	for kernel in "${sources[@]}"; do
-		# 3: Debian has it no more. That has been said, and is no error.
-		"$TOP/scripts/source.sh" -k "$kernel" >/dev/null || (($? == 3)) || exit 1
+		# Status 3: Debian no longer has this source. fetch.sh has said so, and it
+		# is no error.
+		"$TOP/scripts/source/fetch.sh" -k "$kernel" >/dev/null || (($? == 3)) || exit 1
 	done
 }
 

@@ -1,20 +1,20 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# diagnose.sh - makes the outputs of docs/diagnose.md: guests in an exact lab
-# that have the trouble of each example, and exitdump beside them.
+# diagnose.sh - makes the outputs of docs/diagnose.md: in an exact lab it starts guests
+# that have the trouble of each example, and runs exitdump beside them.
 #
 # Usage: scripts/diagnose.sh [-m vmx|svm] [-k KERNEL] [-w]
 #
 #   -m, -k   as in scripts/lab.sh (default: vmx, the first kernel)
-#   -w       write them into the page; else they go to standard output, each
-#            behind a line "== NAME"
+#   -w       write the outputs into the page; else they go to standard output, each
+#            after a line "== NAME"
 #
-# In the page, an output is the lines with four spaces behind <!-- NAME -->.
+# In the page, an output is the block of lines with four spaces after <!-- NAME -->.
 
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/common.sh"
-# shellcheck source=scripts/kernels.sh
-. "${BASH_SOURCE[0]%/*}/kernels.sh"
+# shellcheck source=scripts/source/kernels.sh
+. "${BASH_SOURCE[0]%/*}/source/kernels.sh"
 
 PAGE=$TOP/docs/diagnose.md
 
@@ -28,15 +28,16 @@ parse() {
 		k) kernel=$OPTARG ;;
 		w) write=1 ;;
 		h) usage; exit 0 ;;
-		*) die "-$OPTARG: no such option, or its value is missing (-h shows them)" ;;
+		*) bad_option ;;
 		esac
 	done
-	((OPTIND > $#)) || die "${!OPTIND}: not understood (-h shows the usage)"
-	[[ $machine == vmx || $machine == svm ]] || die "-m $machine: no exact lab (vmx or svm)"
+	no_more "${@:OPTIND}"
+	one_of m "exact lab" "$machine" "vmx svm"
+	one_of k kernel "$kernel" "$KERNELS"
 }
 
-# What the lab runs. Its one CPU is for one vCPU, but where that is the trouble; spin is
-# what a guest does without exits.
+# commands: prints the script that the lab runs. The lab has one CPU, for one vCPU; only
+# examples whose trouble is sharing a CPU use more vCPUs. The step spin makes no exits.
 commands() {
 	cat <<-'EOF'
 		set -e
@@ -48,7 +49,7 @@ commands() {
 		X
 		P=/sys/module/kvm/parameters
 		ms=$(awk -F"[=\t]" "/^# / { print \$5 }" /sys/kernel/debug/kvm/exit_cycles)	# in cycles
-		# example NAME COMMANDS STEP...: the guest, then the commands while its VM is there
+		# example NAME COMMANDS STEP...: runs COMMANDS while the guest's VM exists
 		example() {
 			echo "== $1"
 			echo 0 >/sys/kernel/debug/kvm/exit_cycles_reset
@@ -56,7 +57,7 @@ commands() {
 			shift 2
 			vmm --quiet --after "sh show $after" "$@"
 		}
-		# alone NAME STEP: the VMs there are, while such a guest runs on and on
+		# alone NAME STEP: lists the VMs while a guest with STEP runs in a loop
 		alone() {
 			echo "== $1"
 			vmm --quiet --loop 0 "$2" &
@@ -65,7 +66,7 @@ commands() {
 			kill $!
 			wait $!
 		}
-		# intel PARAMETER=VALUE...: has KVM loaded with these, on Intel
+		# intel PARAMETER=VALUE...: loads KVM with these parameters, on Intel only
 		intel() {
 			[ $wrmsr = MSR_WRITE ] || return 0
 			rmmod kvm_intel
@@ -74,16 +75,20 @@ commands() {
 		if [ -d /sys/module/kvm_intel ]; then
 			wrmsr=MSR_WRITE fault=EPT_VIOLATION turns=100
 		else
-			# QEMU is slow with PAUSE, which does not exit there
+			# QEMU is slow with PAUSE, and PAUSE makes no exit there
 			wrmsr=msr fault=npf turns=10
 		fi
 		example pm-timer "exitdump 'exitdump why'" \
 			in:0x608=9000 in:0x71=60 out-kernel=40 cpuid=200 spin=100000 hlt=200
+		example pm-timer-after exitdump in:0x71=60 out-kernel=40 cpuid=200 spin=100000 hlt=200
 		example msi-x "exitdump 'exitdump why'" \
 			mmio:0xfebf0000=8000 mmio:0xfebd1000=50 out-kernel=40 cpuid=200 spin=100000 wrmsr-fast=200
+		example msi-x-after exitdump mmio:0xfebd1000=50 out-kernel=40 cpuid=200 spin=100000 wrmsr-fast=200
 		example ipi "exitdump 'exitdump why $wrmsr'" \
 			ipi=1000 wrmsr-fast=799 out-kernel=40 cpuid=200 spin=1400000 hlt=200
+		example ipi-after exitdump ipi=100 wrmsr-fast=799 out-kernel=40 cpuid=200 spin=1400000 hlt=200
 		example freeze "exitdump 'exitdump slow'" hlt:50000=300 sleep-user:20=1 hlt:50000=300
+		example freeze-after exitdump hlt:50000=300 out-user=1 hlt:50000=300
 
 		passes="ept=1000 log-dirty=1 again=1000"
 		example memory "exitdump 'exitdump why $fault'" $passes log-dirty=1 again=1000 log-dirty=1 again=1000 log-dirty=1 again=1000
@@ -110,7 +115,7 @@ commands() {
 	EOF
 }
 
-# into_page OUTPUTS: the page with them.
+# into_page OUTPUTS: prints the page with these outputs.
 into_page() {
 	awk '
 		NR == FNR { if (/^== /) name = $2; else text[name] = text[name] "    " $0 "\n"; next }
@@ -131,7 +136,7 @@ main() {
 	trap 'rm -rf "$tmp"' EXIT
 	trap 'exit 130' INT TERM
 	make -s -C "$TOP/tools" BUILD="$tmp/build" PROG="$tmp/exitdump" >&2
-	gcc -static -no-pie -O2 -o "$tmp/vmm" "$TOP"/tests/vmm{.c,-guest.c,-guest.S} -pthread
+	"$TOP/scripts/vmm/build.sh" "$tmp/vmm"
 	commands >"$tmp/commands"
 	"$TOP/scripts/lab.sh" -m "$machine" -k "$kernel" -x -a "$tmp/vmm" -a "$tmp/exitdump" -a "$tmp/commands" \
 		-- sh commands >"$tmp/out" || die "$machine $kernel: the lab failed (see above; $(tail -n 1 "$tmp/out"))"

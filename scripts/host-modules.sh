@@ -1,37 +1,36 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
 # host-modules.sh - builds the patched kvm.ko, kvm-intel.ko and kvm-amd.ko for a stock
-# kernel of Debian that there are patches for, and prints the folder they are in.
+# kernel of Debian for which there are patches, and prints the folder that has them.
 #
 # Usage: scripts/host-modules.sh [-k VERSION] [-r ROOT]
 #
-#   -k VERSION  of the kernel, as uname -r prints it; else the running one
-#   -r ROOT     its linux-headers packages are unpacked here (dpkg -x), not
-#               installed
+#   -k VERSION  the kernel, as uname -r prints it (default: the running one)
+#   -r ROOT     the folder into which its linux-headers packages are unpacked (dpkg -x);
+#               without -r they are installed
 #
-# Only KVM is built, in a minute or two: its source is that of linux-source, of the very
-# version that the kernel has (the installed package, or what scripts/source.sh has
-# fetched), with patches/; all else is what linux-headers-VERSION brings, configuration,
-# vermagic and Module.symvers included. Debian's configuration does not know
-# CONFIG_KVM_EXIT_CYCLES, so make and the compiler are told. The debugging information
-# is stripped.
+# Builds only KVM, in a minute or two. KVM's source comes from linux-source of exactly the
+# kernel's version (the installed package, or what scripts/source/fetch.sh fetched), plus
+# patches/. Everything else comes from linux-headers-VERSION: configuration, vermagic and
+# Module.symvers. Debian's configuration does not know CONFIG_KVM_EXIT_CYCLES, so the
+# command line of make and of the compiler sets it. Debugging information is stripped.
 #
 # A kernel without CONFIG_MODVERSIONS loads modules that do not match it, and crashes
-# later. So configuration, compiler and types (BTF) must be the kernel's, to the letter:
-# in the headers, in the kernel if it runs here, and in what came out.
+# later. So configuration, compiler and types (BTF) must be exactly the kernel's. The script
+# compares them in the headers, in the kernel if it runs here, and in the built modules.
 #
 # Needs: linux-headers-VERSION, linux-source, the kernel's compiler, make, git, kmod,
-# pahole; no root. Writes only to $CACHE/host/VERSION. Beside the modules a file,
-# kernel, says what they are for: VERSION, the version of its package, and the checksums
-# of its configuration and of its types. An interrupted build is taken up where it
-# stopped. What does not fit is refused, status 1.
+# pahole; no root. Writes only to $CACHE/host/VERSION. The file `kernel` beside the modules
+# says which kernel they fit: VERSION, the version of its package, and the checksums of its
+# configuration and of its types. An interrupted build continues where it stopped. Anything
+# that does not fit is refused with status 1.
 
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/common.sh"
-# shellcheck source=scripts/kernels.sh
-. "${BASH_SOURCE[0]%/*}/kernels.sh"
+# shellcheck source=scripts/source/kernels.sh
+. "${BASH_SOURCE[0]%/*}/source/kernels.sh"
 
-# depmod, modinfo: not on the path of everybody
+# depmod and modinfo are not on every user's PATH
 PATH+=:/usr/sbin:/sbin
 
 MODULES="kvm kvm-intel kvm-amd"
@@ -46,19 +45,19 @@ parse() {
 		k) version=$OPTARG ;;
 		r) root=$OPTARG ;;
 		h) usage; exit 0 ;;
-		*) die "-$OPTARG: no such option, or its value is missing (-h shows them)" ;;
+		*) bad_option ;;
 		esac
 	done
-	((OPTIND > $#)) || die "${!OPTIND}: not understood (-h shows the usage)"
+	no_more "${@:OPTIND}"
 }
 
-# generated FILE NAME: what the headers' include/generated/FILE defines NAME as.
+# generated FILE NAME: prints the value of NAME in the headers' include/generated/FILE.
 generated() {
 	sed -n "s/^#define $2[[:blank:]]*\(\"[[:blank:]]*\(.*\)\"\|\([^\"].*\)\)$/\2\3/p" "$headers/include/generated/$1"
 }
 
-# Sets series, headers and package: the version of the kernel's package, the same
-# for the image, its headers and its source.
+# check: sets series, headers and package, the version of the kernel's package; image,
+# headers and source must have the same version. Dies if something does not fit.
 check() {
 	series=$(series_of "$version")
 	[[ $series ]] ||
@@ -77,10 +76,11 @@ check() {
 	check_match
 }
 
-# Amid an upgrade, when the hook of the headers runs, an installed one may be unpacked only.
+# check_source: the hook of the headers runs in the middle of an upgrade; at that moment a
+# package can be unpacked but not yet configured.
 check_source() {
 	local state=installed which how
-	how="apt-get install linux-source-$series=$package, or scripts/source.sh -k $series"
+	how="apt-get install linux-source-$series=$package, or scripts/source/fetch.sh -k $series"
 	source=$(tarball "$series")
 	# shellcheck disable=SC2016 # dpkg-query expands what stands in quotes
 	[[ $source == "$CACHE"/* ]] ||
@@ -89,7 +89,7 @@ check_source() {
 		die "linux-source-$series: not installed ($how)"
 	which=$(source_version "$series")
 	[[ $which == "$package" ]] ||
-		die "linux-source-$series is of $which, the kernel $version of $package ($how, or boot the newer kernel)"
+		die "linux-source-$series is of $which, but the kernel $version is of $package ($how, or boot the newer kernel)"
 	compgen -G "$TOP/patches/$series/[0-9]*.patch" >/dev/null || die "$TOP/patches/$series: no patches there"
 }
 
@@ -101,7 +101,7 @@ check_tools() {
 	compiler=$(generated autoconf.h CONFIG_CC_VERSION_TEXT)
 	compiler=${compiler%% *}
 	for program in "$compiler" make git xz modinfo strip readelf pahole; do
-		# Without a vmlinux, no types for BPF are made.
+		# Types for BPF are made only where the headers have a vmlinux.
 		[[ $program != pahole || -f $headers/vmlinux ]] || continue
 		type -P "$program" >/dev/null || die "$program: not found (apt-get install $(package_of "$program"))"
 	done
@@ -125,7 +125,8 @@ package_of() {
 	esac
 }
 
-# Sets configuration and types, checksums; types is - where the headers have none.
+# check_match: sets the checksums configuration and types; types is - if the headers have no
+# types. Dies if the headers are not those of the kernel.
 check_match() {
 	local file differs
 	for file in "$root/boot/config-$version" "$root/usr/lib/modules/$version/config" "$headers/.config"; do
@@ -147,7 +148,7 @@ check_match() {
 	[[ $(sha256sum <"$BTF") == "$types "* ]] || die "$headers/vmlinux: not the types of the kernel that runs, $BTF ($anew)"
 }
 
-# types_in FILE: its section .BTF.
+# types_in FILE: prints its section .BTF.
 types_in() {
 	local offset size
 	read -r offset size < <(readelf -SW "$1" |
@@ -155,14 +156,14 @@ types_in() {
 	dd if="$1" bs=1M iflag=skip_bytes,count_bytes skip=$((offset)) count=$((size)) status=none
 }
 
-# All that goes into the modules.
+# key: prints everything on which the modules depend.
 key() {
 	echo "$version $package $configuration $types $headers"
 	"$compiler" --version | head -n 1
 	{ declare -f unpack compile && cat "$TOP/patches/$series"/[0-9]*.patch; } | sha256sum
 }
 
-# The source: KVM's folders, and the headers elsewhere that the series changes.
+# unpack: the source is KVM's folders, and the other headers that the series changes.
 unpack() {
 	local patch touched=()
 	step "Linux $version: unpacking KVM's source, of $package"
@@ -173,12 +174,12 @@ unpack() {
 	"${mortal[@]}" tar -xf "$source" -C "$dir/src" --strip-components=1 --wildcards \
 		'*/arch/x86/kvm/*' '*/virt/kvm/*' "${touched[@]}"
 	for patch in "$TOP/patches/$series"/[0-9]*.patch; do
-		# Outside of any repository: one above the cache is not meant.
+		# git must not take a repository above the cache for the one to patch.
 		(cd "$dir/src" && GIT_CEILING_DIRECTORIES=$dir git apply --include='arch/x86/kvm/*' \
 			--include='arch/x86/include/*' --include='virt/*' --include='include/*' "$patch") ||
 			die "$patch: does not apply to linux-source-$series $package"
 	done
-	# What stands under srctree is the headers' own, and KVM is not among it.
+	# srctree is the folder of the headers, which has no source of KVM.
 	# shellcheck disable=SC2016 # for make to expand
 	sed -i 's|$(srctree)/virt/kvm/|$(src)/../../../virt/kvm/|' "$dir/src/arch/x86/kvm/Makefile"
 }
@@ -187,8 +188,8 @@ compile() {
 	local module src=$dir/src new=$dir/modules.new common
 	common=$(sed -n 's/^include //p' "$headers/Makefile")
 	step "Linux $version: building kvm, kvm-intel, kvm-amd (a minute or two; log: $dir/build.log)"
-	# Patched headers go before those of the headers package, and the
-	# trace events' own (../../arch/x86/kvm/trace.h) are found from include/trace.
+	# Patched headers must come before the same headers of the package. The second -I lets
+	# include/trace find the trace events' own header (../../arch/x86/kvm/trace.h).
 	quietly "$dir/build.log" make -C "$headers" -f "$root$common" KBUILD_OUTPUT="$headers" -j"$(nproc)" M="$src/arch/x86/kvm" \
 		CONFIG_KVM_EXIT_CYCLES=y NOSTDINC_FLAGS="-nostdinc $(printf -- ' -I%s' "$src"/{arch/x86/,}include{,/uapi})" \
 		KCFLAGS="-DCONFIG_KVM_EXIT_CYCLES=1 -I$src/arch/x86/kvm -I$src/include/trace" modules
@@ -207,8 +208,8 @@ compile() {
 	mv "$new" "$dir/modules"
 }
 
-# check_types FOLDER: a structure of the kernel that came out in another size. The series
-# changes KVM's only.
+# check_types FOLDER: dies if a structure of the kernel came out in another size: the series
+# changes only KVM's own structures.
 check_types() {
 	local module differs
 	for module in $MODULES; do
@@ -237,7 +238,7 @@ build() {
 main() {
 	local running=""
 	parse "$@"
-	# Of another kernel than the one that runs, only what its headers tell is known.
+	# If the kernel does not run here, only its headers can be checked.
 	[[ $root ]] || running=$(uname -r)
 	check
 	dir=$CACHE/host/$version

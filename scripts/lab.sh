@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# lab.sh - boots a kernel with KVM's modules in a machine that has
-# virtualization, and runs a command in it.
+# lab.sh - boots a kernel with KVM's modules in a machine that has virtualization, and runs
+# a command in it.
 #
 # Usage: scripts/lab.sh [-m vmx|svm|kvm] [-k KERNEL] [-s stock|patched]
 #                       [-d DEBUG] [-b DIR] [-c CPUS] [-x] [-a FILE]... [-M MIB]
@@ -9,55 +9,60 @@
 #
 #   -m vmx      Bochs: slow, but one instruction is one tick of the TSC
 #   -m svm      QEMU's TCG: boots in seconds
-#   -m kvm      QEMU and this host's nested virtualization: fast; the default
-#               where that really works, else vmx is
-#   -k KERNEL   of those in patches/ (default: the first)
-#   -s SERIES   the modules loaded: patched (default) or stock
-#   -d DEBUG    a kernel that watches itself: kasan (memory, locks, RCU, leaks, and
-#               allocations that can fail) or kcsan (data races); or one made another
-#               way: rt (PREEMPT_RT, and locks) or clang (and preempted anywhere)
+#   -m kvm      QEMU and this host's nested virtualization: fast. The default if it
+#               really works here; else the default is vmx
+#   -k KERNEL   a folder of patches/ (default: the first)
+#   -s SERIES   the modules to load: patched (default) or stock
+#   -d DEBUG    a debug kernel: kasan (checks memory, locks, RCU and leaks, and can make
+#               allocations fail) or kcsan (looks for data races); or one built another
+#               way: rt (PREEMPT_RT, checks locks) or clang (by clang, PREEMPT)
 #   -c CPUS     1 (default) to 8
 #   -x          the TSC counts instructions (vmx always does so; svm with one CPU)
-#   -b DIR      boot another kernel: DIR/bzImage, with the modules of
-#               DIR/lib/modules and modprobe (scripts/stock.sh makes such a
-#               folder of Debian's own); -k, -s and -d have no meaning then
-#   -a FILE     bring a file along: a program comes with its libraries. One of
-#               /usr keeps its path, any other stands in the command's folder
+#   -b DIR      boot another kernel: DIR/bzImage, with the modules and modprobe of
+#               DIR/lib/modules (scripts/source/stock.sh makes such a folder from Debian's
+#               own kernel). Then -k, -s and -d have no effect
+#   -a FILE     bring a file along, and the libraries if it is a program. A file of
+#               /usr keeps its path; any other goes to the command's folder
 #   -M MIB      memory, 1024 (vmx: at most 2048)
-#   -t SECONDS  until the lab counts as hung, 600
+#   -t SECONDS  after this time the lab counts as hung (default 600)
 #   -l LOG      keep the machine's console in this file
 #
-# COMMAND starts in a folder that holds the files brought along and is first on
-# PATH, with busybox's tools. The modules are loaded and debugfs is mounted;
-# `lab-modules load [stock|patched] [PARAMETER=VALUE]...` and `lab-modules
-# unload` change that. LAB_MACHINE, LAB_KERNEL, LAB_SERIES and LAB_MODULES (the
-# folder of the modules) are set, and LAB_DEBUG with -d. What it writes comes out
-# here as it comes.
+# COMMAND starts in the folder of the files brought along. This folder is first on PATH, and
+# busybox's tools follow. The modules are loaded and debugfs is mounted;
+# `lab-modules load [stock|patched] [PARAMETER=VALUE]...` and `lab-modules unload` change
+# that. LAB_MACHINE, LAB_KERNEL, LAB_SERIES and LAB_MODULES (the folder of the modules) are
+# set, and LAB_DEBUG with -d. COMMAND's output appears here at once.
 #
 # Exit status
 #   0-239  COMMAND's own (128 + N: signal N; 127: not found)
-#     241  the kernel's log, since the modules were loaded, has a WARNING, BUG,
-#          Oops, KASAN, UBSAN or the like; of data races only the account's
+#     241  after the modules were loaded, the kernel's log got a WARNING, BUG, Oops,
+#          KASAN, UBSAN or the like. A data race counts only if it is in the account's code
 #     242  the kernel panicked
 #     243  it hung: not done after -t SECONDS
-#     244  the machine ended before COMMAND did (reboot, triple fault, a
-#          failure of the emulator), or what it wrote could not be kept
+#     244  the machine ended before COMMAND did (reboot, triple fault, a failure of
+#          the emulator), or COMMAND's output could not be kept
 #     245  the lab could not start, COMMAND did not run: usage, files, modules
-#     246  this host cannot be the machine of -m, or there is no such kernel for -d: a
-#          reason to skip, not to fail
+#     246  this host cannot provide the machine of -m, or the kernel that of -d: a reason
+#          to skip, not to fail
 #
-# LAB_PIN=no in the environment leaves QEMU on all CPUs: tests/emulator-hang.sh shows why
-# it is not. LAB_APPEND is words more for the kernel's command line.
+# LAB_PIN=no in the environment lets QEMU run on all CPUs. tests/lab/emulator-hang.sh shows
+# why QEMU is pinned otherwise. LAB_APPEND is added to the kernel's command line.
 #
-# From 241 to 244 the log goes to standard error. However it ends, by SIGKILL
-# as well, no process and no file of it stays.
+# With status 241 to 244 the log goes to standard error. However the lab ends, even by
+# SIGKILL, none of its processes and files remain.
 
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/common.sh"
-# shellcheck source=scripts/kernels.sh
-. "${BASH_SOURCE[0]%/*}/kernels.sh"
-# shellcheck source=scripts/initramfs.sh
-. "${BASH_SOURCE[0]%/*}/initramfs.sh"
+# shellcheck source=scripts/source/kernels.sh
+. "${BASH_SOURCE[0]%/*}/source/kernels.sh"
+# shellcheck source=scripts/lab/initramfs.sh
+. "${BASH_SOURCE[0]%/*}/lab/initramfs.sh"
+# shellcheck source=scripts/lab/root.sh
+. "${BASH_SOURCE[0]%/*}/lab/root.sh"
+# shellcheck source=scripts/lab/machines.sh
+. "${BASH_SOURCE[0]%/*}/lab/machines.sh"
+# shellcheck source=scripts/lab/verdict.sh
+. "${BASH_SOURCE[0]%/*}/lab/verdict.sh"
 
 BAD_LOG=241 PANIC=242 HANG=243 ENDED=244 NO_START=245 NO_MACHINE=246
 
@@ -73,10 +78,6 @@ fail() {
 
 die() {
 	fail $NO_START "$@"
-}
-
-positive() {
-	[[ $2 =~ ^[1-9][0-9]{0,6}$ ]] || die "-$1 $2: not a number above 0"
 }
 
 parse() {
@@ -95,16 +96,16 @@ parse() {
 		t) seconds=$OPTARG ;;
 		l) console=$OPTARG ;;
 		h) usage; exit 0 ;;
-		*) die "-$OPTARG: no such option, or its value is missing (-h shows them)" ;;
+		*) bad_option ;;
 		esac
 	done
 	shift $((OPTIND - 1))
 	command=("$@")
 
-	[[ " vmx svm kvm " == *" ${machine:-vmx} "* ]] || die "-m $machine: no such machine (vmx, svm or kvm)"
-	[[ " $KERNELS " == *" $kernel "* ]] || die "-k $kernel: no such kernel (one of: $KERNELS)"
-	[[ " stock patched " == *" $series "* ]] || die "-s $series: no such series (stock or patched)"
-	[[ " $DEBUGS " == *" ${debug:-kasan} "* ]] || die "-d $debug: no such debug kernel (one of: $DEBUGS)"
+	[[ ! $machine ]] || one_of m machine "$machine" "vmx svm kvm"
+	one_of k kernel "$kernel" "$KERNELS"
+	one_of s series "$series" "stock patched"
+	[[ ! $debug ]] || one_of d "debug kernel" "$debug" "$DEBUGS"
 	[[ ! $boot || -r $boot/bzImage && -d $boot/lib/modules ]] || die "-b $boot: no such folder, or without bzImage and lib/modules"
 	positive c "$cpus"
 	((cpus <= 8)) || die "-c $cpus: the lab's kernel has at most 8 CPUs"
@@ -118,9 +119,9 @@ parse() {
 	[[ $machine != svm ]] || ((cpus == 1)) || die "-x -m svm: only with one CPU"
 }
 
-# why_not_kvm: why this host's own virtualization cannot be used, or nothing.
-# What the host says of itself is asked first, but it can be wrong: so a lab is
-# booted, once for each boot of the host.
+# why_not_kvm: prints why this host's own virtualization cannot be used, or nothing. The
+# host's own claims are checked first, but they can be wrong. So a lab is booted too, once
+# for each boot of the host.
 why_not_kvm() {
 	local tried why
 	if [[ ! -c /dev/kvm ]]; then
@@ -155,7 +156,7 @@ choose_machine() {
 	machine=${machine:-$([[ $why ]] && echo vmx || echo kvm)}
 }
 
-# take_kernel: while no build, whoever runs it, is at work.
+# take_kernel: copies the kernel and its modules while no build, by any process, is running.
 take_kernel() {
 	local one dir=$CACHE/$kernel${debug:+/$debug}
 	local out=$dir/out
@@ -177,182 +178,18 @@ take_kernel() {
 	exec 9<&-
 }
 
-build_runner() {
-	local source=$TOP/scripts/lab/run.c
-	[[ ! -x $CACHE/lab-run || $source -nt $CACHE/lab-run ]] || return 0
-	gcc -O2 -static -o "$tmp/lab-run" "$source" || die "$source: does not build"
-	mv "$tmp/lab-run" "$CACHE/lab-run"
-}
-
-# make_root OUT: the lab's root file system.
-make_root() {
-	local root=$tmp/root file one
-	mkdir "$root"
-	stage_base "$root"
-	mkdir -p "$root/lab" "$root/usr/lib/lab"
-	cp "$TOP/scripts/lab/init" "$root/init"
-	cp "$TOP/scripts/lab/modules" "$root/usr/bin/lab-modules"
-	cp "$CACHE/lab-run" "$root/usr/bin/lab-run"
-	if [[ $boot ]]; then
-		cp -R "$boot/lib/modules" "$root/usr/lib/"
-		for one in modprobe insmod rmmod modinfo depmod lsmod; do
-			file=$(PATH=$PATH:/usr/sbin:/sbin type -P "$one") || die "$one: not found (apt-get install kmod)"
-			stage_file "$root" "$file"
-		done
-	else
-		mv "$tmp"/modules/* "$root/usr/lib/lab/"
-	fi
-	stage_files "$root" lab "${files[@]}"
-	for file in "${files[@]}"; do
-		[[ -e $root/lab/${file##*/} ]] ||
-			ln -s "/$(staged_path "$file")" "$root/lab/${file##*/}"
-	done
-	{
-		echo "export LAB_MACHINE=$machine LAB_KERNEL=$kernel LAB_DEBUG=$debug LAB_SERIES=$series"
-		echo "export LAB_MODULES=${series:+/usr/lib/lab/$series}"
-		echo "set --$(quote "${command[@]}")"
-	} >"$root/lab.command"
-	pack "$root" >"$tmp/initrd"
-	rm -rf "$root"
-}
-
-# Instructions a second of the lab's own time: fewer, and timer interrupts take
-# a larger part of them; more, and each byte on the serial port takes more.
-IPS=50000000
-
-# With mwait idle an IPI never wakes Bochs' second CPU, and the TSC frequency in
-# its CPUID is not that of Bochs.
-append() {
-	local words="console=ttyS0,115200 quiet nokaslr norandmaps panic=-1 reboot=t printk.devkmsg=on ${LAB_APPEND-}"
-	[[ ! $debug ]] || words+=" kasan_multi_shot"
-	# look at more accesses, and longer: an emulated CPU does little in KCSAN's 80 us
-	[[ $debug != kcsan || $exact ]] || words+=" kcsan.skip_watch=500 kcsan.udelay_task=500 kcsan.udelay_interrupt=100"
-	[[ $debug != rt ]] || words+=" setcpuid=constant_tsc"
-	[[ ! $boot ]] || words+=" printk.time=0"
-	[[ $machine != vmx ]] || words+=" idle=halt tsc_early_khz=$((IPS / 1000))"
-	echo "$words"
-}
-
-start_bochs() {
-	local smp=count=1
-	if ((megs > 2048)); then
-		echo "$PROGRAM: -M $megs: Bochs has at most 2048 MiB, which it gets" >&2
-		megs=2048
-	fi
-	((cpus == 1)) || smp=count=$cpus:1:1
-	mkdir "$tmp/cd"
-	cp /usr/lib/ISOLINUX/isolinux.bin /usr/lib/syslinux/modules/bios/ldlinux.c32 "$tmp/cd/"
-	mv "$tmp/bzImage" "$tmp/cd/linux"
-	mv "$tmp/initrd" "$tmp/cd/initrd"
-	printf '%s\n' "DEFAULT lab" "LABEL lab" "KERNEL linux" \
-		"APPEND initrd=initrd $(append)" >"$tmp/cd/isolinux.cfg"
-	touch -h -d "@$EPOCH" "$tmp"/cd{/*,}
-	quietly "$tmp/iso.log" env SOURCE_DATE_EPOCH="$EPOCH" xorriso -as mkisofs -quiet -o "$tmp/cd.iso" -b isolinux.bin \
-		-c boot.cat -no-emul-boot -boot-load-size 4 -boot-info-table "$tmp/cd"
-	rm -rf "$tmp/cd"
-
-	# Not every model will do: a VM with two vCPUs hangs on ivy_bridge, and
-	# skylake_x draws a warning from the kernel at boot.
-	# The term display needs neither a terminal nor a port.
-	cat >"$tmp/bochsrc" <<-EOF
-		display_library: term
-		cpu: model=broadwell_ult, $smp, ips=$IPS, reset_on_triple_fault=0
-		memory: guest=$megs, host=$megs
-		clock: sync=none, time0=$EPOCH
-		romimage: file=/usr/share/bochs/BIOS-bochs-latest, options=fastboot
-		vgaromimage: file=/usr/share/vgabios/vgabios.bin
-		ata0-master: type=cdrom, path=$tmp/cd.iso, status=inserted
-		boot: cdrom
-		com1: enabled=1, mode=file, dev=$tmp/console
-		parport1: enabled=1, file=$tmp/output
-		log: $tmp/machine.log
-		panic: action=fatal
-		error: action=ignore
-		info: action=ignore
-		debug: action=ignore
-	EOF
-	# Debian's Bochs waits at its debugger's prompt otherwise.
-	echo c >"$tmp/debugger"
-	# Interrupted, it goes back to that prompt, finds no more commands, and ends
-	# with its files written.
-	TERM=dumb run_machine INT bochs -f "$tmp/bochsrc" -rc "$tmp/debugger"
-}
-
-# pin: in $pinned, what has a command run on one of our CPUs, where no other lab is if
-# there is such a one. The lock is open until the last process of the lab ends.
-pin() {
-	local allowed cpu lock
-	allowed=$(taskset -cp $$ | sed 's/.*: //; s/,/\n/g' | while IFS=- read -r from to; do seq "$from" "${to:-$from}"; done)
-	for cpu in $allowed; do
-		exec {lock}>"$CACHE/lab-cpu.$cpu"
-		! flock -n "$lock" || break
-		exec {lock}>&-
-	done
-	pinned=(taskset -c "$cpu")
-}
-
-start_qemu() {
-	local threads=multi pinned=() options=(-nodefaults -no-user-config -no-reboot -display none
-		-smp "$cpus" -m "$megs" -kernel "$tmp/bzImage" -initrd "$tmp/initrd"
-		-append "$(append)" -serial "file:$tmp/console"
-		-chardev "file,id=output,path=$tmp/output"
-		-device "isa-parallel,chardev=output")
-	if [[ $machine == kvm ]]; then
-		options+=(-accel kvm -cpu host)
-	else
-		# One thread for all CPUs: with one for each, a CPU may translate an instruction
-		# that another is patching, and execute the int3 in it for good, which panics.
-		# KCSAN's kernel patches none, and wants to see CPUs at the same time.
-		if [[ $debug != kcsan || $exact ]]; then
-			threads=single
-			# A VMRUN with a virtual interrupt adds that to what is pending, by one
-			# instruction without a lock. If QEMU's timers add theirs at the same
-			# time, it is lost, and the lab's Linux waits for it for ever. On one
-			# CPU, no other thread comes in between.
-			[[ ${LAB_PIN-} == no ]] || pin
-		fi
-		options+=(-accel "tcg,thread=$threads" -cpu max)
-	fi
-	[[ ! $exact ]] || options+=(-icount "shift=0,sleep=off" -rtc "base=$(date -u -d "@$EPOCH" +%FT%T),clock=vm")
-	run_machine TERM "${pinned[@]}" qemu-system-x86_64 "${options[@]}"
-}
-
-# run_machine SIGNAL COMMAND...: until it ends, in the background so that a
-# signal to us is taken meanwhile. Its status, 124 where time was up. When
-# nobody reads our output any more, that is the end of all of it.
-run_machine() {
-	local status=0 ended='' begin=$SECONDS
-	stop=$1
-	shift
-	# shellcheck disable=SC2016 # for the other shell: we may be gone before it is mortal
-	"${mortal[@]}" sh -c '[ "$PPID" = "$1" ] && shift && exec "$@"' sh $$ \
-		timeout -s "$stop" -k 5 "$seconds" "${mortal[@]}" "$@" \
-		</dev/null >"$tmp/machine.out" 2>&1 3>&- &
-	running=$!
-	# An emulator that crashes is judged by how far it came, not told by the shell.
-	wait -n -p ended "$running" "$reader" 2>/dev/null || status=$?
-	if [[ $ended == "$reader" ]]; then
-		reader=''
-		output_failed "$status"
-	fi
-	running=''
-	# KILL came from us when INT or TERM did not help, else from elsewhere.
-	((status != 137 || SECONDS - begin < seconds)) || status=124
-	return "$status"
-}
-
-# output_failed STATUS: of cat. SIGPIPE is nobody's fault, the rest it has said.
+# output_failed STATUS: STATUS is cat's. SIGPIPE is no error; any other error cat has reported.
 output_failed() {
 	(($1 > 128)) || fail $ENDED "standard output: cannot be written, so the machine was stopped"
 	exit "$1"
 }
 
-# What the machine writes to its parallel port is a pipe to our standard output.
-# We hold its other end, so that it ends when we say so.
+# start_output: a pipe leads from the machine's parallel port to our standard output. We keep
+# the pipe's writing end open, so that the output ends only when we close it.
 start_output() {
 	: >"$tmp/console"
 	mkfifo "$tmp/output"
-	# Open at both ends before anyone else is there to wait for one of them.
+	# Open both ends now: opening only one end would wait for the other.
 	exec 3<>"$tmp/output"
 	exec 5<"$tmp/output"
 	exec 3>"$tmp/output"
@@ -369,8 +206,9 @@ end_output() {
 	((status == 0)) || output_failed "$status"
 }
 
-# make_folder: for all of it, and who removes it at the end: SIGKILL leaves us
-# no time, but closes our end of a pipe as well.
+# make_folder: makes the lab's temporary folder, and starts a process that removes it at the
+# end. After a SIGKILL we cannot remove it ourselves, but the kernel closes our end of the
+# pipe, and the process sees that.
 make_folder() {
 	tmp=$(mktemp -d) || exit $NO_START
 	# shellcheck disable=SC2016 # for the other shell
@@ -389,78 +227,14 @@ clean_up() {
 	[[ ! $reader ]] || { kill "$reader" && wait "$reader"; } 2>/dev/null || true
 	exec 4>&-
 	wait "$remover" || true
-	# What ends us unforeseen has said why, but has no status of ours.
+	# An error that nobody planned for has printed its reason, but has no status of the
+	# lab's.
 	if [[ ! $judged ]] && ((status > 0 && status < 129)); then
 		echo "$PROGRAM: stopped half-way (is there space left in ${tmp%/*}?)" >&2
 		status=$NO_START
 		[[ ! $stop ]] || status=$ENDED
 	fi
 	exit "$status"
-}
-
-# Of data races only the account's count; what is the kernel's own has another name.
-log_since_modules() {
-	tr -d '\r\0' <"$tmp/console" | sed -n '/^lab: modules$/,$p' |
-		if [[ $debug == kcsan ]]; then
-			awk -f "$TOP/scripts/lab/races.awk" "$tmp/symbols" -
-		else
-			cat
-		fi
-}
-
-# show_log TEXT: why, and the first thing that is bad in the log, and its end; of all
-# of it before the modules were loaded.
-show_log() {
-	echo "$PROGRAM: $*" >&2
-	if grep -aq '^lab: modules' "$tmp/console"; then
-		log_since_modules
-	else
-		tr -d '\r\0' <"$tmp/console"
-	fi | BAD=$BAD awk '{ line[NR] = $0; if (!bad && $0 ~ ENVIRON["BAD"]) bad = NR }
-		END { for (i = 1; i <= NR; i++) if (i > NR - 200 || bad && i >= bad && i < bad + 60) print line[i] }' >&2
-	{
-		tail -n 5 "$tmp/machine.out"
-		grep -a ">>PANIC<<" "$tmp/machine.log" || true
-	} >&2 2>/dev/null
-}
-
-# tell_races: which of the kernel's own were seen, and how often.
-tell_races() {
-	[[ $debug == kcsan ]] || return 0
-	log_since_modules | sed -n "s/.*lab: data race of the kernel's own: //p" | sort | uniq -c |
-		while read -r times where; do
-			echo "$PROGRAM: not the account's: data race in $where ($times)" >&2
-		done
-}
-
-# judge STATUS: that of the machine, into that of the lab.
-judge() {
-	local status bad
-	tell_races
-	judged=1
-	if ! { head -c 4096 /dev/zero >"$tmp/full"; } 2>/dev/null; then
-		show_log "${tmp%/*}: no space left, so the log is not whole"
-		exit $ENDED
-	elif grep -aq '^Kernel panic' "$tmp/console"; then
-		show_log "the kernel panicked"
-		exit $PANIC
-	elif (($1 == 124)); then
-		show_log "it hung: not done after $seconds s"
-		exit $HANG
-	fi
-	bad=$(log_since_modules | grep -aE "$BAD" | head -n 1 || true)
-	if [[ $bad ]]; then
-		show_log "the kernel's log has: $bad"
-		exit $BAD_LOG
-	fi
-	status=$(log_since_modules | sed -n 's/^lab: exit //p' | tail -n 1)
-	if [[ $status ]]; then
-		exit "$status"
-	fi
-	status=$(log_since_modules | sed -n 's/^lab: failed: //p')
-	[[ ! $status ]] || die "$machine: $status"
-	show_log "the machine ended before the command did"
-	exit $ENDED
 }
 
 main() {

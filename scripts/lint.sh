@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# lint.sh - shellcheck on every script and test, checkpatch --strict on every
-# patch, and the C that builds without a kernel or its headers, of tools/, tests/
-# and scripts/, with warnings as errors.
+# lint.sh - runs shellcheck on every script and test, checkpatch --strict on every patch,
+# and the compiler with warnings as errors on the C files of tools/, tests/ and scripts/
+# that need no kernel or kernel headers.
 #
 # Usage: scripts/lint.sh
 #
-# Status 1 if any has something to say. Builds nothing that stays but checkpatch's
-# copy in the cache.
+# Status 1 if one of them reports something. Leaves no files but a copy of checkpatch in the
+# cache.
 
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/common.sh"
-# shellcheck source=scripts/kernels.sh
-. "${BASH_SOURCE[0]%/*}/kernels.sh"
+# shellcheck source=scripts/source/kernels.sh
+. "${BASH_SOURCE[0]%/*}/source/kernels.sh"
 
 scripts() {
 	git -C "$TOP" ls-files -co --exclude-standard |
@@ -22,7 +22,7 @@ scripts() {
 		done
 }
 
-# Debian's own checkpatch of the kernel in question, unpacked once.
+# checkpatch_dir KERNEL: prints the folder of that kernel's checkpatch; unpacks it once.
 checkpatch_dir() {
 	local dir=$CACHE/$1/checkpatch
 	if [[ ! -f $dir/done ]]; then
@@ -42,14 +42,14 @@ lint_scripts() {
 	(cd "$TOP" && printf "%s\0" "${files[@]}" | xargs -0 -P "$(nproc)" -n 6 shellcheck -x)
 }
 
-# FILE_PATH_CHANGES asks for MAINTAINERS, which a series outside the tree has
-# no entry in.
+# lint_patches: FILE_PATH_CHANGES is off, since it asks for an entry in MAINTAINERS, and a
+# series outside the tree has none.
 lint_patches() {
 	local kernel dir
 	for kernel in $(available); do
 		step "checkpatch --strict: patches/$kernel"
 		dir=$(checkpatch_dir "$kernel")
-		# From outside the checkout: a file under git it would take for source.
+		# Run outside the checkout: checkpatch takes a file that git tracks for source.
 		(cd "$dir" && printf "%s\0" "$TOP/patches/$kernel"/*.patch | xargs -0 -P "$(nproc)" -n 4 \
 			perl ./checkpatch.pl --strict --no-tree --quiet --terse --ignore FILE_PATH_CHANGES)
 	done
@@ -61,7 +61,8 @@ lint_c() {
 	tmp=$(mktemp -d)
 	trap 'rm -rf "$tmp"' EXIT
 	make -s -C "$TOP/tools" BUILD="$tmp/tools" PROG="$tmp/exitdump" CFLAGS="-O2 -Werror"
-	for file in "$TOP"/tests/{,stress/,fuzz/,fixtures/}*.c "$TOP"/scripts/{lab,demo}/*.c; do
+	shopt -s nullglob
+	for file in "$TOP"/tests/{,stress/,fuzz/,fixtures/}*.c "$TOP"/scripts/{lab,demo,vmm}/*.c; do
 		cc -std=gnu11 -I"$TOP/tools" -O2 -Wall -Wextra -Werror -c -o "$tmp/object" "$file"
 	done
 }

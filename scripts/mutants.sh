@@ -1,24 +1,24 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# mutants.sh - plants small bugs one at a time, and sees that the tests fail.
+# mutants.sh - plants small bugs (mutants) one at a time, and checks that the tests fail.
 #
 # Usage: scripts/mutants.sh [-acfq] [-n N] [MUTANT]...
 #
-#   -a      those as well that are argued away
-#   -c      only see that each still changes one place of its file
-#   -f      anew: those as well that these very tests have killed before
-#   -n N    only so many of them, spread over all, always the same, for quick tests
-#   -q      do not try first whether a test passes without any bug
-#   MUTANT  a name or a pattern of names, or a table of tests/mutants/: exitdump, scripts,
-#           kernel; all without one
+#   -a      also try the mutants with a line `lives`, which says why no test can see them
+#   -c      only check that each mutant still changes exactly one place of its file
+#   -f      also try the mutants that these very tests have killed before
+#   -n N    try only N of the quick mutants, always the same, spread over the tables
+#   -q      do not check first that a test passes without any bug
+#   MUTANT  a name, a pattern of names, or a table of tests/mutants/ (exitdump, scripts or
+#           kernel); default: all
 #
-# Each bug is planted in a copy of this checkout as it stands, what is not committed
-# included; those of the kernel in a cache of their own, $CACHE/mutants, which is made of
-# what scripts/kernel.sh builds. A mutant is killed when one of the tests that it names
-# fails, and one that nobody kills has survived. An interrupted run is taken up
-# where it stopped. docs/contributing.md tells how to add one.
+# Each bug is planted in a copy of this checkout as it is now, uncommitted changes included.
+# Bugs in the kernel get a cache of their own, $CACHE/mutants, which starts as a copy of the
+# kernels that scripts/kernel.sh builds. A mutant is killed when one of its tests fails; it
+# has survived when all of them pass. An interrupted run continues where it stopped.
+# docs/contributing.md tells how to add a mutant.
 #
-# Exit status: 0 when all were killed, 1 if not, 2 usage.
+# Exit status: 0 if all were killed, 1 if not, 2 usage.
 
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/common.sh"
@@ -31,7 +31,7 @@ LONG='2012|2016|2025|2050|230|3'	# tests that take more than a few seconds
 declare -A TABLE FILE SED TESTS BREAKS LAB LIVES
 names=()
 
-# read_table TABLE: its mutants, a line "FIELD VALUE" for each field, the name first.
+# read_table TABLE: reads a table: a line "FIELD VALUE" for each field, first the field name.
 read_table() {
 	local field value name=''
 	while read -r field value; do
@@ -39,7 +39,7 @@ read_table() {
 		'' | '#'*) ;;
 		name)
 			name=$value
-			[[ ! ${TABLE[$name]} ]] || die "$1: $name: a name that is there twice"
+			[[ ${TABLE[$name]} ]] && die "$1: $name: this name appears twice"
 			names+=("$name")
 			TABLE[$name]=$1 LAB[$name]=svm:6.12
 			;;
@@ -58,7 +58,7 @@ read_table() {
 	done
 }
 
-# chosen PATTERN...: the names, in the order asked for.
+# chosen PATTERN...: prints the names that match, in the order of the patterns.
 chosen() {
 	local name pattern
 	for pattern in "${@:-*}"; do
@@ -69,7 +69,7 @@ chosen() {
 	done | awk '!seen[$0]++'
 }
 
-# sample N: as many of the names on standard input.
+# sample N: prints N of the names on standard input, spread evenly.
 sample() {
 	local all picked
 	mapfile -t all
@@ -86,11 +86,11 @@ copy_tree() {
 	[[ ! -d $TOP/tools/build ]] || cp -a "$TOP/tools/build" "$TOP/tools/exitdump" "$tree/tools/"
 }
 
-# series_files KERNEL: the kernel's code as the series makes it, in $work/KERNEL; where
-# Debian's source is not unpacked, what is new in it alone.
+# series_files KERNEL: puts the kernel's code, with the series, into $work/KERNEL. If Debian's
+# source is not unpacked, only the files that the series adds.
 series_files() {
 	local only=(--include='arch/x86/kvm/exit_cycles*') src=$CACHE/$1/src
-	[[ ! -d $work/$1 ]] || return 0
+	[[ -d $work/$1 ]] && return 0
 	mkdir "$work/$1"
 	if git -C "$src" rev-parse -q --verify base-commit >/dev/null 2>&1; then
 		git -C "$src" archive base-commit arch/x86/kvm arch/x86/include virt/kvm include/linux | tar -C "$work/$1" -xf -
@@ -99,7 +99,7 @@ series_files() {
 	(cd "$work/$1" && GIT_CEILING_DIRECTORIES=$work git apply "${only[@]}" "$TOP/patches/$1"/[0-9]*.patch)
 }
 
-# source_of NAME: where its file is.
+# source_of NAME: prints the path of the file that the mutant changes.
 source_of() {
 	if [[ ${TABLE[$1]} == kernel ]]; then
 		echo "$work/$(kernel_of "$1")/${FILE[$1]}"
@@ -112,7 +112,7 @@ kernel_of() {
 	cut -d: -f2 <<<"${LAB[$1]}"
 }
 
-# change NAME FILE OUT: as its sed does; it must be one place.
+# change NAME FILE OUT: writes FILE with the bug to OUT; dies unless exactly one place changes.
 change() {
 	local places
 	sed "${SED[$1]}" "$2" >"$3" || die "$1: sed fails"
@@ -120,7 +120,7 @@ change() {
 	((places == 1)) || die "$1: changes $places places of ${FILE[$1]}, not one"
 }
 
-# check NAME: whether it still is a bug to plant.
+# check NAME: dies if the mutant cannot be planted any more.
 check() {
 	local file test
 	[[ ${TABLE[$1]} != kernel ]] || series_files "$(kernel_of "$1")"
@@ -136,20 +136,20 @@ check() {
 	change "$1" "$file" "$work/changed"
 }
 
-# one_test TEST [VARIABLE=VALUE]...: in the copy.
+# one_test TEST [VARIABLE=VALUE]...: runs a test in the copy of the checkout.
 one_test() {
 	local test=$1
 	shift
 	(cd "$tree" && env "$@" timeout -k 30 "$LIMIT" scripts/prove.sh "tests/$test"-*.t) >"$work/log" 2>&1 </dev/null
 }
 
-# variables NAME: what its tests need to be told.
+# variables NAME: prints the environment for the mutant's tests.
 variables() {
 	echo "LABS=${LAB[$1]}"
 	[[ ${TABLE[$1]} != kernel ]] || echo "XDG_CACHE_HOME=$OWN_CACHE"
 }
 
-# passes NAME TEST: whether the test passes without a bug, and so tells something.
+# passes NAME TEST: dies if the test fails without a bug: then its failure says nothing.
 passes() {
 	local seen=$state/$2.${LAB[$1]//:/-}.$trees_key
 	[[ $quick || -f $seen ]] && return
@@ -159,13 +159,13 @@ passes() {
 	touch "$seen"
 }
 
-# --- the kernel: built in a cache of its own, out of a tree with a change
+# --- the kernel: built in a cache of its own, from a source tree with the bug
 
 own_kernel() {
 	XDG_CACHE_HOME=$OWN_CACHE "$tree/scripts/kernel.sh" -k "$kernel" "$1" >&2
 }
 
-# use_own_kernel KERNEL: its source has the series, and nothing but that.
+# use_own_kernel KERNEL: makes the own cache's source the series without any bug.
 use_own_kernel() {
 	local key
 	[[ $kernel != "$1" ]] || return 0
@@ -188,7 +188,7 @@ use_own_kernel() {
 	own_kernel edited
 }
 
-# plant NAME: false where it does not build.
+# plant NAME: plants the bug and builds; false if it does not build.
 plant() {
 	restore
 	planted=$tree/${FILE[$1]}
@@ -215,7 +215,7 @@ restore() {
 	planted=''
 }
 
-# key_of NAME: of all that its killing depends on.
+# key_of NAME: prints a checksum of all that decides whether the tests kill the mutant.
 key_of() {
 	local test
 	{
@@ -227,7 +227,7 @@ key_of() {
 	} | sha1sum | cut -c -12
 }
 
-# one NAME: try it.
+# one NAME: tries one mutant; fails if it survives.
 one() {
 	local test since=$SECONDS killed=''
 	check "$1" >/dev/null
@@ -282,7 +282,7 @@ for table in "${TABLES[@]}"; do
 	read_table "$table"
 done
 mapfile -t some < <(chosen "$@")
-[[ ! $number ]] || mapfile -t some < <(for name in "${some[@]}"; do
+[[ $number ]] && mapfile -t some < <(for name in "${some[@]}"; do
 	[[ ${TABLE[$name]} == kernel || ${LIVES[$name]} || ${TESTS[$name]} =~ $LONG ]] || echo "$name"
 done | sample "$number")
 ((${#some[@]})) || die "$*: no such mutant"

@@ -1,25 +1,26 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# on.sh - runs a command on a Debian of another release, in a fresh clone of this
-# checkout's last commit.
+# on.sh - runs a command on another release of Debian, in a fresh clone of this checkout's
+# last commit.
 #
 # Usage: scripts/on.sh [-b DIR] RELEASE COMMAND [ARGUMENT]...
 #
-#   -b DIR   a folder of this machine that is there as well, at its own path
+#   -b DIR   make this machine's folder DIR visible there, at the same path
 #
 #   scripts/on.sh trixie make check
 #
-# RELEASE is Debian's name of it (bookworm, trixie). Its root is made once by debootstrap,
-# with no more than git and make, in $CACHE/on/RELEASE. What a command installs there, and
-# its cache, stay for the next one; the clone goes. The kernel is this machine's.
+# RELEASE is Debian's name (bookworm, trixie). debootstrap makes the release's root once, in
+# $CACHE/on/RELEASE, with only git and make added. The packages that a command installs
+# there and its cache stay for the next command; the clone is removed. The kernel is this
+# machine's.
 #
-# Needs root, debootstrap and git. Mounts only in a namespace of its own. Exit status:
-# the command's; 125 where it did not run.
+# Needs root, debootstrap and git. Mounts only in a namespace of its own. Exit status: the
+# command's; 125 if it did not run.
 
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/common.sh"
-# shellcheck source=scripts/archive.sh
-. "${BASH_SOURCE[0]%/*}/archive.sh"
+# shellcheck source=scripts/source/archive.sh
+. "${BASH_SOURCE[0]%/*}/source/archive.sh"
 
 PATH+=:/usr/sbin:/sbin
 
@@ -28,10 +29,10 @@ die() {
 	exit 125
 }
 
-# make_root: a Debian of that release, whole or not at all.
+# make_root: makes a root with that release, completely or not at all.
 make_root() {
 	local line
-	[[ ! -d $root ]] || return 0
+	[[ -d $root ]] && return 0
 	step "making a Debian root, $release (a minute or two; log: $root.log)"
 	rm -rf "$root.new"
 	mkdir -p "$root.new"
@@ -45,7 +46,7 @@ make_root() {
 	mv "$root.new" "$root"
 }
 
-# in_root COMMAND...: with /dev, /proc and /sys, which are gone when it ends.
+# in_root COMMAND...: runs COMMAND in the root; /dev, /proc and /sys are mounted meanwhile.
 in_root() {
 	cp -L /etc/resolv.conf /etc/hosts "$root/etc/"
 	# shellcheck disable=SC2016 # for the shells inside
@@ -64,7 +65,7 @@ while getopts :b:h option; do
 	case $option in
 	b) bind=$OPTARG ;;
 	h) usage; exit ;;
-	*) die "-$OPTARG: no such option, or its value is missing (-h shows them)" ;;
+	*) bad_option ;;
 	esac
 done
 shift $((OPTIND - 1))
@@ -74,7 +75,7 @@ shift
 ((EUID == 0)) || die "only root can make a root of another release and change into it"
 type -P debootstrap >/dev/null || die "debootstrap: not found (scripts/deps.sh test)"
 [[ -e /usr/share/debootstrap/scripts/$release && " $SUITES " == *" $release "* ]] ||
-	die "$release: no release that is known here (one of: $(releases))"
+	die "$release: no such release (one of: $(releases))"
 [[ ! $bind || -d $bind ]] || die "-b $bind: No such folder"
 [[ ! $bind ]] || bind=$(cd "$bind" && pwd -P)
 
@@ -87,6 +88,6 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 folder=${work#"$root"}/exit_cycles
 git clone -q "$TOP" "$root$folder" || die "$TOP: cannot be cloned"
-# in the background, so that a signal is taken at once: it ends all that runs in there
+# in the background, so that bash handles a signal at once; a signal ends all processes there
 in_root "$@" &
 wait $!

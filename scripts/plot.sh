@@ -1,31 +1,34 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# plot.sh - pictures of where exits' time goes, drawn by gnuplot.
+# plot.sh - draws with gnuplot where the time of exits goes.
 #
 # Usage: scripts/plot.sh PICTURE [-t TITLE] [-u UNIT] -o OUT.svg|OUT.png FILE...
 #
 #   cycles     cycles in the exit handler, by reason
 #   where      where the time went: guest, handler, halted, user space, other
 #   over-time  exits over time, stacked by reason
-#   latency    how long exits take, from exit to entry: a histogram a reason
-#   patched    round trips of exits, stock modules against patched ones
+#   latency    the time from exit to entry: a histogram for each reason
+#   patched    round trips of exits, patched modules beside stock ones
 #   ways       what perf, ftrace, BPF and this account add to an exit
 #
-# FILE is, for cycles and where, a capture (a copy of a debugfs file exit_cycles)
-# or what exitdump --csv wrote, of a snapshot or a diff; for latency a capture with
-# its copy of exit_cycles_hist beside it, named alike but for _hist, or what
-# exitdump --json wrote; for over-time what `exitdump --csv INTERVAL` wrote, or two
-# captures and more, of one VM or host, the earliest first; for patched and ways
-# what scripts/bench.sh --csv wrote. where needs the columns total, halt and user.
+# FILE depends on the picture:
+#   cycles, where   a capture (a copy of a debugfs file exit_cycles), or the output of
+#                   exitdump --csv for a snapshot or a diff. where needs the columns
+#                   total, halt and user
+#   latency         a capture NAME with its copy of exit_cycles_hist beside it, called
+#                   NAME_hist, or the output of exitdump --json
+#   over-time       the output of `exitdump --csv INTERVAL`, or at least two captures of
+#                   one VM or host, the earliest first
+#   patched, ways   the output of scripts/bench.sh --csv
 #
-#   -o OUT     the picture, SVG or PNG by its name; nothing is left half-written
-#   -t TITLE   above the picture
-#   -u UNIT    what the times of a CSV are in, as exitdump's -u had it: cycles (the
-#              default), ns or us; captures are in cycles
+#   -o OUT     the picture: SVG or PNG, by the name; never half a file
+#   -t TITLE   the title above the picture
+#   -u UNIT    the unit of the times in a CSV, as in exitdump's -u: cycles (default), ns
+#              or us. Captures are in cycles
 #   -h         this text
 #
-# Needs gnuplot (scripts/deps.sh plot) and exitdump: EXITDUMP of the environment,
-# the checkout's, or that on PATH. Exit status: 0, or 1 after an error in one line.
+# Needs gnuplot (scripts/deps.sh plot) and exitdump: EXITDUMP of the environment, the
+# checkout's, or that on PATH. Exit status: 0, or 1 after an error in one line.
 
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/common.sh"
@@ -47,7 +50,7 @@ parse() {
 		u) unit=$OPTARG ;;
 		o) out=$OPTARG ;;
 		h) usage; exit 0 ;;
-		*) die "-$OPTARG: no such option, or its value is missing (-h shows them)" ;;
+		*) bad_option ;;
 		esac
 	done
 	shift $((OPTIND - 1))
@@ -69,8 +72,8 @@ is_capture() {
 	[[ $(head -c 14 "$1" | tr -d '\0') == "# exit_cycles "* ]]
 }
 
-# read_files: copies of them, so that a pipe will do, and errors show early. A
-# capture's histogram lies beside it.
+# read_files: copies the files, so that a pipe works and errors show early. A capture's
+# histogram lies beside it.
 read_files() {
 	local i file
 	for ((i = 0; i < ${#files[@]}; i++)); do
@@ -82,8 +85,8 @@ read_files() {
 	done
 }
 
-# through NUMBER COMMAND...: a command over file NUMBER; its error, which knows the
-# copies only, becomes one line about the files.
+# through NUMBER COMMAND...: runs COMMAND on file NUMBER. An error names the copy; it becomes
+# one line that names the file.
 through() {
 	local file=${files[$1]} text i
 	shift
@@ -97,7 +100,7 @@ through() {
 	}
 }
 
-# csv NUMBER COLUMNS: a file as CSV, in $tmp/csv.
+# csv NUMBER COLUMNS: writes a file as CSV to $tmp/csv.
 csv() {
 	local in=$tmp/$1/in
 	if is_capture "$in"; then
@@ -113,7 +116,7 @@ gnuplot_why() {
 	grep -v warning "$tmp/why" | grep -m 1 -E 'line [0-9]+:|[a-z]' || true
 }
 
-# name_svg: what a pointer over an SVG, and a reader's voice, say it is.
+# name_svg: sets the title that a browser shows under the pointer and a screen reader says.
 name_svg() {
 	local title=${head:-$picture}
 	[[ $format == svg ]] || return 0
@@ -125,7 +128,7 @@ name_svg() {
 	mv "$tmp/named" "$tmp/picture"
 }
 
-# draw HEIGHT SETTING...: gnuplot on $tmp/data, with the variables set.
+# draw HEIGHT SETTING...: runs gnuplot on $tmp/data; the settings set its variables.
 draw() {
 	local height=$1 settings
 	shift
@@ -142,12 +145,12 @@ awks() {
 	awk "$@" -f "$PLOT/csv.awk" -f "$PLOT/$program"
 }
 
-# by_reason FIRST-LINE...: cycles and where.
+# by_reason: draws the pictures cycles and where.
 by_reason() {
 	local guest='' columns=name,exits,cycles rows
 	[[ $picture != where ]] || columns+=,total,halt,user
 	csv 0 "$columns"
-	! is_capture "$tmp/0/in" || guest=$(sed -n '1s/.*\tguest=\([0-9]*\).*/\1/p' "$tmp/0/in")
+	is_capture "$tmp/0/in" && guest=$(sed -n '1s/.*\tguest=\([0-9]*\).*/\1/p' "$tmp/0/in")
 	through 0 awks reasons.awk -v "kind=$picture" -v "guest=$guest" <"$tmp/csv" >"$tmp/data"
 	rows=$(wc -l <"$tmp/data")
 	draw $((90 + 26 * rows)) "rows=$rows" "most=$(cut -f 2 "$tmp/data" | sort -g | tail -n 1)" "guest=$((${#guest} > 0))" "unit='$(unit_name)'"
@@ -161,7 +164,7 @@ unit_name() {
 	esac
 }
 
-# Captures become a CSV of their differences, one step after the other.
+# steps: prints the differences between successive captures as CSV.
 steps() {
 	local i a b
 	echo time,name,exits
@@ -177,13 +180,13 @@ over_time() {
 	local i steps=0 columns
 	if ((${#files[@]} > 1)); then
 		for ((i = 0; i < ${#files[@]}; i++)); do
-			is_capture "$tmp/$i/in" || die "${files[i]}: not a capture, and of others over-time draws one file"
+			is_capture "$tmp/$i/in" || die "${files[i]}: not a capture; of other files, over-time draws only one"
 		done
 		find_exitdump
 		steps=$((${#files[@]} - 1))
 		steps >"$tmp/spans"
 	else
-		! is_capture "$tmp/0/in" || die "${files[0]}: one capture tells of no time (two are needed, or exitdump --csv INTERVAL)"
+		is_capture "$tmp/0/in" && die "${files[0]}: one capture shows no span of time (two are needed, or exitdump --csv INTERVAL)"
 		cp "$tmp/0/in" "$tmp/spans"
 	fi
 	through 0 awks spans.awk -v "steps=${steps#0}" <"$tmp/spans" >"$tmp/data"
@@ -204,7 +207,7 @@ latency() {
 	panels=$(wc -l <"$tmp/names")
 	unit=$(sed -n '1s/.*"unit":"\([a-z]*\)".*/\1/p' "$json")
 	khz=$(sed -n '1s/.*"tsc_khz":\([0-9]*\).*/\1/p' "$json")
-	# Not empty, the lowest and the highest.
+	# The lowest and the highest bucket that are not empty.
 	set -- "$(awk '$2 > 0 { if (n++ == 0 || $1 < low) low = $1; if ($1 > high) high = $1 } END { print low, high }' "$tmp/data")"
 	draw $((120 + 100 * panels)) "panels=$panels" "low=${1% *}" "high=${1#* }" "khz=${khz:-0}" "unit='$(unit_name)'"
 }
@@ -216,7 +219,7 @@ bench() {
 	draw $((40 + 300 * ${#labs[@]})) "kind='$picture'" "labs='${labs[*]}'"
 }
 
-# The picture appears whole or not at all.
+# deliver: puts the whole picture in its place, or nothing.
 deliver() {
 	[[ -d $(dirname "$out") && -w $(dirname "$out") ]] || die "$out: no such folder, or no right to write there"
 	trap 'rm -rf "$tmp" "$out.new"' EXIT

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# prove.sh - prove, two tests at a time; behind its summary the cases that failed, with
-# what they say.
+# prove.sh - runs prove, two tests at a time; after prove's summary it shows the failed cases
+# with their messages.
 #
 # Usage: scripts/prove.sh TEST...
 #
 # Exit status: prove's.
 set -e -o pipefail
 
-# one TEST: what prove calls, which keeps what the test says.
+# Called by prove for one TEST: keeps a copy of the test's output.
 if [[ $PROVE_KEEPS && $# == 1 ]]; then
 	env -u PROVE_KEEPS "$1" | tee "$PROVE_KEEPS/${1##*/}"
 	exit

@@ -1,23 +1,24 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# report.sh - a page of a capture: where the time went, exits by reason, how long they
-# took, the keys inside reasons, and the slow exits.
+# report.sh - makes a page from a capture: where the time went, exits by reason, how long
+# they took, the keys inside reasons, and the slow exits.
 #
 # Usage: scripts/report.sh [-o OUT.html|OUT.md] [-t TITLE] [-s STORY] CAPTURE
 #
-# CAPTURE is a folder as exitdump --sysroot takes it (`/` is this host, now), or a saved
-# exit_cycles with exit_cycles_hist, exit_cycles_keys and exit_cycles_slow beside it, as
-# many of them as there are. The kernel's name is that in the folder's
-# proc/sys/kernel/osrelease.
+# CAPTURE is a folder for exitdump --sysroot (`/` is this host, now), or a saved file
+# exit_cycles; exit_cycles_hist, exit_cycles_keys and exit_cycles_slow can lie beside it. The
+# kernel's name comes from proc/sys/kernel/osrelease in the folder.
 #
-#   -o OUT     ./report.html; HTML or Markdown by its name, nothing is left half-written
-#   -t TITLE   in place of what the capture is of
-#   -s STORY   what else the page says, in the words of scripts/report/account.awk: its title
-#              and what comes before its first section in front, the rest behind
+#   -o OUT     the page (default ./report.html): HTML or Markdown, by the name; never half
+#              a file
+#   -t TITLE   a title of your own
+#   -s STORY   a file with more content, in the format that scripts/report/account.awk
+#              prints. Its title and all before its first section come first on the page, the
+#              rest comes last
 #   -h         this text
 #
-# The HTML is one file that refers to nothing outside itself and needs no JavaScript; it
-# is for light and dark, phone, desktop and paper. What is not known is `-`.
+# The HTML is one file. It refers to nothing outside itself and needs no JavaScript; it fits
+# light and dark, phone, desktop and paper. Unknown values are `-`.
 #
 # Needs jq (scripts/deps.sh report) and exitdump: EXITDUMP of the environment, the
 # checkout's, or that on PATH. Exit status: 0, or 1 after an error in one line.
@@ -40,29 +41,29 @@ parse() {
 		t) title=$OPTARG ;;
 		s) story=$OPTARG ;;
 		h) usage; exit 0 ;;
-		*) die "-$OPTARG: no such option, or its value is missing (-h shows them)" ;;
+		*) bad_option ;;
 		esac
 	done
 	shift $((OPTIND - 1))
 	(($# == 1)) || die "one capture is needed (-h shows the usage)"
 	capture=$1
 	[[ $out == *.html || $out == *.md ]] || die "-o $out: a name that ends in .html or .md is needed"
-	[[ ! -d $out ]] || die "$out: Is a directory"
+	[[ -d $out ]] && die "$out: Is a directory"
 	[[ ! $story || -f $story && -r $story ]] || die "$story: no such file, or not readable"
 	[[ -r $capture && (-d $capture || -f $capture) ]] || die "$capture: no such file or folder, or not readable"
 }
 
-# ask NAME ARGUMENT...: exitdump on the capture, as JSON in $tmp/NAME.
+# ask NAME ARGUMENT...: runs exitdump on the capture; its JSON goes to $tmp/NAME.
 ask() {
 	local name=$1 option=-i
 	shift
-	[[ ! -d $capture ]] || option=-S
+	[[ -d $capture ]] && option=-S
 	"$EXITDUMP" "$@" "$option" "$capture" --json >"$tmp/$name" 2>"$tmp/why" ||
 		die "$(sed '1s/^exitdump: //; q' "$tmp/why")"
 }
 
-# lines KIND LIST COLUMNS FILE: the objects of a list, or the one that FILE is, as lines for
-# account.awk.
+# lines KIND LIST COLUMNS FILE: prints the objects of LIST in the JSON FILE, or FILE itself as
+# one object, as lines for account.awk.
 lines() {
 	jq -r --arg kind "$1" --arg list "$2" --arg columns "$3" '
 		def cell: if . == null or . == "" then "-" elif type == "array" then map(cell) | join(" ")
@@ -73,7 +74,7 @@ lines() {
 		map(cell) | join("\t")' "$4"
 }
 
-# facts: what the account's head says, and what we know of the capture.
+# facts: prints the facts of the account's head and of the capture.
 facts() {
 	local kernel
 	kernel=$(head -c 200 "$capture/proc/sys/kernel/osrelease" 2>/dev/null | tr -d '\0' | head -n 1) || true
@@ -83,7 +84,7 @@ facts() {
 	lines fact "" "title capture kernel vendor scope tsc tsc_khz vms vcpus guest overhead" "$tmp/facts"
 }
 
-# collect: all that the page is made of.
+# collect: prints all the data of the page.
 collect() {
 	local file=$capture part
 	ask account
@@ -112,7 +113,7 @@ collect() {
 	done
 }
 
-# tell: in the words of the page.
+# tell: turns the data into the content of the page.
 tell() {
 	collect >"$tmp/lines"
 	awk -v "told=${story:+1}" -f "$TOP/scripts/plot/csv.awk" -f "$REPORT/account.awk" "$tmp/lines" >"$tmp/account.told"

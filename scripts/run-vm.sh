@@ -1,31 +1,31 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# run-vm.sh - starts a virtual machine for experiments: QEMU with KVM, 2 vCPUs,
-# 2048 MiB, its console here.
+# run-vm.sh - starts a virtual machine for experiments: QEMU with KVM, 2 vCPUs, 2048 MiB,
+# its console on this terminal.
 #
 # Usage: scripts/run-vm.sh [-c VCPUS] [-m MIB] [-f ovmf|seabios]
 #                          [-k KERNEL] [-i INITRD] [-p PARAMETERS] [-t] [-d DISK]
 #                          [-- QEMU-OPTION...]
 #
-#   -c VCPUS        2
-#   -m MIB          2048; less, and said so, where the host has less to give
-#   -f FIRMWARE     ovmf or seabios; else FIRMWARE of the environment, else ovmf
-#                   where it is installed
-#   -k KERNEL       boot this Linux; without -k and -d, that of the lab
-#   -i INITRD       its initrd; without, one that boots to a shell, with busybox,
-#                   the ordinary cpuid program and, where it is built, exitdump
+#   -c VCPUS        vCPUs (default 2)
+#   -m MIB          memory (default 2048); less, with a message, if the host has less
+#   -f FIRMWARE     ovmf or seabios (default: FIRMWARE of the environment, else ovmf if
+#                   it is installed)
+#   -k KERNEL       boot this Linux (default without -d: the lab's kernel)
+#   -i INITRD       its initrd (default: one that boots to a shell, with busybox, the
+#                   ordinary cpuid program and, if it is built, exitdump)
 #   -p PARAMETERS   more words for the kernel's command line
-#   -d DISK         boot this disk image instead (raw or qcow2, written to), with
-#                   a network and the tools' disk; firmware and system that
-#                   talk to a serial port are seen here
-#   -t              the tools' disk with a kernel too: EXITTOOLS, FAT, read-only,
-#                   with cpuid and, where it is built, exitdump. In the guest:
+#   -d DISK         boot this disk image instead (raw or qcow2; it is written to), with
+#                   a network and the tools' disk. Firmware and systems that use a
+#                   serial port show their output here
+#   -t              add the tools' disk also with -k: label EXITTOOLS, FAT, read-only,
+#                   with cpuid and, if it is built, exitdump. In the guest:
 #                   mount LABEL=EXITTOOLS /mnt; sh /mnt/exitdump.sh --guest
 #   -h              this text
 #
-# What stands after -- is added to QEMU's command line. Ctrl-A X ends the VM.
-# Needs read and write access to /dev/kvm; changes nothing on the host. Runs on
-# any host with KVM, and in the lab. Exit status: QEMU's, or 1.
+# Options after -- are added to QEMU's command line. Ctrl-A X ends the VM. Needs read and
+# write access to /dev/kvm; changes nothing on the host. Runs on any host with KVM, and in
+# the lab. Exit status: QEMU's, or 1.
 
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/common.sh"
@@ -34,10 +34,6 @@ OVMF=(/usr/share/OVMF/OVMF_CODE_4M.fd /usr/share/OVMF/OVMF_VARS_4M.fd)
 
 vcpus=2 megs=2048 firmware=${FIRMWARE:-}
 kernel='' initrd='' parameters='' disk='' format='' tools=''
-
-positive() {
-	[[ $2 =~ ^[1-9][0-9]{0,6}$ ]] || die "-$1 $2: not a number above 0"
-}
 
 readable() {
 	[[ -r $1 ]] || die "$1: no such file, or not readable"
@@ -57,7 +53,7 @@ parse() {
 		t) tools=1 ;;
 		d) disk=$OPTARG ;;
 		h) usage; exit 0 ;;
-		*) die "-$OPTARG: no such option, or its value is missing (-h shows them)" ;;
+		*) bad_option ;;
 		esac
 	done
 	((OPTIND > $#)) || [[ ${*:OPTIND-1:1} == -- ]] ||
@@ -71,7 +67,7 @@ parse() {
 		firmware=seabios
 		[[ ! -r ${OVMF[0]} || ! -r ${OVMF[1]} ]] || firmware=ovmf
 	fi
-	[[ $firmware == seabios || $firmware == ovmf ]] || die "-f $firmware: no such firmware (seabios or ovmf)"
+	one_of f firmware "$firmware" "seabios ovmf"
 	[[ ! $disk || ! $kernel$initrd$parameters ]] || die "-d: not together with -k, -i and -p"
 }
 
@@ -81,8 +77,8 @@ check_kvm() {
 	type -P qemu-system-x86_64 >/dev/null || die "qemu-system-x86_64: not found (scripts/deps.sh lab installs it)"
 }
 
-# A guest touches what it is given sooner or later: leave the host what QEMU
-# itself and its own work need.
+# clamp_memory: a guest sooner or later touches all of its memory. The host keeps what QEMU
+# itself and the host's own work need.
 clamp_memory() {
 	local free
 	free=$(awk '/^MemAvailable:/ { print int($2 / 1024) }' /proc/meminfo)
@@ -94,11 +90,11 @@ clamp_memory() {
 
 boot_kernel() {
 	local bring quirk=''
-	# What a VM in QEMU's TCG is told of XSAVE does not add up, and ends Linux 7.3.
+	# In QEMU's TCG, a VM gets inconsistent values about XSAVE, and Linux 7.3 stops.
 	[[ $LAB_MACHINE != svm ]] || quirk=noxsave
 	if [[ ! $kernel ]]; then
-		# shellcheck source=scripts/kernels.sh
-		. "$TOP/scripts/kernels.sh"
+		# shellcheck source=scripts/source/kernels.sh
+		. "$TOP/scripts/source/kernels.sh"
 		kernel=$(default_kernel)
 		"$TOP/scripts/deps.sh" lab >&2
 		"$TOP/scripts/kernel.sh" -k "$kernel" build >&2
@@ -106,19 +102,19 @@ boot_kernel() {
 	fi
 	readable "$kernel"
 	if [[ ! $initrd ]]; then
-		[[ -x $TOP/scripts/guest-initrd.sh ]] ||
-			die "no -i INITRD, and no scripts/guest-initrd.sh here to make one"
+		[[ -x $TOP/scripts/guest/initrd.sh ]] ||
+			die "no -i INITRD, and no scripts/guest/initrd.sh here to make one"
 		initrd=$tmp/initrd
 		bring=$(exitdump)
-		"$TOP/scripts/guest-initrd.sh" ${bring:+-a "$bring"} "$initrd"
+		"$TOP/scripts/guest/initrd.sh" ${bring:+-a "$bring"} "$initrd"
 	fi
 	readable "$initrd"
 	options+=(-kernel "$kernel" -initrd "$initrd"
 		-append "console=ttyS0 quiet panic=-1${quirk:+ $quirk} $parameters")
 }
 
-# put_tool PROGRAM: with its libraries and their loader, and a script that starts
-# it wherever the disk is mounted, on whatever system.
+# put_tool PROGRAM: copies PROGRAM with its libraries and their loader, and a script that
+# starts it on any system, wherever the disk is mounted.
 put_tool() {
 	local library name=${1##*/} loader=''
 	while read -r library; do
@@ -134,7 +130,7 @@ put_tool() {
 	EOF
 }
 
-# exitdump: the one built here, or installed, or beside this script.
+# exitdump: prints the path of exitdump: built here, installed, or beside this script.
 exitdump() {
 	local one
 	for one in "$TOP/tools/exitdump" "$(type -P exitdump)" "${BASH_SOURCE[0]%/*}/exitdump"; do
@@ -156,7 +152,7 @@ add_tools() {
 	options+=(-drive "file=fat:ro:$tmp/tools,format=vvfat,label=EXITTOOLS,read-only=on,if=virtio")
 }
 
-# format_of DISK: only what QEMU cannot mistake for another.
+# format_of DISK: prints the format, but only if QEMU cannot mistake it for another.
 format_of() {
 	case $(head -c 8 "$1" | tr -d '\0') in
 	QFI*) echo qcow2 ;;
@@ -174,7 +170,7 @@ check_disk() {
 
 # shellcheck disable=SC2054 # commas are QEMU's own
 boot_disk() {
-	# In full, or what stands before a colon would be taken for a protocol.
+	# An absolute path, because QEMU takes the text before a colon for a protocol.
 	disk=$(realpath "$disk")
 	options+=(-drive "file=${disk//,/,,},format=$format,if=virtio" -nic user,model=virtio-net-pci)
 	tools=1
@@ -198,7 +194,7 @@ clean_up() {
 main() {
 	parse "$@"
 	check_kvm
-	[[ ! $disk ]] || check_disk
+	[[ $disk ]] && check_disk
 	clamp_memory
 	tmp=$(mktemp -d)
 	qemu=''
@@ -213,7 +209,7 @@ main() {
 	else
 		boot_kernel
 	fi
-	[[ ! $tools ]] || add_tools
+	[[ $tools ]] && add_tools
 	# In the background, with our input, so that a signal to us ends it.
 	qemu-system-x86_64 "${options[@]}" "${more[@]}" <&0 &
 	qemu=$!

@@ -1,47 +1,47 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# selftests.sh - the KVM selftests of the kernel's own tree, those of the series
-# among them: builds them and runs them in the lab.
+# selftests.sh - builds the KVM selftests of the kernel's own tree, including those that the
+# series adds, and runs them in the lab.
 #
 # Usage: scripts/selftests.sh [-k KERNEL] [-m MACHINE] [-s stock|patched]
 #                             [-d DEBUG] [-t SECONDS] VERB [TEST]...
 #
-#   build     prints the path of each TEST's program; those that do not build
-#             with this compiler are named on standard error
-#   run       a line for each TEST: its name, its result, how long it took (s)
-#             and its last words. Fails when a TEST does
-#   compare   runs them on stock and on patched modules and prints how many had
-#             which result, each TEST that stock does not pass with its result
-#             and last words, and each TEST whose results differ. A result
-#             that stock does not have in most of three runs on both is a
-#             failure. A TEST that the series adds has to pass when patched
+#   build     prints the path of each TEST's program. Standard error names the TESTs
+#             that do not build with this compiler
+#   run       prints a line for each TEST: its name, its result, its time (s) and its
+#             last words. Fails if a TEST fails
+#   compare   runs the TESTs on stock and on patched modules. Prints the number of each
+#             result; each TEST that does not pass on stock, with its result and last
+#             words; and each TEST whose results differ. Fails if most of a TEST's three
+#             results on patched never appear on stock, or if a TEST that the series
+#             adds does not pass on patched
 #
-#   -k KERNEL   of those in patches/ (default: the first)
-#   -m MACHINE  of lab.sh; svm (default), for vmx takes hours to run all
+#   -k KERNEL   a folder of patches/ (default: the first)
+#   -m MACHINE  as in lab.sh (default svm; on vmx all TESTs take hours)
 #   -s SERIES   for run: patched (default) or stock
-#   -d DEBUG    of lab.sh: on a kernel that watches itself
-#   -t SECONDS  for a TEST, 300: then its result is timeout
+#   -d DEBUG    as in lab.sh: run on a debug kernel
+#   -t SECONDS  the limit for one TEST, 300; then its result is timeout
 #
-# TEST: a name such as exit_cycles_test; all that the Makefile has for x86
-# without one, but for its shell scripts. A result is pass, skip, timeout, fail=STATUS, none (not built),
-# panic, hang or end (those three of the lab; the others go on in a new one),
-# with +left when a process of it could not be ended, and +log when the kernel's log
-# has what lab.sh takes for bad.
+# TEST is a name such as exit_cycles_test. Default: all that the Makefile has for x86, except
+# its shell scripts. A result is pass, skip, timeout, fail=STATUS, none (not built), panic,
+# hang or end. The last three are results of the lab; the remaining TESTs run in a new lab.
+# +left is added if a process of the TEST could not be ended, and +log if the kernel's log
+# has something that lab.sh takes for bad.
 #
-# Builds in $CACHE/KERNEL/selftests, again when patches/KERNEL changed. Needs:
-# linux-source-KERNEL and what scripts/deps.sh installs. Everything runs in the
-# lab, nothing here.
+# Builds in $CACHE/KERNEL/selftests, again if patches/KERNEL changed. Needs:
+# linux-source-KERNEL and what scripts/deps.sh installs. Runs everything in the lab, nothing
+# here.
 
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/common.sh"
-# shellcheck source=scripts/kernels.sh
-. "${BASH_SOURCE[0]%/*}/kernels.sh"
+# shellcheck source=scripts/source/kernels.sh
+. "${BASH_SOURCE[0]%/*}/source/kernels.sh"
 
 machine=svm series=patched debug='' seconds=300
 
 use_kernel() {
 	KERNEL=$1
-	[[ " $KERNELS " == *" $KERNEL "* ]] || die "-k $KERNEL: no such kernel (one of: $KERNELS)"
+	one_of k kernel "$KERNEL" "$KERNELS"
 	DIR=$CACHE/$KERNEL/selftests
 	SRC=$DIR/src
 	BIN=$DIR/bin
@@ -62,18 +62,19 @@ has_key() {
 	[[ -f $1 && $(<"$1") == "$2" ]]
 }
 
-# git_src WORD...: what git keeps is tools/, as Debian has it.
+# git_src ARGUMENT...: git in the source; it tracks Debian's tools/.
 git_src() {
 	git -C "$SRC" -c user.name=exit_cycles -c user.email=exit_cycles@localhost \
 		-c commit.gpgsign=false -c core.autocrlf=false "$@"
 }
 
-# unpack: as much of the source as the selftests need, a tree of our own, with
-# the headers that user space sees, and those of drivers that tools/ has links to. The series does not change those.
+# unpack: unpacks the part of the source that the selftests need: a tree of our own, with the
+# headers for user space, and the drivers' headers to which tools/ has links. The series does
+# not change these headers.
 unpack() {
 	local tar
 	has_key "$SRC/.key" "$(source_version "$KERNEL")" && return
-	tar=$("$TOP/scripts/source.sh" -k "$KERNEL") || exit
+	tar=$("$TOP/scripts/source/fetch.sh" -k "$KERNEL") || exit
 	step "Linux $KERNEL: unpacking the selftests"
 	rm -rf "$SRC" "$DIR/key"
 	mkdir -p "$SRC"
@@ -92,7 +93,7 @@ selftests_make() {
 	make -C "$SRC/tools/testing/selftests/kvm" OUTPUT="$BIN" "$@"
 }
 
-# What does not build is missed later, by its name.
+# build: a TEST that does not build is reported later, by its name.
 build() {
 	local key program
 	unpack
@@ -113,13 +114,13 @@ build() {
 	echo "$key" >"$DIR/key"
 }
 
-# added: the TESTs that the series adds.
+# added: prints the TESTs that the series adds.
 added() {
 	sed -n '/^--- \/dev\/null$/{n;s|^+++ b/tools/testing/selftests/kvm/.*/\(.*\)\.c$|\1|p}' \
 		"$PATCHES"/[0-9]*.patch
 }
 
-# programs [NAME]...: PATH of each, with that of a program not built as well.
+# programs [NAME]...: prints the path of each program, even if it is not built.
 programs() {
 	local name path
 	if (($#)); then
@@ -154,8 +155,8 @@ print_built() {
 	return $status
 }
 
-# arguments NAME: what makes a TEST that measures end before the evening, on a CPU
-# that is emulated.
+# arguments NAME: prints arguments that make a long measurement short enough for an emulated
+# CPU.
 arguments() {
 	case $1 in
 	demand_paging_test | dirty_log_perf_test) echo "-b 64M" ;;
@@ -166,13 +167,14 @@ arguments() {
 	esac
 }
 
-# What runs in the lab: "start NAME", then "result NAME RESULT SECONDS WORDS".
+# inside: prints the script for the lab, which writes "start NAME" and then
+# "result NAME RESULT SECONDS WORDS".
 inside() {
 	cat <<-'INSIDE'
 		seconds=$1
 		shift
-		# end_forks NAME: what a TEST that was killed had forked runs on, and slows
-		# all that follow. Fails when one does not end.
+		# end_forks NAME: ends the processes that a killed TEST has forked: they would run
+		# on and slow down all TESTs that follow. Fails if one of them does not end.
 		end_forks() {
 			for _ in 1 2 3 4 5 6 7 8 9 10; do
 				forks=$(ls -l /proc/[0-9]*/exe 2>/dev/null |
@@ -217,7 +219,8 @@ inside() {
 	INSIDE
 }
 
-# lab SERIES NAME...: one lab, and what it leaves out; adds to $tmp/results.
+# lab SERIES NAME...: runs one lab and adds its results to $tmp/results. A TEST that ends the
+# lab gets the lab's result; the TESTs after it get none.
 lab() {
 	local series=$1 status=0 files=(-a "$tmp/inside" -a "$tmp/arguments" -a "$tmp/bad") slow=1 cpus=2 path
 	shift
@@ -225,7 +228,7 @@ lab() {
 		files+=(-a "$path")
 	done < <(programs "$@")
 	[[ $machine != vmx ]] || slow=20
-	# With two, QEMU's TCG can stumble over code that is being patched.
+	# With two CPUs, QEMU's TCG can run code while another CPU patches it.
 	[[ $machine != svm ]] || cpus=1
 	"$TOP/scripts/lab.sh" -m "$machine" -k "$KERNEL" -s "$series" ${debug:+-d "$debug"} -c "$cpus" -M 2048 \
 		-t $((slow * (seconds * $# + 120))) "${files[@]}" \
@@ -246,7 +249,7 @@ lab() {
 		END { if (name) print name, status, 0 }' "$tmp/out" >>"$tmp/results"
 }
 
-# run_on SERIES NAME...: the results, sorted by name.
+# run_on SERIES NAME...: prints the results, sorted by name.
 run_on() {
 	local series=$1 name before rest
 	shift
@@ -273,7 +276,7 @@ run() {
 	awk '$2 !~ /^(pass|skip)$/ { bad = 1 } END { exit bad }' "$tmp/run"
 }
 
-# sizes SERIES: how many had which result.
+# sizes SERIES: prints how many TESTs had each result.
 sizes() {
 	awk -v series="$1" '
 		{ n[$2 ~ /^fail/ ? "fail" : $2]++ }
@@ -283,8 +286,8 @@ sizes() {
 		}' "$tmp/$1"
 }
 
-# differing: the names of which most of the patched results are not among stock's.
-# Words count, but not those of a pass, nor how long it took.
+# differing: prints the names for which most of the patched results never appear on stock.
+# Last words count as part of a result, except after a pass; the time does not count.
 differing() {
 	awk '
 		{
@@ -348,12 +351,12 @@ while getopts :k:m:s:d:t:h option; do
 	d) debug=$OPTARG ;;
 	t) seconds=$OPTARG ;;
 	h) usage; exit 0 ;;
-	*) die "-$OPTARG: no such option, or its value is missing (-h shows them)" ;;
+	*) bad_option ;;
 	esac
 done
 shift $((OPTIND - 1))
-[[ $seconds =~ ^[1-9][0-9]{0,4}$ ]] || die "-t $seconds: not a number above 0"
-[[ " stock patched " == *" $series "* ]] || die "-s $series: no such series (stock or patched)"
+positive t "$seconds"
+one_of s series "$series" "stock patched"
 verb=${1:-}
 [[ " build run compare " == *" $verb "* && $verb ]] || die "no VERB: build, run or compare (-h shows the usage)"
 shift

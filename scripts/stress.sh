@@ -1,29 +1,29 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# stress.sh - the kernel tests on kernels that watch themselves, and stress, at
-# length; at the end, the numbers of what was tried.
+# stress.sh - runs the kernel tests on debug kernels, and the stress tests at full length;
+# at the end it prints how much was tried.
 #
 # Usage: scripts/stress.sh [-nq] [-j JOBS] [-k KERNELS] [TEST]...
 #
-#   -n          anew: run what an interrupted run has passed as well
-#   -q          small: minutes, on the ordinary kernel in QEMU's TCG alone
-#   -j JOBS     labs at once (as many as CPUs)
-#   -k KERNELS  a list; else all that patches/ has
-#   TEST        only these, of tests/ and tests/stress/
+#   -n          start anew: also run tests that an interrupted run has passed
+#   -q          small: takes minutes, only on the ordinary kernel in QEMU's TCG
+#   -j JOBS     number of labs at the same time (default: number of CPUs)
+#   -k KERNELS  a list of kernels (default: all of patches/)
+#   TEST        only these files of tests/ and tests/stress/
 #
-# The first run builds four kernels more for each of KERNELS, ten minutes or more
-# each on 2 cores, into the cache. All of it takes hours; a run that was interrupted,
-# or in which something failed, goes on with what has not passed, unless the series,
-# the scripts or the test have changed. Exit status: 0 when every test passed, 1 if
+# The first run builds four more kernels for each of KERNELS into the cache, which takes ten
+# minutes or more for each on 2 cores. Everything takes hours. After an interruption or a
+# failure, the next run continues with the tests that have not passed; it starts anew if the
+# series, the scripts or the test have changed. Exit status: 0 if every test passed, 1 if
 # not, 2 usage.
 
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/common.sh"
-# shellcheck source=scripts/kernels.sh
-. "${BASH_SOURCE[0]%/*}/kernels.sh"
+# shellcheck source=scripts/source/kernels.sh
+. "${BASH_SOURCE[0]%/*}/source/kernels.sh"
 
-# kept TEST LAB: where its result is; another place when the test has changed, or one
-# that it names, or what the fuzzer is fed to.
+# kept TEST LAB: prints the path of the test's result. The path changes if the test changes, or
+# a test that it names, or the program that the fuzzer tests.
 kept() {
 	local also
 	mapfile -t also < <(sed -nE 's|.*/([0-9]{4}-[a-z-]+\.t).*|\1|p' "$1" | sed "s|^|$TOP/tests/|")
@@ -31,8 +31,8 @@ kept() {
 	echo "$state/${1##*/}.${2//:/-}.$(cat "$1" "${also[@]}" | sha1sum | cut -c -12)"
 }
 
-# one "TEST LAB": prove it there, in a shell of its own. What it tried is left in
-# $state, when it passes.
+# one "TEST LAB": runs the test in that lab; called in a shell of its own. If it passes, the
+# list of what it tried stays in $state.
 one() {
 	local test=${1% *} lab=${1##* } since
 	local out title="${test##*/} $lab" form=$STRESS_SIZE
@@ -44,7 +44,7 @@ one() {
 		step "$title: passed before"
 		return
 	fi
-	# Bochs is slow; the tests behind these divide by themselves
+	# Bochs is slow; the tests with higher numbers reduce their own work
 	[[ $lab:${test##*/} != vmx:*:410[1-4]* ]] || form=small
 	rm -f "$out.tried"
 	if STRESS_SIZE=$form STRESS_TRIED=$out.tried LABS=$lab prove -v "$test" >"$out.log" 2>&1; then
@@ -58,14 +58,14 @@ one() {
 	fi
 }
 
-# labs_of TEST: where it wants to be tried, by its line "# Stress: MACHINE[:DEBUG] ...", on
-# each of the kernels chosen. "host" is no lab.
+# labs_of TEST: prints the labs of a test, from its line "# Stress: MACHINE[:DEBUG] ...", for
+# each of the chosen kernels. "host" means no lab.
 labs_of() {
 	local wanted kernel lab machine debug
 	wanted=$(sed -n "s/^# Stress: //p" "$1")
 	: "${wanted:=svm:kasan svm:kcsan}"
 	[[ $wanted == host ]] && { echo host; return; }
-	[[ ! $small ]] || wanted=svm
+	[[ $small ]] && wanted=svm
 	for lab in $wanted; do
 		IFS=: read -r machine debug <<<"$lab"
 		for kernel in $kernels; do
@@ -74,7 +74,7 @@ labs_of() {
 	done
 }
 
-# build JOB...: the kernels of these, one after the other.
+# build: builds the kernels of all jobs, one after the other.
 build() {
 	local kernel debug
 	printf '%s\n' "${jobs[@]##* }" | sed -n 's/^[^:]*://p' | sort -u | while IFS=: read -r kernel debug; do
@@ -82,14 +82,14 @@ build() {
 	done
 }
 
-# what_is_tried: changes when that does, the tests themselves aside.
+# what_is_tried: prints a checksum of everything that the tests try; the tests are not in it.
 what_is_tried() {
-	(cd "$TOP" && find patches scripts/{common,initramfs,kernel,lab,selftests}* tests -type f ! -name '*.t' -print0 |
+	(cd "$TOP" && find patches scripts/{common.sh,kernel,lab,source,vmm,selftests}* tests -type f ! -name '*.t' -print0 |
 		sort -z | xargs -0 cat | sha1sum | cut -c -12)
 }
 
 main() {
-	# those that take longest first, so that no CPU waits for another at the end
+	# the longest tests come first, so that at the end no CPU waits for another
 	local tests=("$TOP"/tests/stress/*.t)
 	local kernels option small='' anew='' width test lab lock jobs=() failed='' running job results=()
 
@@ -124,15 +124,15 @@ main() {
 	mkdir -p "$CACHE/stress"
 	lock=$CACHE/stress/lock${small:+-small}
 	exec 9>"$lock"
-	flock -n 9 || die "$lock: another run is on: wait for it"
+	flock -n 9 || die "$lock: another run holds it (wait until it ends)"
 	find "$CACHE/stress" -mindepth 1 -maxdepth 1 -type d -mtime +30 -exec rm -rf {} +
-	[[ ! $anew ]] || rm -rf "$state"
+	[[ $anew ]] && rm -rf "$state"
 	mkdir -p "$state"
 	began=$(($(date +%s) - SECONDS))
 	export STRESS_SIZE=${small:+small} state PROGRAM TOP began
 	export -f one kept step
 	step "${#jobs[@]} labs to run, $width at a time"
-	# a process group: who ends us ends what is on
+	# a process group, so that a signal can end all running jobs
 	set -m
 	"${mortal[@]}" xargs -d '\n' -P "$width" -n 1 bash -c 'one "$@"' one 9>&- < <(printf '%s\n' "${jobs[@]}") &
 	running=$!

@@ -1,11 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: the test library cannot pass by accident. A case that fails, a test
-# that dies and one that forgets its end all exit non-zero.
+# Promise: no mistake in a test can make it pass. A test exits non-zero if a case fails, if
+# the test dies, or if it forgets its done_testing.
 # shellcheck disable=SC2016 # the inner tests expand their own variables
 . "$(dirname "$0")/lib.sh"
 
-# try LINE...: a test of these lines, run for its status and output.
+# try LINE...: runs a test made of these lines, for its status and output.
 try() {
 	{
 		echo ". '$TOP/tests/lib.sh'"

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Nothing to say: shellcheck on every script, checkpatch --strict on every patch,
-# the compiler's warnings on every C file that builds without a kernel. And a fault
-# in any of the three is told.
+# Promise: shellcheck finds nothing in any script, checkpatch --strict nothing in any patch,
+# and the compiler nothing in any C file that builds without a kernel. And lint.sh reports a
+# fault of each of these three kinds.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 
 type -p shellcheck >/dev/null || skip_all "shellcheck is not installed"
@@ -11,16 +11,16 @@ run "$TOP/scripts/lint.sh"
 is "lint is content" "$status" 0
 [[ $status == 0 ]] || note "$out"$'\n'"$err"
 
-# A copy with little in it, and one fault at a time.
+# A copy with few files; it gets one fault at a time.
 git clone -q "$TOP" "$T/copy"
 cd "$T/copy"
-cp "$TOP"/scripts/{lint,common,kernels,deps,source,archive}.sh scripts/
+cp -R "$TOP/scripts" .
 find tests -name '*.t' -delete
 find patches -name '*.patch' ! -name '0001-*' -delete
 run scripts/lint.sh
 is "a copy with no fault" "$status" 0
 
-# tells FAULT REGEX
+# tells FAULT REGEX: lint.sh reports the fault.
 tells() {
 	run scripts/lint.sh
 	ok "$1: the status" test "$status" -ne 0

@@ -1,10 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: what a page names is there: each file of scripts/, tests/, docs/, tools/ and
-# patches/, each target of make, each command and option of exitdump, each option and
-# verb of a script; README's picture is what its command draws, and the newest entry of
-# CHANGELOG.md is the version.
-# shellcheck disable=SC2016 # backquotes are those of the pages
+# Promise: everything that a page names exists: each file of scripts/, tests/, docs/, tools/
+# and patches/, each target of make, each command and option of exitdump, each option and
+# verb of a script. The command beside README's picture draws exactly that picture. The
+# newest entry of CHANGELOG.md is the current version.
+# shellcheck disable=SC2016 # the backquotes belong to the pages
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/fixtures/exitdump.sh"
 
@@ -12,7 +12,7 @@ cd "$TOP"
 exitdump --help
 cp "$T/.out" "$T/help"
 
-# code PAGE: what it has in quotes or as a block, a line each; of the manual, its examples.
+# code PAGE: prints its quoted code and its blocks, one a line; of the manual, its examples.
 code() {
 	if [[ $1 == *.8 ]]; then
 		sed -n -e 's/\\(cq/'"'"'/g' -e 's/^\.Dl \$ //p' -e 's/^\$ //p' "$1"
@@ -30,7 +30,7 @@ code() {
 		END { spans() }' "$1"
 }
 
-# absent_files PAGE: NNNN, NAME and the kernel 6.18 stand for others.
+# absent_files PAGE: prints the files that do not exist. NNNN, NAME and 6.18 are placeholders.
 absent_files() {
 	local path
 	grep -oE '(^|[^[:alnum:]_./])(scripts|tests|docs|tools|patches)/[][[:alnum:]_.*{},/-]*[[:alnum:]*}/]' "$1" |
@@ -40,7 +40,7 @@ absent_files() {
 		done
 }
 
-# commands NAME PAGE: what stands behind this command, to its end, wherever it begins.
+# commands NAME PAGE: prints the arguments of each use of this command, wherever it begins.
 commands() {
 	code "$2" | sed -e 's/^ *[#$] //' -e 's/[;|&]/\n/g' | sed 's/[>#].*//' |
 		sed -nE "s,^.*(^|[[:space:](])(tools/)?$1(\$|[[:space:]](.*)\$),\\4,p"
@@ -88,7 +88,7 @@ absent_of_exitdump() {
 		}' "$T/help" -
 }
 
-# absent_of_scripts PAGE: words and options that the head of the script has not.
+# absent_of_scripts PAGE: prints words and options that the head of their script does not have.
 absent_of_scripts() {
 	local script words word head
 	for script in scripts/*.sh; do
@@ -117,8 +117,8 @@ for page in $PAGES; do
 done
 ok 'there is much to look at' test "$(for page in $PAGES; do commands exitdump "$page"; done | wc -l)" -gt 60
 
-# And each of these is told.
-told() { # LINE WHAT
+# Each of these faults is reported.
+told() { # LINE FAULT
 	echo "$1" >"$T/page.md"
 	is "told: $2" "$(absent "$T/page.md" | tr '\n' ' ')" "$2 "
 }
@@ -142,8 +142,8 @@ exitdump --version
 is 'the newest entry of CHANGELOG.md is the version' "$(grep -m 1 '^## ' CHANGELOG.md | cut -d ' ' -f 2 | tr -d ,)" "${out#exitdump }"
 ok 'README.md is one page to read: 150 lines' test "$(wc -l <README.md)" -le 150
 
-# The words and numbers of a picture, whose order, and lines besides, are those of a
-# release of gnuplot.
+# The words and numbers of a picture. Their order, and other lines, depend on gnuplot's
+# release.
 words() { sed -n 's/.*<tspan[^>]*>\([^<]*\).*/\1/p; s/.*<text>\([^<]*\)<.*/\1/p' "$1" | sort; }
 if command -v gnuplot >/dev/null; then
 	awk '/^    sed .*== boot/ { on = 1 } /^$/ { on = 0 } on' docs/contributing.md >"$T/draw"
@@ -154,5 +154,16 @@ if command -v gnuplot >/dev/null; then
 else
 	skip "README's picture" 'gnuplot is not installed'
 fi
+
+# The table describes each folder that people change. Folders inside fixtures, modules and
+# such belong to the line of their parent.
+while read -r folder; do
+	ok "contributing.md says what belongs into $folder/" grep -q "^| .*\`$folder/\`.* |" docs/contributing.md
+done < <(git ls-files -co --exclude-standard | sed -nE 's,^((docs|tools|scripts|tests|patches)(/[a-z]+)?)/[^/]+$,\1,p' | sort -u)
+
+# No file is too long to read, except data and kernel code.
+long=$(git ls-files -co --exclude-standard scripts tests tools | grep -E '\.(sh|t|c|h|S|awk)$' |
+	xargs wc -l | awk '$1 > 400 && $2 != "total"')
+is "no file of code has more than 400 lines" "$long" ""
 
 done_testing

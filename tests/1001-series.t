@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# The series applies to Debian's clean source of each kernel and, regenerated
-# from the commits, is the same to the byte; all kernels have the same patches
-# by number, name and subject.
+# Promise: the series applies to Debian's clean source of each kernel. Regenerated from the
+# commits, it is the same to the byte. All kernels have the same patches, by number, name
+# and subject.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 
 subjects() {
@@ -21,9 +21,9 @@ for kernel in $others; do
 	is "$kernel: the same subjects" "$(subjects "$kernel")" "$(subjects "$first")"
 done
 
-# What the feature is, all kernels share; only what it hooks into may differ. The
-# selftest does less where the library of selftests does more: L2 has a stack on 7.3,
-# and each vCPU its descriptor tables on 6.12.
+# All kernels share the code of the feature; only the places of its hooks may differ. The
+# selftest does less where the library of selftests does more: on 7.3 the library gives L2 a
+# stack, and on 6.12 it gives each vCPU its descriptor tables.
 file() {
 	cat "$TOP/patches/$1"/*.patch | awk -v file="$2" '
 		/^diff --git / { on = $0 ~ ("/" file "$") }

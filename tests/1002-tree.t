@@ -1,17 +1,15 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: who works on the series as commits loses nothing: no build and no test
-# takes the branch or what is not committed, and patches/ is not overwritten with
-# what a branch had before they changed. With a source of a few files: the script
-# is kernel.sh itself but for where Debian's source is.
+# Promise: a developer who works on the series as commits loses nothing. No build and no
+# test overwrites the branch or uncommitted changes. refresh does not overwrite patches/ if
+# they have changed since the branch was made. The test uses a source of a few files; the
+# script is kernel.sh itself, only the path of Debian's source differs.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 
 export XDG_CACHE_HOME=$T/cache HOME=$T/home GIT_CONFIG_GLOBAL=/dev/null
-mkdir -p "$T/top/scripts" "$T/src" "$T/linux" "$T/home"
-cp "$TOP"/scripts/{common,kernels,source,archive}.sh "$TOP"/scripts/*.config "$T/top/scripts/"
-sed -i "s,/usr/src/,$T/src/," "$T/top/scripts/kernels.sh"
-cp "$TOP/scripts/kernel.sh" "$T/top/scripts/"
-chmod +x "$T/top/scripts/kernel.sh"
+mkdir -p "$T/top" "$T/src" "$T/linux" "$T/home"
+cp -R "$TOP/scripts" "$T/top/"
+sed -i "s,/usr/src/,$T/src/," "$T/top/scripts/source/kernels.sh"
 PATCHES=$T/top/patches/6.1
 
 # kernel VERB
@@ -19,7 +17,7 @@ kernel() {
 	run "$T/top/scripts/kernel.sh" "$@"
 }
 
-# edit TEXT: in the tree.
+# edit TEXT: changes a file in the tree.
 edit() { echo "$1" >>"$tree/virt/file"; }
 
 # commit TEXT
@@ -41,7 +39,7 @@ done
 tar -cJf "$T/src/linux-source-6.1.tar.xz" -C "$T" linux
 tree=$T/cache/exit_cycles/6.1/src
 
-# The first patch, made by hand as any other series would be.
+# The first patch is made by hand, as in any series.
 mkdir -p "$PATCHES"
 kernel applies
 like 'no patches yet: said so' "$status:$err" '^1:.*no patches there$'
@@ -66,7 +64,7 @@ is 'the patches are generated' "$status:$err:$(cd "$PATCHES" && echo *)" '0::000
 kernel applies
 is 'and generate themselves' "$status:$err$out" 0:
 
-# Meanwhile patches/ lose the second, as after git pull.
+# In the meantime patches/ lose the second patch, as after a git pull.
 mkdir "$T/aside"
 mv "$PATCHES"/0002* "$T/aside/"
 kernel refresh
@@ -74,7 +72,7 @@ like 'patches that changed since are not overwritten' "$status:$err" '^1:kernel.
 is 'but as they were' "$(cd "$PATCHES" && echo *)" 0001-first.patch
 commit third
 kernel tree
-like 'nor is a branch that holds work' "$status:$err" '^1:kernel.sh: .*and that holds work'
+like 'nor is a branch that holds work' "$status:$err" '^1:kernel.sh: .*and the branch has work of its own'
 is 'it holds it still' "$(git -C "$tree" log -1 --format=%s exit_cycles)" third
 git -C "$tree" branch -qm exit_cycles mine
 kernel tree

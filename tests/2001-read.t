@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: a saved exit_cycles file becomes a table sorted by what is lost, with
-# the very numbers of the file, whatever columns and keys a later kernel adds.
+# Promise: exitdump turns a saved exit_cycles file into a table, sorted by lost time, with
+# exactly the file's numbers, whatever columns and keys a later kernel adds.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/fixtures/exitdump.sh"
 
@@ -45,7 +45,7 @@ is 'nothing counted yet: only the sums, no division by zero, and no share of not
 NAME  EXITS SHARE KVM AVG
 TOTAL     0     -   0   -'
 
-# 2^64 - 1 is a number like others, and sums wrap as the kernel's do.
+# 2^64 - 1 is an ordinary number, and sums wrap as they do in the kernel.
 lines '#~exit_cycles~1' 'reason name exits cycles' \
 	'1 A 1 18446744073709551615' '2 B 1 3' '- TOTAL 2 2' >"$T/wrap"
 exitdump --raw -o name,exits,cycles -i "$T/wrap"
@@ -59,7 +59,7 @@ like '--help goes to standard output and ends with examples' "$status $out" \
 	'^0 Usage: .*Examples:'
 
 
-# Where numbers or names are as large as they get.
+# Numbers and names of the largest size.
 lines '#~exit_cycles~1 vendor=vmx' 'reason name exits cycles total' '1 A 1 18446744073709551615 5' \
 	'- TOTAL 1 18446744073709551615 5' >"$T/largest"
 exitdump -i "$T/largest" -o name,cycles,avg

@@ -1,12 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: bad input never crashes and never gives a wrong number: one line on
-# standard error that says what is wrong with which file, nothing on standard
-# output, status 1.
+# Promise: bad input never causes a crash or a wrong number. There is one line on standard
+# error, which names the file and says what is wrong with it; nothing on standard output;
+# and status 1.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/fixtures/exitdump.sh"
 
-# refused TITLE FILE REGEX: the whole promise, and the reason that is given.
+# refused TITLE FILE REGEX: checks the whole promise, and the reason in the error line.
 refused() {
 	exitdump -i "$2"
 	ok "$1: status 1, no output, one line" \
@@ -27,7 +27,7 @@ unlike 'a saved copy is not the kernel' "$err" 'patched'
 refused 'a folder' "$T" 'Is a directory'
 refused 'a read error' /proc/self/mem 'Input/output error'
 
-# Root may read everything, so it tries as somebody else.
+# Root may read everything, so root tries this as another user.
 : >"$T/secret"
 chmod 0 "$T/secret"
 if [[ $(id -u) == 0 ]]; then
@@ -50,27 +50,27 @@ head -c 100000 "$BASH" >"$T/binary"
 refused 'a program' "$T/binary" 'not an exit_cycles file'
 
 bad 'foreign text' 'not an exit_cycles file' 'root:x:0:0' 'more'
-bad 'a later version' 'a later version' '#~exit_cycles~2' "$COLS" '- TOTAL 0 0'
+bad 'a later version' 'has a later version' '#~exit_cycles~2' "$COLS" '- TOTAL 0 0'
 bad 'version 0' 'not an exit_cycles file' '#~exit_cycles~0' "$COLS" '- TOTAL 0 0'
-bad 'lines of another system' 'lines that end in CR LF' "$HEAD"$'\r' "$COLS"$'\r' $'- TOTAL 0 0\r'
-bad 'no columns' 'no columns' "$HEAD" 'what ever' '- TOTAL'
-bad 'a column twice' 'a column' "$HEAD" "$COLS exits" '- TOTAL 0 0 0'
-bad 'a key that is no number' 'a number' '#~exit_cycles~1 guest=x' "$COLS" '- TOTAL 0 0'
+bad 'lines of another system' 'has lines that end in CR LF' "$HEAD"$'\r' "$COLS"$'\r' $'- TOTAL 0 0\r'
+bad 'no columns' 'lacks one of the columns' "$HEAD" 'what ever' '- TOTAL'
+bad 'a column twice' 'has a column' "$HEAD" "$COLS exits" '- TOTAL 0 0 0'
+bad 'a key that is no number' 'has a number' '#~exit_cycles~1 guest=x' "$COLS" '- TOTAL 0 0'
 bad 'no row of sums' 'cut off' "$HEAD" "$COLS" '10 CPUID 23 46000'
 bad 'only the head' 'cut off' "$HEAD" "$COLS"
-bad 'sums that do not match' 'the rows do not add up' \
+bad 'sums that do not match' 'its rows do not add up' \
 	"$HEAD" "$COLS" '10 CPUID 23 46000' '- TOTAL 24 46000'
-bad 'lines behind the sums' 'more lines' "$HEAD" "$COLS" '- TOTAL 0 0' '1 A 0 0'
-bad 'a reason twice' 'reasons that do not rise' \
+bad 'lines behind the sums' 'has lines' "$HEAD" "$COLS" '- TOTAL 0 0' '1 A 0 0'
+bad 'a reason twice' 'its reasons are not in rising order' \
 	"$HEAD" "$COLS" '10 A 1 1' '10 A 1 1' '- TOTAL 2 2'
-bad 'a short row' 'a row with fewer' "$HEAD" "$COLS" '10 A 1' '- TOTAL 1 0'
-bad 'a long row' 'a row with more' "$HEAD" "$COLS" '10 A 1 0 0' '- TOTAL 1 0'
-bad 'a name with an escape sequence' 'a name' \
+bad 'a short row' 'has a row with fewer' "$HEAD" "$COLS" '10 A 1' '- TOTAL 1 0'
+bad 'a long row' 'has a row with more' "$HEAD" "$COLS" '10 A 1 0 0' '- TOTAL 1 0'
+bad 'a name with an escape sequence' 'has a name' \
 	"$HEAD" "$COLS" $'10 \e[2J 1 0' '- TOTAL 1 0'
-bad 'a reason beyond 32 bits' 'a reason' \
+bad 'a reason beyond 32 bits' 'has a reason' \
 	"$HEAD" "$COLS" '4294967296 A 1 0' '- TOTAL 1 0'
 for n in 18446744073709551616 99999999999999999999999 -1 +1 0x10 1e3 1.5 ''; do
-	bad "a count of '$n'" 'a number' "$HEAD" "$COLS" "10 A $n 0" "- TOTAL $n 0"
+	bad "a count of '$n'" 'has a number' "$HEAD" "$COLS" "10 A $n 0" "- TOTAL $n 0"
 done
 
 {
@@ -80,9 +80,9 @@ done
 	done
 	lines '- TOTAL 5000 5000'
 } >"$T/rows"
-refused 'more rows than there are reasons' "$T/rows" 'more rows'
+refused 'more rows than there are reasons' "$T/rows" 'has more rows'
 
-# Every cut of a good file, byte by byte, is refused.
+# A good file that is cut short at any byte is refused.
 lines "$HEAD" "$COLS" '10 CPUID 23 46000' '30 IO_INSTRUCTION 17 153000' \
 	'- TOTAL 40 199000' >"$T/good"
 exitdump -i "$T/good"
@@ -101,7 +101,7 @@ is 'an unknown argument is an error' "$status" 1
 exitdump --unknown
 is 'an unknown option is an error' "$status$out" 1
 
-# One line for what is no option, as for all else.
+# A wrong option gives one line, like any other mistake.
 while IFS="|" read -r words why; do
 	# shellcheck disable=SC2086 # words
 	exitdump $words
@@ -114,7 +114,7 @@ done <<'EOF2'
 top --vm|--vm: its value is missing (exitdump --help shows them)
 EOF2
 
-# A histogram of another time: its counts are not those of the table.
+# A histogram of another moment: its counts differ from those of the table.
 lines "$HEAD" 'reason name exits' '10 CPUID 10' '- TOTAL 10' >"$T/stale"
 for n in 1000 9; do
 	lines "$HEAD" "reason name $(echo {0..31})" "10 CPUID $n$(printf ' 0%.0s' {1..31})" \
@@ -122,17 +122,17 @@ for n in 1000 9; do
 	exitdump -i "$T/stale" -o p99
 	if ((n == 1000)); then
 		is 'a histogram of another time' "$status:$out:$err" \
-			"1::exitdump: $T/stale_hist: of another time than its table (copy both again)"
+			"1::exitdump: $T/stale_hist: was not copied together with its table (copy both again)"
 	else
 		is 'a histogram of a moment before: taken' "$status:$err" 0:
 	fi
 done
 
-# One whose rows are not what its TOTAL has: in a bucket, which its table does not tell.
+# A histogram whose rows do not add up to its TOTAL, in a bucket that the table cannot show.
 lines "$HEAD" "reason name $(echo {0..31})" "10 CPUID 8 2$(printf ' 0%.0s' {1..30})" \
 	"- TOTAL 7 3$(printf ' 0%.0s' {1..30})" >"$T/stale_hist"
 exitdump -i "$T/stale" -o p99
 is 'a histogram that does not add up' "$status:$out:$err" \
-	"1::exitdump: $T/stale_hist: the rows do not add up to its TOTAL row (copy it again)"
+	"1::exitdump: $T/stale_hist: its rows do not add up to its row TOTAL (copy it again)"
 
 done_testing

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: output that did not arrive is never reported as success.
+# Promise: exitdump never reports success if its output did not arrive.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/fixtures/exitdump.sh"
 
@@ -18,12 +18,12 @@ is 'standard output closed: status 1' "$status" 1
 run bash -c '"$0" --help >&-' "$EXITDUMP"
 is 'and so with the help: status 1' "$status" 1
 
-# The reader is gone before anything is written.
+# The reader ends before anything is written.
 run bash -c 'exec 3> >(exec true); wait $!; "$0" -i "$1" >&3' "$EXITDUMP" "$T/good"
 ok 'a closed pipe: no success' test "$status" -ne 0
 ok 'and no crash, at most the signal' test "$status" -eq 1 -o "$status" -eq 141
 
-# A kernel that takes a few bytes at a time.
+# A kernel that accepts only a few bytes in each write.
 gcc -shared -fPIC -o "$T/short.so" -x c - <<'END'
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -34,7 +34,7 @@ sed 's/"time":[0-9.]*//' "$T/.out" >"$T/whole"
 run env LD_PRELOAD="$T/short.so" "$EXITDUMP" -i "$T/good" --json
 is 'written in parts: the same' "$status:$(sed 's/"time":[0-9.]*//' "$T/.out" | cmp - "$T/whole" 2>&1)" 0:
 
-# A file of its own, in any format.
+# Output to a file of one's own, in any format.
 exitdump -i "$T/good" --csv -o name,exits -O "$T/file"
 is '--output-file: all of it there, nothing here' "$status:$out:$err:$(<"$T/file")" $'0:::name,exits\nCPUID,23'
 exitdump -i "$T/good" -O /dev/full
@@ -47,7 +47,7 @@ is 'run: the command has the streams for itself' "$status:$out:$err:$(head -c 12
 exitdump run -S "$T/tree" -O "$T/none/file" -- touch "$T/ran"
 is 'run: no such file: nothing is run' "$status:$out:$(ls "$T/ran" 2>/dev/null)" 1::
 
-# As of perf stat, -o is the file there.
+# run -o FILE writes the output to a file, as in perf stat.
 exitdump run -S "$T/tree" -o "$T/file" --output name,exits --csv -- true
 is 'run -o: a file, and --output the columns' "$status:$out:$err:$(<"$T/file")" 0:::name,exits
 exitdump -S "$T/tree" run -O "$T/file" -- true
@@ -58,7 +58,7 @@ cd "$T"
 for list in exits name,p99 +p99 +x; do
 	exitdump run -S "$T/tree" -o "$list" -- touch ran
 	is "run -o $list: columns are meant, so nothing is run" "$status:$out:$err:$(ls ran "$list" 2>/dev/null)" \
-		"1::exitdump: run: -o $list: -o is the output file here (columns: --output $list; a file of that name: -O):"
+		"1::exitdump: run: -o $list: here -o names the output file (for columns: --output $list; for a file of that name: -O):"
 done
 for file in exits,x ./exits; do
 	exitdump run -S "$T/tree" -o "$file" -- true

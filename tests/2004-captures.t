@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: what real kernels wrote is read as it is: every number of every file,
-# found again by awk, and the counts that the guests are known to have made.
+# Promise: exitdump reads the files of real kernels unchanged: every number of every file (awk
+# checks them), and the known counts of the guests' exits.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/fixtures/exitdump.sh"
 
@@ -12,7 +12,7 @@ for tree in "$TOP"/tests/fixtures/captures/*/; do
 	while read -r file; do
 		((++files))
 		exitdump -i "$file" --raw -s reason -o reason,name,exits,cycles,total,halt,user,max
-		# By name, as the columns may move; a max of 0 is none.
+		# By name, because columns may move; a max of 0 means that there is none.
 		is "$name: ${file#"$kvm/"}" "$status:$(sort -n "$T/.out")" "0:$(awk -F '\t' '
 			NR == 2 { for (i = 1; i <= NF; i++) at[$i] = i }
 			NR > 2 && $2 != "TOTAL" {

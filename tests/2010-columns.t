@@ -1,11 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: each column shows what its help says, in the unit that was asked for,
-# sorted and cut as asked, and the usual table fits 80 columns.
+# Promise: each column shows what its help says, in the unit, order and selection that the
+# user asked for, and the default table fits into 80 columns.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/fixtures/exitdump.sh"
 
-# 2 GHz: two cycles are a nanosecond.
+# At 2 GHz, two cycles are a nanosecond.
 lines '#~exit_cycles~1 vendor=vmx tsc_khz=2000000 tsc=stable scope=vm vms=1 vcpus=2 guest=6000' \
 	'reason name exits cycles total halt user max' \
 	'10 CPUID 100 1000 3000 0 0 900' \
@@ -106,7 +106,7 @@ exitdump -i "$T/vm" -n 1 -o +p99
 like '-o + adds to the usual ones' "$out" \
 	$'\nNAME +EXITS +LOST +SHARE +KVM +AVG +USER +HALT +P99\n'
 
-# bounds TITLE UNIT KHZ BUCKET EXPECTED [BUCKET EXPECTED]...: as tables show p50.
+# bounds TITLE UNIT KHZ BUCKET EXPECTED [BUCKET EXPECTED]...: how tables show p50.
 bounds() {
 	local title=$1 khz=$3
 	local -a unit=(-u "$2")
@@ -134,7 +134,7 @@ exitdump -i "$T/early" -u ns
 is 'no frequency: no unit of time' "$status:$out:$err" \
 	'1::exitdump: --unit: the TSC'\''s frequency is not known here (--tsc-khz tells it)'
 
-# The last bucket has no upper bound: the largest total, where that is known.
+# The last bucket has no upper bound; the largest total stands for it, if it is known.
 lines '#~exit_cycles~1 vendor=vmx' 'reason name exits total max' \
 	'12 HLT 1 5000000000 5000000000' '- TOTAL 1 5000000000 5000000000' >"$T/long"
 lines '#~exit_cycles~1 vendor=vmx' "reason name $(echo {0..31})" \
@@ -146,7 +146,7 @@ cp "$T/long_hist" "$T/nomax_hist"
 exitdump -i "$T/nomax" --raw -o p50
 is 'and without max its end is not known' "$out" -
 
-# The longest name of 6.1 and 6.12, and all counters at their widest.
+# The longest name of 6.1 and 6.12, with all counters at their widest.
 n=18446744073709551615
 lines "#~exit_cycles~1 vendor=svm tsc_khz=2000000 scope=host vms=1000 vcpus=10000 guest=$n" \
 	'reason name exits cycles total halt user max sched' \

@@ -1,15 +1,15 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: a VM is found by PID, PID-FD, name and pattern, a vCPU by number, a
-# reason by name, number and pattern; what is chosen is summed up, or stands side
-# by side, and always adds up to what the files say.
+# Promise: exitdump finds a VM by PID, PID-FD, name and pattern, a vCPU by number, and a
+# reason by name, number and pattern. It adds up the chosen accounts, or shows them side by
+# side; both always agree with the files.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/fixtures/exitdump.sh"
 
-# 3 VMs of 4 vCPUs of 55 exits: 660, 220 a VM.
+# 3 VMs of 4 vCPUs with 55 exits each: 660 exits, 220 for each VM.
 tree "$T/tree" 3 4
 raw() { exitdump -S "$T/tree" --raw "$@"; }
-total() { # ARGUMENT...: exits in all lines
+total() { # ARGUMENT...: prints the sum of exits in all lines
 	raw -o exits "$@"
 	awk '{ sum += $1 } END { print sum + 0 }' "$T/.out"
 }
@@ -38,10 +38,10 @@ for args in '--vm vm0' '--vcpu 0' -a --all-vcpus "-S $T/tree" -g; do
 	# shellcheck disable=SC2086 # words
 	exitdump -i "$T/tree/sys/kernel/debug/kvm/exit_cycles" $args
 	is "--input with $args: refused" "$status:$out:$err" \
-		"1::exitdump: --input, --guest: neither goes with the other, nor with --sysroot, --vm, --vcpu, --all-vms, --all-vcpus"
+		"1::exitdump: --input, --guest: only one of them, and not with --sysroot, --vm, --vcpu, --all-vms or --all-vcpus"
 done
 raw --vm ''
-is "--vm '': refused" "$status:$out:$err" "1::exitdump: --vm: '': no PID, PID-FD, guest name or pattern"
+is "--vm '': refused" "$status:$out:$err" "1::exitdump: --vm: '': not a PID, PID-FD, guest name or pattern"
 long=$(printf 'guest-%.0s' {1..20})
 cp -r "$T/tree" "$T/named"
 name() { printf 'qemu\0-name\0%s\0' "$2" >"$T/named/proc/$1/cmdline"; }
@@ -107,7 +107,7 @@ for args in '--vcpu 0-1' --all-vcpus; do
 	# shellcheck disable=SC2086 # words
 	raw list $args
 	is "list $args: refused" "$status:$out:$err" \
-		'1::exitdump: list: of VMs, with all their vCPUs: not with --vcpu or --all-vcpus'
+		'1::exitdump: list: shows whole VMs: not with --vcpu or --all-vcpus'
 done
 
 busy() { printf 'qemu\0-name\0guest=%s\0' "$2" >"$T/sorted/proc/$1/cmdline"; }
@@ -145,8 +145,8 @@ mkdir "$T/tree/sys/kernel/debug/kvm/1001-11/vcpu"{7,9,10}
 raw list --vm vm1 -o vcpus
 is 'list: numbers and ranges' "$out" 0-3,7,9-10
 
-# On a terminal of 80 columns names give way and end in ">", not the numbers and the
-# VM's id.
+# On a terminal of 80 columns only names are cut, and end in ">"; numbers and the VM's id are
+# shown in full.
 if ! command -v script >/dev/null; then
 	skip 'long names on a terminal' 'script is not installed'
 else
@@ -171,7 +171,7 @@ is 'list without a VM' "$status:$err" '0:'
 exitdump -S "$T/none" -a
 is '--all-vms without a VM' "$status" 0
 
-# Names that QEMU's users choose.
+# Names that users give to QEMU.
 named() { # ARGUMENT...: the name that VM 1000 has with this command line
 	printf '%s\0' qemu "$@" >"$T/tree/proc/1000/cmdline"
 	raw --vm 1000 -a -o vmname
@@ -191,15 +191,15 @@ raw --vm 1001 -a -o vm
 is 'a PID goes before a name of digits' "$out" 1001-11
 raw --vm 1001-12
 is 'no such VM' "$status:$err" \
-	'1:exitdump: no VM 1001-12 (exitdump list names those there are)'
+	'1:exitdump: no VM 1001-12 (exitdump list shows all VMs)'
 raw --vm 1001 --vcpu 17
 is 'no such vCPU' "$status:$err" \
-	'1:exitdump: no vCPU 17 in VM 1001 (exitdump list names them)'
+	'1:exitdump: no vCPU 17 in VM 1001 (exitdump list shows them)'
 for args in '' --all-vcpus -a --json --openmetrics '1 1' 'hist' 'run -- echo ran'; do
 	# shellcheck disable=SC2086 # words
 	exitdump -S "$T/tree" --vcpu 17 $args
 	is "no such vCPU in any VM, exitdump $args" "$status:$out:$err" \
-		'1::exitdump: no vCPU 17 in any VM (exitdump list names them)'
+		'1::exitdump: no vCPU 17 in any VM (exitdump list shows them)'
 done
 for bad in '' x 1- -1 1,,2 3-1 '1,'; do
 	raw --vcpu "$bad"

@@ -1,20 +1,20 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: a difference is what happened in between, to the count: with VMs that
-# come and go, counters that wrap, and counters that were cleared, which is said
-# and never becomes a negative or a wrong number.
+# Promise: a difference shows exactly the counts between two moments, although VMs come and
+# go, counters wrap, and counters are cleared. A cleared counter is reported, and never
+# gives a negative or a wrong number.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/fixtures/exitdump.sh"
 
 command -v jq >/dev/null || skip_all "jq is not installed"
 
-# 2 VMs of 2 vCPUs of 55 exits, and the same with two and three times as many.
+# 2 VMs of 2 vCPUs with 55 exits each; then the same with two and three times as many.
 for step in 1 2 3; do
 	tree "$T/tree$step" 2 2 -v step="$step"
 done
 show tree1
 
-# between TREE ARGUMENT...: exitdump run while "root" becomes another tree.
+# between TREE ARGUMENT...: runs exitdump run while "root" becomes another tree.
 between() {
 	exitdump run -S "$T/root" "${@:2}" -- ln -sfn "$1" "$T/root"
 }
@@ -60,7 +60,7 @@ is 'diff: no such column' "$status" 1
 exitdump diff "$T/tree1/$kvm/exit_cycles" "$T/tree3/$kvm/exit_cycles" --raw -o p50,exits -r 9
 is 'diff of two files, with their histograms' "$out" "$(lines '4095 80')"
 exitdump diff "$T/tree2" "$T/tree1"
-is 'diff: the wrong way round' "$status:$out:$err" "1::exitdump: $T/tree1: counters lower than in $T/tree2 (the earlier first? cleared in between?)"
+is 'diff: the wrong way round' "$status:$out:$err" "1::exitdump: $T/tree1: has lower counters than $T/tree2 (wrong order? cleared in between?)"
 tree "$T/svm" 2 2 -v vendor=svm
 exitdump diff "$T/tree1" "$T/svm"
 like 'diff: of two vendors' "$status:$out:$err" '^1::.*one is of vmx, the other of svm$'
@@ -75,7 +75,7 @@ sed 1s/tsc_khz=2000000/tsc_khz=3000000/ "$T/tree2/$kvm/exit_cycles" >"$T/faster"
 for unit in cycles us; do
 	exitdump diff "$T/tree1/$kvm/exit_cycles" "$T/faster" -u "$unit"
 	is "diff: of TSCs of two frequencies, in $unit" "$status:$out:$err" \
-		"1::exitdump: $T/tree1/$kvm/exit_cycles, $T/faster: one is of a TSC of 2000000 kHz, the other of 3000000 kHz"
+		"1::exitdump: $T/tree1/$kvm/exit_cycles, $T/faster: the TSC of one has 2000000 kHz, that of the other 3000000 kHz"
 done
 sed $'1s/\t.*//' "$T/tree1/$kvm/exit_cycles" >"$T/tells-nothing"
 exitdump diff "$T/tells-nothing" "$T/tree2/$kvm/exit_cycles" --raw -r 9 -o exits
@@ -83,7 +83,7 @@ is 'diff: where one does not tell' "$status:$out" 0:40
 exitdump diff "$T/tree1"
 is 'diff: one capture' "$status" 1
 
-# Cleared: one VM's counters are lower than before.
+# Cleared: the counters of one VM are lower than before.
 show tree2
 cp -r "$T/tree3" "$T/cleared"
 rm -r "$T/cleared/$kvm/1001-11"
@@ -118,8 +118,8 @@ is 'switched off: said of a snapshot' "$status:$out:$err" "0:40:$off"
 exitdump -S "$T/off" --raw -o exits 0.01 1
 is 'switched off: and of an interval' "$status:$out:$err" "0::$off"
 
-# Columns are settled once: an interval with a VM of unknown figures has the same,
-# empty where nothing is known, and never a 0 that was not counted.
+# The columns are chosen once. An interval in which a VM's numbers are unknown keeps them;
+# they are empty there, and never a 0 that nobody counted.
 cp -r "$T/tree3" "$T/one-cleared"
 rm -r "$T/one-cleared/$kvm/1001-11"
 cp -r "$T/tree1/$kvm/1001-11" "$T/one-cleared/$kvm/"
@@ -127,7 +127,7 @@ show tree2
 : >"$T/csv"
 "$EXITDUMP" -S "$T/root" -a --csv 0.3 40 >"$T/csv" 2>"$T/.err" &
 pid=$!
-rows() { # N: once N lines of the VM are there
+rows() { # N: waits for N lines of the VM
 	local i
 	for ((i = 0; i < 600; i++)); do
 		[[ $(grep -c "vm1" "$T/csv") -lt $1 ]] || return 0
@@ -160,8 +160,8 @@ show tree2
 between one-cleared --vcpu 0-1 --raw --output exits,lost -r 9
 is 'cleared: a sum of vCPUs is that of the others' "$status:$out" "0:$(lines '20 68000')"
 
-# Every single counter that falls is seen, also where all others rise.
-fell() { # SED-EXPRESSION FILE: of a later reading
+# exitdump notices every counter that decreases, even if all others increase.
+fell() { # SED-EXPRESSION FILE: changes FILE in the later reading
 	rm -rf "$T/fell"
 	cp -r "$T/tree2" "$T/fell"
 	sed -i "$1" "$T/fell/$kvm/$2"
@@ -176,14 +176,14 @@ is 'a bucket alone that fell' "$(fell "s/^\(9\t.*\t\)$hist\t0/\11\t$((hist - 1))
 	s/^\(-\t.*\t\)\([0-9]*\)\t0\(\(\t0\)\{18\}\)\$/\1$((2 * 220 - hist + 1))\t$((hist - 1))\3/" exit_cycles_hist)" \
 	'exitdump: counters were cleared in this interval, so its figures are left out'
 
-# Intervals do not drift: what reading 400 VMs of 4 vCPUs takes, 20 ms or more, is part
-# of them. A machine that is busy lengthens one or another, and not the middle one.
+# Intervals do not drift: an interval includes the 20 ms or more of reading 400 VMs of 4
+# vCPUs. A busy machine can lengthen one interval or another, but not the median.
 tree "$T/many" 400 4
 exitdump -S "$T/many" --all-vcpus --json 0.2 15
 is 'intervals do not drift: the middle one is as long as it shall be' \
 	"$(jq -s 'map(.interval) | sort | .[7] | . > 0.19 and . < 0.21' "$T/.out")" true
 
-# Signals: the command's own status counts, whoever ends it.
+# Signals: the status is always the command's own, whoever ends it.
 traps() { # SIGNAL TO
 	local pid i
 	rm -f "$T/ready"
@@ -192,7 +192,7 @@ traps() { # SIGNAL TO
 		touch "$0"; for ((i = 0; i < 300; i++)); do sleep 0.1; done' "$T/ready" >"$T/.out" 2>"$T/.err" &
 	pid=$!
 	for ((i = 0; i < 300; i++)); do
-		[[ ! -e $T/ready ]] || break
+		[[ -e $T/ready ]] && break
 		sleep 0.05
 	done
 	show tree3
@@ -210,8 +210,8 @@ is 'run: Ctrl-C, which both get' "$(traps INT -)" "23:$(lines 'REASON_9 80')"
 exitdump run -S "$T/root" -- "$T/no-program"
 is 'run: what cannot be run' "$status:$out:$err" "126::exitdump: $T/no-program: Permission denied"
 
-# A max that did not rise hides how long the exits of this interval were. So it
-# does in sums, in which another rose, but not beyond it.
+# If max did not rise, the longest exit of this interval is not known. This is also true for a
+# sum in which another max rose, but not above the old one.
 high() { # DIR MAX0 EXITS0 MAX1 EXITS1: two vCPUs of a VM
 	local vcpu
 	for vcpu in 0 1; do
@@ -224,7 +224,7 @@ high() { # DIR MAX0 EXITS0 MAX1 EXITS1: two vCPUs of a VM
 	done
 	cp "$dir/$kvm/100-1/vcpu0/exit_cycles" "$dir/$kvm/"
 }
-maxima() { # EXITS0 MAX0 EXITS1 MAX1: after 1 exit each, of at most 900
+maxima() { # EXITS0 MAX0 EXITS1 MAX1: the max after; before, each had 1 exit and a max of 900
 	dir=$T/high1 && high "$dir" 900 1 900 1
 	dir=$T/high2 && high "$dir" "$2" "$1" "$4" "$3"
 	exitdump diff "$T/high1" "$T/high2" --vcpu 0-1 --raw -o max
@@ -243,7 +243,7 @@ dir=$T/high2 && high "$dir" 900 1 120 2
 exitdump diff "$T/high1" "$T/high2" --vcpu 0-1 --raw -o max
 is 'max of a sum: the other had no exit' "$out" 120
 
-# What only the later capture tells has no difference.
+# A histogram, a column or a key that only one of the captures has gives no difference.
 mkdir "$T/hist1"
 cp "$T/tree1/$kvm/exit_cycles" "$T/hist1/a"
 cp "$T/tree2/$kvm/exit_cycles" "$T/hist1/b"
@@ -261,7 +261,7 @@ is 'diff: of what the second lacks' "$status:$(tail -n 1 <<<"$out" | tr -s ' ')"
 exitdump diff "$T/tree1" "$T/tree2" -r TYPO --csv -o exits
 is 'diff: of a reason that is none' "$status:$out:$err" '0:exits:exitdump: TYPO: no such exit so far'
 
-# A VM that ends, and one that begins.
+# One VM ends, and another begins.
 tree "$T/three" 3 2
 show tree1
 between three -a --raw --output vmname,exits
@@ -282,7 +282,7 @@ rm -r "$T/tree3/sys/module"
 show three
 between tree1 --vm vm2
 is 'the one VM that was asked for ended' "$status:$err" \
-	'1:exitdump: no VM vm2 (exitdump list names those there are)'
+	'1:exitdump: no VM vm2 (exitdump list shows all VMs)'
 
 tree "$T/empty" 0 0
 show tree1
@@ -293,7 +293,7 @@ exitdump diff "$T/tree1" "$T/tree2" --vcpu 7
 is 'diff: of a vCPU that neither has' "$status:$out:$err" \
 	"1::exitdump: $T/tree1, $T/tree2: no vCPU 7 in any VM"
 
-# Counters of 64 bits wrap; exits go on from 2^64 - 5 to 12.
+# Counters of 64 bits wrap: the exits go from 2^64 - 5 to 12.
 one() { # EXITS MAX
 	lines '#~exit_cycles~1 vendor=vmx' 'reason name exits max' "10 CPUID $1 $2" \
 		"- TOTAL $1 $2"
@@ -307,13 +307,13 @@ is 'across 2^64, with a max that rose' "$out" $'17\t700'
 exitdump diff "$T/c" "$T/d" --raw -o exits,max
 is 'across 2^32, with a max of earlier' "$out" $'11\t-'
 
-# Intervals, one after the other: their sum is the difference.
+# The sum of successive intervals is the whole difference.
 show tree1
 : >"$T/csv"
 "$EXITDUMP" -S "$T/root" --csv -o exits,name -r 9 0.05 2000 >"$T/csv" &
 pid=$!
 for ((i = 0; i < 600; i++)); do
-	[[ ! -s $T/csv ]] || break
+	[[ -s $T/csv ]] && break
 	sleep 0.05
 done
 show tree2
@@ -331,12 +331,12 @@ wait "$pid" || :
 is 'intervals: each change once, the heading once' "$(<"$T/csv")" \
 	$'exits,name\n40,REASON_9\n40,REASON_9'
 
-# Stopped for as long as ten intervals, it goes on with one long interval, and
-# not with ten of nothing.
+# exitdump, stopped for as long as ten intervals, continues with one long interval and not
+# with ten empty ones.
 "$EXITDUMP" -S "$T/root" --json 0.2 6 >"$T/json" &
 pid=$!
 for ((i = 0; i < 600; i++)); do
-	[[ ! -s $T/json ]] || break
+	[[ -s $T/json ]] && break
 	sleep 0.05
 done
 kill -STOP "$pid"

@@ -1,13 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: the formats for machines are what their readers take: JSON that jq
-# parses and whose keys are documented, CSV that quotes, tab-separated fields, and
-# metrics that promtool accepts; with the same numbers in all of them.
+# Promise: the readers of each machine format accept it: JSON that jq parses and whose keys
+# are documented, CSV with quotes, tab-separated fields, and metrics that promtool accepts.
+# All of them have the same numbers.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/fixtures/exitdump.sh"
 
 tree "$T/tree" 2 2
-# A guest's name with all that could break a format.
+# A guest's name with all characters that could break a format.
 printf 'qemu\0-name\0%s\0' 'a"b\c' >"$T/tree/proc/1001/cmdline"
 all() { exitdump -S "$T/tree" "$@"; }
 
@@ -76,10 +76,10 @@ like 'in the headline' "$out" '^[^'$'\n'']*TSC unstable'
 all --raw -a -o vmname,vcpu,exits
 is '--raw: "-" for nothing, no heading' "$out" $'vm0\t-\t110\na"b\\c\t-\t110'
 
-# has TITLE LINE: among the metrics.
+# has TITLE LINE: the metrics have this line.
 has() { ok "$1" grep -qxF -e "$2" "$T/.out"; }
 
-# metrics TITLE ARGUMENT...: what promtool says to it, which is nothing.
+# metrics TITLE ARGUMENT...: promtool accepts the metrics without a word.
 metrics() {
 	exitdump --openmetrics "${@:2}"
 	is "--openmetrics $1: ends as it should" "$status:${out##*$'\n'}" '0:# EOF'

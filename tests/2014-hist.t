@@ -1,7 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: exitdump hist draws the buckets as they stand in the file, within 80
-# columns.
+# Promise: exitdump hist draws the file's buckets within 80 columns.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/fixtures/exitdump.sh"
 
@@ -40,7 +39,7 @@ exitdump -i "$T/x" hist 78 --json
 is '--json' "$(jq -c '.rows[0].hist[0:4]' "$T/.out")" '[1,0,19,3]'
 exitdump -i "$T/x_hist"
 is 'a histogram is no table' "$status:$err" \
-	"1:exitdump: $T/x_hist: a histogram alone (its table is the file without _hist)"
+	"1:exitdump: $T/x_hist: has only a histogram (its table is the file without _hist)"
 cp "$T/x_hist" "$T/whole_hist"
 sed -i '/^78/d; s/^-.*/-\tTOTAL\t0\t0\t0\t0'"$(printf '\\t0%.0s' {1..27})"'\t3/' "$T/x_hist"
 exitdump -i "$T/x" hist 78
@@ -55,11 +54,11 @@ like 'a histogram that lacks a bucket' "$status:$out:$err" '^1::.*fewer than 32 
 rm "$T/x_hist"
 exitdump -i "$T/x" hist
 is 'no histogram' "$status:$err" \
-	'1:exitdump: no histogram there (an exit_cycles_hist beside exit_cycles)'
+	'1:exitdump: no histogram (it is in exit_cycles_hist, beside exit_cycles)'
 exitdump -i "$T/x"
 is 'no histogram: the table is there all the same' "$status" 0
 
-# Of what happened in between.
+# The histogram of a span of time.
 tree "$T/tree1" 1 1
 tree "$T/tree3" 1 1 -v step=3
 show tree1

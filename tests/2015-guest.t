@@ -1,12 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: exitdump --guest shows what the CPUID leaves answer, both halves of
-# it, under the kernel's names; says plainly where there are no leaves; and tells
-# which exits are its own reading's.
+# Promise: exitdump --guest shows the answers of the CPUID leaves, both halves of each
+# number, under the kernel's names. It says plainly if there are no leaves, and it tells
+# which exits come from its own reads.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/fixtures/exitdump.sh"
 
-# exitdump with another cpuid(): the real one needs a patched host below.
+# exitdump with a stand-in for cpuid(): the real one would need a patched host below.
 sources=()
 for file in "$TOP"/tools/*.c; do
 	[[ ${file##*/} == cpuid.c ]] || sources+=("$file")
@@ -18,12 +18,12 @@ guest() { # KIND ARGUMENT...
 }
 
 guest vmx --raw -o reason,name,exits,cycles -s reason
-# CPUIDs before the row CPUID is read: 1 for the leaves, 1 for the vendor, 10
-# for the reasons 0 to 9. Its cycles are read by the next one.
+# CPUID instructions before the row CPUID is read: 1 for the leaves, 1 for the vendor, 10 for
+# the reasons 0 to 9. The row's cycles are read by the next one.
 is 'VMX: the rows' "$out" "$(lines '76 reason~76 1 5' '30 IO_INSTRUCTION 17 12884901895' \
 	'10 CPUID 35 36000')"
 is 'and which exits are its own' "$err" \
-	'exitdump: 12 of the CPUID exits are this reading'\''s own'
+	'exitdump: 12 of the CPUID exits were made by this reading'
 guest svm --raw -o reason,name,exits,cycles -s exits
 is 'SVM: the rows, by exit code' "$out" "$(lines '114 cpuid 139 140000' \
 	'123 io 17 12884901895' '4294967295 invalid_guest_state 1 5')"
@@ -42,7 +42,7 @@ is 'metrics work as well' "$(grep -c '^kvm_exits_total{' "$T/.out")" 3
 for kind in zeros basic; do
 	guest "$kind"
 	like "no leaves ($kind): said plainly" "$status:$out:$err" \
-		'^1::exitdump: CPUID leaf 0x4ffffffd: not answered \(no KVM guest, an unpatched host, '
+		'^1::exitdump: CPUID leaf 0x4ffffffd: no answer \(not a KVM guest, the host is not patched, '
 done
 guest vmx --vm 1
 is '--guest is the guest'\''s own account only' "$status:$out" 1:

@@ -1,14 +1,14 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: exitdump top shows what happens, live: keys choose VM, reason, order,
-# span and unit; a resized terminal, a VM that ends and cleared counters neither
-# stop nor confuse it.
+# Promise: exitdump top shows live what happens. Keys choose VM, reason, order, span and
+# unit. A resized terminal, a VM that ends, and cleared counters neither stop nor confuse
+# it.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/fixtures/exitdump.sh"
 
 has_terminal || skip_all 'tmux is not installed'
 
-# 3 VMs of 2 vCPUs of 55 exits; twice as many; and without the last VM.
+# 3 VMs of 2 vCPUs with 55 exits each; the same with twice as many; then without the last VM.
 tree "$T/tree1" 3 2
 tree "$T/tree2" 3 2 -v step=2
 tree "$T/two" 2 2 -v step=3
@@ -16,8 +16,8 @@ show tree1
 
 keys() { tm send-keys "$@"; }
 
-# start ARGUMENT...: top in a terminal of 80 by 24, with a server of its own; its status is
-# shown at the end.
+# start ARGUMENT...: runs top in a terminal of 80 by 24, with a tmux server of its own. The
+# terminal shows top's status at the end.
 start() {
 	local command
 	tm kill-server 2>/dev/null || :
@@ -32,7 +32,7 @@ show tree2
 keys t
 sees 't: since it began' $'since the view began.*\nREASON_9 +60 [^\n]*<.*TOTAL +330 '
 keys t
-sees 't: all that is counted' $'all that is counted.*\nREASON_9 +120 +204us '
+sees 't: all counts so far' $'all counts so far.*\nREASON_9 +120 +204us '
 keys Down Down
 sees 'Down: the cursor' $'\nREASON_7 [^\n]*<\n'
 keys h
@@ -88,9 +88,9 @@ keys p
 sees 'p: paused' 'PAUSED'
 show tree2
 keys t t t
-sees 'paused: what was read stays' $'PAUSED.*all that is counted.*\nTOTAL +330 '
+sees 'paused: what was read stays' $'PAUSED.*all counts so far.*\nTOTAL +330 '
 keys p
-sees 'p: and on' $'every 0.2 s, all that is counted.*\nTOTAL +660 '
+sees 'p: and on' $'every 0.2 s, all counts so far.*\nTOTAL +660 '
 keys '?'
 sees '?: the keys' 'PgUp.*since the view began.*unit: fitting'
 keys q
@@ -98,8 +98,7 @@ sees 'any key leaves the help' 'host, 3 VMs.*TOTAL'
 keys q
 sees 'q: ends well, the terminal is as before' 'status 0'
 
-# Cleared counters: the note stands for the interval, and for a view that began
-# before it.
+# Cleared counters: the note appears for the interval, and for a view that began before it.
 show tree2
 start 2
 sees 'an interval of nothing' $'the last interval.*TOTAL +0 '
@@ -120,7 +119,7 @@ sees 'two cleared, a third one new: said' \
 keys q
 sees 'and q' 'status 0'
 
-# What the command line chose comes back behind a histogram, the help, the VMs.
+# The selection of the command line comes back after a histogram, the help and the VMs.
 start -r 'REASON_[89]' -o name,exits,p99 3600
 sees 'chosen reasons and columns' $'NAME +EXITS +P99 *\nREASON_9 [^\n]*\nREASON_8 [^\n]*\nTOTAL'
 keys h
@@ -156,7 +155,7 @@ sees 'options hold' $'VM 1001-11.*NAME +EXITS +P99 *\n[^\n]*\n[^\n]*\n[^\n]*\nTO
 keys q
 sees 'and q' 'status 0'
 
-# Numbers on small terminals: each is whole, or its column is not there.
+# On small terminals a number is shown in full, or its column is left out.
 tree "$T/long" 2 2 -v step=1234567
 for i in 0 1; do
 	printf 'qemu\0-name\0%s-%d\0' a-guest-of-a-name-with-some-fifty-letters-in-it "$i" \
@@ -168,8 +167,8 @@ sees 'long names are cut, and no number' $'SCHED +HALT *\n1000-11 a-guest-[^ ]*>
 tm resize-window -x 200
 sees 'a wide terminal has the whole name' 'letters-in-it-0 +135\.8M'
 words() { screen | sed '1,2d; $d' | tr -s '<> ' '\n' | sort -u; }
-# broken: the words that the wide screen had not; "" once there are none, and the
-# heading says that columns were left out.
+# broken: prints words that the wide screen did not have; nothing once there are none and the
+# heading says that columns are left out.
 broken() {
 	local i
 	for ((i = 0; i < 100; i++)); do
@@ -191,7 +190,7 @@ sees 'a histogram line that is cut ends in >' $'2\.05us >\n'
 keys q
 sees 'and q' 'status 0'
 
-# A histogram of 24 buckets, of 1 to 24 exits: on 24 lines there is room for 19.
+# A histogram of 24 buckets with 1 to 24 exits: on 24 lines there is room for 19.
 kvm=sys/kernel/debug/kvm
 mkdir -p "$T/tail/$kvm"
 lines '#~exit_cycles~1 vendor=vmx' 'reason name exits' '12 HLT 300' '- TOTAL 300' >"$T/tail/$kvm/exit_cycles"
@@ -210,7 +209,7 @@ sees 'all of them on a taller terminal' $' 0 -> 0 +1 .*\n +1 -> 1 +2 .*4\.194M -
 tm resize-window -y 7
 sees 'at least the longest' $'cycles +to +exits\n +0 -> 4\.194M +276 .*in one line.*\n +4\.194M -> 8\.389M +24 '
 keys '?'
-sees 'help that does not fit says so' $'Enter +go into[^\n]*\n.*\(more on a taller terminal\)\nq quit'
+sees 'help that does not fit says so' $'Enter +show what is inside[^\n]*\n.*\(more on a taller terminal\)\nq quit'
 keys q q
 sees 'and q' 'status 0'
 
@@ -219,7 +218,7 @@ sees 'and q' 'status 0'
 show tree1
 start 0.2
 keys t t v
-sees 'v: VMs' $'all that is counted.*\n1000-11 vm0 +110 '
+sees 'v: VMs' $'all counts so far.*\n1000-11 vm0 +110 '
 keys Down c
 sees 'c: the vCPUs of the chosen one' $'VM 1001-11 \\(vm1\\).*\n1001-11 vm1 +0 +55 .*\n1001-11 vm1 +1 +55 '
 keys Down Enter
@@ -239,7 +238,7 @@ sees 'c: all vCPUs of the host' $'\n1002-11 vm2 +1 +55 '
 keys Escape Escape
 sees 'Esc at the beginning: nothing' 'host, 3 VMs.*REASON_9 +60 '
 
-# A VM that ended before Enter: nothing changes but that it is said.
+# A VM that ended before Enter: nothing changes, and top says so.
 keys v
 sees 'v: VMs' '1002-11 vm2'
 keys p End
@@ -253,7 +252,7 @@ sees 'and go on' '2 VMs, 4 vCPUs'
 keys Escape
 show tree1
 
-# Columns of one's own choice.
+# The user chooses columns.
 keys o
 sees 'o: the columns' $'\\[x\\] name .*\\[x\\] exits .*\\[ \\] total '
 keys Home Down Down Down Down Down Down Down Down Down Space
@@ -279,7 +278,7 @@ sees 'u: from these to cycles' ', in cycles'
 keys q
 sees 'and q' 'status 0'
 
-# However it is left, the terminal is as before, and the status tells how.
+# However top ends, the terminal is as before, and the status tells how it ended.
 start 3600
 sees 'it runs' 'host, 3 VMs'
 keys C-c
@@ -292,11 +291,11 @@ for signal in TERM:143 HUP:129 QUIT:131; do
 	sees "SIG${signal%:*}: the screen restored, the status of a signal" "status ${signal#*:}"
 done
 
-# The histogram over the interval, as the lines are.
+# The histogram covers the same interval as the lines.
 show tree1
 start 1
 keys t t
-sees 'what there is' $'all that is counted.*\nREASON_9 '
+sees 'what there is' $'all counts so far.*\nREASON_9 '
 keys h t
 sees 'h: nothing in the interval' $'the last interval.*\nno such exit in this span'
 show tree2
@@ -305,15 +304,15 @@ sees 'and of the next nothing again' $'the last interval.*\nno such exit in this
 keys t
 sees 't: since the view began' $'since the view began.*\nREASON_9: 60 exits'
 keys t
-sees 't: all that is counted' $'all that is counted.*\nREASON_9: 120 exits'
+sees 't: all counts so far' $'all counts so far.*\nREASON_9: 120 exits'
 keys q
 sees 'and q' 'status 0'
 show tree1
 
-# A pause holds what is shown still.
+# A pause freezes the screen.
 start 0.2
 keys t t
-sees 'counting' $'all that is counted.*\nTOTAL +330 '
+sees 'counting' $'all counts so far.*\nTOTAL +330 '
 keys p
 sees 'p' PAUSED
 show tree2
@@ -323,7 +322,7 @@ keys q
 sees 'and q' 'status 0'
 
 
-# The other keys, and the CPU that VMs take outside their vCPUs.
+# The other keys, and the CPU time that VMs use outside their vCPUs.
 show tree1
 start 0.2
 sees 'an interval' 'the last interval'
@@ -332,7 +331,7 @@ sees 'VMs over an interval: the CPU outside their vCPUs' $'\nVM +VMNAME +RATE .*
 keys Escape
 tm resize-window -y 10
 keys t t
-sees 'a few lines' $'all that is counted.*\nREASON_9 [^\n]*<\n'
+sees 'a few lines' $'all counts so far.*\nREASON_9 [^\n]*<\n'
 keys NPage
 sees 'PgDn' $'\nREASON_5 [^\n]*<\n'
 keys Down
@@ -362,7 +361,7 @@ is 'without a terminal' "$status:$out:$err" \
 tm kill-server 2>/dev/null || :
 ((++server))
 tm new-session -d -x 80 -y 24 "TERM=dumb '$EXITDUMP' -S '$T/root' top; echo status \$?; read -r"
-sees 'a terminal without a cursor' $'top: the terminal dumb cannot move its cursor.*status 1'
+sees 'a terminal without a cursor' $'top: the terminal type dumb cannot move its cursor.*status 1'
 exitdump -S "$T/nowhere" top
 is 'and without files' "$status" 1
 

@@ -1,24 +1,24 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: whatever stands where debugfs should be, and whatever goes away while
-# it is read, exitdump neither hangs nor crashes nor takes much memory; a VM that
-# went away is left out, a file that is none is refused.
-# 20,000 files: in memory, where that can be had.
-[[ ! -w /dev/shm ]] || export TMPDIR=/dev/shm
+# Promise: exitdump never hangs, crashes or takes much memory, whatever it finds in place of
+# debugfs, and whatever disappears while it reads. It leaves out a VM that has ended, and
+# refuses a file that is not an account.
+# 20,000 files: in memory, if possible.
+[[ -w /dev/shm ]] && export TMPDIR=/dev/shm
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/fixtures/exitdump.sh"
 
 tree "$T/tree" 3 2
 kvm=$T/tree/sys/kernel/debug/kvm
 
-# within TITLE ARGUMENT...: it ends by itself, in 64 MiB.
+# within TITLE ARGUMENT...: exitdump ends by itself and needs at most 64 MiB.
 within() {
 	run bash -c 'ulimit -v 65536; exec timeout 20 "$@"' - "$EXITDUMP" -S "$T/tree" "${@:2}"
 	ok "$1: ends by itself" test "$status" -lt 2
 }
 
-# A VM that ends: its folder is there but its files are not, or give EIO, as
-# a file does whose VM ended after it was opened.
+# A VM that ends: its folder exists, but its files do not exist, or give EIO (as a file does
+# if its VM ended after the file was opened).
 rm "$kvm/1001-11/exit_cycles"
 within 'a VM ended before it was opened' -a --raw -o vmname,exits
 is 'the others are shown' "$status:$out" "0:$(lines 'vm0 110' 'vm2 110')"
@@ -27,7 +27,7 @@ within 'a VM ended before it was read' -a --raw -o vmname,exits
 is 'the others are shown' "$status:$out" "0:$(lines 'vm0 110' 'vm2 110')"
 within 'it was the one that is asked for' --vm vm1
 is 'that is said' "$status:$err" \
-	'1:exitdump: no VM vm1 (exitdump list names those there are)'
+	'1:exitdump: no VM vm1 (exitdump list shows all VMs)'
 rm "$kvm/1000-11/vcpu0/exit_cycles"
 within 'its vCPU ended' --vm vm0 --vcpu 0-1 -o exits --raw
 is 'the other is summed' "$status:$(awk '{ n += $1 } END { print n }' <<<"$out")" 0:55
@@ -38,7 +38,7 @@ ln -s /proc/self/mem "$kvm/1002-11/exit_cycles_hist"
 within 'a VM ended between table and histogram' -a --raw -o vmname,p99
 is 'it is left out' "$status:$out" "0:$(lines 'vm0 3900')"
 
-# Look-alikes.
+# Look-alikes: things with the name of an account.
 rm "$kvm/1001-11/exit_cycles"
 mkfifo "$kvm/1001-11/exit_cycles"
 within 'a FIFO' -a
@@ -72,7 +72,7 @@ mv "$T/tree/proc/1000/fifo" "$T/tree/proc/1000/cmdline"
 within 'a FIFO for a command line' --vm 1000 -a --raw -o vm,vmname
 is 'gives no name' "$status:$out" "0:$(lines '1000-11 -')"
 
-# 10,000 vCPUs of 55 exits in 100 VMs.
+# 10,000 vCPUs with 55 exits each in 100 VMs.
 rm -r "$T/tree"
 tree "$T/tree" 100 100
 run "$EXITDUMP" -S "$T/tree" --all-vcpus --raw -o exits

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: make install puts program, manual page and completion where DESTDIR
-# and PREFIX say; the page is clean and names every option and column; completion
-# offers what there is.
+# Promise: make install puts the program, the manual page and the completion into the places
+# of DESTDIR and PREFIX. The page is clean and names every option and column. Completion
+# offers all possible words.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/fixtures/exitdump.sh"
 
@@ -25,7 +25,7 @@ else
 	skip 'the manual page is clean' 'mandoc is not installed'
 fi
 
-# What --help lists stands in the page, and the other way round.
+# The page has everything that --help lists, and the other way round.
 exitdump --help
 in_help=$(grep -o -e '--[a-z][a-z-]*' "$T/.out" | sort -u)
 in_page=$(grep -E '^\.It Fl' "$page" | grep -o -e ' -[a-z][a-z-]*' | sed 's/^ /-/' | sort -u)
@@ -37,7 +37,7 @@ done < <(awk '/^Columns:/ { on = 1; next } /^$/ { on = 0 } on { print $1 }' "$T/
 is 'every column stands in the page' "$missing" ''
 ok '--help fits 80 columns' awk 'length > 80 { bad = 1 } END { exit bad }' "$T/.out"
 
-# completes TITLE WORDS EXPECTED: what Tab offers behind the words.
+# completes TITLE WORDS EXPECTED: what Tab offers after WORDS.
 completes() {
 	local -a COMP_WORDS COMPREPLY=()
 	read -ra COMP_WORDS <<<"$2"
@@ -46,7 +46,7 @@ completes() {
 	_exitdump_complete
 	is "completion: $1" "${COMPREPLY[*]}" "$3"
 }
-# The completion runs the program, not the function of the tests.
+# The completion must run the program, not the test's function of the same name.
 unset -f exitdump
 PATH=$TOP/tools:$PATH
 # shellcheck source=../tools/exitdump.bash
@@ -68,8 +68,8 @@ completes 'and then files' 'exitdump run -- ls --he' ''
 completes 'files for run -o' 'exitdump run -o na' ''
 completes 'columns for run --output' 'exitdump run --output na' name
 
-# What VMs are called is not for the shell to expand: not here, and not behind
-# the Enter key, where each is the very name again.
+# The shell must not expand the names of VMs: neither in the completion nor after Enter, when
+# each word must be exactly the VM's name again.
 tree "$T/tree" 4 1
 mkdir "$T/bin"
 printf '#!/bin/sh\nexec "%s" -S "%s" "$@"\n' "$EXITDUMP" "$T/tree" >"$T/bin/exitdump"

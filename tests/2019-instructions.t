@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: in every format exitdump takes at most three times the instructions of a
-# program that only opens, reads and parses the same files, as anybody would write it.
-[[ ! -w /dev/shm ]] || export TMPDIR=/dev/shm
+# Promise: in every format exitdump takes at most three times the instructions of a plain
+# program that only opens, reads and parses the same files.
+[[ -w /dev/shm ]] && export TMPDIR=/dev/shm
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/fixtures/exitdump.sh"
 
@@ -14,7 +14,7 @@ instructions() {
 		awk '/Collected/ { print $4 }'
 }
 
-# Enough of them that neither program's start counts.
+# Enough files to make the programs' start negligible.
 tree "$T/tree" 60 2 -v reasons=25
 find "$T/tree" -path '*-11/exit_cycles' >"$T/tables"
 find "$T/tree" -path '*-11/exit_cycles*' >"$T/both"

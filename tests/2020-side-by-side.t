@@ -1,14 +1,14 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: exitdump compare puts a healthy VM and a sick one side by side, by what
-# each loses per second of its guest's time, whatever the length of both, and names
-# the cause in its first line; so it does with vCPUs, captures and spans of captures.
+# Promise: exitdump compare puts a healthy and a sick VM side by side, by the time that each
+# loses per second of its guest's time, however long each of them ran. Its first line names
+# the cause. It does the same with vCPUs, captures and spans between captures.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/fixtures/exitdump.sh"
 
 kvm=sys/kernel/debug/kvm
 
-# guest PID-FD NAME GUEST-CYCLES ROW...: a VM at 2 GHz; a row is number, name, exits,
+# guest PID-FD NAME GUEST-CYCLES ROW...: makes a VM at 2 GHz. A row is number, name, exits,
 # lost cycles.
 guest() {
 	local dir=$T/host/$kvm/$1/vcpu0 name=$2 cycles=$3
@@ -27,7 +27,7 @@ guest() {
 		END { print "-", "TOTAL", exits, lost, total, halt }' >"$dir/exit_cycles"
 	cp "$dir/exit_cycles" "$dir/../exit_cycles"
 }
-# One second of guest time, and a tenth of one with ten times the page faults.
+# One second of guest time; and a tenth of a second with ten times the rate of page faults.
 guest 100-9 healthy 2000000000 '10 CPUID 1000 2000000' '30 IO_INSTRUCTION 500 100000000' '48 EPT_VIOLATION 2000 20000000'
 guest 200-9 sick 200000000 '10 CPUID 100 200000' '12 HLT 5 1000' '30 IO_INSTRUCTION 50 10000000' '48 EPT_VIOLATION 2000 20000000'
 mkdir -p "$T/host/$kvm"
@@ -62,7 +62,7 @@ is 'two captured files' "$out" "$(lines 'EPT_VIOLATION 2000.000 20000.000 0.0100
 exitdump compare "$T/host" "$T/host" --vm healthy --raw -n 1 -r CPUID
 is 'two captured folders, a VM of each' "$out" "$(lines 'CPUID 1000.000 1000.000 0.001000 0.001000 0.000000 1.000000')"
 
-# Spans of unlike length between captures, each by its own guest time.
+# Spans of different length between captures, each measured by its own guest time.
 for step in 1 2 12; do
 	tree "$T/tree$step" 1 1 -v step="$step"
 done
@@ -101,9 +101,9 @@ done
 lines '#~exit_cycles~1 vendor=vmx' 'reason name exits total' '- TOTAL 0 0' >"$T/no-guest"
 compare "$T/no-guest" sick
 is 'without time in the guest there is nothing to compare by' "$status:$out:$err" \
-	"1::exitdump: $T/no-guest: no time inside the guest in it, so nothing to compare by"
+	"1::exitdump: $T/no-guest: cannot be compared: its time inside the guest is not known"
 
-# JSON: the same numbers, for programs.
+# JSON has the same numbers, for programs.
 if command -v jq >/dev/null; then
 	compare healthy 200-9/0 --json
 	is 'JSON: one object, of both' "$status:$(wc -l <"$T/.out"):$(jq -c '[.version, .interval, (.time > 1e9), .a, .b]' "$T/.out")" \

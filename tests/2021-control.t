@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: exitdump reset, on, off and set write what the kernel takes to the file
-# that it has for it, and to no other; what cannot be is told in one line.
+# Promise: exitdump reset, on, off and set write the right value to the right file of the
+# kernel, and to no other file. If that is impossible, one line says why.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/fixtures/exitdump.sh"
 
@@ -14,7 +14,7 @@ for name in '' _guest _keys _slow; do
 	echo before >"$parameters/exit_cycles$name"
 done
 
-# reset_by ARGUMENT...: the files that it writes a 0 to.
+# reset_by ARGUMENT...: prints the files to which exitdump writes a 0.
 reset_by() {
 	find "$T/tree/$kvm" -name exit_cycles_reset -exec truncate -s 0 {} +
 	exitdump reset -S "$T/tree" "$@"
@@ -27,7 +27,7 @@ is 'reset: a vCPU' "$(reset_by --vm vm0 --vcpu 1)" './1000-11/vcpu1/exit_cycles_
 is 'reset: both, the first one included' "$(reset_by --vm vm0 --vcpu 0-1)" './1000-11/vcpu0/exit_cycles_reset ./1000-11/vcpu1/exit_cycles_reset '
 is 'reset: no such VM: nothing' "$(reset_by --vm vm7)" ''
 exitdump reset -S "$T/tree" --vm vm7
-is 'and it is said' "$status:$out:$err" '1::exitdump: no VM vm7 (exitdump list names those there are)'
+is 'and it is said' "$status:$out:$err" '1::exitdump: no VM vm7 (exitdump list shows all VMs)'
 
 set_to() { # FILE ARGUMENT...: what stands there then, and what is said
 	exitdump "${@:2}" -S "$T/tree"
@@ -60,13 +60,13 @@ set keys 1|set keys: takes on or off
 set slow 1s|set slow: takes microseconds, or off
 set slow 1 2|set slow: takes microseconds, or off
 set slow|set slow: takes microseconds, or off
-set fast 1|fast: not one of guest, keys, slow
+set fast 1|set: fast: not one of guest, keys, slow
 off 1|1: off takes options only
-on --vm vm0|on: with --sysroot only
-set --json|set: with --sysroot only
+on --vm vm0|on: takes only --sysroot
+set --json|set: takes only --sysroot
 reset now|now: reset takes options only
-reset -a|reset: with --sysroot, --vm and --vcpu only
-reset -r CPUID|reset: with --sysroot, --vm and --vcpu only
+reset -a|reset: takes only --sysroot, --vm and --vcpu
+reset -r CPUID|reset: takes only --sysroot, --vm and --vcpu
 END
 is 'and nothing was written' "$(head -qn 1 "$parameters"/*)" $'Y\nvm\nYefore'
 

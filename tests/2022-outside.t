@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: over an interval exitdump list shows what a VM takes outside the exits of
-# its vCPUs: the CPU of their threads, that of all others with the busiest by name,
-# vhost's included, and the interrupts injected. The idle VM whose main loop burns 8 %
-# for a timer is recognised. What cannot be seen is not known, and never 0.
+# Promise: over an interval exitdump list shows what a VM uses outside its vCPUs' exits: the
+# CPU time of the vCPU threads; the CPU time of all other threads, vhost's included, with
+# the name of the busiest; and the injected interrupts. An idle VM whose main loop uses 8 %
+# of a CPU for a timer is easy to see. A value that cannot be seen is unknown, never 0.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/fixtures/exitdump.sh"
 
@@ -15,7 +15,7 @@ stat() {
 	echo "${2##*/} ($3) S 1 1 1 0 -1 4194560 1 0 0 0 $(($4 / 2)) $(($4 - $4 / 2)) 0 0 20 0 1 0 5 1 1" \
 		>"$T/$1/proc/$2/stat"
 }
-# moment TREE MAIN WORKER VCPU VHOST IRQS: VM 1000 at a moment, in ticks of 10 ms.
+# moment TREE MAIN WORKER VCPU VHOST IRQS: makes VM 1000 at a moment, in ticks of 10 ms.
 moment() {
 	tree "$T/$1" 2 1
 	stat "$1" 1000 'qemu) S 1' $(($2 + $3 + $4 + 500))	# 500 of threads that ended
@@ -31,8 +31,8 @@ moment() {
 moment before 1000 100 5000 7 1000000
 moment after 1008 100 5002 10 1001000
 
-# over ARGUMENT...: list over one second, in which before becomes after; again where the
-# machine was too busy for that.
+# over ARGUMENT...: runs list over one second, during which `before` becomes `after`. Repeats
+# it if the machine was too busy.
 over() {
 	local i began
 	for ((i = 0; i < 20; i++)); do
@@ -77,21 +77,21 @@ if command -v jq >/dev/null; then
 		'[["1000-11",true,true,true,true],["1001-11",false,false,false,false]]'
 fi
 
-# The number of a thread that ended may be another's.
+# The number of a thread that has ended may be given to another thread.
 stat before 1000/task/1004 old 900
 stat after 1000/task/1004 young 5
 over --raw -o busiest -n 1
 like 'a thread with the number of one that ended' "$out" '^qemu\) S 1 (7\.[2-9]|8\.0)%, young (4\.[5-9]|5\.0)%$'
 rm -r "$T"/{before,after}/proc/1000/task/1004
 
-# QEMU's own names tell where KVM does not, as before Linux 6.1.
+# Before Linux 6.1, KVM does not name the vCPU threads; QEMU's thread names tell them.
 rm "$T/before/$kvm/1000-11/vcpu0/pid" "$T/after/$kvm/1000-11/vcpu0/pid"
 stat before 1000/task/1003 'CPU 0/KVM' 5000
 stat after 1000/task/1003 'CPU 0/KVM' 5002
 over --raw -o vcpucpu -n 1
 like 'vCPUs by the name of their threads' "$out" '^0\.0(18|19|20)'
 
-# Nothing of a span is known without one.
+# Without a span of time, these values are unknown.
 exitdump list -S "$T/root" --raw -o vm,vcpucpu,vmmcpu,irqs,busiest
 is 'a snapshot does not know' "$out" "$(lines '1000-11 - - - -' '1001-11 - - - -')"
 show before

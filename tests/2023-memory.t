@@ -1,15 +1,16 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: of what is read once, exitdump keeps no more than its output needs: where a
-# VM or vCPU has one line, not its rows by reason; and of a sum of VMs or vCPUs the sum.
+# Promise: when it reads only once, exitdump keeps no more than its output needs. If each VM
+# or vCPU is one line, it does not keep their rows by reason; if it shows a sum of VMs or
+# vCPUs, it keeps only the sum.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/fixtures/exitdump.sh"
 
-# 60 reasons are 10 KiB an account, 25 with the histograms.
+# An account with 60 reasons takes 10 KiB, and 25 KiB with histograms.
 tree "$T/few" 20 4 -v reasons=60
 tree "$T/many" 200 4 -v reasons=60
 
-# least TREE ARGUMENT...: KiB of data that it takes, to the next 32.
+# least TREE ARGUMENT...: prints the memory that exitdump needs, in KiB, rounded up to 32.
 least() {
 	local low=0 high=65536 middle tree=$1
 	shift
@@ -26,12 +27,12 @@ least() {
 	echo "$high"
 }
 
-# a_vm ARGUMENT...: KiB that a VM more takes.
+# a_vm ARGUMENT...: prints the KiB that one more VM needs.
 a_vm() {
 	echo $((($(least "$T/many" "$@") - $(least "$T/few" "$@")) / 180))
 }
 
-# within KIB ARGUMENT...
+# within KIB ARGUMENT...: one more VM needs at most KIB.
 within() {
 	local kib
 	kib=$(a_vm "${@:2}")
@@ -52,7 +53,7 @@ within 3 -a --vcpu 1-2
 kib=$(a_vm -a --raw -o +name)
 ok "rows by reason are kept where they are sorted: $kib KiB a VM, so it can be told" test "$kib" -ge 9
 
-# What is added up early is the same sum.
+# Adding up early gives the same sum.
 exitdump -S "$T/few" --vcpu 0-3 --json
 sums() { jq '[.vms, .vcpus, .rows, .totals]' "$T/.out" >"$1"; }
 sums "$T/early"

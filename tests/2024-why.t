@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: exitdump why shows the keys inside reasons as exit_cycles_keys has them, with
-# their names, of a host, a VM and a vCPU, in every format and over a span of time; what
-# gave way is in the rest, and never in a number that is too large.
+# Promise: exitdump why shows the keys inside reasons from exit_cycles_keys, with their
+# names: for a host, a VM and a vCPU, in every format, and over a span of time. Keys that the
+# kernel replaced are part of the rest, and never make another number too large.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/fixtures/exitdump.sh"
 
@@ -79,7 +79,7 @@ is 'the keys beside a table' "$out" 0x1
 exitdump -i "$T/x" --json
 is 'without why no key in JSON' "$(jq -c 'has("replaced")' "$T/.out")" false
 
-# named REASON KEY TEXT: in words.
+# named REASON KEY TEXT: the name of this key is TEXT.
 named() {
 	keys "$T/named" <<<"7 $1 $2 1 1 1 1"
 	exitdump why -i "$T/named" --raw -o what
@@ -115,35 +115,35 @@ for line in 'port 1' 'potato 1 2 x' 'port 2 1 x' 'port 1 2x y' 'port 1 999999999
 	like "--names '$line': refused" "$status:$out:$err" "^1::exitdump: $T/names: line 1: [^"$'\n'"]*$"
 done
 
-# refused TITLE REGEX LINE...: a file of keys with these lines.
+# refused TITLE REGEX LINE...: a file of keys with these lines is refused.
 refused() {
 	printf '%s\n' "${@:3}" | keys "$T/bad"
 	exitdump why -i "$T/bad"
 	like "$1: refused" "$status:$out:$err" "^1::exitdump: $T/bad: $2[^"$'\n'"]*$"
 }
-refused 'a key that is no number' 'a key' '1 A 0xg 1 1 1 1'
-refused 'a key in base 10' 'a key' '1 A 12 1 1 1 1'
-refused 'a key with a zero before it' 'a key' '1 A 0x01 1 1 1 1'
-refused 'a key of 65 bits' 'a key' '1 A 0x10000000000000000 1 1 1 1'
-refused 'a key that no exit has' 'a key' '1 A 0xffffffffffffffff 1 1 1 1'
-refused 'a key twice' 'a key that stands there twice' '1 A 0x1 1 1 2 1' '1 A 0x2 1 1 1 1' '1 A 0x1 1 1 1 1'
-refused 'a rest twice' 'reasons that' '1 A - 1 1 1 -' '1 A - 1 1 1 -'
-refused 'a key behind the rest' 'reasons that' '1 A - 1 1 2 -' '1 A 0x1 1 1 1 1'
-refused 'reasons that fall' 'reasons that' '2 B 0x1 1 1 1 1' '1 A 0x1 1 1 1 1'
-refused 'two names' 'a reason of two names' '1 A 0x1 1 1 1 1' '1 B 0x2 1 1 1 1'
-refused 'totals that rise' 'keys of which' '1 A 0x1 1 1 1 1' '1 A 0x2 1 1 2 1'
-refused 'no max of a key' 'a number' '1 A 0x1 1 1 1 -'
-refused 'a max that is none' 'a number' '1 A - 1 1 1 -1'
-refused 'a negative count' 'a number' '1 A 0x1 -1 1 1 1'
-refused 'a short row' 'a row with fewer' '1 A 0x1 1 1 1' '1 A 0x2 1 1 1 1'
-refused 'a row TOTAL' 'a row TOTAL' '- TOTAL 0x1 1 1 1 1'
+refused 'a key that is no number' 'has a key' '1 A 0xg 1 1 1 1'
+refused 'a key in base 10' 'has a key' '1 A 12 1 1 1 1'
+refused 'a key with a zero before it' 'has a key' '1 A 0x01 1 1 1 1'
+refused 'a key of 65 bits' 'has a key' '1 A 0x10000000000000000 1 1 1 1'
+refused 'a key that no exit has' 'has a key' '1 A 0xffffffffffffffff 1 1 1 1'
+refused 'a key twice' 'has a key twice' '1 A 0x1 1 1 2 1' '1 A 0x2 1 1 1 1' '1 A 0x1 1 1 1 1'
+refused 'a rest twice' 'its reasons' '1 A - 1 1 1 -' '1 A - 1 1 1 -'
+refused 'a key behind the rest' 'its reasons' '1 A - 1 1 2 -' '1 A 0x1 1 1 1 1'
+refused 'reasons that fall' 'its reasons' '2 B 0x1 1 1 1 1' '1 A 0x1 1 1 1 1'
+refused 'two names' 'has two names for a reason' '1 A 0x1 1 1 1 1' '1 B 0x2 1 1 1 1'
+refused 'totals that rise' 'its keys' '1 A 0x1 1 1 1 1' '1 A 0x2 1 1 2 1'
+refused 'no max of a key' 'has a number' '1 A 0x1 1 1 1 -'
+refused 'a max that is none' 'has a number' '1 A - 1 1 1 -1'
+refused 'a negative count' 'has a number' '1 A 0x1 -1 1 1 1'
+refused 'a short row' 'has a row with fewer' '1 A 0x1 1 1 1' '1 A 0x2 1 1 1 1'
+refused 'a row TOTAL' 'has a row TOTAL' '- TOTAL 0x1 1 1 1 1'
 exitdump why -i "$T/none"
 like 'no file' "$status:$out:$err" "^1::exitdump: $T/none: No such file"
 lines '#~exit_cycles~1' 'reason name exits' '- TOTAL 0' >"$T/alone"
 exitdump why -i "$T/alone"
 like 'a table alone' "$status:$out:$err" "^1::exitdump: $T/alone_keys: No such file"
 exitdump -i "$T/x_keys"
-is 'keys are no table' "$status:$out:$err" "1::exitdump: $T/x_keys: keys alone (exitdump why and --keys show them)"
+is 'keys are no table' "$status:$out:$err" "1::exitdump: $T/x_keys: has only keys (exitdump why and --keys show them)"
 size=$(wc -c <"$T/x_keys") wrong=''
 for ((i = 0; i < size; i += 7)); do
 	head -c "$i" "$T/x_keys" >"$T/cut"
@@ -164,7 +164,7 @@ done
 exitdump -i "$T/x" -o +key
 like '--output key without why: refused' "$status:$out:$err" '^1::exitdump: --output: key: '
 
-# The three scopes, from folders as debugfs has them.
+# The three scopes, from folders as in debugfs.
 kvm=sys/kernel/debug/kvm
 tree "$T/tree" 2 2 -v vendor=svm
 keys "$T/tree/$kvm/exit_cycles_keys" 3 <<<'123 io 0x70 40 40 400 4'
@@ -177,7 +177,7 @@ done
 exitdump why -S "$T/tree" --raw -o exits,max
 is 'the host' "$out" "$(lines '40 4')"
 exitdump why -S "$T/tree"
-like 'and how many keys gave way' "$out" '^host, 1 VM, 1 vCPU, svm, 3 keys gave way; by total'
+like 'and how many keys gave way' "$out" '^host, 1 VM, 1 vCPU, svm, 3 keys replaced; by total'
 exitdump why -S "$T/tree" --vm vm1 --raw -o exits,max
 is 'a VM' "$out" "$(lines '20 3')"
 exitdump why -S "$T/tree" --vm 'vm*' --raw -o exits,max
@@ -218,7 +218,7 @@ rm -r "$T/tree/$kvm"/*
 exitdump why -S "$T/tree"
 like 'a kernel without any' "$status:$out:$err" '^1::.*exit_cycles_keys: No such file \(is this kernel patched'
 
-# between TITLE EXPECTED: "$T/a" and "$T/b" differ by this, as key, exits, total, max.
+# between TITLE EXPECTED: the difference between "$T/a" and "$T/b": key, exits, total, max.
 between() {
 	exitdump diff "$T/a" "$T/b" --keys --raw -o name,key,exits,total,max -s name,key
 	is "$1" "$status:$out$err" "0:$2"
@@ -236,7 +236,7 @@ keys "$T/b" 42 <<-'END'
 	123 io 0x71 1 1 10 10
 	123 io - 19 19 180 -
 END
-# 37 of io since 25: 4 of 0x70, 3 of 0x72, and 5 that cannot be told.
+# 37 exits of io since there were 25: 4 of 0x70, 3 of 0x72, and 5 whose key is unknown.
 between 'what gave way is in the rest; nothing is in it twice' "$(lines 'hlt 0x8000000000000000 2 20 15' \
 	'io 0x72 3 30 10' 'io 0x70 4 50 30' 'io - 5 50 -')"
 exitdump diff "$T/a" "$T/b" --keys --json
@@ -245,10 +245,10 @@ exitdump diff "$T/a" "$T/b" --keys io
 is 'diff takes two' "$status:$out" 1:
 keys "$T/b" <<<'123 io 0x70 24 24 240 30'
 exitdump diff "$T/a" "$T/b" --keys
-like 'cleared: noticed' "$status:$out:$err" '^1::.*counters lower than in '
+like 'cleared: noticed' "$status:$out:$err" '^1::.*has lower counters than '
 keys "$T/b" </dev/null
 exitdump diff "$T/a" "$T/b" --keys
-like 'cleared altogether: noticed' "$status:$out:$err" '^1::.*counters lower than in '
+like 'cleared altogether: noticed' "$status:$out:$err" '^1::.*has lower counters than '
 keys "$T/a" <<-'END'
 	123 io 0x70 9 9 90 20
 	123 io - 1 1 10 -
@@ -280,7 +280,7 @@ END
 show live
 tm new-session -d -x 80 -y 24 "'$EXITDUMP' -S '$T/root' top 0.2; echo status \$?; read -r"
 tm send-keys t t
-sees 'reasons' $'all that is counted.*\nREASON_9 [^\n]*<\n'
+sees 'reasons' $'all counts so far.*\nREASON_9 [^\n]*<\n'
 tm send-keys Enter
 sees 'Enter on one without keys: its histogram' 'REASON_9: 10 exits'
 tm send-keys Escape Down

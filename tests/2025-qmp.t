@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: exitdump why --qmp names the owners of ports and pages as QEMU's own map has
-# them, for the one VM that the socket is of. Whatever answers there, it is asked once, and
-# the names are right or there is one line of error and no table, in time.
+# Promise: exitdump why --qmp names the owners of ports and pages from QEMU's own map, for
+# the one VM to which the socket belongs. It asks QEMU only once. Whatever answers, the names
+# are right, or there is one line of error and no table, within the time limit.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/fixtures/exitdump.sh"
 
@@ -19,7 +19,7 @@ keys() {
 	} >"$1"
 }
 
-# vm TREE NAME [KEY...]: a VM's keys, by falling totals: ports, "page" and pages.
+# vm TREE NAME [KEY...]: makes a VM with these keys, by falling totals: ports, "page", pages.
 kvm=sys/kernel/debug/kvm
 vm() {
 	local key n=99 code='123 io'
@@ -32,26 +32,26 @@ vm() {
 tree "$T/tree" 1 1
 vm tree 1000-11 0x10510 0x10071 0x1234 0x608 0x3cc0a 0x8000000000000510 0x7f page 0xfe740 0xfee00 0x80 0x80000000000fee00 0x10000000000fee00
 
-# serve STEP...: qmp-fake's steps at "$T/s", one client.
+# serve STEP...: starts qmp-fake with these steps at "$T/s", for one client.
 serve() {
 	local i
 	rm -f "$T/s"
 	"$T/qmp-fake" "$T/s" "$@" >"$T/asked" &
 	server=$!
 	for ((i = 0; i < 200; i++)); do
-		[[ ! -S $T/s ]] || return 0
+		[[ -S $T/s ]] && return 0
 		sleep 0.05
 	done
 }
-# ask [ARGUMENT...]: exitdump why of the tree, by "$T/s"; then the server ends.
+# ask [ARGUMENT...]: runs exitdump why on the tree with "$T/s", then ends the server.
 ask() {
 	exitdump why -S "$T/tree" --qmp "$T/s" --raw -o key,what "$@" </dev/null
 	[[ $status != [01] ]] || { kill "$server" 2>/dev/null || :; }
 	wait "$server" 2>/dev/null || :
 }
-# string <TEXT: one of JSON, with QEMU's line ends.
+# string <TEXT: prints TEXT as the inside of a JSON string, with QEMU's line ends.
 string() { sed 's/["\\]/\\&/g; s/$/\\r\\n/' | tr -d '\n'; }
-# returns <TEXT: an answer
+# returns <TEXT: prints QMP's answer with TEXT.
 returns() { printf '{"return": "%s"}\r\n' "$(string)"; }
 
 printf '%s\r\n' '{"QMP": {"version": {"qemu": {"micro": 22, "minor": 2, "major": 7}, "package": "}{\"["}, "capabilities": ["oob"]}}' >"$T/hello"
@@ -120,7 +120,7 @@ serve "${talk[@]}" "$T/answer"
 exitdump run --keys -S "$T/tree" --qmp "$T/s" -- true
 is 'run --keys' "$status:$err" 0:
 wait "$server"
-{ # pretty, as of -qmp-pretty, and with all escapes that JSON has
+{ # pretty, as -qmp-pretty prints it, and with all escapes of JSON
 	echo '{'
 	printf '    "id" : [ { "a" : "]" }, 12e3 , null ],\n\t"return" :\n"%s"\n' \
 		"$(string <"$T/map" | sed 's|fwcfg|\\u0066\\u001b[2J\\n\\t\\u00e9\\/\\b\xff\x01|; s|rtc @|\\u0000rtc @|')"
@@ -128,13 +128,13 @@ wait "$server"
 } >"$T/pretty"
 serve "${talk[@]}" "$T/pretty"
 ask io -n 2
-like 'a line break within a name: refused' "$status:$out:$err" "^1::exitdump: $T/s: QEMU's .info mtree -f -o. has a line that none has:   0000000000000510[^"$'\n'"]*$"
+like 'a line break within a name: refused' "$status:$out:$err" "^1::exitdump: $T/s: QEMU's .info mtree -f -o. has a line that exitdump cannot read:   0000000000000510[^"$'\n'"]*$"
 sed -i 's|2J\\n|2J|' "$T/pretty"
 serve "${talk[@]}" "$T/pretty"
 ask io -n 2
 is 'printed as other names are' "$status:$out:$err" "0:$(lines '0x10510 fw_cfg:~f?[2J??/???,~in' '0x10071 RTC:~?rtc,~in'):"
 
-# Names that are too long, and more than anybody wants to read.
+# Names that are too long, and an answer that is too long.
 {
 	sed '/pci.*net0/d; /msix/d' "$T/map" | sed -n '1,/^ Root memory region: system/p'
 	for ((i = 0; i < 16; i++)); do
@@ -150,7 +150,7 @@ is 'many owners, and a long name: cut, and that it is' "$status:$out:$err" \
 	"0:r0$(printf ' or r%x' {1..15}) or ..., at 0xfe740000
 local APIC: $(printf '%0156d' 0)..., at 0xfee00000:"
 
-# One VM.
+# --qmp needs a choice of one VM.
 tree "$T/two" 2 1
 vm two 1000-11 0x70
 vm two 1001-11 0x71
@@ -161,11 +161,11 @@ refuses() {
 	is "$1" "$status:$out:$err" "1::exitdump: $2"
 }
 serve "${talk[@]}" "$T/answer"
-refuses 'two VMs, and none is chosen' '--qmp: of one VM, and there are 2 (--vm chooses)'
+refuses 'two VMs, and none is chosen' '--qmp: asks one VM, but there are 2 (choose one by --vm)'
 serve "${talk[@]}" "$T/answer"
-refuses 'two are chosen' '--qmp: of one VM, and there are 2 (--vm chooses)' --vm 'vm*'
+refuses 'two are chosen' '--qmp: asks one VM, but there are 2 (choose one by --vm)' --vm 'vm*'
 serve "${talk[@]}" "$T/answer"
-refuses 'none is' 'no VM web (exitdump list names those there are)' --vm web
+refuses 'none is' 'no VM web (exitdump list shows all VMs)' --vm web
 serve "${talk[@]}" "$T/answer"
 ask --vm vm1
 is 'one is chosen: the socket may be of a process that is none' "$status:$out" "0:$(lines '0x71 RTC:~rtc,~out')"
@@ -179,13 +179,13 @@ is 'the VM that made the socket' "$status:$out" "0:$(lines '0x71 RTC:~rtc,~out')
 before=$server
 serve "${talk[@]}" "$T/answer"
 mv "$T/tree/$kvm/$before-11" "$T/tree/$kvm/$server-11"
-refuses 'another is chosen' "$T/s: of VM $server-11, not of 1000-11" --vm 1000
+refuses 'another is chosen' "$T/s: belongs to VM $server-11, not to VM 1000-11" --vm 1000
 rm -r "$T/tree/$kvm/1000-11" "$T/tree/$kvm/$server-11"
 serve "${talk[@]}" "$T/answer"
-refuses 'there is no VM' '--qmp: of one VM, and there are 0 (--vm chooses)'
+refuses 'there is no VM' '--qmp: asks one VM, but there are 0 (choose one by --vm)'
 rm -r "$T/tree"
 mv "$T/one" "$T/tree"
-# Slow exits have keys as well.
+# Slow exits have keys, too.
 {
 	lines '#~exit_cycles~1 vendor=svm tsc_khz=1000000 scope=vm monotonic=1 realtime=1' \
 		'time vm vcpu cpu reason name key rip total'
@@ -201,11 +201,11 @@ for args in "-i $T/x" -g; do
 	like "why --qmp $args: refused" "$status:$out:$err" '^1::exitdump: --'
 done
 exitdump --qmp "$T/s"
-is '--qmp without keys: refused' "$status:$out:$err" '1::exitdump: --qmp: only with why, slow or --keys, of a VM that runs: not with --input'
+is '--qmp without keys: refused' "$status:$out:$err" '1::exitdump: --qmp: only with why, slow or --keys, and not with --input: it asks a VM that runs'
 exitdump diff a b --keys --qmp "$T/s"
-is 'diff --qmp: refused' "$status:$out:$err" '1::exitdump: --qmp: not with diff: of a VM that runs'
+is 'diff --qmp: refused' "$status:$out:$err" '1::exitdump: --qmp: not with diff: it asks a VM that runs'
 
-# No server.
+# No server answers.
 fails() {
 	exitdump why -S "$T/tree" --qmp "$2"
 	like "$1" "$status:$out:$err" "^1::exitdump: $3$"
@@ -215,8 +215,8 @@ fails 'a file' "$T/map" "$T/map: Connection refused"
 fails 'no name' '' ': [^'$'\n'']*'
 fails 'a long name' "/$(printf '%0200d' 0)" '/0*\.\.\.: File name too long for a socket'
 
-# Servers of all kinds. line: what answers in place of the map, for printf %b.
-no_qmp="$T/s: what answers there is no QMP \(QEMU: -qmp unix:PATH,server=on,wait=off\)"
+# Servers of all kinds. The file `line`, for printf %b, is the answer in place of the map.
+no_qmp="$T/s: not a QMP socket \(start QEMU with -qmp unix:PATH,server=on,wait=off\)"
 bad() {
 	serve "${@:3}"
 	ask
@@ -237,9 +237,9 @@ bad 'an endless text' "$no_qmp" flood
 tr '\0' '{' <"$T/zeros" >"$T/line"
 bad 'brackets, and it closes' "$T/s: closed before it answered" "$T/line"
 printf '{"QMP": "' >"$T/line"
-bad 'an endless string' "$T/s: an answer of more than 16 MiB" "$T/line" flood
+bad 'an endless string' "$T/s: the answer is larger than 16 MiB" "$T/line" flood
 awk '{ for (i = 0; i < 200000; i++) print }' "$T/event" >"$T/line"
-bad 'endless events' "$T/s: an answer of more than 16 MiB" "$T/hello" line "$T/ready" line "$T/line"
+bad 'endless events' "$T/s: the answer is larger than 16 MiB" "$T/hello" line "$T/ready" line "$T/line"
 line 'an error' "$T/s: QEMU refuses: no \?\[2J\?such command" '{"error": {"class": "CommandNotFound", "desc": "no \\u001b[2J\\nsuch command"}}'
 line 'an error that is none' "$no_qmp" '{"error": {"class": 1}}'
 line 'an error of 100 kB' "$T/s: QEMU refuses: 0{200}" "{\"error\": {\"desc\": \"$(printf '%0100000d' 0)\"}}"
@@ -248,7 +248,7 @@ for text in '{}' '{"return": {}}' '{"return": 1}' '{"return": }' '{"return" "a"}
 	'{"xreturn": "a"}' '{"return ": "a"}' '{"x": {"return": "a"}}' '[]' '"return"' 'null' '{"x": \0"return": "a"}'; do
 	line "$text" "$no_qmp" "$text"
 done
-line 'no map' "$T/s: QEMU's .info mtree -f -o. has no whole map of memory and I/O \(QEMU 3 or later has\)" \
+line 'no map' "$T/s: QEMU's .info mtree -f -o. lacks a complete map of memory and I/O \(it needs QEMU 3 or later\)" \
 	'{"return": "info mtree: extraneous characters\\r\\n"}'
 serve hang
 ask
@@ -257,10 +257,10 @@ serve "$T/hello" line drip
 ask
 like 'it says little' "$status:$out:$err" "^1::exitdump: $T/s: no answer within 5 seconds \([^)]*\)$"
 
-# mapped TITLE SED: a map with this changed is none.
+# mapped TITLE SED: a map with this change is refused.
 mapped() {
 	sed "$2" "$T/map" | returns >"$T/line"
-	bad "$1: refused" "$T/s: QEMU's .info mtree -f -o. has [^"$'\n'"]*" "$T/hello" line "$T/ready" line "$T/line"
+	bad "$1: refused" "$T/s: QEMU's .info mtree -f -o. (has|lacks) [^"$'\n'"]*" "$T/hello" line "$T/ready" line "$T/line"
 }
 mapped 'no I/O' 's/"I.O"/"X"/'
 mapped 'no memory' 's/"memory"/"X"/'
@@ -286,7 +286,7 @@ for ((i = 20; i < size; i += 41 - i % 3)); do
 done
 is "a map that is cut off, at $cut places" "$wrong" ''
 
-# QEMU itself.
+# The real QEMU.
 if ! command -v qemu-system-x86_64 >/dev/null; then
 	skip 'QEMU' 'qemu-system-x86_64 is not installed'
 	done_testing
@@ -298,7 +298,7 @@ qemu-system-x86_64 -M q35 -accel tcg -S -display none -nodefaults -m 32 \
 server=$!
 trap 'kill "$server" 2>/dev/null || :; tap_end' EXIT
 for ((i = 0; i < 300; i++)); do
-	[[ ! -S $T/s ]] || break
+	[[ -S $T/s ]] && break
 	sleep 0.1
 done
 mv "$T/tree/$kvm/1000-11" "$T/tree/$kvm/$server-11"

@@ -1,25 +1,15 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: exitdump slow tells of each exit that KVM recorded when it was, by the wall
-# clock and by that of perf, of which VM, where in the guest, why, and what took the
-# time; as they come it shows each once, and counts those that nobody could see.
+# Promise: exitdump slow tells about each exit that KVM recorded: when it was, by the wall
+# clock and by perf's clock; which VM; where in the guest; why; and what took the time.
 # shellcheck disable=SC2317 # functions that ok calls
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/fixtures/exitdump.sh"
+. "$(dirname "$0")/fixtures/slow.sh"
 
 command -v jq >/dev/null || skip_all "jq is not installed"
 export TZ=UTC
 
-COLS='time vm vcpu cpu reason name key rip total cycles halt user sched hsched stop'
-# slow FILE [LOST [THRESHOLD [SCOPE]]] <LINES: of 1 GHz, when CLOCK_MONOTONIC was 1000 s,
-# perf's clock 500 s, and the time 2023-11-14 22:13:21.
-slow() {
-	mkdir -p "$(dirname "$1")"
-	{
-		lines "#~exit_cycles~1 vendor=vmx tsc_khz=1000000 tsc=stable scope=${4:-host} vms=2 vcpus=3 guest=9000 threshold=${3:-1000} lost=${2:-0} monotonic=1000000000000 realtime=1700000001000000000 perf=500000000000" "$COLS"
-		tr ' ~' '\t '
-	} >"$1"
-}
 slow "$T/x_slow" <<-'END'
 	999500000000 1000 1 3 30 IO_INSTRUCTION 0x3f8 0xffffffff81000040 22000000 1000 0 20000000 1000000 0 0
 	998250123456 1001 0 2 48 EPT_VIOLATION 0x3 0xffffffff81234567 31000000 200000 0 0 30000000 100000 0
@@ -100,9 +90,9 @@ done
 exitdump slow -i "$T/x" --raw -o vm,key
 is 'beside a table' "$(head -n 1 "$T/.out")" $'1000\t0x3f8'
 exitdump -i "$T/x_slow"
-is 'they are no table' "$status:$out:$err" "1::exitdump: $T/x_slow: slow exits alone (exitdump slow shows them)"
+is 'they are no table' "$status:$out:$err" "1::exitdump: $T/x_slow: has only slow exits (exitdump slow shows them)"
 exitdump why -i "$T/x_slow"
-is 'and no keys' "$status:$out:$err" "1::exitdump: $T/x_slow: no keys in it (they are in exit_cycles_keys)"
+is 'and no keys' "$status:$out:$err" "1::exitdump: $T/x_slow: has no keys (they are in exit_cycles_keys)"
 slow "$T/none_slow" </dev/null
 exitdump slow -i "$T/none_slow"
 is 'none so far' "$status:$(wc -l <"$T/.out"):$err" 0:2:
@@ -133,7 +123,7 @@ sed -i '$d' "$T/map"
 slow "$T/far_slow" <<<'1 1 0 0 12 HLT - 0xffffffff82234000 1 0 0 0 0 0 0'
 exitdump slow -i "$T/far_slow" --symbols "$T/map" --raw -o rip
 is 'far behind the last one: none' "$out" 0xffffffff82234000
-# no_map TITLE LINE REGEX <MAP
+# no_map TITLE LINE REGEX <MAP: a map with an error in this line is refused.
 no_map() {
 	cat >"$T/bad"
 	raw --symbols "$T/bad"
@@ -144,12 +134,12 @@ no_map 'too large an address' 1 'not an address' <<<'1ffffffff81000000 T a'
 no_map 'no name' 1 'not an address' <<<'ffffffff81000000 T '
 no_map 'a line alone' 1 'not an address' <<<'ffffffff81000000'
 no_map 'control characters' 1 'not an address' <<<$'\e[31m T a'
-no_map 'zeros' '' 'no addresses in it' <<<'0000000000000000 T a'
-no_map 'nothing' '' 'no addresses in it' </dev/null
+no_map 'zeros' '' 'has no addresses' <<<'0000000000000000 T a'
+no_map 'nothing' '' 'has no addresses' </dev/null
 no_map 'the last line cut' 2 'cut off' < <(printf 'ffffffff81000000 T a\nffffffff8100')
 no_map 'a line without an end' 1 'too long' < <(printf 'ffffffff81000000 T %02000d\n' 0)
 no_map 'NUL bytes' 1 '(too long|not an address)' < <(printf 'a\0\0\n')
-# Without an end, and more symbols than there is memory for.
+# A map without an end, and a map with more symbols than memory.
 run timeout 20 "$EXITDUMP" slow -i "$T/x_slow" --symbols /dev/zero
 like 'zeros without end: refused' "$status:$out:$err" '^1::exitdump: /dev/zero: line 1: '
 run timeout 60 "$EXITDUMP" slow -i "$T/x_slow" --symbols <(yes 'ffffffff81000000 D a')
@@ -160,32 +150,32 @@ is 'a name with control characters: shown without' "$out" '?[31m+0x40'
 exitdump slow -i "$T/x_slow" --symbols "$T/nowhere"
 like 'no such file' "$status:$out:$err" '^1::exitdump: .*/nowhere: No such file'
 
-# --- what is no such file
+# --- files that are not files of slow exits
 
-# refused TITLE REGEX LINE: a file with this line.
+# refused TITLE REGEX LINE: a file with this line is refused.
 refused() {
 	slow "$T/bad" <<<"$3"
 	exitdump slow -i "$T/bad"
 	like "$1: refused" "$status:$out:$err" "^1::exitdump: $T/bad: $2[^"$'\n'"]*$"
 }
-refused 'a time that is none' 'a number' '-1 1 0 0 1 A - 0x0 1 1 0 0 0 0 0'
-refused 'a time of 65 bits' 'a number' '18446744073709551616 1 0 0 1 A - 0x0 1 1 0 0 0 0 0'
-refused 'a process of 33 bits' 'a vm, vcpu or cpu' '1 4294967296 0 0 1 A - 0x0 1 1 0 0 0 0 0'
-refused 'a vCPU that is none' 'a vm, vcpu or cpu' '1 1 x 0 1 A - 0x0 1 1 0 0 0 0 0'
-refused 'a CPU that is none' 'a vm, vcpu or cpu' '1 1 0 - 1 A - 0x0 1 1 0 0 0 0 0'
-refused 'a RIP in base 10' 'a rip' '1 1 0 0 1 A - 12 1 1 0 0 0 0 0'
-refused 'no RIP' 'a rip' '1 1 0 0 1 A - - 1 1 0 0 0 0 0'
-refused 'a RIP of 65 bits' 'a rip' '1 1 0 0 1 A - 0x1ffffffffffffffff 1 1 0 0 0 0 0'
-refused 'a key that is none' 'a key' '1 1 0 0 1 A 7 0x0 1 1 0 0 0 0 0'
-refused 'a name of control characters' 'a name' $'1 1 0 0 1 A\e[31m - 0x0 1 1 0 0 0 0 0'
-refused 'a negative total' 'a number' '1 1 0 0 1 A - 0x0 -1 1 0 0 0 0 0'
-refused 'a short row' 'a row with fewer' '1 1 0 0 1 A - 0x0 1 1 0 0 0 0'
-refused 'a long row' 'a row with more' '1 1 0 0 1 A - 0x0 1 1 0 0 0 0 0 0'
-refused 'a row TOTAL' 'a row TOTAL' '1 1 0 0 - TOTAL - 0x0 1 1 0 0 0 0 0'
+refused 'a time that is none' 'has a number' '-1 1 0 0 1 A - 0x0 1 1 0 0 0 0 0'
+refused 'a time of 65 bits' 'has a number' '18446744073709551616 1 0 0 1 A - 0x0 1 1 0 0 0 0 0'
+refused 'a process of 33 bits' 'has a vm, vcpu or cpu' '1 4294967296 0 0 1 A - 0x0 1 1 0 0 0 0 0'
+refused 'a vCPU that is none' 'has a vm, vcpu or cpu' '1 1 x 0 1 A - 0x0 1 1 0 0 0 0 0'
+refused 'a CPU that is none' 'has a vm, vcpu or cpu' '1 1 0 - 1 A - 0x0 1 1 0 0 0 0 0'
+refused 'a RIP in base 10' 'has a rip' '1 1 0 0 1 A - 12 1 1 0 0 0 0 0'
+refused 'no RIP' 'has a rip' '1 1 0 0 1 A - - 1 1 0 0 0 0 0'
+refused 'a RIP of 65 bits' 'has a rip' '1 1 0 0 1 A - 0x1ffffffffffffffff 1 1 0 0 0 0 0'
+refused 'a key that is none' 'has a key' '1 1 0 0 1 A 7 0x0 1 1 0 0 0 0 0'
+refused 'a name of control characters' 'has a name' $'1 1 0 0 1 A\e[31m - 0x0 1 1 0 0 0 0 0'
+refused 'a negative total' 'has a number' '1 1 0 0 1 A - 0x0 -1 1 0 0 0 0 0'
+refused 'a short row' 'has a row with fewer' '1 1 0 0 1 A - 0x0 1 1 0 0 0 0'
+refused 'a long row' 'has a row with more' '1 1 0 0 1 A - 0x0 1 1 0 0 0 0 0 0'
+refused 'a row TOTAL' 'has a row TOTAL' '1 1 0 0 - TOTAL - 0x0 1 1 0 0 0 0 0'
 for key in monotonic realtime; do
 	sed "1s/\t$key=[0-9]*//" "$T/x_slow" >"$T/bad"
 	exitdump slow -i "$T/bad"
-	like "no $key clock: refused" "$status:$out:$err" "^1::exitdump: $T/bad: slow exits without the clocks"
+	like "no $key clock: refused" "$status:$out:$err" "^1::exitdump: $T/bad: has slow exits, but not the clocks"
 done
 sed "1s/\tperf=[0-9]*//" "$T/x_slow" >"$T/noperf_slow"
 exitdump slow -i "$T/noperf_slow" --raw -o perf -n 1
@@ -196,7 +186,7 @@ is '--than without a frequency: refused' "$status:$out:$err" \
 	"1::exitdump: --than: the TSC's frequency is not known here (--tsc-khz tells it)"
 cut -f 1-7,9- "$T/x_slow" | sed "1s/.*/$(head -n 1 "$T/x_slow")/" >"$T/bad"
 exitdump slow -i "$T/bad"
-like 'a column that is missing: refused' "$status:$out:$err" '^1::exitdump: .*: no columns time, '
+like 'a column that is missing: refused' "$status:$out:$err" '^1::exitdump: .*: lacks one of the columns time, '
 slow "$T/wide_slow" 18446744073709551615 <<<"18446744073709551615 4294967295 4294967295 4294967295 - OTHER 0x7fffffffffffffff 0xffffffffffffffff$(printf ' 18446744073709551615%.0s' {1..7})"
 exitdump slow -i "$T/wide_slow"
 is 'all numbers at their widest' "$status:$err" 0:
@@ -209,7 +199,7 @@ for ((i = 0; i < size; i += 7)); do
 done
 is 'each cut amid a line is refused' "$wrong" ''
 
-# --- what a lab's kernel shows
+# --- a capture from a lab's kernel
 
 real=$TOP/tests/fixtures/slow
 exitdump slow -S "$real"
@@ -225,7 +215,7 @@ for pick in '--vm 69' '--vm 69-4' '--vcpu 0'; do
 	is "$pick: the same" "$out" "$("$EXITDUMP" slow -S "$real" --raw -o vm,vcpu,total)"
 done
 exitdump slow -S "$real" --vm 70
-is 'no such VM' "$status:$out:$err" '1::exitdump: no VM 70 (exitdump list names those there are)'
+is 'no such VM' "$status:$out:$err" '1::exitdump: no VM 70 (exitdump list shows all VMs)'
 exitdump -S "$real" --raw -o name,exits,slow -s slow -u us
 is 'the table: how many of a reason were slow' "$(head -n 3 "$T/.out")" "$(lines 'io 2021 21' 'interrupt 31 1' 'npf 12 1')"
 exitdump -S "$real" --openmetrics
@@ -254,9 +244,9 @@ is 'a VM that has ended: its process' "$out" "$(lines '69 -')"
 exitdump slow -S "$T/gone" --vm 69 --raw -o vm
 is 'and chosen by that' "$(sort "$T/.out" | uniq -c | sed 's/^ *//')" '16 69'
 exitdump slow -S "$T/gone" --vm 6
-is 'of which there is no other' "$status:$err" '1:exitdump: no VM 6 (exitdump list names those there are)'
+is 'of which there is no other' "$status:$err" '1:exitdump: no VM 6 (exitdump list shows all VMs)'
 
-# Two VMs that run, one that has ended, and two of one process.
+# Two VMs that run, one that has ended, and two of the same process.
 tree "$T/tree" 2 2
 mkdir "$T/tree/$kvm/77-4" "$T/tree/$kvm/77-9"
 cp "$T/tree/$kvm/1000-11/exit_cycles" "$T/tree/$kvm/77-4/"
@@ -279,123 +269,20 @@ is 'several, by time' "$out" "$(lines '1000-11 1' '1001-11 0')"
 exitdump slow -i "$T/tree/$kvm/exit_cycles_slow" --raw -o vm,vmname -n 1
 is 'of a file the processes: its host is another' "$out" "$(lines '1000 -')"
 
-# --- as they come
-
-# row TIME VM VCPU
-row() { echo "$1 $2 $3 0 12 HLT - 0x0 9000000 1 0 0 0 0 0"; }
-# state NAME LOST ROW...: a host.
-state() {
-	mkdir -p "$T/$1/$kvm"
-	cp "$T/x" "$T/$1/$kvm/exit_cycles"
-	printf '%s\n' "${@:3}" | slow "$T/$1/$kvm/exit_cycles_slow" "$2"
-}
-one=$(row 1000000000 50 0) two=$(row 2000000000 50 0) three=$(row 3000000000 50 0) four=$(row 3000000000 50 1)
-state a 0 "$two" "$one"
-state b 1 "$four" "$three" "$two"			# one gave way, which was seen
-state c 6 "$(row 9000000000 51 0)" "$four"		# of four new ones there is one
-state d 0 "$(row 20000000000 51 0)"			# cleared
-state e 0 "$(row 30000000000 51 0)" "$(row 20000000000 51 0)"
-
-# watch NAME ARGUMENT...: in the background; a signal can end it. Its output is there.
-watch() {
-	env --default-signal=INT "$EXITDUMP" -S "$T/root" slow --follow 0.02 "${@:2}" >"$T/$1.out" 2>"$T/$1.err" &
-	watcher=$!
-}
-# has FILE REGEX: within 20 seconds.
-has() {
-	local i
-	for ((i = 0; i < 400; i++)); do
-		[[ ! -e $T/$1 || ! $(<"$T/$1") =~ $2 ]] || return 0
-		sleep 0.05
-	done
-	note "$1: $(<"$T/$1")"
-	return 1
-}
-interrupt() {
-	local status=0
-	kill -INT "$watcher"
-	wait "$watcher" || status=$?
-	is "$1: Ctrl-C ends it well" "$status" 0
-}
-show a
-watch follow -o time,vm,vcpu
-ok '--follow: a headline' has follow.out 'vmx, over 1ms; by -time'
-sleep 0.2
-show b
-ok 'new ones' has follow.out '44\.000 50 +0'
-show c
-ok 'and of those that nobody saw how many' has follow.err 'seen'
-show d
-ok 'counters that were cleared' has follow.out '21:57:01'
-show e
-ok 'and on' has follow.out '21:57:11'
-sleep 0.2
-interrupt '--follow'
-is 'each once, in order, under one heading' "$(sed 1d "$T/follow.out")" \
-'                   TIME VM VCPU
-2023-11-14 21:56:44.000 50    1
-2023-11-14 21:56:44.000 50    0
-2023-11-14 21:56:50.000 51    0
-2023-11-14 21:57:01.000 51    0
-2023-11-14 21:57:11.000 51    0'
-is 'and the others are counted' "$(<"$T/follow.err")" \
-	'exitdump: 3 more were overwritten before they could be seen (a shorter interval or a higher threshold helps)'
-
-show a
-watch json --json
-sleep 0.5
-show c
-ok '--follow --json: an object' has json.out '}'
-show d
-ok 'and the next' has json.out $'\n'
-show b
-ok 'and the next' has json.out $'\n.*\n'
-interrupt '--follow --json'
-is 'an object where there is something new, with how many nobody saw' "$(jq -c '[[.rows[].vcpu], .overwritten]' "$T/json.out")" \
-	'[[1,0],4]
-[[0],0]
-[[0,1,0],0]'
-show a
-watch csv --csv -o vm,vcpu -r HLT --than 8ms
-sleep 0.5
-show b
-ok '--follow --csv' has csv.out '50,0'
-interrupt '--follow --csv'
-is 'under one heading' "$(<"$T/csv.out")" $'vm,vcpu\n50,1\n50,0'
-show a
-env --default-signal=INT "$EXITDUMP" -S "$T/root" slow 0.02 -r CPUID >"$T/none.out" 2>"$T/none.err" &
-watcher=$!
-ok 'an interval is as --follow' has none.out 'by -time'
-show c
-ok 'what is overwritten is counted whatever is chosen' has none.err 'exitdump: 4 more were'
-show nowhere
-ok 'files that went away end it' has none.err 'No such file'
-status=0
-wait "$watcher" || status=$?
-is 'with its status' "$status:$(wc -l <"$T/none.out")" 1:1
-state off 0 "$one"
-sed -i '1s/threshold=1000/threshold=0/' "$T/off/$kvm/exit_cycles_slow"
-show off
-watch off
-ok 'a recorder that is off: said' has off.err 'exitdump set slow 1000'
-sleep 0.2
-interrupt 'a recorder that is off'
-is 'and once' "$(wc -l <"$T/off.err")" 1
-
 # --- top
 
 if ! has_terminal; then
 	skip 'top' 'tmux is not installed'
 	done_testing
 fi
-# Of one vCPU and reason two.
+# A second slow exit of the same vCPU and reason.
 lines "899000000000 999 0 0 12 HLT - 0x0 9000000 1 0 0 0 0 0" >>"$T/tree/$kvm/exit_cycles_slow"
 show tree
 tm new-session -d -x 120 -y 24 "TZ=UTC '$EXITDUMP' -S '$T/root' top 0.2; echo status \$?; read -r"
 sees 'reasons' 'the last interval'
 tm send-keys s
 sees 's: the slow exits, all that there are, without a sum' \
-	$'3 older ones overwritten.*all that is counted.*TIME +LOST MOSTLY .*\n2023-11-14 22:13:20\\.500 22\\.0ms user space .*<\n.*22:11:40\\.999 .*local timer.*\n2023-11-14 21:56:41[^\n]*\n *\n'
+	$'3 older ones overwritten.*all counts so far.*TIME +LOST MOSTLY .*\n2023-11-14 22:13:20\\.500 22\\.0ms user space .*<\n.*22:11:40\\.999 .*local timer.*\n2023-11-14 21:56:41[^\n]*\n *\n'
 tm send-keys Down
 sees 'the cursor' $'22:13:19\\.250 31\\.0ms no CPU [^\n]*<\n'
 sleep 0.5

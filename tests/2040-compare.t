@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: the demo says identical only where guest and host agree but for the
-# exit that the read itself makes; a count or a cycle more or less is found.
+# Promise: the demo says "identical" only if guest and host agree on everything except the
+# exit that the read itself makes. It finds one count or one cycle too many or too few.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 
 # table CPUID-EXITS CPUID-CYCLES IO-EXITS IO-CYCLES HLT-EXITS HLT-CYCLES
@@ -12,7 +12,7 @@ table() {
 	printf -- '-\tTOTAL\t%s\t%s\n' $(($1 + $3 + $5)) $(($2 + $4 + $6))
 }
 
-# answer LEAF REASON VALUE: as the guest prints it.
+# answer LEAF REASON VALUE: prints the answer as the guest prints it.
 answer() {
 	printf 'read\t%s\t%s\t%s %s: eax=0x%08x ebx=0x%08x ecx=0x%08x edx=0x00000000\n' \
 		"$1" "$2" "$1" "$2" 0 $(($3 & 0xffffffff)) $(($3 >> 32))
@@ -26,8 +26,9 @@ there() {
 	table 1 1 1 1 1 1
 }
 
-# one LEAF REASON VALUE: a read of it. In its span the guest made 40 CPUID exits
-# of 300 cycles each, the last its own, the OUT of the stop before, of 500, and no HLT.
+# one LEAF REASON VALUE: prints a read of this leaf. During the read the guest made 40 CPUID
+# exits of 300 cycles each (the last is the read's own), one OUT of 500 cycles for the stop
+# before the read, and no HLT.
 one() {
 	answer "$@"
 	echo before
@@ -67,8 +68,8 @@ for ((i = 0; i < 7; i++)); do
 	for off in 1 -1; do
 		wrong=("${right[@]}")
 		((wrong[i] += off))
-		# A cycle of the CPUID row can be the read's own, which has no
-		# other witness: so those must be off by many.
+		# The read's own exit can explain a small difference in the cycles of the CPUID
+		# row, and nothing else measures that exit. So these cycles are wrong by a lot.
 		((i != 3)) || ((wrong[i] += 2000 * off))
 		compare < <(reads "${wrong[@]}")
 		is "value $i off by $((wrong[i] - right[i])) is not" "$status" 1

@@ -1,17 +1,17 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: whatever stands where debugfs should be, in whatever place, exitdump
-# under sanitizers neither crashes nor hangs, prints no number that is not the
-# kernel's and nothing of a file that is none of its own; each number that is no
-# number is refused; and an unprivileged user gets nothing.
+# Promise: exitdump, built with sanitizers, neither crashes nor hangs, whatever stands in
+# debugfs and wherever in it. It prints only the kernel's own numbers, and nothing from a
+# file that is not the kernel's. It refuses every malformed number. An unprivileged user
+# gets nothing.
 # shellcheck disable=SC2317 # functions that ok and trap call
-[[ ! -w /dev/shm ]] || export TMPDIR=/dev/shm
+[[ -w /dev/shm ]] && export TMPDIR=/dev/shm
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/fixtures/exitdump.sh"
 
 build_safe
 
-# --- every kind of thing in every place
+# --- every kind of file in every place
 
 mkdir "$T/good"
 tree "$T/good/" 2 2
@@ -23,7 +23,7 @@ truncate -s 100G "$T/enormous"
 } >"$T/digits"
 things='nothing fifo zero tty mem enormous empty digits secret loop folder socket'
 
-# put THING PATH: in the place of what was there.
+# put THING PATH: puts THING in the place of the file.
 put() {
 	rm -rf "$2"
 	case $1 in
@@ -46,10 +46,10 @@ kvm=sys/kernel/debug/kvm
 places="$kvm $kvm/exit_cycles $kvm/exit_cycles_hist $kvm/1000-11 $kvm/1000-11/exit_cycles
 	$kvm/1000-11/exit_cycles_hist $kvm/1000-11/vcpu1 $kvm/1000-11/vcpu1/exit_cycles
 	$kvm/1000-11/vcpu1/exit_cycles_hist proc/1000/cmdline proc/1000"
-# In all of these, a line is right or it is not there.
+# In the output of each of these, a line is right or it is missing.
 commands=('--raw -o name,exits,max,p99' '-a --raw -o vm,exits,user,p50' '--all-vcpus --csv -o vm,vcpu,total'
 	'--openmetrics -a --buckets' '--json -a' 'hist 9' 'list --raw -o vm,exits' '--vm 1000 --raw -o name,exits')
-# Guests' names are no numbers; where a histogram is missing, a percentile is.
+# Names of guests are not numbers; a percentile is one, but is missing without a histogram.
 shape() { sed 's/,vmname="[^"]*"//' "$1" | sort -u; }
 for ((c = 0; c < ${#commands[@]}; c++)); do
 	# shellcheck disable=SC2086 # words
@@ -59,7 +59,7 @@ for ((c = 0; c < ${#commands[@]}; c++)); do
 done
 
 tried=0 refused=0 wrong=''
-# attempt WHAT PROGRAM C: one command, and all that is promised of it.
+# attempt WHAT PROGRAM C: runs one command and checks all that is promised.
 attempt() {
 	# shellcheck disable=SC2086 # words
 	run timeout 10 "$2" ${commands[$3]} -S "$T/bad" </dev/null
@@ -70,8 +70,8 @@ attempt() {
 		[[ ! $out && $err == exitdump:* ]] || wrong+="$1: ${commands[$3]}: $out$err"$'\n'
 		return
 	fi
-	[[ ! $err ]] || wrong+="$1: ${commands[$3]}: $err"$'\n'
-	# The sums in --json go with what is left out.
+	[[ $err ]] && wrong+="$1: ${commands[$3]}: $err"$'\n'
+	# The sums in --json lack the accounts that are left out.
 	[[ ${commands[$3]} != *json* ]] || return 0
 	[[ ! $(comm -23 <(shape "$T/.out") "$T/good.$3") ]] ||
 		wrong+="$1: ${commands[$3]}: $(comm -23 <(shape "$T/.out") "$T/good.$3" | head -n 2)"$'\n'
@@ -95,7 +95,7 @@ wrong=''
 for thing in $things; do
 	put "$thing" "$T/thing"
 	for args in "-i $T/thing" "diff $T/thing $T/good" "diff $T/good $T/thing" "hist -i $T/thing" "-S $T/thing -a"; do
-		[[ $thing != fifo ]] || continue	# whose writer it may wait for
+		[[ $thing != fifo ]] || continue	# exitdump may wait for its writer
 		# shellcheck disable=SC2086 # words
 		run timeout 10 "$SAFE" $args </dev/null
 		[[ $status == 1 && ! $out && $err == exitdump:* && $err != *SECRET* ]] || wrong+="$thing: $args: $status $out $err"$'\n'
@@ -116,7 +116,7 @@ is 'VMs count once' "$status:$out" "0:$(lines '1000-11 110' '1001-11 110')"
 run "$SAFE" -S "$T/bad" --all-vcpus --raw -o vm,vcpu,exits
 is 'and vCPUs' "$status:$out" "0:$(lines '1000-11 0 55' '1000-11 1 55' '1001-11 0 55' '1001-11 1 55')"
 
-# What QEMU's -name may look like, and what the guest is called.
+# Possible forms of QEMU's -name, and the guest's name for each.
 while IFS='|' read -r arguments expected; do
 	printf '%b' "$arguments" >"$T/bad/proc/1000/cmdline"
 	run "$SAFE" -S "$T/bad" --vm 1000 -a --raw -o vmname
@@ -135,11 +135,11 @@ qemu\0-name|-
 qemu\0-name\0cut|-
 END
 
-# --- numbers that are none
+# --- malformed numbers
 
 source=$TOP/tests/fixtures/captures/vmx-6.1/$kvm
 wrong='' tried=0
-# mutate FILE FORM: each number of each row of it in that form, one file each.
+# mutate FILE FORM: writes a file for each number in FILE, with that number in this form.
 mutate() {
 	awk -F '\t' -v OFS='\t' -v form="$2" -v dir="$T/mutants" '
 		{ line[NR] = $0 }
@@ -150,7 +150,7 @@ mutate() {
 					bad = form
 					gsub(/N/, field[f], bad)
 					if (form == "N+1") {
-						# Of max only the largest shows in the sum.
+						# max: only the largest one shows in the sum.
 						if (!hist && f == n)
 							continue
 						bad = field[f] + 1
@@ -200,9 +200,9 @@ run "$SAFE" -i "$T/table" -o p99
 like "another account's histogram is refused" "$status:$out:$err" '^1::.*another vendor or scope'
 sed '1s/$/\tguest=1/' "$source/exit_cycles" >"$T/twice"
 run "$SAFE" -i "$T/twice"
-like 'a key twice is refused' "$status:$out:$err" '^1::.*a key that stands there twice$'
+like 'a key twice is refused' "$status:$out:$err" '^1::.*has a key twice$'
 
-# --- what made it fail before: kept
+# --- inputs that made exitdump fail before
 
 run "$SAFE" -S "$T/good" --all-vcpus --raw -o "+$(printf 'time,%.0s' {1..39})overhead" 0.01 1
 is 'more columns than there are' "$status:$(head -n 1 "$T/.out" | awk -F '\t' '{ print NF }')" 0:60
@@ -232,7 +232,7 @@ else
 	chmod -R a+rX "$T/good"
 	nobody -a --raw -o exits
 	is 'who may read, reads' "$status:$out" $'0:110\n110'
-	chmod 700 "$T/good/sys/kernel/debug"	# as the kernel has it
+	chmod 700 "$T/good/sys/kernel/debug"	# as on a real host
 	for args in '' -a --all-vcpus '--vm vm0' --json --openmetrics list 'hist 9' '1 1' 'run -- echo ran'; do
 		# shellcheck disable=SC2086 # words
 		nobody $args
@@ -247,7 +247,7 @@ else
 	chmod 755 "$T/good/$kvm/1001-11"
 fi
 
-# --- a terminal that goes away, and no signal that tells
+# --- a terminal that disappears without a signal
 
 if ! command -v tmux >/dev/null; then
 	skip 'a terminal that goes away' 'tmux is not installed'

@@ -1,29 +1,29 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: exitdump --bpf counts on a kernel without the patches while it runs, and
-# leaves nothing behind, however it ends; it is taken by itself where a span is asked
-# for and KVM keeps no account; what stands in its way is said in one line.
+# Promise: exitdump --bpf counts on a kernel without the patches while it runs, and leaves
+# nothing behind, however it ends. exitdump uses BPF on its own if a span of time is asked
+# for and KVM keeps no account. If something prevents it, one line says what.
 # shellcheck disable=SC2317 # run calls the functions
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/fixtures/exitdump.sh"
 
-# refused TITLE REGEX ARGUMENT...: one line on standard error, and nothing else.
+# refused TITLE REGEX ARGUMENT...: there is one line on standard error, and nothing else.
 refused() {
 	exitdump "${@:3}"
 	like "$1" "$status:$out:$err" "^1::exitdump: [^"$'\n'"]*$2[^"$'\n'"]*\$"
 }
 
-# What cannot be meant
-refused 'without a span' 'give it an interval \(exitdump --bpf 1\), top or run' --bpf
+# Options that make no sense together
+refused 'without a span' 'so it needs an interval \(exitdump --bpf 1\), top or run' --bpf
 for arguments in '--input -' --guest '--sysroot /'; do
 	# shellcheck disable=SC2086 # an option and its value
 	refused "not with $arguments" '--bpf: .*not with --input' --bpf $arguments 1
 done
-refused 'keys need a span too' 'give it an interval' --bpf why
-refused 'and slow exits' 'give it an interval' slow --bpf
+refused 'keys need a span too' 'so it needs an interval' --bpf why
+refused 'and slow exits' 'so it needs an interval' slow --bpf
 refused 'to explain something else' '--explain: only with --bpf' --explain
-refused 'nothing to clear' '^reset: |reset: with' reset --bpf
-refused 'nor to compare, without a span' 'compare --bpf: takes an interval too' compare --bpf 1 2
+refused 'nothing to clear' 'reset: takes only' reset --bpf
+refused 'nor to compare, without a span' 'compare --bpf: needs an interval too' compare --bpf 1 2
 
 # Without clang, bpftool or libbpf
 make_without() {
@@ -31,10 +31,10 @@ make_without() {
 }
 run make_without
 is 'without bpftool exitdump is built and says what it lacks' "$status:$out:$err" \
-	'0:exitdump is built without --bpf, for want of: bpftool:'
+	'0:exitdump is built without --bpf, which needs: bpftool:'
 run "$T/without" --bpf 1
 is 'and so does that exitdump' "$status:$out:$err" \
-	'1::without: --bpf: this exitdump was built without it (make clean tool says what is missing)'
+	'1::without: --bpf: this exitdump was built without it (to see what is missing: make clean tool)'
 
 exitdump --bpf 0.01 1
 if [[ $err == *'built without it'* ]]; then
@@ -46,7 +46,7 @@ elif ((EUID)); then
 	done_testing
 fi
 
-# In a mount namespace of its own, where a folder is another one.
+# elsewhere COMMANDS: runs exitdump in its own mount namespace, after COMMANDS there.
 elsewhere() { # COMMANDS
 	unshare -m sh -c "$1"' && shift && exec "$@"' sh "$1" "$EXITDUMP" --bpf 0.01 1
 }
@@ -63,7 +63,7 @@ else
 	skip 'other kernels' 'no mount namespaces here'
 fi
 
-# As nobody, with these capabilities alone; the program is in a folder of ours.
+# nobody: runs exitdump as an unprivileged user with only these capabilities; in our folder.
 install -m 755 "$EXITDUMP" "$T/exitdump"
 chmod 755 "$T"
 nobody() { # CAPABILITIES ARGUMENT...
@@ -110,7 +110,7 @@ if [[ ! -e /sys/kernel/debug/kvm/exit_cycles ]]; then
 	unlike 'but not for what has been counted so far' "$status:$out:$err" '^0|BPF'
 fi
 
-# Nothing is left of it: none of the programs that it had.
+# None of exitdump's BPF programs is left.
 if command -v "${BPFTOOL:=$(PATH=$PATH:/usr/sbin:/sbin type -P bpftool)}" >/dev/null; then
 	programs() { # PID
 		sed -n 's/^prog_id:[[:blank:]]*//p' /proc/"$1"/fdinfo/* 2>/dev/null | sort -u

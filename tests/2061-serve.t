@@ -1,23 +1,25 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: exitdump serve answers over HTTP with what exitdump --openmetrics prints, and
-# Prometheus stores that digit for digit; where it cannot be read it says so and goes on;
-# slow clients keep nobody out; it does not grow; it ends when told to, with status 0.
+# Promise: exitdump serve answers over HTTP with the output of exitdump --openmetrics, and
+# Prometheus stores it digit for digit. If the source cannot be read, serve says so and goes
+# on. Slow clients do not lock others out. Its memory does not grow. It ends when told to,
+# with status 0.
 # shellcheck disable=SC2317 # functions that ok and trap call
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/fixtures/exitdump.sh"
+. "$(dirname "$0")/fixtures/prometheus.sh"
 
 make_without() {
 	make -s -C "$TOP/tools" BUILD="$T/build" PROG="$T/without" MICROHTTPD_H=
 }
 run make_without
 is 'without libmicrohttpd exitdump is built and says what it lacks' "$status:$err:$(tail -n 1 <<<"$out")" \
-	'0::exitdump is built without serve, for want of: libmicrohttpd-dev'
+	'0::exitdump is built without serve, which needs: libmicrohttpd-dev'
 run "$T/without" serve
 is 'and so does that exitdump' "$status:$out:$err" \
-	'1::without: serve: this exitdump was built without it (make clean tool says what is missing)'
+	'1::without: serve: this exitdump was built without it (to see what is missing: make clean tool)'
 
-# refused TITLE REGEX ARGUMENT...: one line on standard error, and nothing else.
+# refused TITLE REGEX ARGUMENT...: there is one line on standard error, and nothing else.
 refused() {
 	run timeout 10 "$EXITDUMP" "${@:3}"
 	like "$1" "$status:$out:$err" "^1::exitdump: [^"$'\n'"]*$2[^"$'\n'"]*\$"
@@ -49,7 +51,7 @@ for program in curl jq prometheus promtool; do
 done
 end_processes
 
-# serve ARGUMENT...: sets $pid, and $url where it answers.
+# serve ARGUMENT...: starts serve; sets $pid, and $url once it answers.
 as=("$EXITDUMP")
 serve() {
 	local i
@@ -59,14 +61,14 @@ serve() {
 	pids+=("$pid")
 	for ((i = 0; i < 100; i++)); do
 		url=$(sed -n 's/^exitdump: \(http:.*\)/\1/p' "$T/served")
-		[[ ! $url ]] || return 0
+		[[ $url ]] && return 0
 		sleep 0.1
 	done
 	note "$(<"$T/served")"
 	return 1
 }
 
-# ends SIGNAL: with which status, within ten seconds.
+# ends SIGNAL: prints the status with which it ends, within ten seconds.
 ends() {
 	local i
 	kill -s "$1" "$pid"
@@ -78,7 +80,7 @@ ends() {
 	wait "$pid"
 }
 
-# get PATH [OPTION...]: "STATUS TYPE" and the answer, which is in the file body, too.
+# get PATH [OPTION...]: prints "STATUS TYPE"; the answer is in the file body.
 get() {
 	curl -s -m 20 -o "$T/body" -w '%{http_code} %{content_type}' "${@:2}" "${url%/metrics}$1" || echo " curl: $?"
 }
@@ -108,7 +110,7 @@ is 'and then it still answers' "$(get /metrics)" "$OPENMETRICS"
 port=${url%/metrics} port=${port##*:}
 refused 'a port in use' "serve: $port: Address already in use" serve -S "$T/root" "$port"
 
-# --- the source goes and comes
+# --- the source disappears and comes back
 
 show "$T/nothing"
 is 'nothing to read: 503' "$(get /metrics)" '503 text/plain; charset=utf-8'
@@ -121,7 +123,7 @@ is 'it goes on' "$(get /metrics):$(grep -c '^kvm_exits_total.*REASON_0"' "$T/bod
 
 # --- clients that are slow
 
-# More than it takes at once, and each has said only half of what it wants.
+# More clients than serve accepts at once; each has sent only half of its request.
 trap '' PIPE
 slow=()
 for ((i = 0; i < 100; i++)); do
@@ -139,7 +141,7 @@ printf 'GET ' >&"$fd"
 is 'one that says nothing more is cut off' "$(timeout 20 cat <&"$fd"; echo $?)" 0
 exec {fd}>&-
 
-# One that wants much, and reads nothing.
+# A client that asks for much and reads nothing.
 tree "$T/large" 50 4 -v reasons=25
 show "$T/large"
 exec {fd}<>"/dev/tcp/127.0.0.1/$port"
@@ -159,7 +161,7 @@ ok "memory: $before KB, then $(kb) KB" test "$(kb)" -le $((before + 200))
 is 'no file is left open' "$(find "/proc/$pid/fd" -lname '*root*' | wc -l)" 0
 ok 'it ends with SIGTERM' ends TERM
 
-# --- others
+# --- other cases
 
 ok 'where there is nothing yet it serves as well' serve -S "$T/nothing" 0
 is 'and says so' "$(get /metrics)" '503 text/plain; charset=utf-8'
@@ -180,7 +182,7 @@ else
 	skip 'IPv6' 'this kernel has none'
 fi
 
-# The service's rights: debugfs is closed to others, as here.
+# The rights of the systemd service: others cannot enter debugfs, as on a real host.
 unit=$TOP/tools/fleet/exitdump-serve.service
 rights=$(sed -n 's/^AmbientCapabilities=//p' "$unit" | tr "[:upper:]" "[:lower:]" | sed 's/\<cap_/,+/g; s/ //g')
 if ((EUID == 0)); then
@@ -200,37 +202,16 @@ fi
 
 serve -S "$T/root" --all-vms --buckets 0
 serve_url=${url#http://}
-while :; do
-	api=$((RANDOM % 20000 + 20000))
-	(exec 3<>"/dev/tcp/127.0.0.1/$api") 2>/dev/null || break
-done
 cat >"$T/prometheus.yml" <<END
 global: { scrape_interval: 1s }
 scrape_configs:
   - job_name: exitdump
     static_configs: [ targets: [ '${serve_url%/metrics}' ] ]
 END
-prometheus --config.file="$T/prometheus.yml" --storage.tsdb.path="$T/tsdb" \
-	--web.listen-address="127.0.0.1:$api" 2>"$T/prometheus.log" &
-pids+=($!)
-query() { curl -s -G "http://127.0.0.1:$api/api/v1/query" --data-urlencode "query=$1"; }
-# comes VALUE EXPRESSION: within 20 seconds.
-comes() {
-	local i
-	for ((i = 0; i < 100; i++)); do
-		[[ $(query "$2" | jq -r '[.data.result[].value[1]] | join(" ")' 2>/dev/null) != "$1" ]] || return 0
-		sleep 0.2
-	done
-	note "$2: $(query "$2")"
-	return 1
-}
-stored() {
-	query '{__name__=~"kvm_.*"}' | jq -r '.data.result[] | .metric as $m |
-		($m.__name__ + "{" + ([("vm", "vmname", "vcpu", "reason", "le") |
-			select($m[.]) | . + "=" + ($m[.] | tojson)] | join(",")) + "} " + .value[1])' | sed 's/{}//' | sort
-}
+start_prometheus
+
 ok 'Prometheus scrapes it' comes 1 'up{job="exitdump"}'
-is 'and has all of it, digit for digit' "$(stored)" \
+is 'and has all of it, digit for digit' "$(stored exitdump)" \
 	"$("$EXITDUMP" -S "$T/root" --openmetrics --all-vms --buckets | grep -v '^#' | sort)"
 tree "$T/more" 2 2 -v step=9
 show "$T/more"

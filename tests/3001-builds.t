@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: each patch of the series builds alone, as modules, with warnings as
-# errors, on all kernels, as does the whole without debugfs, and without the
-# feature; sparse has no more to say than of stock; and after each patch the
-# account says what it has so far rightly, of exits that a fast path takes as well.
+# Promise: each patch of the series builds alone, as modules, with warnings as errors, on all
+# kernels. So does the whole series without debugfs, and without the feature. sparse reports
+# nothing that it does not report for the stock source. After each patch, the account is
+# right as far as it exists, also for exits that a fast path handles.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 LABS=none
-. "${BASH_SOURCE[0]%/*}/labs.sh"
+. "${BASH_SOURCE[0]%/*}/lab/labs.sh"
 
-build_vmm
-cat >"$T/facts" <<'EOF'
+"$TOP/scripts/vmm/build.sh" "$T/vmm"
+cat >"$T/commands" <<'EOF'
 vendor=intel
 [ "$LAB_MACHINE" = vmx ] || vendor=amd
 tar xzf modules.tar.gz
@@ -24,7 +24,7 @@ for n in $(ls | grep -x '[0-9]*' | sort -n); do
 done
 EOF
 
-# sums N: of what patch N shows, exits of CPUID and of MSR_WRITE.
+# sums N: prints the exits of CPUID and of MSR_WRITE that patch N shows.
 sums() {
 	awk -F'\t' -v n="$1" '
 		/^== / { on = $0 == "== " n }
@@ -52,10 +52,10 @@ for kernel in $(available); do
 	rm -rf "${T:?}/$kernel"
 	for machine in vmx svm; do
 		title="$machine $kernel"
-		run "$TOP/scripts/lab.sh" -m "$machine" -k "$kernel" -a "$T/vmm" -a "$T/modules.tar.gz" -a "$T/facts" -- sh facts
+		run "$TOP/scripts/lab.sh" -m "$machine" -k "$kernel" -a "$T/vmm" -a "$T/modules.tar.gz" -a "$T/commands" -- sh commands
 		is "$title: VMs run after each patch, and the log is clean" "$status$(grep failed <<<"$out")" 0
 		cp "$T/.out" "$T/out"
-		# 10 shows a table; this WRMSR is VMX's fast path's
+		# from patch 10 on there is a table; VMX's fast path handles this WRMSR
 		for ((n = 10; n <= ${#patches[@]}; n++)); do
 			read -r cpuid wrmsr <<<"$(sums "$n")"
 			is "$title: after patch $n: CPUID exits" "$cpuid" 147

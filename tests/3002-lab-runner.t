@@ -1,30 +1,30 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck disable=SC2016 # what stands in quotes is for the shell in the lab
-# Promise: the lab passes its command's words, output and exit status through
-# as they are, and what goes wrong in there has a status of its own and shows
-# the kernel's log. However it ends, no process and no file of it stays.
+# Promise: the lab passes its command's words, output and exit status through unchanged. A
+# failure inside has a status of its own and shows the kernel's log. However the lab ends,
+# none of its processes and files remain.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 
-# or the first lab would build it, and say so
+# else the first lab would build it, and print that
 "$TOP/scripts/kernel.sh" -k 6.1 build >&2
 
 mkdir "$T/tmp"
 export TMPDIR=$T/tmp
 echo "$TMPDIR" >"$T/where"
 
-# lab WORD...: a run in the quick lab, as run does it.
+# lab WORD...: runs a command in the quick lab, like `run`.
 lab() {
 	run "$TOP/scripts/lab.sh" -m svm -s stock "$@"
 }
 
-# clean TITLE: nothing of any run is left. A process of it names its folder.
+# clean TITLE: no run has left anything. A lab's process has the lab's folder in its command.
 clean() {
 	is "$1: no file stays" "$(ls -A "$TMPDIR")" ''
 	is "$1: no process stays" "$(grep -Fls -f "$T/where" /proc/[0-9]*/cmdline)" ''
 }
 
-# Every byte there is, then what did not end in a newline.
+# All 256 bytes, then output that does not end in a newline.
 for ((i = 0; i < 256; i++)); do
 	printf '%b' "\\0$(printf %o "$i")"
 done >"$T/bytes"
@@ -90,10 +90,10 @@ is "the machine ends before the command: 244" "$status" 244
 lab -- reboot -f
 is "and so for a reboot" "$status" 244
 
-# Interrupted, once it is seen that output comes while the command runs.
+# The lab is interrupted after its output has arrived here while the command still runs.
 for signal in INT TERM; do
 	mkfifo "$T/$signal"
-	# A shell's background job would ignore INT, so it is set back.
+	# A shell's background job would ignore INT; env restores the default.
 	env --default-signal=INT "$TOP/scripts/lab.sh" -m svm -s stock \
 		-- sh -c 'echo running; sleep 1000' >"$T/$signal" &
 	pid=$!
@@ -106,7 +106,7 @@ for signal in INT TERM; do
 	clean "after SIG$signal"
 done
 
-# Two at once, and one whose reader goes away.
+# Two labs at once, and one whose reader goes away.
 "$TOP/scripts/lab.sh" -m svm -s stock -- echo first >"$T/first" &
 pid=$!
 lab -- echo second

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: what 3002 shows of the quick lab holds in Bochs too; where time is
-# counted in instructions, every run is the same; and the host's own
-# virtualization is used only where it works, with the reason where it is not.
+# Promise: what 3002 shows for the quick lab is also true for Bochs. Where the TSC counts
+# instructions, all runs are the same. The host's own virtualization is used only if it
+# works; if not, the lab says why.
 # shellcheck disable=SC2016 # what stands in quotes is for the shell in the lab
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 
-# or the first lab would build it, and say so
+# else the first lab would build it, and print that
 "$TOP/scripts/kernel.sh" build >&2
 
 mkdir "$T/tmp"
@@ -53,7 +53,7 @@ wait "$pid" || status=$?
 is "vmx: interrupted while its output comes" "$line $status" 'running 130'
 clean "vmx, interrupted"
 
-# Timer interrupts fall where they fall: any difference in the way would show.
+# Timer interrupts come at arbitrary moments: any difference between two runs would show.
 for machine in vmx svm; do
 	facts='cat /proc/uptime; grep -E "LOC|timer|CAL" /proc/interrupts; head -n 1 /proc/stat'
 	lab -m "$machine" -x -- sh -c "$facts"

@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: run-vm.sh boots a Linux to user space with the ordinary cpuid program
-# in it, or a disk image, in a VM of real QEMU; takes no more memory than there
-# is and says so; and each mistake gets one line.
+# Promise: run-vm.sh boots a Linux to user space with the ordinary cpuid program in it, or a
+# disk image, in a VM of real QEMU. It takes no more memory than the host has, and says so.
+# Each mistake gives one line.
 # shellcheck disable=SC2016 # what stands in quotes is for the shell in the lab
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 
 "$TOP/scripts/kernel.sh" build >&2
-run "$TOP/scripts/guest-initrd.sh" "$T/initrd" sh -c 'cpuid -1 -l 0x40000000; dmesg | grep -c "Linux version"'
-is "guest-initrd.sh makes an initrd" "$status $err" '0 '
-run "$TOP/scripts/guest-initrd.sh" -a no-such-file "$T/none"
-is "and none of a file that is not there" "$status $err" '1 guest-initrd.sh: no-such-file: no such file, or not readable'
+run "$TOP/scripts/guest/initrd.sh" "$T/initrd" sh -c 'cpuid -1 -l 0x40000000; dmesg | grep -c "Linux version"'
+is "initrd.sh makes an initrd" "$status $err" '0 '
+run "$TOP/scripts/guest/initrd.sh" -a no-such-file "$T/none"
+is "and none of a file that is not there" "$status $err" '1 initrd.sh: no-such-file: no such file, or not readable'
 ok "and leaves nothing half-written" test ! -e "$T/none" -a ! -e "$T/none.new"
 
-# A disk of one sector: K and a newline to the serial port, then a reset.
+# A disk of one sector: writes K and a newline to the serial port, then resets.
 {
 	printf '\xba\xf8\x03\xb0K\xee\xb0\n\xee\xb0\xfe\xe6\x64\xf4\xeb\xfd'
 	head -c 494 /dev/zero
@@ -49,7 +49,7 @@ echo "== left"
 ls $TMPDIR
 pidof qemu-system-x86_64
 EOF
-# A VM's boot in QEMU's TCG stands still now and then (README, Limits).
+# A VM that boots in QEMU's TCG sometimes hangs (README, Limits).
 for seconds in 150 300 450; do
 	run "$TOP/scripts/lab.sh" -m svm -s stock -t "$seconds" -a "$(type -P bash)" -a "$(type -P qemu-system-x86_64)" \
 		-a /usr/share/seabios/bios-256k.bin -a /usr/share/qemu/kvmvapic.bin -a /usr/share/qemu/linuxboot_dma.bin \
@@ -60,7 +60,7 @@ for seconds in 150 300 450; do
 done
 note "$err"
 
-# part NAME: what was said there.
+# part NAME: prints the output of that part.
 part() {
 	awk -v name="$1" '/^== / { on = $2 == name; next } on' <<<"$out" | tr -d '\r'
 }
@@ -71,7 +71,7 @@ like "and a command with its words" "$(part kernel)" $'\n1\nguest: sh ended with
 like "a disk image boots" "$(part disk)" 'K$'
 like "2048 MiB, or what there is" "$(part default)" 'run-vm.sh: 2048 MiB is more than this host can give: the VM gets [0-9]* MiB'
 is "ended by a signal" "$(part stopped)" 143
-is "no such firmware" "$(part firmware)" 'run-vm.sh: -f coreboot: no such firmware (seabios or ovmf)'
+is "no such firmware" "$(part firmware)" 'run-vm.sh: -f coreboot: no such firmware (one of: seabios ovmf)'
 is "no such amount" "$(part memory)" 'run-vm.sh: -m much: not a number above 0'
 like "no such kernel" "$(part none)" 'run-vm.sh: no-such-kernel: no such file, or not readable$'
 is "both a kernel and a disk" "$(part both)" 'run-vm.sh: -d: not together with -k, -i and -p'

@@ -1,9 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: in a real VM of two vCPUs, what the guest reads through CPUID is what
-# the host's table says, to the exit and to the cycle; and on a kernel without
-# the series the demo says so and fails.
-# LONG=1 in the environment boots the VM with OVMF as well.
+# Promise: in a real VM with two vCPUs, the guest reads through CPUID exactly the host's
+# numbers, to the exit and to the cycle. On a kernel without the series the demo says so
+# and fails. LONG=1 in the environment boots the VM with OVMF, too.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 
 skip_gone
@@ -27,13 +26,13 @@ else
 	skip "OVMF: both views are identical" "takes minutes, LONG=1 runs it"
 fi
 
-run "$TOP/scripts/lab.sh" -m svm -s stock -a "$(type -P bash)" -a "$TOP/scripts/common.sh" -a "$TOP/scripts/stops.sh" \
+run "$TOP/scripts/lab.sh" -m svm -s stock -a "$(type -P bash)" -a "$TOP/scripts/common.sh" -a "$TOP/scripts/guest/stops.sh" \
 	-a "$TOP/scripts/demo/host.sh" -- bash ./host.sh none none
 is "an unpatched kernel: 1" "$status" 1
 is "and one line that says it" "$out" \
 	'host.sh: /sys/kernel/debug/kvm/exit_cycles: No such file (is this kernel patched, debugfs mounted?)'
 
 run "$TOP/scripts/demo.sh" -f coreboot
-is "no such firmware" "$status $err" '1 demo.sh: -f coreboot: no such firmware (seabios or ovmf)'
+is "no such firmware" "$status $err" '1 demo.sh: -f coreboot: no such firmware (one of: seabios ovmf)'
 
 done_testing

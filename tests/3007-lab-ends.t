@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck disable=SC2016 # what stands in quotes is for the shell in the lab
-# Promise: whatever ends a lab from outside - SIGKILL at any time, an emulator
-# killed, a full disk, nobody to take its output, a build meanwhile - ends in a
-# status of its own, one reason, and no process and no file of it stays. What a
-# lab writes in great amounts comes whole.
+# Promise: a lab can be ended from outside by SIGKILL at any time, by the death of its
+# emulator, by a full disk, by the loss of its output's reader, or while a build runs. Each
+# gives its own status and one reason, and leaves no process and no file of the lab. Large
+# output of a lab arrives completely.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 
-# or the first lab would build it, and say so
+# else the first lab would build it, and print that
 "$TOP/scripts/kernel.sh" build >&2
 
 mkdir "$T/tmp"
@@ -19,13 +19,13 @@ lab() {
 	run "${LAB[@]}" "$@"
 }
 
-# Whatever a lab starts has its folder in its environment.
+# Every process that a lab starts has the lab's folder in its environment.
 processes() {
 	env -u TMPDIR grep -Fls -f "$T/where" /proc/[0-9]*/environ || true
 }
 
-# clean TITLE: nothing of a run is left, though what was killed could not wait
-# for it.
+# clean TITLE: a run has left nothing. Waits, because a killed run could not wait for its own
+# processes.
 clean() {
 	local i
 	for ((i = 0; i < 100; i++)); do
@@ -36,25 +36,25 @@ clean() {
 	is "$1: no process stays" "$(processes)" ''
 }
 
-# start WORD...: a lab in the background, its output and error in $T/out, $T/err. It
-# ends when the test is interrupted, and has no share in the test's lock.
+# start WORD...: starts a lab in the background, with its output and error in $T/out, $T/err.
+# It ends when the test is interrupted, and does not hold the test's lock.
 start() {
 	env --default-signal=INT "${LAB[@]}" "$@" >"$T/out" 2>"$T/err" 8<&- &
 	pid=$!
 }
 
-# seen TEXT: in its output, before a minute is over.
+# seen TEXT: TEXT appears in its output within a minute.
 # shellcheck disable=SC2317 # called by ok
 seen() {
 	local i
 	for ((i = 0; i < 600; i++)); do
-		! grep -qs "$1" "$T/out" || return 0
+		grep -qs "$1" "$T/out" && return 0
 		sleep 0.1
 	done
 	return 1
 }
 
-# waits: for a lock, before a minute is over.
+# waits: the lab waits for a lock within a minute.
 # shellcheck disable=SC2317 # called by ok
 waits() {
 	local i one
@@ -72,7 +72,7 @@ ended() {
 	wait "$pid" 2>/dev/null || status=$?
 }
 
-# SIGKILL, while the command runs, and in the middle of the preparations.
+# SIGKILL, while the command runs and in the middle of the preparations.
 for machine in svm vmx; do
 	LAB[2]=$machine
 	start -- sh -c 'echo running; sleep 1000'
@@ -92,7 +92,7 @@ for wait in 0.2 0.4 0.6; do
 	clean "killed $wait s after it made its first file"
 done
 
-# The emulator goes, by the hand of another or for want of memory.
+# The emulator is killed, by another process or because memory is short.
 start -- sh -c 'echo running; sleep 1000'
 ok "it runs" seen running
 kill -9 "$(for one in $(processes); do
@@ -103,9 +103,9 @@ is "the emulator is killed: 244, not taken for a hang" "$status" 244
 like "and said so" "$(<"$T/err")" 'ended before the command did'
 clean "the emulator killed"
 
-# A build has the lock: the lab waits, can be ended as it waits, and comes to
-# its end when the build has. Once while it asks for a build, and once more when
-# it takes what was built, for which there is a kernel.sh here that has done.
+# A build holds the lock. The lab waits; it can be ended while it waits; and it finishes
+# after the build. This is tried before the lab asks for a build, and again before it takes
+# the built kernel; for the second, a stand-in for kernel.sh has nothing to build.
 exec 8<"$CACHE/$(default_kernel)/lock"
 mkdir "$T/other"
 cp -R "$TOP"/{scripts,patches} "$T/other/"
@@ -130,7 +130,7 @@ for when in "before a build" "after its build"; do
 done
 LAB[0]=$TOP/scripts/lab.sh
 
-# Much: of output, which nobody reads at first, and of the kernel's log.
+# Much output, which nobody reads at first, and a long kernel log.
 lines='i=0; while [ $i -lt 4 ]; do cat lines; i=$((i + 1)); done'
 for ((i = 0; i < 4096; i++)); do
 	printf '%059d line\n' $i
@@ -151,7 +151,7 @@ is "all of them stand in the file of -l" \
 ok "standard error has the end of it only" test "$(wc -l <"$T/.err")" -lt 300
 clean "after much"
 
-# No space: for the output, the log of -l, the files of the lab, its log.
+# No space for the output, for the log of -l, for the lab's files, for the lab's log.
 run sh -c '"$@" >/dev/full' sh "${LAB[@]}" -- echo word
 is "output to a full disk: 244" "$status" 244
 like "and said so" "$err" 'No space left on device'
@@ -165,7 +165,7 @@ clean "after full files"
 
 mkdir "$T/small"
 if unshare -m true 2>/dev/null; then
-	# in a name space of its own, so that the mount ends with it
+	# in its own mount namespace, so that the mount ends with it
 	cat >"$T/small.sh" <<-'EOF'
 		mount -t tmpfs -o "size=$1" small "$2" || exit 99
 		export TMPDIR=$2

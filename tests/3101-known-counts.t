@@ -1,12 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: a guest that makes known exits finds exactly those, in the leaves of
-# CPUID while it runs and in debugfs afterwards; every reason number has its
-# answer, whatever a guest puts into ECX; two vCPUs on two CPUs lose nothing;
-# the host's totals survive a VM, and start anew with the modules.
+# Promise: a guest that makes known exits finds exactly these, in CPUID's leaves while it runs
+# and in debugfs afterwards. Every reason number gets an answer, whatever the guest puts into
+# ECX. Two vCPUs on two CPUs lose nothing. The host's totals outlive a VM, and start again
+# when the modules are loaded again.
 # Stress: svm:kasan svm:kcsan svm:rt svm:clang
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/labs.sh"
+. "$(dirname "$0")/lab/labs.sh"
 
 NUMBERS=0-300,1024-1027,0xdead,0xffff,0x7fffffff,0xfffffffe,0xffffffff,2046-2049
 ANSWERS=$((2 + 2 * 314))
@@ -16,7 +16,7 @@ judge_leaves() {
 	[[ $vendor == vmx ]] || cpuid=114 interrupt=96
 	reasons "$kernel" "$vendor" >"$F/reasons"
 
-	# What is wrong with the answers, first by the rules of the ABI...
+	# Finds what is wrong with the answers: first by the rules of the ABI...
 	awk -v answers="$ANSWERS" '
 		FNR == NR { named[$1] = 1; next }
 		$1 != "leaf" { next }
@@ -31,8 +31,8 @@ judge_leaves() {
 	' "$F/reasons" "$F/leaves" >"$F/wrong"
 	is "$lab all leaves, 314 numbers: the rules hold" "$(head "$F/wrong")" ''
 
-	# ... then against debugfs: a row read in the guest stands there as it was,
-	# but for the CPUID exits since, and interrupts.
+	# ... then by debugfs: a row that the guest read is there unchanged, except for later CPUID
+	# exits and interrupts.
 	awk -v file="$F/leaves.vm" -v cpuid="$cpuid" -v interrupt="$interrupt" -v left="$ANSWERS" "$ACCOUNT"'
 		BEGIN { read_account(file) }
 		$1 != "leaf" { next }
@@ -58,19 +58,19 @@ judge() {
 	local section vcpu
 	for section in known leaves two again; do
 		is "$lab $section: the VM's rows are what its guest made" \
-			"$(counted "$section" "$section.vm")" "$(known "$section")"
-		is "$lab $section: the account agrees with itself" "$(insane "$section.vm")" ''
+			"$(account_says "$section" "$section.vm")" "$(vmm_says "$section")"
+		is "$lab $section: the account agrees with itself" "$(contradictions "$section.vm")" ''
 	done
-	is "$lab $section: there is something to know" "$(known known | wc -l)" "$([[ $vendor == vmx ]] && echo 5 || echo 4)"
-	is "$lab the host counts it, and goes on after the VM" "$(counted known host1 host0)" "$(known known)"
+	is "$lab $section: there is something to know" "$(vmm_says known | wc -l)" "$([[ $vendor == vmx ]] && echo 5 || echo 4)"
+	is "$lab the host counts it, and goes on after the VM" "$(account_says known host1 host0)" "$(vmm_says known)"
 	cat "$F"/{known,leaves,two} >"$F/sum"
-	is "$lab two VMs later it has all of them" "$(counted sum host2 host0)" "$(known sum)"
-	is "$lab the host's account agrees with itself" "$(insane host2)" ''
+	is "$lab two VMs later it has all of them" "$(account_says sum host2 host0)" "$(vmm_says sum)"
+	is "$lab the host's account agrees with itself" "$(contradictions host2)" ''
 
 	for vcpu in 0 1; do
 		awk -v vcpu="$vcpu" '$3 == vcpu' "$F/two" >"$F/only"
-		is "$lab vCPU $vcpu of two has its own" "$(counted only "two.$vcpu")" "$(known only)"
-		like "$lab vCPU $vcpu made all of its exits" "$(known only)" " 5003"$'\n'
+		is "$lab vCPU $vcpu of two has its own" "$(account_says only "two.$vcpu")" "$(vmm_says only)"
+		like "$lab vCPU $vcpu made all of its exits" "$(vmm_says only)" " 5003"$'\n'
 	done
 
 	judge_leaves
@@ -82,23 +82,23 @@ judge() {
 		"$(awk '$1 == "leaf" { print $6, $7, $8, $9 }' "$F/beyond" | sed -n '1p;3p')" \
 		"$(awk '$1 == "leaf" { print $6, $7, $8, $9 }' "$F/beyond" | sed -n '2p;4p')"
 	is "$lab modules loaded again: nothing counted" "$(cell host3 TOTAL exits)" 0
-	is "$lab and the guest after it is counted exactly" "$(counted again host4)" "$(known again)"
+	is "$lab and the guest after it is counted exactly" "$(account_says again host4)" "$(vmm_says again)"
 }
 
 in_lab <<EOF
 account host0
-run known cpuid=23 out-kernel=17 out-user=19 rdmsr=7 wrmsr-slow=5 vmcall=3
+run_vmm known cpuid=23 out-kernel=17 out-user=19 rdmsr=7 wrmsr-slow=5 vmcall=3
 account host1
-# twice, so that no page is new when it counts
-run leaves --loop 2 cpuid=23 out-kernel=17 rdmsr=5 leaves=$NUMBERS
-run two --vcpus 2 --pin cpuid=5003 out-kernel=2003 rdmsr=101
+# twice, so that at the count no page is touched for the first time
+run_vmm leaves --loop 2 cpuid=23 out-kernel=17 rdmsr=5 leaves=$NUMBERS
+run_vmm two --vcpus 2 --pin cpuid=5003 out-kernel=2003 rdmsr=101
 account host2
-run slow --vcpus 2 --pin sleep-user:20=1 / sleep-user:20=1
-run beyond leaf:0x4ffffffb=0 leaf:0x4ffffffa=0 leaf:0x50000000=0 leaf:0x60000000=0
+run_vmm slow --vcpus 2 --pin sleep-user:20=1 / sleep-user:20=1
+run_vmm beyond leaf:0x4ffffffb=0 leaf:0x4ffffffa=0 leaf:0x50000000=0 leaf:0x60000000=0
 lab-modules unload
 lab-modules load
 account host3
-run again cpuid=23 out-kernel=17
+run_vmm again cpuid=23 out-kernel=17
 account host4
 EOF
 

@@ -1,12 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: every exit is counted, and once: the sum of exits is KVM's own
-# statistic, under guests that program the timer hard, halt, go to user space,
-# nest, or cannot be entered. And where their time went adds up.
-# The labs are exact here, one tick an instruction, so cycles may be asserted.
+# Promise: every exit is counted exactly once. The sum of exits equals KVM's own statistic,
+# with guests that program the timer at a high rate, halt, go to user space, nest, or cannot
+# be entered. All parts of their time add up. The labs are exact here, one tick an
+# instruction, so the test may check cycles.
 # Stress: svm:kasan svm:kcsan svm:rt svm:clang
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/labs.sh"
+. "$(dirname "$0")/lab/labs.sh"
 
 # between TITLE LOW VALUE HIGH
 between() {
@@ -14,7 +14,7 @@ between() {
 	(($2 <= $3 && $3 <= $4)) || note "got: $3, expected: $2 to $4"
 }
 
-# Names of the rows that this test knows, as numbers.
+# row NAME: prints the number of a reason.
 row() {
 	case $vendor:$1 in
 	vmx:timer) echo 52 ;;
@@ -42,13 +42,13 @@ judge_section() {
 		return
 	fi
 	is "$lab $section: the sum of exits is KVM's own, but for the last" "$(($(cell "$section.vm" TOTAL exits) + 1))" "$(kvm_stat "$section" exits)"
-	[[ ! $(known "$section") ]] ||
-		is "$lab $section: and what the guest made is in its rows" "$(counted "$section" "$section.vm")" "$(known "$section")"
-	is "$lab $section: the account agrees with itself" "$(insane "$section.vm")" ''
+	[[ ! $(vmm_says "$section") ]] ||
+		is "$lab $section: and what the guest made is in its rows" "$(account_says "$section" "$section.vm")" "$(vmm_says "$section")"
+	is "$lab $section: the account agrees with itself" "$(contradictions "$section.vm")" ''
 	ok "$lab $section: it has no more time than there was" test "$(accounted "$section")" -le "$(run_time "$section")"
 }
 
-# run_time SECTION: cycles in KVM_RUN and between, as the monitor saw it.
+# run_time SECTION: prints the cycles in and between KVM_RUN, as the monitor measured them.
 run_time() {
 	awk '$1 == "time" && $4 == "run" { print $5 }' "$F/$1"
 }
@@ -62,7 +62,8 @@ judge() {
 	for section in timer fast fast-only hlt user mmio hlt-user ept triple bad nested nested-out bigreal; do
 		[[ ! -f $F/$section ]] || judge_section "$section"
 	done
-	# each is quicker than the guest's own RDTSCs round it; one more clears the timer
+	# each takes less than the time between the guest's RDTSCs; one more exit clears the
+	# timer
 	run=$(awk '$1 == "step" { printf "%.0f", 201 * ($7 + 1) }' "$F/fast-only")
 	between "$lab fast-only: total is of these exits, and less than the guest saw pass" \
 		"$(cell fast-only.vm "$(row msr)" cycles)" "$(cell fast-only.vm "$(row msr)" total)" "$run"
@@ -75,27 +76,27 @@ judge() {
 	is "$lab ept: 64 pages more, 64 exits more" \
 		"$(($(cell ept.vm "$(row ept)" exits) - $(cell ept1.vm "$(row ept)" exits)))" 64
 
-	# 20 halts, less what it takes to get there: much on a kernel that watches itself
-	[[ ! $debug ]] || ticks=2000000
+	# 20 halts, minus the time to reach the halt: long on a debug kernel
+	[[ $debug ]] && ticks=2000000
 	run=$(awk '$1 == "step" { printf "%.0f", $5 * ($7 + 1) }' "$F/hlt")
 	between "$lab hlt: the time halted is halt, as the guest saw it pass" $((16 * ticks)) "$(cell hlt.vm "$(row hlt)" halt)" "$run"
 	is "$lab hlt: and no other row's" "$(cell hlt.vm TOTAL halt)" "$(cell hlt.vm "$(row hlt)" halt)"
 	is "$lab user: nothing halted there" "$(cell user.vm TOTAL halt)" 0
 
-	# what the monitor itself measured is a little less
+	# the monitor's own measurement is a little shorter
 	run=$(awk '$1 == "time" && $4 == "user" { print $5 }' "$F/sleep")
 	between "$lab sleep: 50 ms asleep in user space are user" "$run" "$(cell sleep.vm "$(row io)" user)" $((run + run / 100))
 	between "$lab sleep: and are 50 ms" $((3 * 50 * $(khz sleep.vm))) "$(cell sleep.vm "$(row io)" user)" $((3 * 60 * $(khz sleep.vm)))
 
 	run=$(run_time mix)
 	less=$((run / 100))
-	# what passes before the first entry, which such a kernel makes a tenth of it: less
-	# in one VM than in another
-	[[ ! $debug ]] || less=$((less + 3 * ($(run_time once) - $(accounted once)) / 2))
+	# the time before the first entry: a tenth of the whole on a debug kernel, and different
+	# from VM to VM
+	[[ $debug ]] && less=$((less + 3 * ($(run_time once) - $(accounted once)) / 2))
 	between "$lab mix: guest and totals are the run time but for 1 %" $((run - less)) "$(accounted mix)" "$run"
 	run=$(run_time stretches)
 	less=$((run / 20))
-	[[ ! $debug ]] || less=$((less + 3 * ($(run_time once) - $(accounted once)) / 2))
+	[[ $debug ]] && less=$((less + 3 * ($(run_time once) - $(accounted once)) / 2))
 	between "$lab stretches: what the guest ran before exits to user space is guest time" $((run - less)) "$(accounted stretches)" "$run"
 	ok "$lab stretches: which is most of it" test "$(key stretches.vm guest)" -gt $((run / 2))
 	is "$lab mix: of the vCPU's own account as well" "$(key mix.0 guest)" "$(key mix.vm guest)"
@@ -108,27 +109,27 @@ khz() {
 in_lab <<'EOF'
 ticks=100000
 [ ! "$LAB_DEBUG" ] || ticks=2000000
-run timer deadline:20000=50
-run fast wrmsr-fast=50 ipi=20
-run fast-only wrmsr-fast=200
-run hlt hlt:$ticks=20
-run user --done-mmio out-user=50
-run sleep --done-mmio sleep-user:50=3
-run mmio mmio=50
-run hlt-user hlt-user=20
-run ept1 ept=1
-run ept ept=65
-run triple out-kernel=3 triple=1
-run bad --bad-entry
-run nested nested=23
-run nested-out nested-out=17
-run once --done-mmio cpuid=1
-run stretches --done-mmio --loop 20 spin=100000 out-user=1
-run mix --done-mmio spin=1000000 cpuid=2000 out-user=200 hlt=10 deadline=10
+run_vmm timer deadline:20000=50
+run_vmm fast wrmsr-fast=50 ipi=20
+run_vmm fast-only wrmsr-fast=200
+run_vmm hlt hlt:$ticks=20
+run_vmm user --done-mmio out-user=50
+run_vmm sleep --done-mmio sleep-user:50=3
+run_vmm mmio mmio=50
+run_vmm hlt-user hlt-user=20
+run_vmm ept1 ept=1
+run_vmm ept ept=65
+run_vmm triple out-kernel=3 triple=1
+run_vmm bad --bad-entry
+run_vmm nested nested=23
+run_vmm nested-out nested-out=17
+run_vmm once --done-mmio cpuid=1
+run_vmm stretches --done-mmio --loop 20 spin=100000 out-user=1
+run_vmm mix --done-mmio spin=1000000 cpuid=2000 out-user=200 hlt=10 deadline=10
 if [ $vendor = vmx ]; then
 	rmmod kvm-intel
 	insmod "$LAB_MODULES/kvm-intel.ko" unrestricted_guest=0
-	run bigreal --mode bigreal cpuid=23 out-kernel=17 out-user=3
+	run_vmm bigreal --mode bigreal cpuid=23 out-kernel=17 out-user=3
 fi
 EOF
 

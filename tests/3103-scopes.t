@@ -1,11 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: CPUID answers with what exit_cycles_guest says. With "off" it is what
-# stock KVM answers, bit for bit; with "vm" a guest learns nothing of another
-# VM; with "host" it reads the host's numbers.
+# Promise: exit_cycles_guest decides what CPUID answers. With "off" the answers are stock
+# KVM's, bit for bit. With "vm" a guest learns nothing about another VM. With "host" it reads
+# the host's numbers.
 # Stress: svm:kasan svm:kcsan
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/labs.sh"
+. "$(dirname "$0")/lab/labs.sh"
 
 in_lab <<'EOF'
 numbers=0-130,1024,0xdead,0xfffffffe,0xffffffff
@@ -34,12 +34,12 @@ total() {
 	awk '$2 == "TOTAL" { print $3 }' $K/exit_cycles
 }
 
-run alone rdmsr=5 vmcall=3 leaves=$numbers
+run_vmm alone rdmsr=5 vmcall=3 leaves=$numbers
 before=$(total)
 vmm --loop 0 cpuid=100 out-kernel=100 rdmsr=100 wrmsr-slow=100 vmcall=10 mmio=10 >neighbour &
-# until it has been round a dozen times
+# until its loop has run a dozen times
 until [ "$(total)" -gt $((before + 6000)) ]; do sleep 0.05; done
-run beside rdmsr=5 vmcall=3 leaves=$numbers
+run_vmm beside rdmsr=5 vmcall=3 leaves=$numbers
 kill $!
 wait $!
 section neighbour
@@ -47,15 +47,15 @@ cat neighbour
 
 echo host >$P/exit_cycles_guest
 section outer
-vmm --after ". ./words; account host0; run inner rdmsr=7 leaves=$numbers" cpuid=100 out-kernel=50 rdmsr=30
+vmm --after ". ./words; account host0; run_vmm inner rdmsr=7 leaves=$numbers" cpuid=100 out-kernel=50 rdmsr=30
 EOF
 
-# answered SECTION: what CPUID said to the guest.
+# answered SECTION: prints CPUID's answers to the guest.
 answered() {
 	grep -E '^(leaf|digest)' "$F/$1" | cut -f 4-
 }
 
-# accounted SECTION: the leaves that the account answered, each with what it has to.
+# accounted SECTION: prints each leaf that the account answered, and the answer it must give.
 accounted() {
 	awk -v cpuid="$([[ $vendor == vmx ]] && echo 10 || echo 114)" -v exits="$([[ $vendor == vmx ]] && echo 5 || echo 6)" '
 		$1 != "leaf" { next }
@@ -68,13 +68,13 @@ accounted() {
 	' "$F/$1"
 }
 
-# exits_answered SECTION: by reason, without the host's own interrupts.
+# exits_answered SECTION: prints the exits by reason, without the host's own interrupts.
 exits_answered() {
 	awk -v interrupt="$([[ $vendor == vmx ]] && echo 1 || echo 96)" \
 		'$1 == "leaf" && $4 == "0x4ffffffd" && $5 != interrupt' "$F/$1"
 }
 
-# leaf SECTION LEAF REASON: its value, EBX and ECX.
+# leaf SECTION LEAF REASON: prints its value, EBX and ECX together.
 leaf() {
 	awk -v leaf="$2" -v reason="$3" '$1 == "leaf" && $4 == leaf && $5 == reason { printf "%.0f\n", $7 + $8 * 4294967296 }' "$F/$1"
 }
@@ -97,7 +97,7 @@ judge() {
 
 	is "$lab vm: alone, all was answered" "$(exits_answered alone | wc -l)" 134
 	is "$lab vm: a guest reads the same beside another VM as alone" "$(exits_answered beside)" "$(exits_answered alone)"
-	ok "$lab vm: and the other was busy" test "$(known neighbour | awk -v r=$io '$1 == r { print $2 }')" -gt 500
+	ok "$lab vm: and the other was busy" test "$(vmm_says neighbour | awk -v r=$io '$1 == r { print $2 }')" -gt 500
 
 	is "$lab host: port exits are the host's" "$(leaf inner 0x4ffffffd $io)" "$(cell host0 $io exits)"
 	is "$lab host: their cycles, too" "$(leaf inner 0x4ffffffc $io)" "$(cell host0 $io cycles)"

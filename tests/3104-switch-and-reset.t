@@ -1,29 +1,25 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: the switch exit_cycles and the files exit_cycles_reset neither lose
-# nor invent a count, with a vCPU in user space or halted meanwhile. Off for a
-# while never becomes a long exit.
-# The labs are exact here, so cycles may be asserted.
+# Promise: the switch exit_cycles and the files exit_cycles_reset never lose or invent a
+# count, even if a vCPU is in user space or halted at that moment. Time with the account
+# switched off never becomes a long exit. The labs are exact here, so the test may check
+# cycles.
 # Stress: svm:kasan svm:kcsan
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/labs.sh"
+. "$(dirname "$0")/lab/labs.sh"
 
 in_lab <<'EOF'
 switch='/sys/module/kvm/parameters/exit_cycles'
 
-# One vCPU, in user space at each `shell`: what comes before and after is known.
-run switch --at "if [ \$VMM_AT = 1 ]; then echo N; else sleep 0.3; echo Y; fi >$switch" \
+# One vCPU is in user space at each `shell`; the exits before and after are known.
+run_vmm switch --at "if [ \$VMM_AT = 1 ]; then echo N; else sleep 0.3; echo Y; fi >$switch" \
 	cpuid=10 shell=1 cpuid=7 shell=1 cpuid=5
-run off-on --at "echo N >$switch; sleep 0.3; echo Y >$switch" cpuid=10 shell=1 cpuid=5
+run_vmm off-on --at "echo N >$switch; sleep 0.3; echo Y >$switch" cpuid=10 shell=1 cpuid=5
 
-# Reset of each scope while vCPU 0 stands in user space and vCPU 1 has ended;
-# the accounts just before and just after.
+# Resets each scope while vCPU 0 is in user space and vCPU 1 has ended; takes the accounts just
+# before and just after.
 for scope in vm vcpu host; do
-	case $scope in
-	vm) file='$VMM_DIRS/exit_cycles_reset' ;;
-	vcpu) file='$VMM_DIRS/vcpu0/exit_cycles_reset' ;;
-	host) file=exit_cycles_reset ;;
-	esac
+	file=$(reset_file $scope)
 	cat >reset <<-X
 		. ./words
 		sleep 0.2
@@ -32,7 +28,7 @@ for scope in vm vcpu host; do
 		account $scope-host1
 		accounts $scope-zero
 	X
-	run $scope --vcpus 2 --at '. ./reset' cpuid=10 shell=1 cpuid=7 / cpuid=20
+	run_vmm $scope --vcpus 2 --at '. ./reset' cpuid=10 shell=1 cpuid=7 / cpuid=20
 	account $scope-host2
 done
 
@@ -45,26 +41,26 @@ for file in exit_cycles exit_cycles_hist exit_cycles_keys exit_cycles_slow exit_
 	stat -c %a $K/$file
 done
 
-# A halt of half a second that spans them: vCPU 0 does it from user space.
+# The switch and the resets happen during a halt of half a second, from vCPU 0's user space.
 ticks=$(($(awk -F'[=\t]' '/^# / { print $5 }' $K/exit_cycles) * 500))
-run halt --at 'sleep 0.1' --vcpus 2 --done-mmio shell=1 / hlt:$ticks=1 cpuid=3
-run halt-off-on --at "sleep 0.1; echo N >$switch; echo Y >$switch" --vcpus 2 --done-mmio shell=1 / hlt:$ticks=1 cpuid=3
-# switched off in user space, and on while its guest runs, which then waits for the CPU
+run_vmm halt --at 'sleep 0.1' --vcpus 2 --done-mmio shell=1 / hlt:$ticks=1 cpuid=3
+run_vmm halt-off-on --at "sleep 0.1; echo N >$switch; echo Y >$switch" --vcpus 2 --done-mmio shell=1 / hlt:$ticks=1 cpuid=3
+# off while it is in user space, on while its guest runs; then the guest waits for the CPU
 if [ $vendor = svm ]; then
 	hogs_only
-	run on-in-guest --at "echo N >$switch; (sleep 0.2; echo Y >$switch) &" shell=1 spin=$((ticks * 2)) hog:100=1
+	run_vmm on-in-guest --at "echo N >$switch; (sleep 0.2; echo Y >$switch) &" shell=1 spin=$((ticks * 2)) hog:100=1
 fi
 wakeups='cat /sys/kernel/debug/kvm/$VMM_DIRS/halt_wakeup >>wakeups'
-run halt-reset --at "sleep 0.1; $wakeups; echo 0 >/sys/kernel/debug/kvm/\$VMM_DIRS/vcpu1/exit_cycles_reset; $wakeups" \
+run_vmm halt-reset --at "sleep 0.1; $wakeups; echo 0 >/sys/kernel/debug/kvm/\$VMM_DIRS/vcpu1/exit_cycles_reset; $wakeups" \
 	--vcpus 2 --done-mmio shell=1 / hlt:$ticks=1 cpuid=3
-run halt-other --at "sleep 0.1; echo 0 >/sys/kernel/debug/kvm/\$VMM_DIRS/vcpu0/exit_cycles_reset" \
+run_vmm halt-other --at "sleep 0.1; echo 0 >/sys/kernel/debug/kvm/\$VMM_DIRS/vcpu0/exit_cycles_reset" \
 	--vcpus 2 --done-mmio shell=1 / hlt:$ticks=1 cpuid=3
 section wakeups
 cat wakeups
-run halt-off --at "sleep 0.1; echo N >$switch" --vcpus 2 --done-mmio shell=1 / hlt:$ticks=1 cpuid=3
+run_vmm halt-off --at "sleep 0.1; echo N >$switch" --vcpus 2 --done-mmio shell=1 / hlt:$ticks=1 cpuid=3
 EOF
 
-# cells SECTION REASON COLUMN...: numbers of one row.
+# cells SECTION REASON COLUMN...: prints numbers of one row.
 cells() {
 	local section=$1 reason=$2 all=()
 	shift 2
@@ -87,7 +83,7 @@ judge_reset() {
 	is "$lab reset of $scope: what comes later is counted" "$(cell "$scope.vm" $cpuid exits) $(cell "$scope.vm" $io exits)" "$rest"
 	is "$lab reset of $scope: vCPU 1 has" "$(cell "$scope.1" $cpuid exits)" "$one"
 	for section in $scope-host1 $scope.vm $scope.0 $scope.1; do
-		is "$lab $section: the account agrees with itself" "$(insane "$section")" ''
+		is "$lab $section: the account agrees with itself" "$(contradictions "$section")" ''
 	done
 }
 
@@ -101,7 +97,7 @@ judge() {
 	for section in switch off-on; do
 		ok "$lab $section: no exit of 0.3 s" test "$(cell $section.vm TOTAL max)" -lt $((300 * $(key $section.vm tsc_khz)))
 		ok "$lab $section: nor 0.3 s in the guest" test "$(key $section.vm guest)" -lt $((300 * $(key $section.vm tsc_khz)))
-		is "$lab $section: the account agrees with itself" "$(insane $section.vm)" ''
+		is "$lab $section: the account agrees with itself" "$(contradictions $section.vm)" ''
 	done
 
 	#          scope dropped  vCPU 1  zero at once  CPUID and OUT exits at the end
@@ -126,7 +122,7 @@ judge() {
 	is "$lab halt, reset: what follows is counted" "$(cell halt-reset.1 $cpuid exits)" 3
 	is "$lab halt, off: the exit is dropped, and nothing counted after it" "$(cells halt-off.1 $hlt exits total halt) $(cell halt-off.1 $cpuid exits)" "0 0 0 0"
 	for section in halt halt-off-on halt-reset halt-off; do
-		is "$lab $section: the account agrees with itself" "$(insane $section.vm)" ''
+		is "$lab $section: the account agrees with itself" "$(contradictions $section.vm)" ''
 		ok "$lab $section: less than half a second in the guests" test "$(key $section.vm guest)" -lt $((100 * $(key $section.vm tsc_khz)))
 	done
 }

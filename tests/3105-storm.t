@@ -1,17 +1,16 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: under vCPUs that run, on two CPUs and moving between them where the
-# lab can do that, with VMs that come and go, the switch and the resets tear and
-# invent nothing, whoever reads, tables or slow exits, which all are here; and when the
-# storm is over, counts are exact again.
-# Of Bochs, which has one CPU and is slow, one kernel.
+# Promise: a storm of running vCPUs, moved between two CPUs (if the lab can do that), of VMs
+# that start and end, of switches and resets never tears or invents a number, in tables or
+# slow exits (here every exit is one), for any reader. After the storm, counts are exact
+# again. Bochs, which has one CPU and is slow, runs only one kernel.
 # Stress: svm:kasan svm:kcsan
 . "$(dirname "$0")/lib.sh"
 if [[ ! $LABS ]]; then
 	LABS="$(available | sed "s/^/svm:/" | paste -sd" ") vmx:$(default_kernel)"
 	skip_gone
 fi
-. "$(dirname "$0")/labs.sh"
+. "$(dirname "$0")/lab/labs.sh"
 
 in_lab <<'EOF'
 flips=100
@@ -23,7 +22,7 @@ for what in none switch reset; do
 	vmm --stats --migrate --loop 0 --vcpus 2 --after ". ./words; accounts $what" \
 		cpuid=50 out-kernel=20 out-user=5 deadline=3 hlt:20000=2 ept=5 >storm &
 	storm=$!
-	# so that VMs of both kinds, short and shorter, end at any time
+	# so that VMs of both kinds, with short and shorter lives, end at any time
 	{
 		while [ ! -e over ]; do
 			vmm --quiet --vms 5 cpuid=20 out-user=3
@@ -60,7 +59,7 @@ awk -F'\t' '/^#/ || $1 == "time" { next }
 	{ lines++ }
 	END { print (lines > 1000 ? "many" : lines) }' slow
 account end0
-run end --vcpus 2 cpuid=211 out-user=23
+run_vmm end --vcpus 2 cpuid=211 out-user=23
 account end1
 EOF
 
@@ -68,11 +67,11 @@ judge() {
 	local what vcpu all run
 	for what in none switch reset; do
 		for all in $what.vm $what.0 $what.1 $what-quiet; do
-			is "$lab $all: the account agrees with itself" "$(insane "$all")" ''
+			is "$lab $all: the account agrees with itself" "$(contradictions "$all")" ''
 		done
 		for vcpu in 0 1; do
 			run=$(awk -v vcpu=$vcpu '$1 == "time" && $3 == vcpu && $4 == "run" { print $5 }' "$F/storm-$what")
-			# but for the last exit, of which no entry follows
+			# all but the last exit, after which no entry follows
 			all=$(($(kvm_stat "storm-$what" exits $vcpu) - 1))
 			if [[ $what == none ]]; then
 				is "$lab $what: vCPU $vcpu's exits are KVM's own, but for the last" "$(cell "$what.$vcpu" TOTAL exits)" "$all"
@@ -85,10 +84,10 @@ judge() {
 		done
 		note "$what: $(kvm_stat "storm-$what" exits) exits, $(cell "$what.vm" TOTAL exits) counted"
 	done
-	is "$lab none: all that the guests made is there" "$(counted storm-none none.vm)" "$(known storm-none)"
+	is "$lab none: all that the guests made is there" "$(account_says storm-none none.vm)" "$(vmm_says storm-none)"
 	is "$lab no slow exit was read half-written" "$(head -n 3 "$F/slow")" many
-	is "$lab then: exact" "$(counted end end.vm)" "$(known end)"
-	is "$lab then: on the host as well" "$(counted end end1 end0)" "$(known end)"
+	is "$lab then: exact" "$(account_says end end.vm)" "$(vmm_says end)"
+	is "$lab then: on the host as well" "$(account_says end end1 end0)" "$(vmm_says end)"
 	is "$lab then: and KVM's own, but for the last of each vCPU" "$(($(cell end.vm TOTAL exits) + 2))" "$(kvm_stat end exits)"
 }
 

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# What the patch adds to the smallest round trip that a guest sees, in exact
-# instructions: to a CPUID at most 44, of which 4 are for keys that it has not, and 4
-# when switched off; to others that the kernel handles at most 47 (and 9), to VMX's fast
-# path 49, through user space 116 (and 30). A key adds at most 20 to an MSR or a CPUID,
-# and 32 to what has to be looked up in VMX's exit information. That is with gcc 12. To record an exit as slow
-# takes at most 450 more. A leaf, the account of that exit included, is at most 104 beyond
-# the same leaf of the stock modules, which is out of range there.
+# Promise: the patches add few instructions to the smallest round trip that a guest sees.
+# CPUID: at most 44, of which 4 are for keys that it does not have; 4 if switched off. Other
+# exits that the kernel handles: 47 (off: 9); VMX's fast path: 49; through user space: 116
+# (off: 30). A key adds at most 20 for an MSR or a CPUID, and 32 if it comes from VMX's exit
+# information. All this with gcc 12. Recording an exit as slow adds at most 450. A read of a
+# leaf, counted as an exit, takes at most 104 more than the same leaf with the stock modules,
+# where it is out of range.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 
 at_most() {
@@ -18,7 +18,7 @@ is "every lab was measured" "$status" 0
 note "$out"
 more=$(gcc_adds)
 
-# hlt waits for a timer, and wrmsr-fast does on SVM: they are not exact.
+# hlt waits for a timer, and so does wrmsr-fast on SVM: they are not exact.
 while read -r machine kernel exit off on keys slow; do
 	case $machine:$exit in
 	*:cpuid) bounds="4 44 20" ;;

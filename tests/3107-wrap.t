@@ -1,11 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: a counter that passes 2^32, or 2^64, reads right in both halves, in
-# CPUID and in debugfs, before, at and after the wrap. A small module of the
-# tests (set-account/) sets it just below, between two exits of its vCPU.
+# Promise: a counter that passes 2^32 or 2^64 reads right in both halves, in CPUID and in
+# debugfs, before, at and after the wrap. A small module of the tests (set-account/) sets
+# the counter just below, between two exits of its vCPU.
 # Stress: svm:kasan
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/labs.sh"
+. "$(dirname "$0")/lab/labs.sh"
 
 EXITS=(4294967290 18446744073709551610)
 CYCLES=(4294967000 18446744073709551000)
@@ -15,19 +15,19 @@ cpuid=114
 [ \$vendor = svm ] || cpuid=10
 insmod ./set_account.ko
 for n in 0 1; do
-	run wrap\$n --set "\$cpuid ${EXITS[0]} ${CYCLES[0]}" --set "\$cpuid ${EXITS[1]} ${CYCLES[1]}" \\
+	run_vmm wrap\$n --set "\$cpuid ${EXITS[0]} ${CYCLES[0]}" --set "\$cpuid ${EXITS[1]} ${CYCLES[1]}" \\
 		set:\$n=1 leaf:0x4ffffffd=\$cpuid,\$cpuid,\$cpuid,\$cpuid,\$cpuid,\$cpuid,\$cpuid,\$cpuid,\$cpuid \\
 		leaf:0x4ffffffc=\$cpuid,\$cpuid,\$cpuid leaf:0x4ffffffe=0,0 leaf:0x4fffffff=0
 done
 rmmod set_account
 EOF
 
-# unsigned N: any 64 bits that bash holds, in decimal.
+# unsigned N: prints the 64 bits of bash's number N as an unsigned decimal.
 unsigned() {
 	printf '%u\n' "$1"
 }
 
-# of LEAF: the answers, EBX and ECX put together.
+# of LEAF: prints the answers, with EBX and ECX put together.
 of() {
 	local ebx ecx
 	awk -v leaf="$1" '$1 == "leaf" && $4 == leaf { print $7, $8 }' "$F/$section" |
@@ -51,11 +51,11 @@ judge() {
 		is "$lab EAX is the low half" "$(awk '$1 == "leaf" && $4 == "0x4ffffffd" && $6 != $7' "$F/$section")" ''
 		is "$lab in debugfs: what came after it" "$(cell $section.vm $cpuid exits)" "$(unsigned $((EXITS[n] + 15)))"
 
-		# of all reasons: here, one's exits, and maybe a few of interrupts
+		# all reasons together: here the exits of one reason, and maybe some interrupts
 		exits=$(($(of 0x4fffffff) - EXITS[n]))
 		ok "$lab all exits pass $((n ? 64 : 32)) bits: $exits more" test $exits -ge 14 -a $exits -lt 1000
 
-		# Cycles only grow; all that grew here is far below 2^32.
+		# Cycles only grow; the growth here is far below 2^32.
 		mapfile -t cycles < <(of 0x4ffffffc; cell $section.vm $cpuid cycles; of 0x4ffffffe)
 		is "$lab cycles: all answers" "${#cycles[@]}" 6
 		for i in 0 1 2 3 5; do
@@ -68,7 +68,7 @@ judge() {
 
 for one in $LABS; do
 	IFS=: read -r _ kernel debug <<<"$one"
-	"$TOP/scripts/kernel.sh" -k "$kernel" ${debug:+-d "$debug"} module "$TOP/tests/set-account" "$T" 2>"$T/build" || {
+	"$TOP/scripts/kernel.sh" -k "$kernel" ${debug:+-d "$debug"} module "$TOP/tests/lab/set-account" "$T" 2>"$T/build" || {
 		ok "$one: set_account.ko builds" false
 		note "$(<"$T/build")"
 		continue

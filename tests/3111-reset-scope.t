@@ -1,24 +1,20 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: a reset clears its vCPU, its VM or the host, and nothing besides: not the
-# VM's other vCPUs, not another VM, not what ended VMs left. What it clears, it clears
-# all of: the sums that the leaves answer with, and the cycles in the guest.
+# Promise: a reset clears its vCPU, its VM or the host, and nothing else: not the VM's other
+# vCPUs, not another VM, not the rest of ended VMs. It clears everything in its scope, also
+# the sums behind the leaves and the cycles in the guest.
 MACHINES=svm
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/labs.sh"
+. "$(dirname "$0")/lab/labs.sh"
 
 in_lab <<'EOF'
 vmm --quiet cpuid=1000
 hold stays --vcpus 2 cpuid=101 spin=1000000 / cpuid=37
 
-# The VMM_DIRS of `run` are those of its VM; all vCPUs have gone through most of
-# their exits when one resets.
+# VMM_DIRS in `run_vmm` names that VM's folders. When one vCPU resets, all vCPUs have made most
+# of their exits.
 for scope in vm vcpu host; do
-	case $scope in
-	vm) file='$VMM_DIRS/exit_cycles_reset' ;;
-	vcpu) file='$VMM_DIRS/vcpu0/exit_cycles_reset' ;;
-	host) file=exit_cycles_reset ;;
-	esac
+	file=$(reset_file $scope)
 	cat >reset <<-X
 		. ./words
 		sleep 0.1
@@ -35,12 +31,12 @@ for scope in vm vcpu host; do
 		accounts $scope-stays1
 		section $scope
 	X
-	run $scope --vcpus 2 --at '. ./reset' \
+	run_vmm $scope --vcpus 2 --at '. ./reset' \
 		spin=3000000 cpuid=200 leaf:0x4ffffffe=0 shell=1 leaf:0x4fffffff=0 leaf:0x4ffffffe=0 cpuid=7 / cpuid=60
 done
 release
 
-# In scope `host` the leaves answer with what ended VMs left as well.
+# In scope `host` the leaves also have the exits of ended VMs.
 vmm --quiet cpuid=1000
 echo 0 >$K/exit_cycles_reset
 echo host >$P/exit_cycles_guest
@@ -48,12 +44,12 @@ section departed
 vmm leaf:0x4fffffff=0 leaf:0x4ffffffe=0 cpuid=1
 EOF
 
-# leaves SECTION: all values of vCPU 0, EBX and ECX.
+# leaves SECTION: prints all values that vCPU 0 read, EBX and ECX together.
 leaves() {
 	awk '$1 == "leaf" && $3 == 0 { printf "%.0f\n", $7 + $8 * 4294967296 }' "$F/$1"
 }
 
-# same SECTION SECTION: all accounts of a VM and its vCPUs.
+# same SECTION SECTION: all accounts of the VM and its vCPUs are the same in both.
 same() {
 	local account
 	for account in vm{,_hist} 0{,_hist} 1{,_hist}; do
@@ -86,7 +82,7 @@ judge() {
 		ok "$lab reset of $scope: the cycles in the guest do" \
 			test "$(key $scope.0 guest)" -lt $(($(key $scope-before guest) / 5))
 		is "$lab reset of $scope: what comes later is counted" "$(cell $scope.0 $cpuid exits)" 9
-		is "$lab reset of $scope: the account agrees with itself" "$(insane $scope.vm)" ''
+		is "$lab reset of $scope: the account agrees with itself" "$(contradictions $scope.vm)" ''
 	done
 
 	{ read -r exits; read -r cycles; } < <(leaves departed)

@@ -1,46 +1,46 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: what a VM made stays in the host's account when the VM ends, every column,
-# bucket and sum of it and its cycles in the guest; and it is gone when the vendor's
-# module is loaded again, kvm.ko being there all the time.
+# Promise: when a VM ends, the host's account keeps all that the VM made: every column, bucket
+# and sum, and its cycles in the guest. When the vendor's module is loaded again, all this is
+# gone, even if kvm.ko was loaded all the time.
 MACHINES=svm
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/labs.sh"
+. "$(dirname "$0")/lab/labs.sh"
 
 in_lab <<'EOF'
 hold first --vcpus 2 spin=1000000 cpuid=101 out-user=7 hlt=5 / vmcall=11 hlt=3
 account there
 release
 account gone
-# a second, smaller in all: the largest exit is still the first one's
+# a second VM, smaller in everything: the largest exit remains the first VM's
 vmm --quiet cpuid=5 vmcall=3
 account two
 
 echo host >$P/exit_cycles_guest
-run leaves --before ". ./words; account before; section leaves" leaf:0x4fffffff=0 leaf:0x4ffffffe=0
+run_vmm leaves --before ". ./words; account before; section leaves" leaf:0x4fffffff=0 leaf:0x4ffffffe=0
 echo vm >$P/exit_cycles_guest
 
-# loaded anew: nothing, the vendor's module alone or both, switched on or off
+# loaded again, the vendor's module alone or both, switched on or off: nothing is left
 vendor_module=kvm-amd
 [ $vendor = svm ] || vendor_module=kvm-intel
 rmmod $vendor_module
 insmod "$LAB_MODULES/$vendor_module.ko"
 account again
-run again-vm cpuid=23
+run_vmm again-vm cpuid=23
 lab-modules load patched exit_cycles=N
 vmm --quiet cpuid=23
 account off
 echo Y >$P/exit_cycles
-run on-vm cpuid=23
+run_vmm on-vm cpuid=23
 account on
 EOF
 
-# rows SECTION: all of a file but line 1.
+# rows SECTION: prints all lines but the first.
 rows() {
 	tail -n +2 "$F/$1"
 }
 
-# sum LEAF: what the guest read in scope `host`.
+# sum LEAF: prints the guest's read in scope `host`.
 sum() {
 	awk -v leaf="$1" '$1 == "leaf" && $4 == leaf { printf "%.0f\n", $7 + $8 * 4294967296 }' "$F/leaves"
 }
@@ -61,9 +61,9 @@ judge() {
 	is "$lab a second VM is added" "$(cell two $cpuid exits) $(cell two $vmcall exits)" "106 14"
 	is "$lab the largest exit is still the first VM's" "$(cell two TOTAL max)" "$(cell there TOTAL max)"
 	ok "$lab guest= grows" test "$(key two guest)" -gt "$(key gone guest)"
-	is "$lab the host's account agrees with itself" "$(insane two)" ''
+	is "$lab the host's account agrees with itself" "$(contradictions two)" ''
 
-	# what the reading guest itself has made until then is little
+	# the reading guest itself has made only few exits until then
 	ok "$lab in scope host the sum of exits has what ended VMs made" \
 		test "$(sum 0x4fffffff)" -ge "$(cell before TOTAL exits)" -a "$(sum 0x4fffffff)" -lt $(($(cell before TOTAL exits) + 50))
 	ok "$lab and the sum of cycles" test "$(sum 0x4ffffffe)" -ge "$(cell before TOTAL cycles)"
@@ -73,7 +73,7 @@ judge() {
 	is "$lab a guest after it is counted exactly" "$(cell again-vm.vm $cpuid exits)" 23
 	is "$lab loaded with exit_cycles=N: nothing is counted" "$(cell off TOTAL exits) $(key off guest)" "0 0"
 	is "$lab switched on then: a guest is counted exactly" "$(cell on $cpuid exits)" 23
-	is "$lab and its account agrees with itself" "$(insane on)" ''
+	is "$lab and its account agrees with itself" "$(contradictions on)" ''
 }
 
 for one in $LABS; do

@@ -1,29 +1,29 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: the host's numbers never go backwards, not for a moment, while VMs end, in
-# the files and for a guest that reads them through CPUID.
+# Promise: while VMs end, the host's numbers never go backwards, not even for a moment, in the
+# files and for a guest that reads them through CPUID.
 # Stress: svm:kasan svm:kcsan
 MACHINES=svm
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/labs.sh"
+. "$(dirname "$0")/lab/labs.sh"
 
-# A vCPU that ends amid a sum is what could be missed, or counted twice. So that a sum
-# takes long, and nearly every ending falls into one, there are many vCPUs that never
-# run; the VMs that end stand behind them. They keep KVM's own static keys as they
-# are: nothing is patched meanwhile, so two CPUs will do (see cpus in labs.sh).
+# If a vCPU ends while the host's numbers are added up, it could be missed or counted twice.
+# Many vCPUs that never run make this adding-up slow, so that nearly every ending happens
+# during it; the VMs that end come after them in the list. They do not change KVM's own
+# static keys. So no code is patched meanwhile, and two CPUs work (see cpus in labs.sh).
 in_lab <<'EOF'
 idle=300 vms=30
 [ ! "$LAB_DEBUG" ] || idle=100 vms=10
 hold idle --spare $idle cpuid=1
 
-# ending NAME: VMs of 100 CPUID exits each, which end one after another.
+# ending NAME: runs VMs of 100 CPUID exits each, which end one after another.
 ending() {
 	section $1
 	taskset 1 vmm --quiet --together --vms $vms --after 'echo >begin; sleep 0.5' cpuid=100
 	echo ended >ended
 }
 
-# The file, read on the second CPU.
+# A reader of the file, on the second CPU.
 cat >read-files <<'X'
 	while [ ! -e begin ]; do sleep 0.02; done
 	exec awk -v file=$K/exit_cycles 'BEGIN {
@@ -53,7 +53,7 @@ account after
 section reader
 cat reader
 
-# A guest, on the second CPU.
+# A reader in a guest, on the second CPU.
 rm begin ended
 echo host >$P/exit_cycles_guest
 taskset 2 vmm --loop 0 monotonic=100 >monotonic &
@@ -77,7 +77,7 @@ judge() {
 	ok "$lab it was read meanwhile" test "$reads" -gt 20
 	is "$lab all of the VMs that ended are there" "$(($(cell after $cpuid exits) - $(cell before $cpuid exits)))" \
 		"$([[ $debug ]] && echo 1000 || echo 3000)"
-	is "$lab the host's account agrees with itself" "$(insane after)" ''
+	is "$lab the host's account agrees with itself" "$(contradictions after)" ''
 	is "$lab nothing went backwards for a guest that reads the host's" \
 		"$(awk '$1 == "bad" { print $5 }' "$F/monotonic")" 0
 	ok "$lab it read meanwhile" test "$asked" -gt 100

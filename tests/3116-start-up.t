@@ -1,15 +1,15 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: a vCPU whose KVM_RUN waits for its start-up, uninitialised or after INIT,
-# is halted meanwhile, not in user space and not in the exit's handler.
+# Promise: a vCPU whose KVM_RUN waits for its start-up, uninitialised or after INIT, counts
+# this time as halted, not as user space and not as the exit's handler.
 MACHINES=svm
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/labs.sh"
+. "$(dirname "$0")/lab/labs.sh"
 
-# each an OUT, whose time until the next entry is the wait and little else
+# each is an OUT; nearly all the time until its next entry is the wait
 in_lab <<'EOF'
 for state in uninit sipi; do
-	run $state --done-mmio wait-$state:100=3 cpuid=5
+	run_vmm $state --done-mmio wait-$state:100=3 cpuid=5
 done
 EOF
 
@@ -26,7 +26,7 @@ judge() {
 		ok "$lab $state: nor the handler's" test "$(cell $state.vm $io cycles)" -lt $((wait / 10))
 		is "$lab $state: all halt is there" "$(cell $state.vm TOTAL halt)" "$(cell $state.vm $io halt)"
 		ok "$lab $state: and nothing of it in the guest" test "$(key $state.vm guest)" -lt $((wait / 10))
-		is "$lab $state: the account agrees with itself" "$(insane $state.vm)" ''
+		is "$lab $state: the account agrees with itself" "$(contradictions $state.vm)" ''
 	done
 }
 

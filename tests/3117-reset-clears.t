@@ -1,17 +1,17 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: after a reset every column, every bucket and the largest exit are of what
-# came later alone, in rows that go on.
+# Promise: after a reset, all columns, all buckets and the largest exit have only later exits,
+# also in rows that are still in use.
 MACHINES=svm
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/labs.sh"
+. "$(dirname "$0")/lab/labs.sh"
 
-# Long exits before, short ones of the same reasons after.
+# Long exits before the reset, short ones of the same reasons after it.
 in_lab <<'EOF'
 before="hlt:100000000=3 sleep-user:50=3"
 after="hlt:100000=3 out-user=3 cpuid=7"
-run with $before $after
-run reset $before reset=1 $after
+run_vmm with $before $after
+run_vmm reset $before reset=1 $after
 EOF
 
 judge() {
@@ -24,7 +24,7 @@ judge() {
 			test "$(cell reset.vm "$row" "$column")" -lt $(($(cell with.vm "$row" "$column") / 5))
 	done
 	is "$lab the rows go on" "$(cell reset.vm $cpuid exits) $(cell reset.vm $hlt exits)" "7 3"
-	is "$lab the account agrees with itself, its buckets with its exits" "$(insane reset.vm)" ''
+	is "$lab the account agrees with itself, its buckets with its exits" "$(contradictions reset.vm)" ''
 }
 
 for one in $LABS; do

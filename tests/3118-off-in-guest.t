@@ -1,17 +1,17 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: switched off while a vCPU is in its guest, and on again before it has left
-# it, the time between is nobody's: no exit's, and not the guest's; what comes later is
-# counted exactly.
+# Promise: if the account is switched off while a vCPU is in its guest, and on again before it
+# has left the guest, the time in between counts for no exit and not for the guest. All that
+# follows is counted exactly.
 # Stress: svm:kcsan
 MACHINES=svm
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/labs.sh"
+. "$(dirname "$0")/lab/labs.sh"
 
-# On one CPU the vCPU leaves its guest for the thread that switches; two are for a kernel
-# that has no keys to patch (see cpus in labs.sh), which stress tries.
+# With one CPU, the vCPU leaves its guest when the switching thread runs. Two CPUs need a kernel
+# without static keys to patch (see cpus in labs.sh); stress has one.
 in_lab <<'EOF'
-run off --pin cpuid=11 switch:300000=5 cpuid=7
+run_vmm off --pin cpuid=11 switch:300000=5 cpuid=7
 EOF
 
 judge() {
@@ -24,7 +24,7 @@ judge() {
 	ok "$lab it was off for 1.5 s" test "$run" -gt "$off"
 	ok "$lab that is in no time of the account's" test "$accounted" -lt $((run - off))
 	is "$lab the CPUIDs before and after are counted" "$(cell off.vm $cpuid exits)" 18
-	is "$lab the account agrees with itself" "$(insane off.vm)" ''
+	is "$lab the account agrees with itself" "$(contradictions off.vm)" ''
 }
 
 for one in $LABS; do

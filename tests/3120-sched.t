@@ -1,41 +1,41 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: the time in which a vCPU's thread is ready and has no CPU is sched, wherever
-# in KVM it waits: amid the guest's work, in the handler of an exit (hsched), or woken
-# up from a halt, of which it is no part. What it waits for is in no other part, and the
-# row of interrupts, after which it is switched out, keeps next to nothing besides.
-# The labs are exact here, so cycles may be asserted.
+# Promise: the time in which a vCPU's thread is ready but has no CPU is sched, wherever in KVM
+# it waits: in the middle of the guest's work, in the handler of an exit (hsched), or after
+# it woke up from a halt (this time is not halt). The wait is in no other part. The row of
+# interrupts, after which the thread is switched out, has almost nothing else. The labs are
+# exact here, so the test may check cycles.
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/labs.sh"
+. "$(dirname "$0")/lab/labs.sh"
 
-# Two on the lab's one CPU, in whose exits the handler yields, those of a hypercall and
-# of PAUSE, for which the SVM lab's CPU has no filter; or that spin: in Bochs no interrupt
-# ends the turn of one that does not take any. Then one whose timer fires while a thread
-# above all others has that CPU, five milliseconds into the 50 that it takes.
+# Two vCPUs share the lab's one CPU. In the SVM lab their exits yield: those of a hypercall and
+# of PAUSE (this lab's CPU has no filter for PAUSE). In Bochs they spin, because there no
+# interrupt ends the turn of a vCPU that does not take any. Then the timer of one vCPU fires
+# five milliseconds after a thread of the highest priority has taken the CPU for 50.
 in_lab <<'EOF'
 hogs_only
 khz=$(awk -F"[=\t]" "/^# / { print \$5 }" $K/exit_cycles)
-run yield --vcpus 2 yield=5000
+run_vmm yield --vcpus 2 yield=5000
 if [ "$vendor" = vmx ]; then
-	# the last stretch in the guest ends with an exit that ends itself
-	run pause --vcpus 2 pause=6000 cpuid=1
+	# the last stretch in the guest ends with an exit of its own
+	run_vmm pause --vcpus 2 pause=6000 cpuid=1
 else
-	run busy --vcpus 2 spin=100000000
+	run_vmm busy --vcpus 2 spin=100000000
 fi
-run late hlt-late:$((khz * 5)):50=4 cpuid=5
+run_vmm late hlt-late:$((khz * 5)):50=4 cpuid=5
 EOF
 
-# percent A OF
+# percent A OF: prints A in percent of OF.
 percent() {
 	echo $(($1 * 100 / $2))
 }
 
-# life SECTION VCPU: cycles from the first KVM_RUN to the last return.
+# life SECTION VCPU: prints the cycles from the first KVM_RUN to the last return.
 life() {
 	awk -v vcpu="$2" '$1 == "time" && $3 == vcpu && $4 == "run" { print $5 }' "$F/$1"
 }
 
-# judge_both SECTION LEAST: how much of its life each of two waits, in percent.
+# judge_both SECTION LEAST: each of the two vCPUs waits for LEAST to 60 percent of its life.
 judge_both() {
 	local run=$1 vcpu life sched whole
 	for vcpu in 0 1; do
@@ -47,7 +47,7 @@ judge_both() {
 		ok "$lab $run: vCPU $vcpu's guest and totals are its life within 1 %" \
 			test $((whole * 100)) -ge $((life * 99)) -a $whole -le "$life"
 	done
-	is "$lab $run: the account agrees with itself" "$(insane "$run.vm")" ''
+	is "$lab $run: the account agrees with itself" "$(contradictions "$run.vm")" ''
 	is "$lab $run: nobody halted or was stopped" "$(cell "$run.vm" TOTAL halt) $(cell "$run.vm" TOTAL stop)" "0 0"
 }
 
@@ -63,8 +63,8 @@ judge_busy() {
 		test "$(percent "$(cell busy.vm TOTAL hsched)" "$sched")" -le 1
 }
 
-# judge_yield SECTION REASON PART: how much of the handler's cycles is the wait, in percent.
-# KVM need not find the other ready whenever one yields.
+# judge_yield SECTION REASON PART: the wait is at least PART percent of the handler's cycles.
+# KVM does not always find the other vCPU ready when one yields.
 judge_yield() {
 	local wait
 	judge_both "$1" 20
@@ -92,7 +92,7 @@ judge() {
 	ok "$lab late: then waiting for the CPU, some 4 times 45 ms: $(($(cell late.vm $hlt sched) / ms)) ms" \
 		test "$(cell late.vm $hlt sched)" -ge $((170 * ms)) -a "$(cell late.vm $hlt sched)" -le $((190 * ms))
 	is "$lab late: none of it in the handler" "$(cell late.vm $hlt hsched)" 0
-	is "$lab late: the account agrees with itself" "$(insane late.vm)" ''
+	is "$lab late: the account agrees with itself" "$(contradictions late.vm)" ''
 }
 
 for one in $LABS; do

@@ -1,22 +1,22 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: poll is the time that KVM polled before it put a halted vCPU to sleep, as
-# its own halt_poll_success_ns and halt_poll_fail_ns have it, and a part of halt.
+# Promise: poll is the time for which KVM polled before it put a halted vCPU to sleep, equal
+# to KVM's own halt_poll_success_ns and halt_poll_fail_ns. It is a part of halt.
 MACHINES=svm
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/labs.sh"
+. "$(dirname "$0")/lab/labs.sh"
 
-# Without polling; with what grows by and by; and with 20 ms as soon as one halt was.
-# The host's timers are no finer than 10 ms here.
+# Without polling; with an interval that grows step by step; and with 20 ms after the first
+# halt. The host's timers are no finer than 10 ms here.
 in_lab <<'EOF'
 khz=$(awk -F"[=\t]" "/^# / { print \$5 }" $K/exit_cycles)
 halts="hlt:$((khz / 10))=20"
 echo 0 >$P/halt_poll_ns
-run none $halts
+run_vmm none $halts
 echo 20000000 >$P/halt_poll_ns
-run grown $halts
+run_vmm grown $halts
 echo 20000000 >$P/halt_poll_ns_grow_start
-run polled $halts
+run_vmm polled $halts
 EOF
 
 judge() {
@@ -27,12 +27,12 @@ judge() {
 		ns=$(($(kvm_stat $run halt_poll_success_ns) + $(kvm_stat $run halt_poll_fail_ns)))
 		cycles=$((ns * $(key $run.vm tsc_khz) / 1000000))
 		halts=$(cell $run.vm $hlt exits)
-		# each halt is rounded down; a wait for the CPU while it polled is sched
+		# each halt is rounded down; waiting for the CPU during polling is sched
 		ok "$lab $run: poll is KVM's own, $ns ns, within rounding: $(($(cell $run.vm $hlt poll) - cycles)) of $cycles" \
 			test "$(cell $run.vm $hlt poll)" -le $cycles -a "$(cell $run.vm $hlt poll)" -ge $((cycles - 2 * halts - $(cell $run.vm $hlt sched)))
 		ok "$lab $run: it halted" test "$(cell $run.vm $hlt halt)" -ge $((2 * $(key $run.vm tsc_khz)))
 		is "$lab $run: no other row polled" "$(cell $run.vm TOTAL poll)" "$(cell $run.vm $hlt poll)"
-		is "$lab $run: the account agrees with itself" "$(insane $run.vm)" ''
+		is "$lab $run: the account agrees with itself" "$(contradictions $run.vm)" ''
 	done
 	is "$lab none: nothing polled" "$(cell none.vm $hlt poll)" 0
 	is "$lab none: all halts slept" "$(($(kvm_stat none halt_wait_ns) > 0))" 1

@@ -1,12 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: the time that a vCPU is out of KVM_RUN after a signal is stop, whether its
-# VMM is stopped or its thread has the signal to handle: no largest exit, no bucket of
-# the histogram and no other part has it. In user space because an exit asked for it,
-# it is user, and not stop.
+# Promise: the time that a vCPU is out of KVM_RUN after a signal is stop, whether its VMM is
+# stopped or its thread handles the signal. Neither max, nor the histogram, nor another part
+# has it. If an exit asked for user space, the time is user, and not stop.
 MACHINES=svm
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/labs.sh"
+. "$(dirname "$0")/lab/labs.sh"
 
 in_lab <<'EOF'
 # stopped from outside, while its guest runs
@@ -24,11 +23,11 @@ kill $vm
 wait $vm
 section of-stopped
 cat vm
-run signal signal:100=3 cpuid=5
-run user sleep-user:50=3 cpuid=5
+run_vmm signal signal:100=3 cpuid=5
+run_vmm user sleep-user:50=3 cpuid=5
 EOF
 
-# parts SECTION: milliseconds of stop, user, halt and sched, and of the largest exit.
+# parts SECTION: prints milliseconds of stop, user, halt, sched, and of the largest exit.
 parts() {
 	local column
 	for column in stop user halt sched max; do
@@ -59,7 +58,7 @@ judge() {
 		fi
 		is "$lab $run: nor halt" "$halt" 0
 		ok "$lab $run: nor a wait for the CPU" test "$sched" -lt 50
-		is "$lab $run: the account agrees with itself" "$(insane $run.vm)" ''
+		is "$lab $run: the account agrees with itself" "$(contradictions $run.vm)" ''
 	done
 	is "$lab signal: what follows is counted" "$(cell signal.vm $cpuid exits)" 5
 }

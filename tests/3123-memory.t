@@ -1,11 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: an account takes at most 28 KiB of a vCPU on VMX and 40 KiB on SVM (4 KiB more
-# on 7.3, which has more reasons), as the kernel allocates it: what 64 vCPUs more make in
-# its own counters; and all of it is given back. The five files of a vCPU in debugfs are
-# slab besides: a note tells how much.
+# Promise: an account takes at most 28 KiB for each vCPU on VMX and 40 KiB on SVM (on 7.3,
+# which has more reasons, 4 KiB more). This is what the kernel's own counters show for 64
+# more vCPUs. All of it is freed later. The five debugfs files of a vCPU take slab memory in
+# addition; a note tells how much.
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/labs.sh"
+. "$(dirname "$0")/lab/labs.sh"
 
 in_lab <<'EOF'
 counters() {
@@ -19,8 +19,8 @@ counters() {
 		END { print "accounts", n + 0; print "pages", pages + 0 }' /proc/vmallocinfo
 }
 
-# settle N: until there are N accounts. They are given back after a grace period, and in
-# batches; the stock modules have none.
+# settle N: waits until there are N accounts. They are freed after a grace period, in batches.
+# The stock modules have no accounts.
 settle() {
 	wanted=$1
 	[ $series = patched ] || wanted=0
@@ -34,7 +34,7 @@ settle() {
 for series in stock patched; do
 	lab-modules unload
 	lab-modules load $series
-	# twice, so that no slab is new when it counts
+	# twice, so that at the count no slab is new
 	for n in 1 2; do
 		hold few --spare 1 cpuid=1
 		settle 2
@@ -51,12 +51,12 @@ for series in stock patched; do
 done
 EOF
 
-# counter SECTION NAME: as it was counted last.
+# counter SECTION NAME: prints its last value.
 counter() {
 	sed -n "s/^$2:* *\\([0-9]*\\).*/\\1/p" "$F/$1" | tail -n 1
 }
 
-# growth SERIES COUNTER: that of 64 vCPUs.
+# growth SERIES COUNTER: prints the growth with 64 more vCPUs.
 growth() {
 	echo $(($(counter "$1-many" "$2") - $(counter "$1-few" "$2")))
 }

@@ -1,13 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: a row that a reader sees is whole, while its vCPU makes exits on another CPU:
-# it has the exits, the cycles and the totals of one moment.
-# An exit of a kind costs much the same here, so that one more or less is seen in few.
+# Promise: a reader sees whole rows while the vCPU makes exits on another CPU: the exits, the
+# cycles and the totals are of the same moment. All exits here cost nearly the same, so that
+# one exit too many or too few is visible in a row with few exits.
 MACHINES=vmx
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/labs.sh"
+. "$(dirname "$0")/lab/labs.sh"
 
-# Between a reset and its read, by a shell that starts no process, the guest has three to
+# Between a reset and its read (by a shell that starts no process), the guest makes three to
 # nine exits.
 in_lab <<'EOF'
 vmm --pin --loop 0 spin=20 cpuid=1 >busy &
@@ -18,7 +18,7 @@ section rows
 n=0 later=
 while [ $n -lt 800 ]; do
 	n=$((n + 1))
-	# longer by a little each time, so that reads meet all moments of an exit
+	# a little longer each time, so that the reads meet all moments of an exit
 	later=$later.
 	[ ${#later} -lt 200 ] || later=
 	echo 0 >$dir/exit_cycles_reset
@@ -33,9 +33,10 @@ kill $busy
 wait $busy
 EOF
 
-# Of rows without an interrupted exit: those that are most of an exit off what most rows of as
-# many exits have. What an exit costs spreads those by 0.7 exits with gcc 14, by less with
-# gcc 12; a torn row is one exit off, and where rows tear, many do.
+# Compares each row with the median of the rows with as many exits, except rows that have
+# an interrupted exit. A row is torn if it differs by most of an exit. Whole rows differ by up
+# to 0.7 exits with gcc 14, by less with gcc 12. A torn row differs by one exit, and if rows
+# tear, many do.
 # shellcheck disable=SC2016 # awk's fields
 TORN='
 	function middle(list,   a, n, i, j, t) {

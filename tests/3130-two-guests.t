@@ -1,16 +1,16 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: of a healthy guest and a sick one, which does the same work and more of one
-# exit, or has a slow one, exitdump compare names that exit in its first line: of VMs
-# as they stand, of their captures, and over an interval in which both run. list shows
-# the CPU of their vCPUs then, and that theirs is all they take.
+# Promise: a healthy guest and a sick one do the same work; the sick one makes more of one
+# exit, or has a slow one. The first line of exitdump compare names that exit: for VMs as they
+# are, for their captures, and over an interval in which both run. For that interval, list
+# shows the CPU time of their vCPU threads, and that the VMs use no other.
 MACHINES=svm
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/labs.sh"
+. "$(dirname "$0")/lab/labs.sh"
 . "$(dirname "$0")/fixtures/exitdump.sh"
 
 in_lab <<'EOF'
-# more NAME STEP...: a VM that has done the work, and this besides; stays.
+# more NAME STEP...: makes a VM that did the work and these steps; the VM stays.
 more() {
 	guest=$1
 	shift
@@ -37,7 +37,7 @@ section json
 exitdump compare $healthy $exits --json
 kill $holders
 wait
-# Both run, for as long as it is looked at.
+# Both VMs run while exitdump looks at them.
 vmm --loop 1000000 spin=200000 cpuid=20 sleep-user:1=1 >/dev/null &
 healthy=$!
 vmm --loop 1000000 spin=200000 cpuid=20 sleep-user:30=1 >/dev/null &
@@ -51,7 +51,7 @@ kill $healthy $sick
 wait
 EOF
 
-# first SECTION: the reason of the first line.
+# first SECTION: prints the reason in the first line.
 first() {
 	sed -n 2p "$F/$1" | cut -d, -f1
 }

@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: an idle VM of real QEMU whose guest left the HPET running, which nobody hears
-# of, is told by exitdump list from one that is as idle without: by the CPU that QEMU's
-# main loop takes for the timer, with next to nothing in the vCPU's thread.
+# Promise: exitdump list tells an idle VM of real QEMU whose guest left the HPET running, with
+# nobody to take its interrupts, from an equally idle VM without it. The difference is the CPU
+# time of QEMU's main loop for the timer; the vCPU's thread takes almost none.
 # shellcheck disable=SC2016 # what stands in quotes is for the shell in the lab
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 . "$TOP/tests/fixtures/exitdump.sh"
 
 "$TOP/scripts/kernel.sh" build >&2
 
-# disk FILE [AS-OPTION...]: one of a sector, which says K on the serial port and halts
-# for good; with HPET defined the timer is set to 1000 a second before.
+# disk FILE [AS-OPTION...]: makes a disk of one sector, which writes K to the serial port and
+# halts for ever. With HPET defined, it first sets the timer to 1000 a second.
 disk() {
 	as --32 "${@:2}" -o "$T/sector.o" - <<'EOF'
 	.code16
@@ -23,13 +23,13 @@ disk() {
 	or $1, %al
 	mov %eax, %cr0
 	mov $8, %bx
-	mov %bx, %fs			# all of memory from here on
+	mov %bx, %fs			# from here on fs reaches all of memory
 	and $0xfe, %al
 	mov %eax, %cr0
 	mov $0xfed00000, %edi
 	movl $0, %fs:0x10(%edi)
 	movl $0x14c, %fs:0x100(%edi)	# 32 bits, periodic, with interrupts
-	movl $100000, %fs:0x108(%edi)	# of 10 ns
+	movl $100000, %fs:0x108(%edi)	# in units of 10 ns
 	movl $1, %fs:0x10(%edi)
 	.endif
 	mov $0x3f8, %dx
@@ -64,7 +64,7 @@ exitdump list 4 1 >&2
 kill %1 %2
 wait
 EOF
-# A VM's boot in QEMU's TCG stands still now and then (README, Limits).
+# A VM that boots in QEMU's TCG sometimes hangs (README, Limits).
 for seconds in 150 300 450; do
 	run "$TOP/scripts/lab.sh" -m svm -t "$seconds" -a "$(type -P bash)" -a "$(type -P qemu-system-x86_64)" \
 		-a /usr/share/seabios/bios-256k.bin -a /usr/share/qemu/kvmvapic.bin \
@@ -75,7 +75,7 @@ done
 note "$err"
 is 'both run' "$status" 0
 
-# of VM FIELD: per mill of a CPU.
+# of VM FIELD: prints the value in thousandths of a CPU.
 of() {
 	awk -F, -v vm="$1" -v field="$2" '$1 == vm { printf "%d", $field * 1000 }' "$T/.out"
 }

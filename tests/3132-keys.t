@@ -1,40 +1,40 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: exit_cycles_keys tells why: of a guest whose MSRs, ports, leaves, hypercalls,
-# pages and L2 exits are known, it has exactly those keys with exactly those counts, of
-# the VM, of a vCPU, and of the host when they are gone; what keys do not have, the
-# line without a key has, so that they make up the row. Reset clears it, the parameter
-# switches it. A guest that walks through keys does not push out one that is a tenth
-# of its exits, and each such exit costs a bounded number of instructions.
+# Promise: exit_cycles_keys tells why exits happen. For a guest with known MSRs, ports, leaves,
+# hypercalls, pages and L2 exits, it has exactly these keys with exactly these counts: for the
+# VM, for a vCPU, and for the host after the VM has ended. The line without a key has the
+# remaining exits, so the lines add up to the row. Reset clears the keys, the parameter
+# switches them. A guest that walks through keys cannot push out a key that has a tenth of
+# its exits, and each such exit costs a bounded number of instructions.
 # Stress: svm:kasan svm:kcsan svm:rt svm:clang
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/labs.sh"
+. "$(dirname "$0")/lab/labs.sh"
 
 WALK=20000
 
 in_lab <<EOF
-run known cpuid:2=7 cpuid:1=3 cpuid:0x80000000=5 cpuid:0x40000000=2 cpuid:0xd:1=4 \
+run_vmm known cpuid:2=7 cpuid:1=3 cpuid:0x80000000=5 cpuid:0x40000000=2 cpuid:0xd:1=4 \
 	rdmsr:0x8b=11 rdmsr:0x1b=3 wrmsr-slow:0x8b=4 wrmsr-slow:0x79=6 wrmsr-fast=9 \
 	out-kernel=17 out-kernel:0x21=4 in=7 in:0x20=3 ins=5 out-user=9 \
 	vmcall=4 vmcall:9=3 vmcall:77=2 mmio=8 cow=6 nested=13 nested-out=12
-run two --vcpus 2 cpuid:2=5 out-kernel=3 / cpuid:2=8 cpuid:3=1
+run_vmm two --vcpus 2 cpuid:2=5 out-kernel=3 / cpuid:2=8 cpuid:3=1
 account gone
 echo 0 >\$K/exit_cycles_reset
 account cleared
-run switched --at 'echo N >'\$P/exit_cycles_keys cpuid:2=5 shell=1 cpuid:2=6 cpuid:3=1
+run_vmm switched --at 'echo N >'\$P/exit_cycles_keys cpuid:2=5 shell=1 cpuid:2=6 cpuid:3=1
 account off
 (echo maybe >\$P/exit_cycles_keys) 2>/dev/null || :
 cat \$P/exit_cycles_keys
-run off-nested nested=5 cpuid:2=1
+run_vmm off-nested nested=5 cpuid:2=1
 echo Y >\$P/exit_cycles_keys
-run same \$(i=256; while [ \$i -lt 272 ]; do echo cpuid:\$i=3 vmcall:\$i=2; i=\$((i + 1)); done)
-run again cpuid:2=4
-run first --vcpus 2 sleep-user:20=1 / sleep-user:2=1
-run second --vcpus 2 sleep-user:2=1 / sleep-user:20=1
-run faded sweep:0x1000:200=20000 \$(i=0; while [ \$i -lt 40 ]; do echo cpuid:\$((0x2000 + i))=100; i=\$((i + 1)); done)
-run wide --vcpus 2 walk-msr=2000 / walk-port=2000
+run_vmm same \$(i=256; while [ \$i -lt 272 ]; do echo cpuid:\$i=3 vmcall:\$i=2; i=\$((i + 1)); done)
+run_vmm again cpuid:2=4
+run_vmm first --vcpus 2 sleep-user:20=1 / sleep-user:2=1
+run_vmm second --vcpus 2 sleep-user:2=1 / sleep-user:20=1
+run_vmm faded sweep:0x1000:200=20000 \$(i=0; while [ \$i -lt 40 ]; do echo cpuid:\$((0x2000 + i))=100; i=\$((i + 1)); done)
+run_vmm wide --vcpus 2 walk-msr=2000 / walk-port=2000
 account before
-for kind in msr port leaf; do run \$kind walk-\$kind=$WALK; done
+for kind in msr port leaf; do run_vmm \$kind walk-\$kind=$WALK; done
 account walked
 echo 0 >\$K/exit_cycles_reset
 account fresh
@@ -45,12 +45,12 @@ for keys in Y N; do
 done
 EOF
 
-# keyed SECTION: the exits that have a key.
+# keyed SECTION: prints the number of exits that have a key.
 keyed() {
 	awk -F'\t' '$3 ~ /^0x/ { n += $4 } END { print n + 0 }' "$F/$1_keys"
 }
 
-# largest REASON KEY SECTION...: the max of a key, of all of these.
+# largest REASON KEY SECTION...: prints the largest max of a key in all these sections.
 largest() {
 	local section
 	for section in "${@:3}"; do
@@ -58,7 +58,7 @@ largest() {
 	done | sort -n | tail -n 1
 }
 
-# wrong SECTION: rows whose keys do not make up what the table has, and keys out of order.
+# wrong SECTION: prints rows whose keys do not add up to the table, and keys out of order.
 wrong() {
 	awk -F'\t' -v file="$F/$1" "$ACCOUNT"'
 		BEGIN { read_account(file) }
@@ -79,28 +79,28 @@ judge() {
 	local cpuid=10 io=30 hypercall=18 read=31 write=32 fault=48 mmio=49 written="0x8b 0x79 0x6e0" one l2=0x8000000000000000 kind reason key
 	[[ $vendor == vmx ]] || { cpuid=114 io=123 hypercall=129 read=124 write=124 fault=1024 mmio=1024 written="0x10000008b 0x100000079 0x1000006e0"; }
 
-	is "$lab CPUID: the leaves" "$(keys known.vm $cpuid | grep -v '^0x0 ')" \
+	is "$lab CPUID: the leaves" "$(keys_of known.vm $cpuid | grep -v '^0x0 ')" \
 		"$(printf '%s\n' '0x1 3' '0x2 7' '0x40000000 2' "$l2 13" '0x80000000 5' '0xd 4' | sort)"
-	is "$lab ports, read or written, by string, by L2" "$(keys known.vm $io)" \
+	is "$lab ports, read or written, by string, by L2" "$(keys_of known.vm $io)" \
 		"$(printf '%s\n' '0xa1 17' '0x21 4' '0x100a1 7' '0x10020 3' '0x300a1 5' '0x500 9' '0x80000000000000a1 12' | sort)"
-	is "$lab hypercalls" "$(of known.vm $hypercall 0x1 0x9 0x4d)" '4 3 2 '
-	is "$lab MSRs that are read" "$(of known.vm $read 0x8b 0x1b)" '11 3 '
+	is "$lab hypercalls" "$(exits_of known.vm $hypercall 0x1 0x9 0x4d)" '4 3 2 '
+	is "$lab MSRs that are read" "$(exits_of known.vm $read 0x8b 0x1b)" '11 3 '
 	# shellcheck disable=SC2086 # words
-	is "$lab MSRs that are written" "$(of known.vm $write $written)" '4 6 10 '
-	is "$lab MMIO: its page, but for the first access" "$(of known.vm $mmio 0xd0000)" '7 '
-	is "$lab a write to what is mapped for reading" "$(of known.vm $fault 0xa)" '6 '
+	is "$lab MSRs that are written" "$(exits_of known.vm $write $written)" '4 6 10 '
+	is "$lab MMIO: its page, but for the first access" "$(exits_of known.vm $mmio 0xd0000)" '7 '
+	is "$lab a write to what is mapped for reading" "$(exits_of known.vm $fault 0xa)" '6 '
 
 	for one in known.vm known.0 two.vm two.0 two.1 gone off again.vm msr.vm port.vm leaf.vm; do
 		is "$lab $one: keys and what is left make up the rows" "$(wrong $one)" ''
 	done
-	is "$lab of two vCPUs: one, the other, and their VM" "$(of two.0 $cpuid 0x2 0x3)$(of two.1 $cpuid 0x2 0x3)$(of two.vm $cpuid 0x2 0x3)" '5 0 8 1 13 1 '
-	is "$lab the host has those that are gone" "$(of gone $cpuid 0x2 0x1 0x3)" '20 3 1 '
+	is "$lab of two vCPUs: one, the other, and their VM" "$(exits_of two.0 $cpuid 0x2 0x3)$(exits_of two.1 $cpuid 0x2 0x3)$(exits_of two.vm $cpuid 0x2 0x3)" '5 0 8 1 13 1 '
+	is "$lab the host has those that are gone" "$(exits_of gone $cpuid 0x2 0x1 0x3)" '20 3 1 '
 	for one in first second; do
 		is "$lab the largest exit of a key may be that of the $one vCPU" "$(largest $io 0x501 $one.vm)" "$(largest $io 0x501 $one.0 $one.1)"
 	done
 	is "$lab and of all VMs that are gone" "$(largest $cpuid 0x2 gone)" "$(largest $cpuid 0x2 known.vm two.vm)"
 	ok "$lab what is read, and what is fetched, of pages that were not there" \
-		test "$(of known.vm $fault 0x1)" -ge 6 -a "$(of known.vm $fault 0x4)" -ge 1
+		test "$(exits_of known.vm $fault 0x1)" -ge 6 -a "$(exits_of known.vm $fault 0x4)" -ge 1
 	is "$lab a VM has all keys of its vCPUs, above 64 as well" "$(keyed wide.vm)" $(($(keyed wide.0) + $(keyed wide.1)))
 	ok "$lab of 40 keys that came when others no longer did it has $(awk -F'\t' '$3 ~ /^0x20..$/' "$F/faded.vm_keys" | wc -l)" \
 		test "$(awk -F'\t' '$3 ~ /^0x20..$/' "$F/faded.vm_keys" | wc -l)" -ge 30
@@ -109,14 +109,14 @@ judge() {
 	is "$lab and nothing after a reset" "$(key fresh_keys replaced)" 0
 	is "$lab nothing gave way" "$(key gone_keys replaced)" 0
 	is "$lab reset: nothing left" "$(sed -n '3,$p' "$F/cleared_keys")" ''
-	is "$lab switched off: what was counted stays, the rest has no key" "$(of switched.vm $cpuid 0x2 0x3 -)" '5 0 7 '
+	is "$lab switched off: what was counted stays, the rest has no key" "$(exits_of switched.vm $cpuid 0x2 0x3 -)" '5 0 7 '
 	like "$lab a bad value is refused, nothing changes" "$(tail -n 1 "$F/off_hist")" '^N$'
 	is "$lab nor have those of L2, while it is off" "$(keyed off-nested.vm)" 0
 	# shellcheck disable=SC2046 # words
 	is "$lab the same number under two reasons is two keys" \
-		"$(of same.vm $cpuid $(printf '0x%x ' {256..271}))$(of same.vm $hypercall $(printf '0x%x ' {256..271}))" \
+		"$(exits_of same.vm $cpuid $(printf '0x%x ' {256..271}))$(exits_of same.vm $hypercall $(printf '0x%x ' {256..271}))" \
 		"$(printf '3 %.0s' {1..16})$(printf '2 %.0s' {1..16})"
-	is "$lab switched on again" "$(of again.vm $cpuid 0x2)" '4 '
+	is "$lab switched on again" "$(exits_of again.vm $cpuid 0x2)" '4 '
 
 	for kind in msr port leaf; do
 		case $kind in
@@ -124,7 +124,7 @@ judge() {
 		port) reason=$io key=0x100a1 ;;
 		leaf) reason=$cpuid key=0x0 ;;
 		esac
-		one=$(of $kind.vm $reason $key)
+		one=$(exits_of $kind.vm $reason $key)
 		ok "$lab a walk through each $kind: of $((WALK / 10)) exits of one key it has $one" test "$one" -ge $((WALK * 9 / 100))
 		ok "$lab and at most 64 keys" test "$(awk -F'\t' '$3 ~ /^0x/' "$F/$kind.vm_keys" | wc -l)" -le 64
 		ok "$lab line 1 tells what gave way" test "$(key $kind.vm_keys replaced)" -gt $((WALK / 2))

@@ -1,17 +1,16 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: each case of docs/diagnose.md is what a guest in the lab makes: exitdump why
-# has the port, the page or the MSR that the page speaks of first, with its name and
-# exactly the accesses that the guest made, exitdump slow the one slow exit, and exitdump
-# the row and the column that the page speaks of, before and after what helped. Of the
-# commands' outputs, the page's are the lab's.
+# Promise: a guest in the lab makes each case of docs/diagnose.md. The first line of exitdump
+# why has the page's port, page or MSR, with its name and exactly the guest's accesses.
+# exitdump slow has the one slow exit. exitdump has the page's row and column, before and
+# after the remedy. The outputs in the page are those of the lab.
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/labs.sh"
+. "$(dirname "$0")/lab/labs.sh"
 
 PAGE=$TOP/docs/diagnose.md
 
-# rows FILE NAME: of an output's exitdump why the key, the words and the exits, a line each.
-# Keys of page faults are left out: how many there are is the emulator's and the compiler's.
+# rows FILE NAME: prints a line for each key in an output of exitdump why: key, words, exits.
+# It leaves out page faults, whose number depends on the emulator and the compiler.
 rows() {
 	awk -v name="$2" '
 		/^(== |<!-- )/ { in_case = $2 == name; keys = 0 }
@@ -25,7 +24,8 @@ rows() {
 		}' "$1"
 }
 
-# column FILE CASE NAME COLUMN: of the first output of a case that has such a row, else 0.
+# column FILE CASE NAME COLUMN: prints the value in the first output of a case that has such
+# a row, else 0.
 column() {
 	awk -v name="$2" -v row="$3" -v column="$4" '
 		/^(== |<!-- )/ { in_case = $2 == name; at = 0 }
@@ -37,7 +37,7 @@ column() {
 		END { print found ? found : 0 }' "$1"
 }
 
-# key FILE CASE KEY: the exits of a key in a case's exitdump why.
+# key FILE CASE KEY: prints the exits of a key in the case's exitdump why.
 key() {
 	awk -v name="$2" -v key="$3" '
 		/^(== |<!-- )/ { in_case = $2 == name }
@@ -45,19 +45,19 @@ key() {
 		END { print found + 0 }' "$1"
 }
 
-# us TIME: in whole microseconds.
+# us TIME: prints a time in whole microseconds.
 us() {
 	awk -v time="$1" 'BEGIN { print int(time * (time ~ /ns/ ? 0.001 : time ~ /us/ ? 1 : time ~ /ms/ ? 1000 : 1000000)) }'
 }
 
-# heads FILE: the cases, their commands, and the columns of what these print.
+# heads FILE: prints the cases, their commands, and the columns of the commands' outputs.
 heads() {
 	awk '
 		/^(== |<!-- )/ { print $2 }
 		sub(/^    /, "") || FILENAME !~ /md$/ { if (/^(#|NAME|VM) /) { $1 = $1; print } }' "$1" | sed 's/^ *//'
 }
 
-# judge_pairs FILE TITLE: the cases with a before and an after.
+# judge_pairs FILE TITLE: judges the cases that have a before and an after.
 judge_pairs() {
 	local f=$1 what=$2 hlt=HLT interrupt=EXTERNAL_INTERRUPT pause=PAUSE_INSTRUCTION msr=MSR_WRITE
 	[[ $machine == vmx ]] || hlt=hlt interrupt=interrupt pause=pause msr=msr
@@ -110,7 +110,7 @@ judge() {
 		in_case && /^overhead/ { overhead = $2 + 0 }
 		in_case && $1 == "TOTAL" && !lost { lost = $3 }
 		in_case && $2 == "0x830" { icr = $(NF - 3) }
-		# the same unit, or it is far from true
+		# the same unit; if not, the value is far from right anyway
 		END { print icr ~ /ms$/ && lost ~ /ms$/ ? int(icr / lost * overhead + 0.5) : icr " of " lost }' "$T/out")
 	is "$lab the IPIs cost 5 %" "$all" 5
 	for all in pm-timer msi-x ipi; do
@@ -124,7 +124,7 @@ for one in $LABS; do
 	lab="$machine $kernel:" status=0
 	"$TOP/scripts/diagnose.sh" -m "$machine" -k "$kernel" >"$T/out" 2>"$T/err" || status=$?
 	is "$lab the guests ran" "$status" 0
-	[[ ! -s $T/err ]] || note "$(tail -n 5 "$T/err")"
+	[[ -s $T/err ]] && note "$(tail -n 5 "$T/err")"
 	judge
 done
 

@@ -1,15 +1,15 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: exit_cycles_slow tells when: of 10,000 quick exits and a slow one it has the
-# slow one alone, with its key, the RIP of its instruction and what it waited for: user
-# space, a CPU, or a page of memory. A halt or a stop is no loss. It keeps the last 16 of a
-# vCPU, tells how many it lost, also when the VM is gone, and reset clears it. The moment
-# agrees with the host's clocks and with the tracepoint, as ftrace and perf have it, to the millisecond. L2's exits
-# have L2's RIP. The parameter takes microseconds and nothing else.
-# The labs are exact, so nothing but what the guest does is slow.
+# Promise: exit_cycles_slow tells when. Among 10,000 quick exits and a slow one it has only the
+# slow one, with its key, the RIP of its instruction and what it waited for: user space, a
+# CPU, or a page of memory. A halt or a stop is not lost time. It keeps the last 16 of a vCPU
+# and tells how many it dropped, also after the VM has ended; reset clears it. Its moment
+# agrees to the millisecond with the host's clocks, and with the tracepoint in ftrace and
+# perf. L2's exits have L2's RIP. The parameter takes microseconds and nothing else. The labs
+# are exact, so only the guest's own work is slow.
 # Stress: svm:kasan svm:kcsan svm:rt svm:clang
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/labs.sh"
+. "$(dirname "$0")/lab/labs.sh"
 
 in_lab <<'EOF'
 T=/sys/kernel/tracing
@@ -26,23 +26,23 @@ done
 cat $P/exit_cycles_slow
 
 echo 15000 >$P/exit_cycles_slow
-run one out-user=5000 sleep-user:20=1 out-user=5000
-# the timer fires five milliseconds into the 30 in which the CPU is taken
-run hog hlt-late:$((khz * 5)):30=1
-run halt hlt:$((khz * 1000))=1
+run_vmm one out-user=5000 sleep-user:20=1 out-user=5000
+# the timer fires five milliseconds into the 30 for which the CPU is taken
+run_vmm hog hlt-late:$((khz * 5)):30=1
+run_vmm halt hlt:$((khz * 1000))=1
 # in Bochs no signal ends the turn of a guest that spins
 if [ "$vendor" = svm ]; then
-	run signal signal:50=1
-	run stopped --at 'parent=$PPID; (sleep 0.1; kill -STOP $parent; sleep 0.1; kill -CONT $parent) &' shell=1 spin=$((khz * 300))
+	run_vmm signal signal:50=1
+	run_vmm stopped --at 'parent=$PPID; (sleep 0.1; kill -STOP $parent; sleep 0.1; kill -CONT $parent) &' shell=1 spin=$((khz * 300))
 fi
-run late --page-in 20 ept-async=1
+run_vmm late --page-in 20 ept-async=1
 
 echo 1000 >$P/exit_cycles_slow
-run many sleep-user:2=1000
+run_vmm many sleep-user:2=1000
 account gone
 vmm --quiet sleep-user:2=4
 account after
-run pair --vcpus 2 sleep-user:2=20 / sleep-user:2=20
+run_vmm pair --vcpus 2 sleep-user:2=20 / sleep-user:2=20
 echo 0 >$K/exit_cycles_reset
 account cleared
 
@@ -50,7 +50,7 @@ for clock in mono perf; do
 	echo $clock >$T/trace_clock
 	echo >$T/trace
 	echo 1 >$T/events/kvm/kvm_exit_slow/enable
-	run $clock sleep-user:20=1
+	run_vmm $clock sleep-user:20=1
 	echo 0 >$T/events/kvm/kvm_exit_slow/enable
 	section $clock.trace
 	cat $T/trace
@@ -68,17 +68,17 @@ section date.after
 bash -c 'echo $EPOCHREALTIME'
 
 echo 1 >$P/exit_cycles_slow
-run each cpuid=20 nested=5
-run l2-out nested-out=4
+run_vmm each cpuid=20 nested=5
+run_vmm l2-out nested-out=4
 for us in 2 3 4 6; do
 	echo $us >$P/exit_cycles_slow
-	run above$us cpuid=20 out-kernel=20 rdmsr=20 vmcall=20 in=5 ept=5 mmio=5 out-user=5
+	run_vmm above$us cpuid=20 out-kernel=20 rdmsr=20 vmcall=20 in=5 ept=5 mmio=5 out-user=5
 done
 echo 0 >$P/exit_cycles_slow
-run none cpuid=20 sleep-user:20=1
+run_vmm none cpuid=20 sleep-user:20=1
 EOF
 
-# slow SECTION COLUMN...: of each line of a file of slow exits.
+# slow SECTION COLUMN...: prints these columns for each line of a file of slow exits.
 slow() {
 	awk -F'\t' -v columns="${*:2}" '
 		/^# / { next }
@@ -86,12 +86,12 @@ slow() {
 		{ for (i = 1; i <= n; i++) printf "%s%s", $at[c[i]], i < n ? " " : "\n" }' "$F/$1_slow"
 }
 
-# line_key SECTION KEY: of the first line of a file of slow exits.
+# line_key SECTION KEY: prints a value from the first line of a file of slow exits.
 line_key() {
 	sed -n "1s/.*	$2=\([0-9]*\).*/\1/p" "$F/$1_slow"
 }
 
-# at RIP...: the instructions there; the guest's are the monitor's own.
+# at RIP...: prints the instructions there; the guest's code is the monitor's own.
 at() {
 	local rip
 	for rip; do
@@ -100,7 +100,7 @@ at() {
 	done
 }
 
-# sane SECTION: lines whose parts are more than their total, or out of order.
+# sane SECTION: prints lines whose parts are longer than their total, or that are out of order.
 sane() {
 	slow "$1" time total cycles halt user sched hsched stop |
 		awk '$3 - $7 + $4 + $5 + $6 + $8 > $2 || NR > 1 && $1 > last { print } { last = $1 }'
@@ -132,8 +132,8 @@ judge_parts() {
 	ok "$lab which was there: $(($(cell stopped.vm TOTAL stop) / khz)) ms" test "$(($(cell stopped.vm TOTAL stop) / khz))" -ge 90
 }
 
-# judge_late: two pages. KVM waits for the first in the handler, as the guest's interrupts
-# are off, and lets the vCPU wait for the second, which is no halt.
+# judge_late: two pages. For the first, KVM waits in the handler, since the guest's interrupts
+# are off. For the second, KVM lets the vCPU wait; this is not a halt.
 judge_late() {
 	local fault total cycles total0 cycles0
 	fault=$([[ $vendor == vmx ]] && echo EPT_VIOLATION || echo npf)
@@ -161,7 +161,7 @@ judge_many() {
 	is "$lab reset: nothing is left" "$(slow cleared time) $(line_key cleared lost)" " 0"
 }
 
-# judge_clock CLOCK NOW: the file's moment in that clock, beside the tracepoint's.
+# judge_clock CLOCK NOW: compares the file's moment in that clock with the tracepoint's.
 judge_clock() {
 	local clock=$1 time offset traced
 	time=$(slow "$clock.vm" time)
@@ -181,7 +181,7 @@ judge_dates() {
 	ok "$lab the file's wall clock is date's" test "$before" -le "$now" -a "$now" -le "$after"
 }
 
-# l2 SECTION: the instructions at which L2 exited, but for those that touched a page first.
+# l2 SECTION: prints the instructions at which L2 exited, without first touches of a page.
 l2() {
 	local rips
 	mapfile -t rips < <(slow "$1" name key rip |
@@ -189,7 +189,7 @@ l2() {
 	at "${rips[@]}" | sort -u | tr '\n' ' '
 }
 
-# amiss SECTION US: rows that have slow exits and no exit above the threshold, or the reverse.
+# amiss SECTION US: prints rows with slow exits but no exit above the threshold, or the reverse.
 amiss() {
 	awk -v file="$F/$1" -v us="$2" "$ACCOUNT"'
 		BEGIN {
@@ -203,8 +203,7 @@ amiss() {
 		}'
 }
 
-# judge_each: with a micro
-# judge_each: with a microsecond nearly all exits are slow.
+# judge_each: at a threshold of a microsecond nearly all exits are slow.
 judge_each() {
 	local cpuid=10 hypercall=vmcall us
 	[[ $vendor == vmx ]] || { cpuid=114; hypercall=vmmcall; }

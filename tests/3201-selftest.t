@@ -1,11 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: the kernel's own selftest of the series, exit_cycles_test, passes on
-# both vendors and all kernels, whatever guests are answered, leaves the parameters
-# as they were, and where there is nothing to test it says why and is skipped.
+# Promise: the series' own selftest in the kernel tree, exit_cycles_test, passes for both
+# vendors and all kernels, with every setting of the parameter for guests, and leaves the
+# parameters unchanged. If there is nothing to test, it says why and is skipped.
 # Stress: svm:kasan svm:kcsan
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/labs.sh"
+. "$(dirname "$0")/lab/labs.sh"
 
 in_lab <<'EOF'
 try() {
@@ -25,7 +25,7 @@ try host patched exit_cycles_guest=host
 try no-leaves patched exit_cycles_guest=off
 EOF
 
-# ended SECTION: the status, and the scope that guests have then.
+# ended SECTION: prints the status, and the scope for guests at that moment.
 ended() {
 	sed -n 's|^status ||p; s|^scope ||p' "$F/$1" | paste -sd ' '
 }

@@ -1,14 +1,14 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: `kvm_stat -d` of the series goes on working on a patched kernel: it
-# shows every statistic that KVM has, and counts. The kernel's own, unpatched,
-# stops there, at the first of our files, and works where they are not.
+# Promise: `kvm_stat -d` of the series works on a patched kernel: it shows every statistic of
+# KVM, and counts. The kernel's own kvm_stat, without the patch, stops there at the first of
+# our files, and works on a kernel without them.
 # Stress: svm:kasan svm:kcsan
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/labs.sh"
+. "$(dirname "$0")/lab/labs.sh"
 
-# kvm_stat is the kernel's own program, in Python; the lab gets as much of that
-# as kvm_stat imports, which is the same in both labs: one will do.
+# kvm_stat is the kernel's own program, in Python. The lab gets the files that kvm_stat
+# imports. They are the same in both labs: one lab is enough.
 PYTHON="/usr/bin/python3 -I -S"
 [[ -x ${PYTHON%% *} ]] || skip_all "no ${PYTHON%% *} (Debian's python3), which kvm_stat needs"
 only=''
@@ -52,7 +52,7 @@ INSIDE
 )
 EOF
 
-# kvm_stats KERNEL: kvm_stat-own, as Debian has it, kvm_stat-series, patched.
+# kvm_stats KERNEL: makes kvm_stat-own, Debian's, and kvm_stat-series, the patched one.
 kvm_stats() {
 	local source=${XDG_CACHE_HOME:-$HOME/.cache}/exit_cycles/$1/src path=tools/kvm/kvm_stat/kvm_stat
 	local tree=$T/tree-$1
@@ -64,8 +64,8 @@ kvm_stats() {
 	cp "$tree/$path" "$T/kvm_stat-series"
 }
 
-# imports: the files of Python's library that kvm_stat wants, and no more; and the
-# one by which Python knows that library.
+# imports: prints the files of Python's library that kvm_stat needs, and the file by which
+# Python recognises its library.
 imports() {
 	$PYTHON -v "$T/kvm_stat-series" --help 2>&1 |
 		sed -n "s/^# .* matches //p; s/^# extension module .* loaded from '\(.*\)'/\1/p" |
@@ -79,7 +79,7 @@ works() {
 		"$(awk '$1 == "exits" { print ($2 > 0), ($3 > 0) }' "$F/$1")" "1 1"
 }
 
-# whole SECTION FIELDS FILES: every file but those that are no number or that it
+# whole SECTION FIELDS FILES: shows every file except those that are not a number or that it
 # has always left out. A VM's own table has the same.
 whole() {
 	local wanted

@@ -1,12 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: KVM's binary statistics (KVM_GET_STATS_FD) have a vCPU's sums, equal to
-# those of exit_cycles, and its histogram; real QEMU shows them by query-stats with
-# no change to QEMU; debugfs has the sums as it has all statistics, read only, and
-# reading them waits for no memory.
+# Promise: KVM's binary statistics (KVM_GET_STATS_FD) have a vCPU's sums, equal to those of
+# exit_cycles, and its histogram. Unchanged QEMU shows them by query-stats. debugfs has the
+# sums in the form of all its statistics, read-only, and reading them never waits for memory.
 # Stress: svm:kasan svm:kcsan
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/labs.sh"
+. "$(dirname "$0")/lab/labs.sh"
 
 FIELDS="exit_handler_cycles exit_total_cycles exit_halt_cycles exit_user_cycles exit_poll_cycles
 	exit_sched_cycles exit_handler_sched_cycles exit_stop_cycles guest_cycles"
@@ -15,12 +14,12 @@ HIST="exit_total_cycles_hist"
 in_lab <<EOF
 FIELDS="$FIELDS" HIST="$HIST"
 $(cat <<'INSIDE'
-run vmm --vcpus 2 --at 'sleep 2' cpuid=50 out-user=7 hlt:5000000=3 shell=1 / cpuid=20
+run_vmm vmm --vcpus 2 --at 'sleep 2' cpuid=50 out-user=7 hlt:5000000=3 shell=1 / cpuid=20
 section modes
 for field in $FIELDS; do stat -c %a $K/$field; done
 
-# The firmware alone, no disk: it ends up waiting for keys. Asked while it is
-# stopped, so that debugfs and QEMU tell of the same exits.
+# Only the firmware, no disk: it ends up waiting for keys. The VM is stopped for the reads, so
+# that debugfs and QEMU show the same exits.
 qmp() {
 	echo '{"execute": "qmp_capabilities"}'
 	while ! grep -qs '"return"' answers || ! ls -d $K/[0-9]*-* >/dev/null 2>&1; do sleep 0.2; done
@@ -46,8 +45,8 @@ cat fields
 section answers
 cat answers
 
-# Reclaim, when it sees shadow pages (of enough VMs to be seen), takes the lock
-# under which debugfs adds up all VMs. lockdep tells when that could meet.
+# If there are enough VMs, reclaim looks at their shadow pages, and takes the lock under which
+# debugfs adds up all VMs. lockdep reports if these two could deadlock.
 if [ -e /proc/lockdep ]; then
 	section reclaim
 	rmmod kvm-amd
@@ -76,13 +75,13 @@ need_command() { type -P "$1" >/dev/null || skip_all "no $1"; }
 need_command qemu-system-x86_64
 need_command jq
 
-# statistic NAME: the vCPU's value that QEMU told; a list's numbers with blanks.
+# statistic NAME: prints QEMU's value for the vCPU; a list as numbers with blanks.
 statistic() {
 	jq -r --arg name "$1" 'select(.return | type == "array") | .return[].stats[]
 		| select(.name == $name) | .value | if type == "array" then join(" ") else . end' "$F/answers"
 }
 
-# table ACCOUNT: what the statistics should be.
+# table ACCOUNT: prints the values that the statistics should have.
 table() {
 	local column
 	for column in cycles total halt user poll sched hsched stop; do
@@ -91,7 +90,7 @@ table() {
 	key "$1" guest
 }
 
-# hist ACCOUNT: the buckets of all reasons, a line each.
+# hist ACCOUNT: prints the buckets of all reasons together, a line each.
 hist() {
 	local bucket
 	for ((bucket = 0; bucket < 32; bucket++)); do
@@ -116,7 +115,7 @@ for one in $LABS; do
 	ok "$lab QEMU made exits" test "$(cell qemu.0 TOTAL exits)" -gt 100
 	is "$lab query-stats: the sums of exit_cycles" \
 		"$(for field in $FIELDS; do statistic "$field"; done)" "$(table qemu.0)"
-	# QEMU tells lists, also of KVM's other histograms, the last bucket first.
+	# QEMU prints lists in reverse, the last bucket first; also for KVM's other histograms.
 	is "$lab query-stats: the histogram" "$(statistic $HIST | tr ' ' '\n' | sort -n)" \
 		"$(hist qemu.0 | sort -n)"
 	is "$lab debugfs: the VM's" "$(awk '{ print $3 }' "$F/fields")" "$(table qemu.vm)"

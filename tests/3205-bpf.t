@@ -1,13 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: on Debian's own kernels, without the patches, exitdump --bpf counts exactly
-# the exits that a guest makes, by reason and by vCPU, and where their time goes: halted
-# and polling as KVM's own statistics have it, in user space, without a CPU.
-# (LABS=vmx:6.1 tries it in Bochs, which takes some minutes.)
+# Promise: on Debian's own kernels, without the patches, exitdump --bpf counts exactly the
+# exits that a guest makes, by reason and by vCPU. It splits their time: halted and polling
+# (equal to KVM's own statistics), in user space, without a CPU. (LABS=vmx:6.1 runs it in
+# Bochs, which takes some minutes.)
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/fixtures/exitdump.sh"
 MACHINES=svm
-. "$(dirname "$0")/labs.sh"
+. "$(dirname "$0")/lab/labs.sh"
 . "$(dirname "$0")/fixtures/stock.sh"
 
 [[ $("$EXITDUMP" --bpf 0.01 1 2>&1) != *'built without it'* ]] || skip_all 'this exitdump is built without --bpf'
@@ -16,8 +16,8 @@ serve=()
 [[ $("$EXITDUMP" serve '' 2>&1) == *'built without it'* ]] || serve=(-a "$(gcc -print-file-name=libmicrohttpd.so.12)")
 
 in_lab <<'EOF'
-# during NAME COMMAND...: its lines as section NAME, and as NAME.json what exitdump says of
-# the host meanwhile.
+# during NAME COMMAND...: COMMAND's lines become section NAME; exitdump's report on the host
+# during that time becomes NAME.json.
 during() {
 	name=$1
 	shift
@@ -106,7 +106,8 @@ kill $vm
 wait $vm 2>/dev/null || :
 EOF
 
-# account_of NAME: NAME.json as the kernel's files would be, NAME.bpf and NAME.bpf_hist.
+# account_of NAME: writes NAME.json in the form of the kernel's files, NAME.bpf and
+# NAME.bpf_hist.
 account_of() {
 	jq -r '(["exits", "cycles", "total", "halt", "poll", "user", "sched", "hsched", "stop", "max"]) as $columns |
 		"# exit_cycles 1\tvendor=\(.vendor)\ttsc_khz=\(.tsc_khz)",
@@ -118,7 +119,7 @@ account_of() {
 		(.totals[0] | ["-", "TOTAL"] + .hist | @tsv)' "$F/$1.json" >"$F/$1.bpf_hist"
 }
 
-# ms SECTION REASON COLUMN: a time, rounded down
+# ms SECTION REASON COLUMN: prints a time in milliseconds, rounded down
 ms() {
 	echo $(($(cell "$1" "$2" "$3") / $(key "$1" tsc_khz)))
 }
@@ -134,16 +135,16 @@ judge() {
 	for section in known two many fast halts polls sleeps hog; do
 		[[ -e $F/$section ]] || continue
 		account_of "$section"
-		is "$lab $section: the VM's rows are what its guest made" "$(counted "$section" "$section.bpf")" "$(known "$section")"
-		is "$lab $section: the account agrees with itself" "$(insane "$section.bpf")" ''
-		# The last exit of each vCPU is still open when it ends.
+		is "$lab $section: the VM's rows are what its guest made" "$(account_says "$section" "$section.bpf")" "$(vmm_says "$section")"
+		is "$lab $section: the account agrees with itself" "$(contradictions "$section.bpf")" ''
+		# The last exit of each vCPU has no end.
 		vcpus=$(awk '$1 == "stat" && $3 != "-" && $4 == "exits"' "$F/$section" | wc -l)
 		is "$lab $section: all exits but the last are counted" "$(cell "$section.bpf" TOTAL exits)" \
 			"$(($(kvm_stat "$section" exits) - vcpus))"
 	done
 	is "$lab churn: vCPUs come and go between readings" \
-		"$(known churn | sort | join -o 1.1,2.2 - <(awk -F, '{ n[$1] += $2 } END { for (r in n) print r, n[r] }' "$F/churn.rows" | sort))" \
-		"$(known churn | sort)"
+		"$(vmm_says churn | sort | join -o 1.1,2.2 - <(awk -F, '{ n[$1] += $2 } END { for (r in n) print r, n[r] }' "$F/churn.rows" | sort))" \
+		"$(vmm_says churn | sort)"
 	ok "$lab the handler's time is known" test "$(cell known.bpf TOTAL cycles)" -gt 0
 	ok "$lab a fast path is counted, whatever this kernel traces of it" test "$(cell fast.bpf $write exits)" -ge 200
 
@@ -159,17 +160,17 @@ judge() {
 	[[ $vendor == vmx ]] ||
 		between "$lab hog: without a CPU, ms" "$(ms hog.bpf TOTAL sched)" 30 50
 
-	is "$lab why: the leaves" "$(keys why $cpuid | grep -v "^0x0 ")" \
+	is "$lab why: the leaves" "$(keys_of why $cpuid | grep -v "^0x0 ")" \
 		"$(printf '%s\n' '0x1 3' '0x2 7' '0x40000000 2' '0x8000000000000000 13' '0x80000000 5' | sort)"
-	is "$lab why: ports, read or written, by string, by L2" "$(keys why $io)" \
+	is "$lab why: ports, read or written, by string, by L2" "$(keys_of why $io)" \
 		"$(printf '%s\n' '0xa1 17' '0x21 4' '0x100a1 7' '0x10020 3' '0x300a1 5' '0x500 9' '0x80000000000000a1 12' | sort)"
-	is "$lab why: hypercalls" "$(of why $hypercall 0x1 0x9 0x4d)" '4 3 2 '
-	is "$lab why: MSRs that are read" "$(of why $read 0x8b 0x1b)" '11 3 '
+	is "$lab why: hypercalls" "$(exits_of why $hypercall 0x1 0x9 0x4d)" '4 3 2 '
+	is "$lab why: MSRs that are read" "$(exits_of why $read 0x8b 0x1b)" '11 3 '
 	# shellcheck disable=SC2086 # words
-	is "$lab why: MSRs that are written" "$(of why $write $written)" '4 6 10 '
-	is "$lab why: MMIO: its page, but for the first access" "$(of why $page 0xd0000)" '7 '
+	is "$lab why: MSRs that are written" "$(exits_of why $write $written)" '4 6 10 '
+	is "$lab why: MMIO: its page, but for the first access" "$(exits_of why $page 0xd0000)" '7 '
 	is "$lab walk: 64 keys of a vCPU and no more" "$(grep -c 0x "$F/walk_keys")" 64
-	is "$lab walk: the rest is told" "$(awk -v io="$io" '$1 == io { n += $4 } END { print n }' "$F/walk_keys")" "$(known walk | awk -v io="$io" '$1 == io { print $2 }')"
+	is "$lab walk: the rest is told" "$(awk -v io="$io" '$1 == io { n += $4 } END { print n }' "$F/walk_keys")" "$(vmm_says walk | awk -v io="$io" '$1 == io { print $2 }')"
 	is "$lab slow: three exits of 20 ms in user space, with their port" \
 		"$(awk -v limit=$((20 * $(key known.bpf tsc_khz))) '$1 ~ /^[0-9]+$/ && $3 >= limit { print $1, $2 }' "$F/slow.rows")" "$(printf "$io 0x501\n%.0s" 1 2 3)"
 	local slow

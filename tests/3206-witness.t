@@ -1,31 +1,32 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: the account and BPF, which counts by other means, agree. Both count the same
-# guests at once, on Debian's own kernels with the patched KVM: exits are equal, reason by
-# reason, and so are keys; times differ by no more than what lies between the places
-# where each of them stamps, BPF's own programs included. TSC ticks are instructions here.
-# On Linux 6.12. (LABS=svm:7.3 tries it on 7.3, where the lab stood still in 1 of 9 runs: why
-# is not known. In Bochs the bounds are too narrow for fast paths and for user space.)
+# Promise: the account and BPF, which counts by other means, agree. Both count the same guests
+# at once, on Debian's own kernels with the patched KVM. The exits are equal, reason by reason,
+# and so are the keys. Times differ only by the code between the places where each of them
+# takes its stamps, including BPF's own programs. TSC ticks are instructions here. The test
+# uses Linux 6.12. (LABS=svm:7.3 runs it on 7.3, where the lab hung in 1 of 9 runs, for an
+# unknown reason. In Bochs the bounds are too narrow for fast paths and for user space.)
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/fixtures/exitdump.sh"
 . "$(dirname "$0")/fixtures/stock.sh"
 LABS=${LABS:-svm:6.12}
-. "$(dirname "$0")/labs.sh"
+. "$(dirname "$0")/lab/labs.sh"
 
 [[ $("$EXITDUMP" --bpf 0.01 1 2>&1) != *'built without it'* ]] || skip_all 'this exitdump is built without --bpf'
 
-# What BPF may have more or less than the account, in ticks an exit: from, to.
-#   total   its exit is KVM's tracepoint: its own program there runs before the account
-#           stamps, and with a vCPU's first exits it makes rows
-#   cycles  its end of the handler is around the account's
-#   user    begins when KVM_RUN has returned and ends when it is called, inside the account's
-#   halt    KVM's own statistic, which begins behind the account's stamp
-#   sched   of ns, each rounded down
-# Where two vCPUs share the CPU the kernel may switch inside one of BPF's programs and then
-# skips that one for the other vCPU: a handler, and the wait in it, may be missed there.
-# Of a vCPU alone Linux 7.3 was seen to miss one handler of 20 to 40 as well, sometimes; why is
-# not known. There one of a row is let through.
-# Making a row takes some thousand ticks more, once.
+# The bounds of BPF's difference from the account, in ticks an exit: from, to.
+#   total   BPF's exit is KVM's tracepoint. BPF's program there runs before the account
+#           takes its stamp, and it makes rows at a vCPU's first exits
+#   cycles  BPF's end of the handler is around the account's
+#   user    begins after KVM_RUN has returned and ends before it is called, so it lies
+#           inside the account's
+#   halt    KVM's own statistic, which begins after the account's stamp
+#   sched   from nanoseconds, each rounded down
+# If two vCPUs share the CPU, the kernel may switch inside one of BPF's programs, and then it
+# skips that program for the other vCPU. So a handler, and the wait in it, may be missing. On
+# Linux 7.3 a single vCPU sometimes missed one handler of 20 to 40 as well, for an unknown
+# reason; there, one handler of each row may be missing. Making a row takes some thousand
+# ticks more, once.
 BOUNDS='total 0 1500 cycles -20 300 user -600 0 halt -3000 0 poll -2 2 sched -2 40 hsched -2 40 stop -600 600'
 ONCE=4000
 SHARED=' two storm many '
@@ -37,7 +38,7 @@ rmmod $module kvm
 insmod ./kvm.ko tsc_tolerance_ppm=10000
 insmod ./$module.ko
 
-# both NAME ARGUMENT...: a VM that both count, with these columns.
+# both NAME ARGUMENT...: runs a VM that both count, and keeps these columns.
 both() {
 	name=$1
 	shift
@@ -72,7 +73,7 @@ both keys cpuid:2=7 cpuid:1=3 rdmsr:0x8b=11 wrmsr-slow:0x79=6 wrmsr-fast=9 out-k
 	out-user=9 vmcall=4 vmcall:9=3 mmio=8 ept=5 nested=13 nested-out=12
 EOF
 
-# apart NAME: where exits are not the same, or a time is out of its bounds.
+# apart NAME: prints where exits are not the same, or a time is out of its bounds.
 apart() {
 	awk -F, -v file="$F/$1" -v bounds="$BOUNDS" -v once="$ONCE" -v shared="${SHARED##* "$1" *}" -v missing="$([[ $kernel != 7.3 ]] || echo 1.2)" "$ACCOUNT"'
 		BEGIN {

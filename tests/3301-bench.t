@@ -1,14 +1,14 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: the bench measures each exit under each way to watch it, and the
-# account keeps to what it promises there: right counts, no loss, a fiftieth of
-# what perf kvm stat record adds to a CPUID exit. With its keys it adds less to an access
-# to an MSR or a port than any other way that tells which, even those that only count.
-# The lab is exact, so these are instruction counts, not timings.
+# Promise: the bench measures each exit under each way to watch it. There the account keeps its
+# promise: right counts, no loss, and a fiftieth of what perf kvm stat record adds to a CPUID
+# exit. With keys it adds less to an access to an MSR or a port than any other way that tells
+# the key, even those that only count. The lab is exact, so these are instruction counts, not
+# timings.
 . "$(dirname "$0")/lib.sh"
 
 
-# value LAB WAY ITEM METRIC; with PART=any of Debian's own kernel
+# value LAB WAY ITEM METRIC: prints a number; with PART=any, that of Debian's own kernel
 value() {
 	awk -F, -v OFS=, -v any="${PART:-}" -v want="$1,$2,$3,$4" \
 		'($1 == "any") == (any != "") && $2 OFS $3 OFS $4 OFS $5 == want { print $6 }' "$T/csv"
@@ -45,7 +45,7 @@ ok "off adds at most $((4 + more))" test "$stock" -gt 0 -a "$off" -le $((4 + mor
 ok "at most a fiftieth of perf kvm stat record" test "$perf" -gt 0 -a "$((on * 50))" -le "$perf"
 ok "less than a fifteenth of ftrace's hist trigger, which only counts" test "$hist" -gt $((on * 15))
 
-# The accesses to MSR 0x8b, 2000 read and 2000 written, as each way found them.
+# The accesses to MSR 0x8b, 2000 reads and 2000 writes, as each way counted them.
 for way in keys keyhist keybpf perf; do
 	is "$way: by key, all of an MSR's exits" "$(value "$lab" $way 0x8b counted)" 4000
 done
@@ -63,7 +63,7 @@ for leaf in total row; do
 	ok "a leaf adds at most 60 to the CPUID exit of a leaf that is not there: $leaf" test "$absent" -gt 0 -a "$(($(value "$lab" on 1 $leaf) - absent))" -le 60
 done
 
-# Without the patches: on a kernel that Debian has no more there is nothing to compare.
+# Without the patches: a kernel that Debian no longer has cannot be compared.
 if grep -q '^any,' "$T/csv"; then
 	for item in cpuid out-kernel rdmsr wrmsr-slow ept hlt; do
 		bpf=$(PART=any value "$lab" bpf $item smallest)

@@ -1,21 +1,20 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: on Debian's own kernels, as their packages bring them, install.sh loads
-# the patched KVM and puts it where the next boot finds it, and a VM's exits are
-# counted; uninstall takes all of it away. Whatever is in the way is refused, and
-# whatever fails or interrupts it leaves the host as it was, a reason in one line.
-# (LABS=vmx:6.1 tries it in Bochs, which takes some minutes.)
+# Promise: on Debian's own kernels, as packaged, install.sh loads the patched KVM and puts it
+# where the next boot finds it; a VM's exits are counted. uninstall removes all of it. If
+# something stands in the way, install.sh refuses. If it fails or is interrupted, the host is
+# as before, and one line says why. (LABS=vmx:6.1 runs it in Bochs, which takes some minutes.)
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 if [[ ! $LABS ]]; then
 	LABS=$(available | sed 's/^/svm:/' | paste -sd' ')
 	skip_gone
 fi
-. "${BASH_SOURCE[0]%/*}/labs.sh"
+. "${BASH_SOURCE[0]%/*}/lab/labs.sh"
 . "$TOP/tests/fixtures/stock.sh"
 
 run "$TOP/scripts/deps.sh" build lab tool host
 if ((status)); then
-	# what this machine cannot fetch
+	# this machine cannot fetch the packages
 	[[ $err != *apt-get* ]] || skip_all "$(tail -n 1 <<<"$err")"
 	is deps.sh "$status $err" "0 "
 	done_testing
@@ -29,7 +28,7 @@ mkdir -p /boot
 [ ! -e config-$version ] || cp config-$version /boot/
 echo 12345 >$P/halt_poll_ns
 
-# state NAME: all that must be as it was, or changed.
+# state NAME: records everything that must be unchanged, or changed.
 state() {
 	section "$1.state"
 	awk '{ print $1 }' /proc/modules | grep -xE 'kvm|kvm_intel|kvm_amd|irqbypass' | sort
@@ -51,14 +50,14 @@ try() {
 }
 as=
 
-# with NAME FILE: modules like the good ones, but for one file, from standard input.
+# with NAME FILE: makes modules like the good ones, with one other FILE, from standard input.
 with() {
 	rm -rf "$1"
 	cp -R exit_cycles/good "$1"
 	cat >"$1/$2"
 }
 
-# busy: a VM that runs; sets vm.
+# busy: starts a VM that runs; sets vm.
 busy() {
 	vmm --loop 0 cpuid=20 hlt:1000=1 >/dev/null &
 	vm=$! tries=0
@@ -69,7 +68,7 @@ good=exit_cycles/good
 mkdir -p /usr/local/lib
 state before
 
-# In the way.
+# Things in the way.
 as='/usr/bin/setpriv --reuid 1000' try user -m $good install
 as=
 try folder -m no-such-folder install
@@ -99,7 +98,7 @@ rmmod kvmgt
 sed 's/ mod_unload / mod_unloaz /' $good/kvm.ko | with m kvm.ko
 try vermagic -m m install
 
-# Amid it.
+# Failures in the middle.
 for stock in /lib/modules/$version/kernel/arch/x86/kvm/kvm*.ko*; do
 	case $stock in
 	*.xz) xzcat $stock ;;
@@ -132,9 +131,9 @@ section stock
 vmm cpuid=23 >/dev/null 2>&1
 echo $?
 
-# The way it should be.
+# The normal case.
 try installed -m $good install
-run known cpuid=23 out-kernel=17
+run_vmm known cpuid=23 out-kernel=17
 account host
 section table
 exitdump --input $K/exit_cycles
@@ -152,7 +151,7 @@ sh /etc/kernel/postinst.d/exit_cycles "$version" 2>&1
 state hook
 section followed
 mkdir -p /usr/src/linux-headers-$version
-# There is no compiler here: these were built outside, as this script does.
+# There is no compiler here: this script has built these modules outside.
 printf '#!/bin/sh\necho %s\n' "$PWD/$good" >/usr/local/lib/exit_cycles/scripts/host-modules.sh
 sh /etc/kernel/header_postinst.d/exit_cycles "$version" 2>&1
 state followed
@@ -167,13 +166,13 @@ state removed
 try uninstalled uninstall
 try nothing uninstall
 
-# Secure Boot, as far as the kernel knows of it.
+# Secure Boot, as far as the kernel knows about it.
 echo 1 >/sys/module/module/parameters/sig_enforce
 try unsigned -m $good install
 try stranger -m exit_cycles/signed install
 EOF
 
-# Builds that are refused or interrupted: nothing is there that was not there before.
+# Builds that are refused or interrupted leave no new file.
 try_build() {
 	local title=$1 expected=$2
 	shift 2
@@ -196,7 +195,7 @@ refuse_builds() {
 	cp "$headers"/{Makefile,Module.symvers,.kernelvariables} "$root/usr/src/linux-headers-$version/"
 	cp "$headers"/include/generated/{utsrelease,package}.h "$root/usr/src/linux-headers-$version/include/generated/"
 	sed -i "s/Debian [^\"]*/Debian $kernel.1-1/" "$root/usr/src/linux-headers-$version/include/generated/package.h"
-	try_build "another source" "linux-source-$kernel is of ${source//[+]/[+]}, the kernel .* of $kernel.1-1 \(apt-get install linux-source-$kernel=$kernel.1-1," "${build[@]}"
+	try_build "another source" "linux-source-$kernel is of ${source//[+]/[+]}, but the kernel .* is of $kernel.1-1 \(apt-get install linux-source-$kernel=$kernel.1-1," "${build[@]}"
 	printf '#!/bin/sh\nexit 1\n' >"$T/bin/dpkg-query"
 	chmod +x "$T/bin/dpkg-query"
 	rm "$T/cache/exit_cycles/source"
@@ -216,13 +215,13 @@ refuse_builds() {
 	rm -rf "$T/cache"
 }
 
-# bring STOCK MODULES: what an installation needs, and the modules, not signed and
-# signed by nobody that the kernel knows.
+# bring STOCK MODULES: collects the files for an installation, and the modules: unsigned, and
+# signed with a key that the kernel does not know.
 bring() {
 	local stock=$1 modules=$2 key=$T/key one sign
 	rm -rf "$T/exit_cycles"
-	mkdir -p "$T/exit_cycles"/{scripts,patches}
-	cp "$TOP"/scripts/{common,kernels,host-modules,install}.sh "$T/exit_cycles/scripts/"
+	mkdir -p "$T/exit_cycles/patches"
+	cp -R "$TOP/scripts" "$T/exit_cycles/"
 	cp "$TOP/patches/README.md" "$T/exit_cycles/patches/"
 	cp -R "$modules" "$T/exit_cycles/good"
 	cp -R "$modules" "$T/exit_cycles/signed"
@@ -234,12 +233,12 @@ bring() {
 	done
 }
 
-# same NAME: as it was before.
+# same NAME: the host is as before.
 same() {
 	is "$lab $1: the host is as it was" "$(diff "$F/before.state" "$F/$1.state" 2>&1)" ""
 }
 
-# refused NAME REGEX: one line, and nothing happened.
+# refused NAME REGEX: there is one line, and nothing has happened.
 refused() {
 	like "$lab $1: refused" "$(head -n 1 "$F/$1")" "^install.sh: .*$2"
 	is "$lab $1: status" "$(tail -n 1 "$F/$1")" "status 1"
@@ -254,7 +253,7 @@ judge() {
 	refused source "from the source of 6.1.1-1, and .*Debian"
 	refused configuration "of another configuration than this kernel's, /.*config"
 	refused types "of other types than this kernel's, /sys/kernel/btf/vmlinux"
-	[[ ! -e $F/untold ]] || refused untold 'does not say of which types they are, and this kernel does not check'
+	[[ -e $F/untold ]] && refused untold 'does not say of which types they are, and this kernel does not check'
 	refused read-only "/lib/modules/${version/+/[+]}: read-only"
 	refused vms 'VMs are running.*vmm \([0-9]+\)'
 	refused kvmgt 'kvmgt is loaded'
@@ -277,8 +276,8 @@ judge() {
 	is "$lab after all that a VM runs, on the stock modules" "$(<"$F/stock")" 0
 
 	is "$lab installed" "$(tail -n 1 "$F/installed")" "status 0"
-	is "$lab installed: the VM's rows are what its guest made" "$(counted known known.vm)" "$(known known)"
-	is "$lab installed: the account agrees with itself" "$(insane host)" ''
+	is "$lab installed: the VM's rows are what its guest made" "$(account_says known known.vm)" "$(vmm_says known)"
+	is "$lab installed: the account agrees with itself" "$(contradictions host)" ''
 	like "$lab installed: exitdump shows it" "$(<"$F/table")" 'TOTAL'
 	note "$(<"$F/table")"
 	for one in installed again shell-over next-boot vms-uninstall; do
@@ -305,7 +304,7 @@ judge() {
 }
 
 make -s -C "$TOP/tools" BUILD="$T/build" PROG="$T/exitdump"
-# which kmod opens by its name
+# kmod opens it by its name
 lzma=(/usr/lib/*/liblzma.so.5)
 refusals=''
 for one in $LABS; do

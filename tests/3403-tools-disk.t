@@ -1,14 +1,13 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: the tools' disk of run-vm.sh mounts by its label in a guest that has
-# nothing of ours, here with Debian's own kernel, and the tools on it run there and
-# read the guest's account. A disk
-# is booted by OVMF; one that cannot be is refused.
+# Promise: the tools' disk of run-vm.sh mounts by its label in a guest that has none of our
+# files (here with Debian's own kernel). The tools on it run there and read the guest's
+# account. OVMF boots a disk; run-vm.sh refuses a file that cannot be one.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 
-run "$TOP/scripts/stock.sh"
+run "$TOP/scripts/source/stock.sh"
 if ((status)); then
-	# what this machine cannot fetch
+	# this machine cannot fetch the packages
 	[[ $status != 3 && $err != *apt-get* ]] || skip_all "$(tail -n 1 <<<"$err")"
 	is stock.sh "$status $err" "0 "
 	done_testing
@@ -17,8 +16,8 @@ stock=$out
 version=$(<"$stock/version")
 make -s -C "$TOP/tools" BUILD="$T/build" PROG="$T/exitdump"
 
-# The guest: Debian's kernel, what it needs for such a disk, and a C library's
-# loader nowhere but on it.
+# The guest: Debian's kernel and the modules for such a disk. Only the disk has the C library's
+# loader.
 mkdir "$T/modules"
 for name in virtio{,_ring,_pci_legacy_dev,_pci_modern_dev,_pci,_blk} fat vfat nls_cp437 nls_ascii; do
 	find "$stock/lab/lib/modules" -name "$name.ko*" -exec cp {} "$T/modules/" \;
@@ -37,7 +36,7 @@ touch /root/new
 sh /root/cpuid.sh -1 -l 0x40000000
 sh /root/exitdump.sh --guest
 EOF
-"$TOP/scripts/guest-initrd.sh" -a "$T/modules" -a "$T/look" "$T/initrd" sh look
+"$TOP/scripts/guest/initrd.sh" -a "$T/modules" -a "$T/look" "$T/initrd" sh look
 
 ovmf=()
 [[ ! -r /usr/share/OVMF/OVMF_CODE_4M.fd || ! -r "$VIRTIO_ROM" ]] || ovmf=(-a /usr/share/OVMF/OVMF_CODE_4M.fd -a /usr/share/OVMF/OVMF_VARS_4M.fd
@@ -58,7 +57,7 @@ echo "== default"
 run-vm.sh -d disk -m 128 -- -S </dev/null >/dev/null 2>&1 &
 i=0
 until pidof qemu-system-x86_64 >/dev/null || [ $((i += 1)) -gt 60 ]; do sleep 1; done
-sleep 3 # it would have ended by now if it could not start
+sleep 3 # if it could not start, it has ended by now
 tr "\0" " " </proc/$(pidof qemu-system-x86_64)/cmdline
 kill $!
 wait $!
@@ -70,7 +69,7 @@ run "$TOP/scripts/lab.sh" -m svm -M 1536 -t 300 -a "$(type -P bash)" -a "$(type 
 	"${ovmf[@]}" -a "$T/vms" -- bash vms
 note "$err"
 
-# part NAME: what was said there.
+# part NAME: prints the output of that part.
 part() {
 	awk -v name="$1" '/^== / { on = $2 == name; next } on' <<<"$out" | tr -d '\r'
 }

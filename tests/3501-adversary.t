@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: a guest that asks for any leaf with any ECX, as fast as it can, in
-# every mode, at every privilege level and from a nested guest, with CPUID
-# faulting and without, gets answers by the rules and harms nobody: no word in
-# the kernel's log, another VM's counts exact, its exits as quick as before. And
-# where guests are to see nothing, KVM answers what stock KVM does, bit for bit.
+# Promise: a guest asks for any leaf with any ECX, as fast as it can, in every mode, at every
+# privilege level, from a nested guest, with CPUID faulting and without. It gets answers by
+# the rules and does no harm: nothing in the kernel's log, exact counts of another VM, and
+# that VM's exits as quick as before. With the leaves off for guests, KVM answers as stock KVM,
+# bit for bit.
 #
-# ADVERSARY=N in the environment: N CPUIDs by each kind of guest (400).
+# ADVERSARY=N in the environment: N CPUIDs by each kind of guest (default 400).
 . "${BASH_SOURCE[0]%/*}/lib.sh"
-. "${BASH_SOURCE[0]%/*}/labs.sh"
+. "${BASH_SOURCE[0]%/*}/lab/labs.sh"
 
 n=${ADVERSARY:-400} loads=1 again=some
 ((n < 10000)) || loads=20 again=all
@@ -16,15 +16,14 @@ n=${ADVERSARY:-400} loads=1 again=some
 in_lab < <(
 	echo "n=$n loads=$loads again=$again"
 	cat <<'EOF'
-# attack NAME ARGUMENT...: as run, but without accounts.
+# attack NAME ARGUMENT...: like run_vmm, but without accounts.
 attack() {
 	section $1
 	shift
 	vmm "$@" 2>&1 || echo "status $?"
 }
 
-# some PREFIX, all PREFIX: the kinds of attack, each by a VM of its own, on the last
-# CPU.
+# some PREFIX, all PREFIX: run the kinds of attack, each in a VM of its own, on the last CPU.
 some() {
 	attack $1-long-0 random:1=$n
 	attack $1-long-fault-3 --ring 3 --cpuid-fault random:24=$n
@@ -46,12 +45,12 @@ all() {
 	[ "$LAB_MACHINE" = vmx ] || attack $1-nested-pass nested-random-pass:45=$((n / 10))
 }
 
-# neighbour NAME COMMAND...: a VM on the first CPU, until COMMAND has ended.
+# neighbour NAME COMMAND...: runs a VM on the first CPU until COMMAND has ended.
 neighbour() {
 	vm=$1
 	shift
 	rm -f neighbour
-	# where there is one CPU, most of its time is for the attacks
+	# on a machine with one CPU, the attacks get most of its time
 	taskset 1 vmm --stats --loop 0 --after ". ./words; accounts $vm" \
 		cpuid=100 out-kernel=50 rdmsr=30 wrmsr-slow=30 vmcall=20 out-user=5 sleep-user:3=1 \
 		leaf:0x4ffffffd=18,30,123,129 >neighbour &
@@ -73,7 +72,7 @@ echo host >$P/exit_cycles_guest
 neighbour beside-host $again host
 account host1
 
-# answers NAME KINDS: what guests see.
+# answers NAME KINDS: records the answers that guests see.
 answers() {
 	attack $1-leaves --ring 3 leaves=0-130,1024-1027,0xdead,0xffff,0x7fffffff,0x80000000,0xfffffffe,0xffffffff
 	attack $1-sweep --loop $loads sweep:0:6=360 sweep:0x40000000:2=128 sweep:0x4ffffff0:130=4160 \
@@ -92,7 +91,7 @@ answers stock all
 EOF
 )
 
-# sections PREFIX: the names of what attacked, without it.
+# sections PREFIX: prints the names of the attacks, without the prefix.
 sections() {
 	local one
 	for one in "$F/$1"-*; do
@@ -100,7 +99,7 @@ sections() {
 	done
 }
 
-# answered SECTION: what CPUID said to the guest.
+# answered SECTION: prints CPUID's answers to the guest.
 answered() {
 	grep -E '^(leaf|digest|fault|made|status)' "$F/$1" | cut -f 3-
 }
@@ -109,11 +108,11 @@ field() {
 	awk -v kind="$2" '$1 == kind { n += $5 } END { print n + 0 }' "$F/$1"
 }
 
-# slower NAME: the steps of a neighbour that the attacks slowed down. On CPUs that
-# count instructions the quickest of each kind is as quick as it was alone. Of Bochs's
-# two CPUs each runs 5 instructions in its turn, so it may be a turn later there; and
-# as the neighbour has one to itself, the mean tells too, but for the interrupts that
-# one CPU sends the other, with stock KVM as well: 3 to 5 %.
+# slower NAME: prints the steps of a neighbour that the attacks slowed down. On CPUs that
+# count instructions, the quickest step of each kind must be as quick as alone. Bochs runs 5
+# instructions of each of its two CPUs in turn, so a step may end one turn later. There the
+# neighbour has a CPU to itself, so its mean must not rise either, except for the interrupts
+# that one CPU sends the other: 3 to 5 %, with stock KVM as well.
 slower() {
 	awk -v own="$([[ $machine == vmx ]] && echo 1)" '
 		$1 != "step" || $4 == "leaf" || $4 == "sleep-user" { next }
@@ -150,14 +149,14 @@ judge() {
 	note "$asked CPUIDs of adversaries, $(awk '$1 == "made" { n += $5 } END { print n }' "$F"/beside{,-host}) exits of their neighbour"
 
 	for one in alone beside beside-host; do
-		is "$lab $one: the neighbour's exits are exactly what it made" "$(counted $one $one.vm)" "$(known $one)"
+		is "$lab $one: the neighbour's exits are exactly what it made" "$(account_says $one $one.vm)" "$(vmm_says $one)"
 		is "$lab $one: all of them, as KVM counts, but for the last" "$(($(cell $one.vm TOTAL exits) + 1))" "$(kvm_stat $one exits)"
-		is "$lab $one: its account agrees with itself" "$(insane $one.vm)" ''
+		is "$lab $one: its account agrees with itself" "$(contradictions $one.vm)" ''
 	done
 	for one in alone beside; do
 		is "$lab $one: and it read that in its leaves" \
 			"$(awk -v h=$hypercall -v io=$io '$1 == "leaf" && ($5 == h || $5 == io) { print $5, $6 }' "$F/$one")" \
-			"$(known $one | awk -v h=$hypercall -v io=$io '$1 == h || $1 == io')"
+			"$(vmm_says $one | awk -v h=$hypercall -v io=$io '$1 == h || $1 == io')"
 	done
 	is "$lab beside: its exits are as quick as alone" "$(slower beside)" ''
 	is "$lab beside-host: its exits are as quick as alone" "$(slower beside-host)" ''

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: `make stress`, in its small form, finds nothing and says what it tried;
-# where a test fails it says so, with status 1, and the next run takes up the rest;
-# interrupted, it leaves nothing at work.
+# Promise: `make stress`, in its small form, finds nothing and prints what it tried. If a test
+# fails, it says so, with status 1, and the next run continues with the rest. If it is
+# interrupted, no process of it goes on.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 
 run "$TOP/scripts/stress.sh" -q -n
@@ -52,7 +52,7 @@ EOF2
 env --default-signal=INT "$TOP/scripts/stress.sh" -q -k "$kernel" "$T/waits.t" >/dev/null 2>&1 &
 stress=$!
 for ((i = 0; i < 1200; i++)); do
-	[[ ! -s $T/waits ]] || break
+	[[ -s $T/waits ]] && break
 	sleep 0.1
 done
 ok "interrupted: it was at work" kill -0 "$(<"$T/waits")"

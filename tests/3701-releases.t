@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: what needs no lab works on every release of Debian that is supported, from
-# nothing but git and make: `make check`, in a fresh clone, on each that this machine does
-# not run itself. RELEASES_COMMANDS are others to try there, one a line.
+# Promise: everything that needs no lab works on every supported release of Debian, with only
+# git and make installed: `make check` in a fresh clone, on each release that this machine
+# does not run. RELEASES_COMMANDS are other commands to try there, one a line.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
-# shellcheck source=scripts/archive.sh
-. "$TOP/scripts/archive.sh"
+# shellcheck source=scripts/source/archive.sh
+. "$TOP/scripts/source/archive.sh"
 
-# a release does not try the others in its turn
-[[ ! $ON_RELEASE ]] || skip_all "this is such a root already"
+# inside such a root, do not try the other releases again
+[[ $ON_RELEASE ]] && skip_all "this is such a root already"
 ((EUID == 0)) || skip_all "only root can make a root of another release"
 PATH+=:/usr/sbin
 type -P debootstrap >/dev/null || skip_all "debootstrap is not installed"

@@ -6,34 +6,34 @@
 #include "account.h"
 #include "fail.h"
 
-/* row_of_sums() - one of zeros, to add to. */
+/* row_of_sums() - a row of zeros, to add others to. */
 struct row row_of_sums(void)
 {
 	return (struct row){ .key.reason = REASON_SUM, .name = "TOTAL" };
 }
 
-/* row_hist_copy() - a histogram of its own, of these counts. */
+/* row_hist_copy() - give the row its own copy of these counts. */
 void row_hist_copy(struct row *to, const uint64_t *from)
 {
 	to->hist = need(malloc(BUCKETS * sizeof(*to->hist)));
 	memcpy(to->hist, from, BUCKETS * sizeof(*to->hist));
 }
 
-/* row_slow_copy() - likewise when and where its exit was slow. */
+/* row_slow_copy() - likewise a copy of when and where its exit was slow. */
 void row_slow_copy(struct row *to, const struct slow *from)
 {
 	to->slow = need(malloc(sizeof(*to->slow)));
 	*to->slow = *from;
 }
 
-/* row_free() - give back what it points to. */
+/* row_free() - free the memory that the row points to. */
 void row_free(struct row *row)
 {
 	free(row->hist);
 	free(row->slow);
 }
 
-/* account_insert() - a row more at `at`, zeroed. */
+/* account_insert() - insert a row of zeros at index `at`, and return it. */
 struct row *account_insert(struct account *a, size_t at)
 {
 	a->rows = need_room(a->rows, a->nrows, sizeof(*a->rows));
@@ -41,7 +41,7 @@ struct row *account_insert(struct account *a, size_t at)
 	return memset(&a->rows[at], 0, sizeof(*a->rows));
 }
 
-/* account_drop_rows() - give back all but their sum. */
+/* account_drop_rows() - free all rows, and keep their sum. */
 void account_drop_rows(struct account *a)
 {
 	for (size_t i = 0; i < a->nrows; i++)
@@ -51,7 +51,7 @@ void account_drop_rows(struct account *a)
 	a->nrows = 0;
 }
 
-/* account_free() - give back its rows; the account is empty after it. */
+/* account_free() - free all memory of the account, and make it empty. */
 void account_free(struct account *a)
 {
 	account_drop_rows(a);
@@ -59,7 +59,7 @@ void account_free(struct account *a)
 	memset(a, 0, sizeof(*a));
 }
 
-/* account_copy() - one of its own, to be freed. */
+/* account_copy() - make *a a copy of its own, to be freed by account_free(). */
 void account_copy(struct account *a, const struct account *from)
 {
 	struct row *row;
@@ -79,7 +79,7 @@ void account_copy(struct account *a, const struct account *from)
 		row_hist_copy(&a->sum, a->sum.hist);
 }
 
-/* account_row() - the row of a key; with a name, made where it is missing. */
+/* account_row() - find the row of a key. If it is missing: with a name it is added, else NULL. */
 struct row *account_row(struct account *a, struct row_key key, const char *name)
 {
 	size_t low = 0, high = a->nrows, mid;
@@ -105,8 +105,8 @@ struct row *account_row(struct account *a, struct row_key key, const char *name)
 }
 
 /*
- * account_take_hist() - move the histograms of a second file to the rows of
- * the first. A reason that happened between the two readings has none.
+ * account_take_hist() - move the histograms of a second file to the rows of the
+ * first. A row of the second file without a row in the first is skipped.
  */
 void account_take_hist(struct account *a, struct account *from)
 {
@@ -127,8 +127,8 @@ void account_take_hist(struct account *a, struct account *from)
 }
 
 /*
- * account_add_head() - what the sum of accounts tells of itself: what all of them
- * tell. The numbers of VMs, vCPUs and guest cycles add up.
+ * account_add_head() - the first line of a sum of accounts: it has the counters and
+ * numbers that all of them have. Numbers of VMs, vCPUs and guest cycles add up.
  */
 void account_add_head(struct account *a, const struct account *from)
 {
@@ -163,8 +163,8 @@ void account_add(struct account *a, const struct account *from)
 }
 
 /*
- * n -= before. False where it had grown smaller: cleared meanwhile. Only what
- * stood in the last quarter of 64 bits can have wrapped instead.
+ * n -= before. False if the counter had become smaller: it was cleared meanwhile. A
+ * counter may also have wrapped: then the difference is below 2^62.
  */
 static bool subtract(uint64_t *n, uint64_t before)
 {
@@ -174,7 +174,7 @@ static bool subtract(uint64_t *n, uint64_t before)
 	return grown;
 }
 
-/* row_subtract() - of these counters; false where any has grown smaller. */
+/* row_subtract() - subtract these counters; false if any of them had become smaller. */
 bool row_subtract(struct row *row, const struct row *before, unsigned int counters)
 {
 	bool grown = true;
@@ -185,7 +185,7 @@ bool row_subtract(struct row *row, const struct row *before, unsigned int counte
 	}
 	if (counters & 1u << C_MAX)
 		grown &= row->n[C_MAX] >= before->n[C_MAX];
-	if (row->n[C_MAX] == before->n[C_MAX]) {	/* it happened earlier */
+	if (row->n[C_MAX] == before->n[C_MAX]) {	/* the longest exit is older */
 		row->hidden = row->n[C_TOTAL] ? row->n[C_MAX] : 0;
 		row->n[C_MAX] = 0;
 	}
@@ -208,9 +208,9 @@ static bool row_idle(const struct row *row)
 }
 
 /*
- * account_subtract() - make it the difference to an earlier reading: what
- * happened in between. A `max` that did not rise is not known. False where
- * the counters were cleared meanwhile: then no counter is known and no row left.
+ * account_subtract() - turn `a` into the difference to an earlier reading. `max` is
+ * known only if it rose. Returns false if the counters were cleared meanwhile: then
+ * no counter is known and no row is left.
  */
 bool account_subtract(struct account *a, const struct account *before)
 {
@@ -254,7 +254,7 @@ bool account_subtract(struct account *a, const struct account *before)
 	return grown;
 }
 
-/* row_add() - add the counters of one row to another's. */
+/* row_add() - add the counters of `from` to those of `to`. */
 void row_add(struct row *to, const struct row *from)
 {
 	for (int c = 0; c < C_MAX; c++)
@@ -274,9 +274,9 @@ void row_add(struct row *to, const struct row *from)
 }
 
 /*
- * row_lost() - cycles that the guest wanted to run and could not: total without the
- * time it halted, of its own will, and was stopped. In a guest the handler's cycles
- * are all that is known.
+ * row_lost() - the cycles in which the guest wanted to run and could not: total minus
+ * halt (it did not want to run) minus stop. Inside a guest only the handler's cycles
+ * are known, so those are returned.
  */
 uint64_t row_lost(const struct row *row, const struct account *a)
 {
@@ -288,24 +288,24 @@ uint64_t row_lost(const struct row *row, const struct account *a)
 }
 
 /*
- * row_max() - the largest total, or 0 where it is not known: as of a difference in
- * which one that is no larger than an earlier one may be the largest.
+ * row_max() - the largest total in cycles, or 0 if it is not known. In a difference
+ * it is known only if no earlier exit was longer.
  */
 uint64_t row_max(const struct row *row)
 {
 	return row->n[C_MAX] >= row->hidden ? row->n[C_MAX] : 0;
 }
 
-/* Of a large account 128 bits. */
+/* The products of a large account need 128 bits. */
 static bool reaches(uint64_t below, uint64_t all, unsigned int per_100000)
 {
 	return (unsigned __int128)below * 100000 >= (unsigned __int128)all * per_100000;
 }
 
 /*
- * row_percentile() - the most cycles that the total of so many of 100000 exits
- * took, to the end of its bucket. False where that is not known: there is no
- * histogram, or it lies in the last bucket, which only max ends.
+ * row_percentile() - in *bound the cycles that so many of 100000 exits did not exceed:
+ * the end of a bucket, or max if that is smaller. False if it is not known: there is no
+ * histogram, or it is in the last bucket, which has no end, and max is not known.
  */
 bool row_percentile(const struct row *row, unsigned int per_100000, uint64_t *bound)
 {

@@ -3,9 +3,9 @@
  * account.h - one exit_cycles file in memory: a row of counters per exit
  * reason, for a host, a VM or a vCPU. Reading, adding, subtracting.
  *
- * Units: every counter but `exits` and `slow` is in cycles of the host's TSC. Counters
- * are what the kernel keeps, 64 bits that wrap, so sums and differences are
- * taken modulo 2^64.
+ * Units: `exits` and `slow` are numbers of exits; all other counters are cycles of the
+ * host's TSC. As in the kernel, counters have 64 bits and wrap, so sums and differences
+ * are taken modulo 2^64.
  */
 #ifndef ACCOUNT_H
 #define ACCOUNT_H
@@ -15,9 +15,9 @@
 #include <stdint.h>
 
 /*
- * What the kernel counts, one entry a counter: its column in the file and here,
- * what a table's heading calls it where that differs, its help, and its Prometheus
- * counter. Whatever is not `exits`, `slow` or `max` is a time that adds up. `max` is last.
+ * The kernel's counters. Each entry: the column in the file and here, the heading in
+ * tables if it differs, the help, the Prometheus counter and its help. All but `exits`,
+ * `slow` and `max` are cycles that add up. `max` must be last.
  */
 #define COUNTERS(X) \
 	X(EXITS, "exits", NULL, "how many", \
@@ -26,74 +26,74 @@
 	  "kvm_exit_handler_cycles_total", "TSC cycles in the exit handler.") \
 	X(TOTAL, "total", NULL, "time from exit to the next entry", \
 	  NULL, NULL) \
-	X(HALT, "halt", NULL, "of total: halted or waiting to be started", \
-	  "kvm_exit_halt_cycles_total", "TSC cycles halted, beside those lost.") \
-	X(POLL, "poll", NULL, "of halt: polling on the host's CPU", \
-	  "kvm_exit_poll_cycles_total", "TSC cycles of the halted that polled on the host's CPU.") \
-	X(USER, "user", NULL, "of total: in user space (QEMU)", \
-	  "kvm_exit_user_cycles_total", "TSC cycles of the lost in user space.") \
-	X(SCHED, "sched", NULL, "of total: waiting for a CPU of the host", \
-	  "kvm_exit_sched_cycles_total", "TSC cycles of the lost waiting for a CPU of the host.") \
-	X(HSCHED, "hsched", NULL, "of sched: inside the handler", \
+	X(HALT, "halt", NULL, "part of total: halted or waiting to be started", \
+	  "kvm_exit_halt_cycles_total", "TSC cycles halted. Not part of the lost cycles.") \
+	X(POLL, "poll", NULL, "part of halt: polling on the host's CPU", \
+	  "kvm_exit_poll_cycles_total", "TSC cycles polling on the host's CPU. Part of the halted cycles.") \
+	X(USER, "user", NULL, "part of total: in user space (QEMU)", \
+	  "kvm_exit_user_cycles_total", "TSC cycles in user space. Part of the lost cycles.") \
+	X(SCHED, "sched", NULL, "part of total: waiting for a CPU of the host", \
+	  "kvm_exit_sched_cycles_total", "TSC cycles waiting for a CPU of the host. Part of the lost cycles.") \
+	X(HSCHED, "hsched", NULL, "part of sched: inside the handler", \
 	  "kvm_exit_handler_sched_cycles_total", "TSC cycles waiting for a CPU inside the exit handler.") \
-	X(STOP, "stop", NULL, "of total: stopped by the VMM (paused, migrated)", \
-	  "kvm_exit_stop_cycles_total", "TSC cycles stopped by the VMM, beside those lost.") \
+	X(STOP, "stop", NULL, "part of total: stopped by the VMM (paused, migrated)", \
+	  "kvm_exit_stop_cycles_total", "TSC cycles stopped by the VMM. Not part of the lost cycles.") \
 	X(SLOW, "slow", NULL, "how many KVM recorded as slow (exitdump slow)", \
-	  "kvm_exit_slow_total", "VM exits that lost more than the threshold of the recorder.") \
+	  "kvm_exit_slow_total", "VM exits that KVM recorded as slow.") \
 	X(MAX, "max", NULL, "the largest single total; over an interval, where it rose", \
 	  "kvm_exit_max_cycles", "TSC cycles of the longest exit so far.")
 
 #define COUNTER_ID(id, ...) C_##id,
 enum counter { COUNTERS(COUNTER_ID) N_COUNTERS };
 
-/* The numbers of the first line; from K_VMS on they add up. */
+/* The numbers of a file's first line. From K_VMS on they can be added up. */
 enum key {
 	K_TSC_KHZ,
-	K_THRESHOLD,	/* us; of slow exits, 0: none is recorded */
-	K_MONOTONIC, K_REALTIME, K_PERF,	/* ns; these clocks when it was read */
-	K_KEYS, K_KEPT,	/* lines that have a key, and slow exits, that follow */
+	K_THRESHOLD,	/* us; exits that lose more are recorded as slow; 0: none is */
+	K_MONOTONIC, K_REALTIME, K_PERF,	/* ns; these clocks when the file was read */
+	K_KEYS, K_KEPT,	/* how many lines with a key, or slow exits, follow */
 	K_VMS, K_VCPUS, K_GUEST, K_REPLACED,
-	K_LOST,		/* slow exits that others took the place of */
+	K_LOST,		/* slow exits that later ones have overwritten */
 	N_KEYS,
 };
 
 #define BUCKETS 32		/* of a histogram; bucket i holds fls64(total) == i */
-#define REASON_OTHER (1LL << 32)	/* prints as "-"; sorts behind all numbers */
+#define REASON_OTHER (1LL << 32)	/* printed as "-"; sorted after all numbers */
 #define REASON_SUM (REASON_OTHER + 1)
-#define KEY_REST UINT64_MAX	/* what of a reason is in none of its keys; a slow exit without one */
-#define KEY_L2 (1ULL << 63)	/* in a key: of an exit from a guest inside the guest */
+#define KEY_REST UINT64_MAX	/* the exits of a reason that have no key; a slow exit without a key */
+#define KEY_L2 (1ULL << 63)	/* flag in a key: the exit came from a nested guest */
 
-/* What a row is of: two rows with one key are the same row at two moments or places. */
+/* Identifies a row. Rows of two samples or accounts with the same row_key belong together. */
 struct row_key {
 	int64_t reason;		/* 0 to 2^32 - 1, REASON_OTHER or REASON_SUM */
-	uint64_t key;		/* why, inside the reason; 0 where the file has none */
+	uint64_t key;		/* the key inside the reason; 0 if the file has no keys */
 };
 
 /* When and where an exit was slow. */
 struct slow {
 	uint64_t time;		/* ns of CLOCK_MONOTONIC, when the guest went on */
-	uint64_t rip;		/* of the guest; 0: it cannot be told */
+	uint64_t rip;		/* of the guest; 0: not known */
 	uint32_t vm, vcpu, cpu;	/* the process, the vCPU, the CPU of the host */
 };
 
 struct row {
 	struct row_key key;
 	char name[48];
-	uint64_t n[N_COUNTERS];	/* n[C_MAX] by row_max() alone */
-	uint64_t hidden;	/* no max is known up to here: of a difference, or of KEY_REST */
+	uint64_t n[N_COUNTERS];	/* read n[C_MAX] only by row_max() */
+	uint64_t hidden;	/* a max below this is not known: in a difference, or for KEY_REST */
 	uint64_t *hist;		/* BUCKETS counts, or NULL; freed with its row */
 	struct slow *slow;	/* of one exit, or NULL; freed with its row */
 };
 
 struct account {
-	char vendor[16];	/* "vmx" or "svm"; "" where the file does not say */
+	char vendor[16];	/* "vmx" or "svm"; "" if the file does not say */
 	char tsc[16];		/* "stable" or "unstable" */
 	char scope[16];		/* "host", "vm" or "vcpu" */
 	uint64_t key[N_KEYS];
 	unsigned int keys;	/* bit per enum key: the file has it */
 	unsigned int counters;	/* bit per enum counter: the file has it */
 	bool has_hist;
-	bool keyed;		/* a row per key inside a reason; there may be more exits than those */
+	bool keyed;		/* a row per key inside a reason; not all exits have a key */
 	bool recorded;		/* a row per slow exit, in no order, and no sum */
 	size_t nrows;
 	struct row *rows;	/* by rising key */
@@ -110,7 +110,7 @@ static inline bool account_knows(const struct account *a, enum key k)
 	return a->keys & 1u << k;
 }
 
-/* By reason, then by key: below 0, 0 or above. */
+/* Compare by reason, then by key. Returns below 0, 0 or above 0. */
 static inline int row_key_compare(struct row_key a, struct row_key b)
 {
 	if (a.reason != b.reason)
@@ -118,7 +118,7 @@ static inline int row_key_compare(struct row_key a, struct row_key b)
 	return a.key < b.key ? -1 : a.key > b.key;
 }
 
-/* Whether it has what is lost: keys have no halt and stop. */
+/* Whether lost cycles are known. Keys have no halt and stop, so theirs are not. */
 static inline bool account_has_lost(const struct account *a)
 {
 	return account_has(a, C_TOTAL) && !a->keyed;
@@ -152,7 +152,7 @@ uint64_t row_lost(const struct row *row, const struct account *a);
 uint64_t row_max(const struct row *row);
 bool row_percentile(const struct row *row, unsigned int per_100000, uint64_t *bound);
 
-/* bucket_low(), bucket_high() - the cycles a bucket holds; the last has no end. */
+/* bucket_low(), bucket_high() - the cycles that a bucket covers; the last bucket has no end. */
 static inline uint64_t bucket_low(int bucket)
 {
 	return bucket ? 1ULL << (bucket - 1) : 0;

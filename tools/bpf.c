@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * bpf.c - the source that needs no patches: bpf/exits.bpf.c counts while exitdump runs.
- * Its links and maps are file descriptors and nothing else, so they go with the process,
- * however that ends.
+ * In the kernel it holds only file descriptors (links and maps). The kernel closes them
+ * when the process ends, however it ends.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +15,7 @@
 int bpf_attach(bool keys)
 {
 	(void)keys;
-	return fail("--bpf: this exitdump was built without it (make clean tool says what is missing)");
+	return fail("--bpf: this exitdump was built without it (to see what is missing: make clean tool)");
 }
 
 int bpf_explain(void)
@@ -46,7 +46,7 @@ const struct source source_bpf = { .begin = begin };
 
 struct bpf_state bpf;
 
-static char complaint[256];	/* the last of libbpf's */
+static char complaint[256];	/* libbpf's last warning */
 
 static int keep_complaint(enum libbpf_print_level level, const char *format, va_list args)
 {
@@ -57,7 +57,7 @@ static int keep_complaint(enum libbpf_print_level level, const char *format, va_
 	return 0;
 }
 
-/* Both ends of a function are traced, or neither. */
+/* Trace both the entry and the end of a function, or neither. */
 static void trace(struct bpf_program *entry, struct bpf_program *end, bool wanted)
 {
 	bpf_program__set_autoload(entry, wanted);
@@ -80,7 +80,7 @@ static void detach(void)
 	memset(&bpf, 0, sizeof(bpf));
 }
 
-/* With both ends of functions, of the handler where it has a name, or tracepoints alone. */
+/* Load and attach it, with KVM's functions (also the handler, if named), or only with tracepoints. */
 static int load(const char *handler, bool functions)
 {
 	struct exits *skel = exits__open();
@@ -124,7 +124,7 @@ static const void *map_at(int fd, size_t size)
 	return at == MAP_FAILED ? NULL : at;
 }
 
-/* Those that are read and given back. False, with errno: one cannot be. */
+/* Find the maps that are read, and map some into memory. False, with errno, if that fails. */
 static bool find_maps(const struct exits *skel)
 {
 	bpf.fd.threads = bpf_map__fd(skel->maps.threads);
@@ -147,7 +147,7 @@ static bool find_maps(const struct exits *skel)
 	return bpf.threads && bpf.rows && bpf.keys && bpf.slows;
 }
 
-/* bpf_attach() - from now on it counts, with keys or without. 0, or -1 with the failure told. */
+/* bpf_attach() - start to count, with or without keys. 0, or -1 with the reason in `failure`. */
 int bpf_attach(bool keys)
 {
 	int error;
@@ -174,8 +174,7 @@ int bpf_attach(bool keys)
 	return -1;
 }
 
-
-/* next_thread() - the next one from *n on that has had an exit, or NULL. */
+/* next_thread() - the next thread from *n on that has had an exit, or NULL. */
 const struct exit_thread *next_thread(uint32_t *n)
 {
 	uint32_t used = *bpf.threads_used;
@@ -187,7 +186,7 @@ const struct exit_thread *next_thread(uint32_t *n)
 	return NULL;
 }
 
-/* The name that debugfs gives the VM of a thread, or that it would. */
+/* vm_of() - the name of a thread's VM in debugfs; "PID-0" if it is not known. */
 void vm_of(char *vm, size_t size, const struct exit_thread *t)
 {
 	if (*t->vm)
@@ -197,8 +196,8 @@ void vm_of(char *vm, size_t size, const struct exit_thread *t)
 }
 
 /*
- * How often the kernel did not run a program, as a thread that it had interrupted in the
- * same one was not through with it on that CPU.
+ * How often the kernel skipped a program, because the same program was interrupted on that
+ * CPU and had not finished.
  */
 static uint64_t skipped(void)
 {
@@ -219,7 +218,7 @@ static uint64_t skipped(void)
 static int begin(struct sample *s, const struct pick *pick)
 {
 	if (pick->once && !bpf.skel)
-		return fail("--bpf: counts from now on, so give it an interval (exitdump --bpf 1), top or run");
+		return fail("--bpf: starts to count now, so it needs an interval (exitdump --bpf 1), top or run");
 	if (bpf_attach(pick->keys || pick->slow))
 		return -1;
 	bpf_fold_ended();
@@ -234,7 +233,7 @@ static enum read_result read_bpf(const struct pick *pick, const char *dir, enum 
 	return bpf_read(dir, what, a);
 }
 
-/* What KVM's debugfs shows, and where that cannot be read who had an exit. */
+/* The VMs in KVM's debugfs; if that cannot be read, those that have had an exit. */
 static int bpf_vms(const struct pick *pick, struct vm_id **vms, size_t *n)
 {
 	const struct exit_thread *t;
@@ -291,7 +290,7 @@ static void explain(const char *what, bool told, const char *why)
 		printf("%-8s -  %s\n", what, why);
 }
 
-/* bpf_explain() - on standard output, what this kernel does not tell, and why. 0, or -1 with the failure told. */
+/* bpf_explain() - print what BPF cannot tell on this kernel, and why. 0, or -1 as bpf_attach(). */
 int bpf_explain(void)
 {
 	const struct bpf_kernel *k = &bpf.kernel;
@@ -317,7 +316,7 @@ int bpf_explain(void)
 	explain("halt", bpf.functions, halt);
 	explain("reason", *k->vendor, "kvm_intel or kvm_amd is not loaded");
 	explain("total", !svm, "0 for what a fast path handles on Linux 6.1, which traces exits in the handler");
-	explain("rip", svm && k->at.rip != NO_OFFSET, svm ? "not in this kernel's BTF" : "KVM has moved it on by the next entry");
+	explain("rip", svm && k->at.rip != NO_OFFSET, svm ? "not in this kernel's BTF" : "KVM has changed it by the next entry");
 	explain("perf", false, "BPF has no clock that perf and ftrace have");
 	for (int place = 0; place < PLACES; place++) {
 		char name[48];

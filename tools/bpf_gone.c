@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* bpf_gone.c - vCPUs' threads that have ended: their counts are kept, their room is given back. */
+/* bpf_gone.c - vCPU threads that have ended: keep their counts, free their map entries. */
 #ifdef HAVE_BPF
 
 #include <bpf/bpf.h>
@@ -11,7 +11,7 @@
 
 #define GONE_KEYS 4096
 
-/* A row that nobody writes any more: its counts go to those of its place, and it is free. */
+/* Nobody writes this row any more: add its counts to bpf.gone, and free it. */
 static void fold_row(uint32_t n)
 {
 	static const struct exit_row zero;
@@ -27,7 +27,7 @@ static void fold_row(uint32_t n)
 	bpf_map_update_elem(bpf.fd.free_rows, NULL, &n, BPF_ANY);
 }
 
-/* The same of the keys of rows that are marked. Memory is bounded: later ones are in none. */
+/* Likewise for the keys of marked rows. At most GONE_KEYS are kept; later ones are dropped. */
 static void fold_keys(const bool *marked)
 {
 	static const struct exit_key zero;
@@ -49,7 +49,7 @@ static void fold_keys(const bool *marked)
 	}
 }
 
-/* Of those that have ended the last ones are kept. */
+/* Keep the last slow exits of all ended threads. */
 static void fold_slows(const struct exit_thread *t)
 {
 	static const struct exit_slows zero;
@@ -66,7 +66,7 @@ static void fold_slows(const struct exit_thread *t)
 	bpf_map_update_elem(bpf.fd.slows, &t->number, &zero, BPF_ANY);
 }
 
-/* A vCPU's thread that has ended makes room for others. */
+/* Keep the counts of a thread that has ended, and free its entries for others. */
 static void fold_thread(const struct exit_thread *t)
 {
 	static const struct exit_thread zero;
@@ -99,7 +99,7 @@ static bool has_ended(const struct exit_thread *t)
 	return access(task, F_OK);
 }
 
-/* bpf_fold_ended() - before a reading: make room for other vCPUs. */
+/* bpf_fold_ended() - called before a reading: free the entries of threads that have ended. */
 void bpf_fold_ended(void)
 {
 	const struct exit_thread *t;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * bpf_kernel.c - what the running kernel and its KVM have for the BPF program to count
- * by: BTF, where KVM keeps what is read, and which exits have a key.
+ * bpf_kernel.c - what the BPF program can use in the running kernel and its KVM: the BTF,
+ * the offsets of KVM's data, and which exits have a key.
  */
 #ifdef HAVE_BPF
 
@@ -38,7 +38,7 @@ static bool there(const char *dir, const char *name)
 	return !access(path, F_OK);
 }
 
-/* Whether a line of a file of the kernel has this in it. */
+/* Whether any line of the file has this text. */
 static bool file_has(const char *path, const char *text)
 {
 	FILE *from = fopen(path, "re");
@@ -52,7 +52,7 @@ static bool file_has(const char *path, const char *text)
 	return has;
 }
 
-/* The capabilities that count, of this process. */
+/* The effective capabilities of this process. */
 static uint64_t capabilities(void)
 {
 	FILE *from = fopen("/proc/self/status", "re");
@@ -88,7 +88,7 @@ static int check_kernel(void)
 	return 0;
 }
 
-/* That of KVM, which may be a module or built in; and which vendor's it is. */
+/* Load the BTF of KVM, which may be a module or built in, and find its vendor. */
 static int load_btf(struct bpf_kernel *k, struct btf **vmlinux, struct btf **kvm, struct btf **vendor)
 {
 	const char *module = NULL;
@@ -103,7 +103,7 @@ static int load_btf(struct bpf_kernel *k, struct btf **vmlinux, struct btf **kvm
 		*kvm = btf__load_module_btf("kvm", *vmlinux);
 	if (!*kvm || btf__find_by_name_kind(*kvm, "btf_trace_kvm_exit", BTF_KIND_TYPEDEF) < 0)
 		return fail("--bpf: this kernel's kvm has no BTF (CONFIG_DEBUG_INFO_BTF_MODULES)");
-	if (intel && amd)	/* built in, both */
+	if (intel && amd)	/* both are built in: ask the CPU */
 		cpuid(0x80000001, 0, regs);
 	if (amd && (!intel || regs[2] & 4))
 		module = "kvm_amd";
@@ -116,7 +116,7 @@ static int load_btf(struct bpf_kernel *k, struct btf **vmlinux, struct btf **kvm
 	return 0;
 }
 
-/* Whether a tracepoint has so many arguments, of which KVM passes one more. */
+/* Whether a tracepoint has n arguments or more, a pointer first. Its type has one more in front. */
 static bool has_arguments(const struct btf *btf, const char *tracepoint, unsigned int n)
 {
 	const struct btf_type *type;
@@ -130,7 +130,7 @@ static bool has_arguments(const struct btf *btf, const char *tracepoint, unsigne
 		btf_is_ptr(btf__type_by_id(btf, btf_params(type)[1].type));
 }
 
-/* Where a member is within a structure, by "name" or "name.name", in bits; -1: nowhere. */
+/* The offset in bits of a member "name" or "name.name" of a structure, or -1. */
 static int64_t member_at(const struct btf *btf, const struct btf_type *type, const char *path)
 {
 	const struct btf_member *m;
@@ -159,7 +159,7 @@ static int64_t member_at(const struct btf *btf, const struct btf_type *type, con
 	return -1;
 }
 
-/* A module's own type, before one that the kernel has of that name: it may be another. */
+/* The type of that name: the module's own first, as the kernel's may be a different one. */
 static int find_type(const struct btf *btf, const char *name, uint32_t kind)
 {
 	const struct btf *base = btf__base_btf(btf);
@@ -194,7 +194,7 @@ static uint32_t enum_value(const struct btf *btf, const char *type, const char *
 	return otherwise;
 }
 
-/* That of a member of vcpu_vmx, which is in a part of it from 6.16 on. */
+/* The offset of a member of vcpu_vmx. From Linux 6.16 on it is in vcpu_vmx.vt. */
 static uint32_t vmx_offset_of(const struct btf *vendor, const char *name)
 {
 	char path[64];
@@ -226,12 +226,12 @@ static void find_vmx_offsets(struct kvm_offsets *at, const struct btf *kvm, cons
 	at->vector_bit = enum_value(kvm, "kvm_reg", "VCPU_EXREG_EXIT_INFO_2", NO_OFFSET);
 }
 
-/* False where the kernel does not have what all of it needs. */
+/* False if an offset is missing that the program always needs. */
 static bool find_offsets(struct bpf_kernel *k, const struct btf *kvm, const struct btf *vendor)
 {
 	struct kvm_offsets *at = &k->at;
 
-	memset(at, 0xff, sizeof(*at));	/* NO_OFFSET, each */
+	memset(at, 0xff, sizeof(*at));	/* all NO_OFFSET */
 	at->vcpu_id = offset_of(kvm, "kvm_vcpu", "vcpu_id");
 	at->mp_state = offset_of(kvm, "kvm_vcpu", "arch.mp_state");
 	at->poll_success = offset_of(kvm, "kvm_vcpu", "stat.generic.halt_poll_success_ns");
@@ -249,7 +249,7 @@ static bool find_offsets(struct bpf_kernel *k, const struct btf *kvm, const stru
 		(!*k->vendor || (at->vmcb != NO_OFFSET && at->reason != NO_OFFSET));
 }
 
-/* As the patches have it, of what this kernel lets BPF see. */
+/* The same keys as the patches have, except those that BPF cannot see on this kernel. */
 static void find_keys(struct bpf_kernel *k)
 {
 	static const uint8_t svm[PLACES] = {
@@ -280,7 +280,7 @@ static void find_keys(struct bpf_kernel *k)
 	}
 }
 
-/* What the kernel's own clock makes of the TSC, or else of its own. */
+/* The frequency by which the kernel converts the TSC to time. If it does not, measure 20 ms. */
 static uint64_t find_tsc_khz(void)
 {
 	struct perf_event_attr attr = { .type = PERF_TYPE_SOFTWARE, .size = sizeof(attr),
@@ -309,7 +309,7 @@ static uint64_t find_tsc_khz(void)
 	return tsc * 1000000 / ((to.tv_sec - from.tv_sec) * 1000000000 + to.tv_nsec - from.tv_nsec);
 }
 
-/* bpf_kernel_find() - all of it. 0, or -1 with the failure told. */
+/* bpf_kernel_find() - fill in all of *k. 0, or -1 with the reason in `failure`. */
 int bpf_kernel_find(struct bpf_kernel *k)
 {
 	struct btf *vmlinux = NULL, *kvm = NULL, *vendor = NULL;
@@ -324,7 +324,7 @@ int bpf_kernel_find(struct bpf_kernel *k)
 	if (!ret && !(has_arguments(kvm, "btf_trace_kvm_exit", 2) && has_arguments(kvm, "btf_trace_kvm_entry", 1)))
 		ret = fail("--bpf: the tracepoints of this kernel's kvm are older than Linux 5.17's");
 	if (!ret && !find_offsets(k, kvm, vendor ?: vmlinux))
-		ret = fail("--bpf: this kernel's kvm is unlike those that this exitdump knows");
+		ret = fail("--bpf: this exitdump does not know this kernel's kvm (its structures differ)");
 	if (vendor != vmlinux)
 		btf__free(vendor);
 	if (kvm != vmlinux)

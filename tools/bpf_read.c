@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* bpf_read.c - accounts out of the maps of the BPF program, in cycles. */
+/* bpf_read.c - make accounts from the BPF program's maps, which count in ns. */
 #ifdef HAVE_BPF
 
 #include <stdio.h>
@@ -30,7 +30,7 @@ void name_place(char *name, size_t size, uint32_t place)
 		reason_name(name, size, !strcmp(bpf.kernel.vendor, "svm"), reason);
 }
 
-/* The row of a key of a place; of place alone where `key` is 0. */
+/* The account's row for a place and a key; 0 is no key. */
 static struct row *row_of(struct account *a, uint32_t place, uint64_t key)
 {
 	struct row_key row_key = { .reason = reason_at(place), .key = key };
@@ -41,9 +41,9 @@ static struct row *row_of(struct account *a, uint32_t place, uint64_t key)
 }
 
 /*
- * All of one moment: the exits, which are counted first, are as many as there are in the
- * histogram, which is last, if none was counted in between. They are read in that order
- * backwards.
+ * Copy a row as it is at one moment. For each exit the program adds to `exits` first and
+ * to the histogram last. This reads in the opposite order. If `exits` equals the sum of
+ * the histogram, no exit was counted in between.
  */
 static void copy_row(struct exit_row *to, const struct exit_row *from)
 {
@@ -116,8 +116,8 @@ static void add_slow(struct account *a, const struct exit_slow *from)
 }
 
 /*
- * Those of a thread: of all vCPUs that it has run, or of the present one alone. One that is
- * being written is left for the next time.
+ * add_slows() - add a thread's slow exits: with `all` those of every vCPU that it has run,
+ * else only those of its present vCPU. One that is being written is left for the next time.
  */
 void add_slows(struct account *a, const struct exit_thread *t, bool all)
 {
@@ -133,7 +133,7 @@ void add_slows(struct account *a, const struct exit_thread *t, bool all)
 	a->key[K_LOST] += t->slows > SLOW_A_VCPU ? t->slows - SLOW_A_VCPU : 0;
 }
 
-/* Whether a thread's exits are of this folder's account. */
+/* is_of() - whether a thread's exits belong to the account of this folder. */
 bool is_of(const struct exit_thread *t, const char *dir)
 {
 	char vm[24], vcpu[64];
@@ -145,7 +145,7 @@ bool is_of(const struct exit_thread *t, const char *dir)
 	return !strcmp(dir, vm) || !strcmp(dir, vcpu);
 }
 
-/* The rows of a folder's threads; of the host's "" also those whose thread runs another vCPU. */
+/* Mark the rows of a folder's threads. "", the host, has all rows: a thread may have changed its vCPU. */
 static void mark_rows(bool *marked, const char *dir)
 {
 	const struct exit_thread *t;
@@ -177,7 +177,7 @@ static void read_rows(struct account *a, const bool *marked, bool host)
 		add_row(a, &bpf.gone[i], i);
 }
 
-/* What a reason has beyond its keys is in KEY_REST, if there is any. */
+/* Put the exits of a reason that have no key into its row KEY_REST. */
 static void add_rest(struct account *a, const struct account *rows)
 {
 	const struct row *row, *key;
@@ -205,7 +205,7 @@ static void add_rest(struct account *a, const struct account *rows)
 	}
 }
 
-/* Keys are read first: they are never more than their rows. */
+/* Keys are read before the rows, so that a reason never has fewer exits than its keys. */
 static void read_keys(struct account *a, const bool *marked, bool host)
 {
 	uint32_t used = *bpf.keys_used;
@@ -262,7 +262,7 @@ static void read_slow(struct account *a, const char *dir)
 	a->keys |= 1u << K_KEPT | 1u << K_LOST | 1u << K_THRESHOLD | 1u << K_MONOTONIC | 1u << K_REALTIME;
 }
 
-/* The time in the guest, and of the host the numbers of VMs and vCPUs that have had an exit. */
+/* The guest cycles, and for the host the numbers of VMs and vCPUs that have had an exit. */
 static void read_head(struct account *a, const char *dir)
 {
 	const struct exit_thread *t, *other;
@@ -286,7 +286,7 @@ static void read_head(struct account *a, const char *dir)
 		a->keys |= 1u << K_VMS | 1u << K_VCPUS;
 }
 
-/* bpf_read() - the account of a folder, as of KVM's debugfs. */
+/* bpf_read() - the account of a folder, named as in KVM's debugfs. */
 enum read_result bpf_read(const char *dir, enum read_what what, struct account *a)
 {
 	static bool marked[MAX_ROWS];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* bpf_state.h - the BPF program as it runs, for bpf.c, bpf_read.c and bpf_gone.c. */
+/* bpf_state.h - the running BPF program and its maps, for bpf.c, bpf_read.c and bpf_gone.c. */
 #ifndef BPF_STATE_H
 #define BPF_STATE_H
 
@@ -7,28 +7,28 @@
 #include "bpf_kernel.h"
 #include "files.h"
 
-#define SLOW_US 1000	/* as the patches' at first */
+#define SLOW_US 1000	/* the patches' default too */
 
 struct exits;
 
 struct bpf_state {
 	struct exits *skel;
 	struct bpf_kernel kernel;
-	bool functions;			/* and not tracepoints alone */
+	bool functions;			/* functions are traced, not only tracepoints */
 	bool with_keys;
 	unsigned int counters;
-	/* As the kernel writes them. */
+	/* Mapped memory; the BPF program writes it. */
 	const struct exit_thread *threads;
 	const struct exit_row *rows;
 	const struct exit_key *keys;
 	const struct exit_slows *slows;
 	const volatile uint32_t *threads_used, *rows_used, *keys_used;
 	const volatile uint64_t *gone_guest;
-	/* The maps, to give back what threads that have ended had. */
+	/* The maps, needed to free the entries of threads that have ended. */
 	struct {
 		int threads, rows, keys, slows, thread_ids, key_ids, free_threads, free_rows, free_keys;
 	} fd;
-	/* Of threads that have ended. */
+	/* The counts of threads that have ended. */
 	struct exit_row gone[PLACES];
 	uint64_t ended_guest;
 	struct account gone_keys, gone_slow;

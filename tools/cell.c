@@ -4,7 +4,7 @@
 
 #include "cell.h"
 
-/* cell_compare() - for sorting: large numbers first, texts by the alphabet. */
+/* cell_compare() - compare for sorting: large numbers first, texts by the alphabet, unknown last. */
 int cell_compare(const struct cell *a, const struct cell *b)
 {
 	if (a->kind == CELL_NONE || b->kind == CELL_NONE)
@@ -16,19 +16,19 @@ int cell_compare(const struct cell *a, const struct cell *b)
 	return a->d < b->d ? 1 : a->d > b->d ? -1 : 0;
 }
 
-/* n / by, rounded to the nearest or up. */
+/* n / by, rounded up or to the nearest. */
 static unsigned __int128 divide(unsigned __int128 n, uint64_t by, bool up)
 {
 	return (n + (up ? by - 1 : by / 2)) / by;
 }
 
-/* The nearest, without what is undefined from 2^64 on. */
+/* Round to the nearest. From 2^64 on the conversion would be undefined. */
 static uint64_t nearest(double d)
 {
 	return d >= 0x1p64 ? UINT64_MAX : (uint64_t)(d + 0.5);
 }
 
-/* n with so many of its digits behind the point. */
+/* Print n with its last `behind` digits behind the point. */
 static void put_digits(struct out *to, uint64_t n, int behind, const char *unit)
 {
 	uint64_t one = behind == 6 ? 1000000 : behind == 3 ? 1000 : behind == 2 ? 100 : behind ? 10 : 1;
@@ -44,7 +44,7 @@ static void put_digits(struct out *to, uint64_t n, int behind, const char *unit)
 	out_text(to, unit);
 }
 
-/* At most six characters: 999999 as it is, then 1.000M to 18.45E. */
+/* At most six characters: whole numbers up to 999999, then 1.000M to 18.45E. */
 static void show_number(struct out *to, uint64_t n, bool up)
 {
 	static const char *const suffixes[] = { "", "k", "M", "G", "T", "P", "E" };
@@ -60,7 +60,7 @@ static void show_number(struct out *to, uint64_t n, bool up)
 	put_digits(to, divide(n, step, up), 3 - cut % 3, suffixes[cut / 3 + 1]);
 }
 
-/* Hundredths of a ns, at most six characters: 0.34ns to 99999s, then days and years. */
+/* n is in hundredths of a ns. At most six characters: 0.34ns to 99999s, then days and years. */
 static void show_time(struct out *to, unsigned __int128 n, bool up)
 {
 	static const char *const units[] = { "ns", "us", "ms", "s" };
@@ -72,7 +72,7 @@ static void show_time(struct out *to, unsigned __int128 n, bool up)
 		out_char(to, '0');
 		return;
 	}
-	/* Three digits of the step that they fit; seconds may have five. */
+	/* Find the step in which n has at most three digits, or five for seconds. */
 	for (i = 0; i < 12; i++, step *= 10) {
 		half = up ? step - 1 : step / 2;
 		if (n + half < (i == 11 ? 100000 : 1000) * (unsigned __int128)step)
@@ -86,7 +86,7 @@ static void show_time(struct out *to, unsigned __int128 n, bool up)
 		put_digits(to, divide(n, year, up), 0, "y");
 }
 
-/* In one unit, whole ns or with thousandths of a us; for an average three digits more. */
+/* In ns or us: whole ns, us with three digits behind the point. An average always has three. */
 static void put_time(struct out *to, const struct cell *cell, enum unit unit,
 		     uint64_t tsc_khz)
 {
@@ -96,7 +96,7 @@ static void put_time(struct out *to, const struct cell *cell, enum unit unit,
 
 	if (cell->kind == CELL_AVERAGE)
 		out_fixed(to, cell->d * 1e6 / tsc_khz / one, 3);
-	else if (ns > UINT64_MAX)	/* of a TSC slower than any */
+	else if (ns > UINT64_MAX)	/* the TSC's frequency is absurdly low */
 		out_format(to, "%.*f", unit == UNIT_US ? 3 : 0, (double)ns / one);
 	else
 		put_digits(to, ns, unit == UNIT_US ? 3 : 0, "");
@@ -144,7 +144,7 @@ static void put_clock(struct out *to, uint64_t ns)
 	put_digits(to, divide(ns, 1000, false), 6, "");
 }
 
-/* cell_show() - for people, short: in six characters but for ns, us and texts. */
+/* cell_show() - print for people. Numbers have at most six characters, except in ns and us. */
 void cell_show(struct out *to, const struct cell *cell, enum unit unit, uint64_t tsc_khz)
 {
 	switch (cell->kind) {
@@ -203,7 +203,7 @@ void cell_show(struct out *to, const struct cell *cell, enum unit unit, uint64_t
 	}
 }
 
-/* cell_put() - for programs: plain numbers, shares of 1, nothing where nothing is known. */
+/* cell_put() - print for programs: plain numbers, a share as a part of 1, nothing if unknown. */
 void cell_put(struct out *to, const struct cell *cell, enum unit unit, uint64_t tsc_khz)
 {
 	switch (cell->kind) {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* cell.h - what stands in one place of the output, and how it reads. */
+/* cell.h - one value of the output, and how it is printed. */
 #ifndef CELL_H
 #define CELL_H
 
 #include "out.h"
 
-/* The default is what suits the reader: AUTO for people, CYCLES for programs. */
+/* UNIT_DEFAULT becomes AUTO for people, CYCLES for programs. */
 enum unit { UNIT_DEFAULT, UNIT_CYCLES, UNIT_NS, UNIT_US, UNIT_AUTO };
 
 enum cell_kind {
@@ -16,9 +16,18 @@ enum cell_kind {
 struct cell {
 	enum cell_kind kind;
 	const char *text;	/* TEXT */
-	uint64_t n;		/* KEY, HEX, COUNT, CYCLES, BOUND: at most so many cycles; ns of WHEN, since 1970, and CLOCK */
-	double d;		/* AVERAGE in cycles, RATE per second, SHARE and CHANGE of 1, TIME */
+	uint64_t n;		/* KEY, HEX, COUNT; CYCLES, BOUND: cycles; WHEN (since 1970), CLOCK: ns */
+	double d;		/* AVERAGE: cycles; RATE: a second; SHARE, CHANGE: 1 is 100%; FACTOR; TIME: s */
 };
+
+/* An unknown value. */
+static const struct cell cell_none = { .kind = CELL_NONE };
+
+/* cell_text() - a text, or cell_none for an empty one. */
+static inline struct cell cell_text(const char *s)
+{
+	return *s ? (struct cell){ .kind = CELL_TEXT, .text = s } : cell_none;
+}
 
 int cell_compare(const struct cell *a, const struct cell *b);
 void cell_show(struct out *to, const struct cell *cell, enum unit unit, uint64_t tsc_khz);

@@ -7,19 +7,12 @@
 #include "keys.h"
 #include "symbols.h"
 
-static const struct cell none = { .kind = CELL_NONE };
-
-static struct cell text(const char *s)
-{
-	return *s ? (struct cell){ .kind = CELL_TEXT, .text = s } : none;
-}
-
 static struct cell cycles(uint64_t n)
 {
 	return (struct cell){ .kind = CELL_CYCLES, .n = n };
 }
 
-/* A clock when the guest went on behind a slow exit, by what both showed on reading. */
+/* The time of a slow exit's end by another clock: the file has the time of its reading by both. */
 static uint64_t clock_at(const struct line *line, enum key clock)
 {
 	const uint64_t *key = line->part->account.key;
@@ -38,22 +31,22 @@ static struct cell get_time(const struct line *line, int arg)
 
 static struct cell get_vm(const struct line *line, int arg)
 {
-	static char pids[2][12];	/* two are compared */
+	static char pids[2][12];	/* two, as sorting compares two lines */
 	static int turn;
 	char *pid;
 
 	(void)arg;
 	if (!line->row->slow || *line->part->vm)
-		return text(line->part->vm);
+		return cell_text(line->part->vm);
 	pid = pids[turn ^= 1];
 	snprintf(pid, sizeof(pids[0]), "%u", line->row->slow->vm);
-	return text(pid);
+	return cell_text(pid);
 }
 
 static struct cell get_vmname(const struct line *line, int arg)
 {
 	(void)arg;
-	return text(line->part->vmname);
+	return cell_text(line->part->vmname);
 }
 
 static struct cell get_vcpu(const struct line *line, int arg)
@@ -62,31 +55,31 @@ static struct cell get_vcpu(const struct line *line, int arg)
 	if (line->row->slow)
 		return (struct cell){ .kind = CELL_COUNT, .n = line->row->slow->vcpu };
 	if (line->part->vcpu < 0)
-		return none;
+		return cell_none;
 	return (struct cell){ .kind = CELL_COUNT, .n = line->part->vcpu };
 }
 
 static struct cell get_vcpus(const struct line *line, int arg)
 {
 	(void)arg;
-	return line->part->vcpus ? text(line->part->vcpus) : none;
+	return line->part->vcpus ? cell_text(line->part->vcpus) : cell_none;
 }
 
 static struct cell get_reason(const struct line *line, int arg)
 {
 	(void)arg;
 	if (line->row->key.reason >= REASON_OTHER)
-		return none;
+		return cell_none;
 	return (struct cell){ .kind = CELL_COUNT, .n = line->row->key.reason };
 }
 
 static struct cell get_name(const struct line *line, int arg)
 {
 	(void)arg;
-	return text(line->row->name);
+	return cell_text(line->row->name);
 }
 
-/* Slow exits without a key have no rest of a reason either. */
+/* Whether the line has a key. For a slow exit KEY_REST means that it has none. */
 static bool has_key(const struct line *line)
 {
 	return line->part->account.keyed ||
@@ -99,7 +92,7 @@ static struct cell get_key(const struct line *line, int arg)
 
 	(void)arg;
 	if (!has_key(line) || key->reason == REASON_SUM || key->key == KEY_REST)
-		return none;
+		return cell_none;
 	return (struct cell){ .kind = CELL_KEY, .n = key->key };
 }
 
@@ -107,16 +100,16 @@ static struct cell get_what(const struct line *line, int arg)
 {
 	(void)arg;
 	if (!has_key(line) || line->row->key.reason == REASON_SUM)
-		return none;
-	return text(key_name(line->row));
+		return cell_none;
+	return cell_text(key_name(line->row));
 }
 
 static struct cell get_counter(const struct line *line, int c)
 {
 	if (!account_has(&line->part->account, c))
-		return none;
+		return cell_none;
 	if (c == C_MAX && !row_max(line->row))
-		return none;
+		return cell_none;
 	return (struct cell){ .kind = c == C_EXITS || c == C_SLOW ? CELL_COUNT : CELL_CYCLES,
 			      .n = line->row->n[c] };
 }
@@ -125,7 +118,7 @@ static struct cell get_rate(const struct line *line, int arg)
 {
 	(void)arg;
 	if (line->sample->seconds <= 0 || !account_has(&line->part->account, C_EXITS))
-		return none;
+		return cell_none;
 	return (struct cell){ .kind = CELL_RATE,
 			      .d = line->row->n[C_EXITS] / line->sample->seconds };
 }
@@ -133,7 +126,7 @@ static struct cell get_rate(const struct line *line, int arg)
 static struct cell get_average(const struct line *line, int c)
 {
 	if (!line->row->n[C_EXITS] || !account_has(&line->part->account, c))
-		return none;
+		return cell_none;
 	return (struct cell){ .kind = CELL_AVERAGE,
 			      .d = (double)line->row->n[c] / line->row->n[C_EXITS] };
 }
@@ -142,11 +135,11 @@ static struct cell get_lost(const struct line *line, int arg)
 {
 	(void)arg;
 	if (!account_has_lost(&line->part->account))
-		return none;
+		return cell_none;
 	return cycles(row_lost(line->row, &line->part->account));
 }
 
-/* An exit of the first edition that is not over has cycles and no total: never below 0. */
+/* Files of the first edition may have cycles without their total: do not go below 0. */
 static struct cell get_other(const struct line *line, int arg)
 {
 	const uint64_t *n = line->row->n;
@@ -155,7 +148,7 @@ static struct cell get_other(const struct line *line, int arg)
 
 	(void)arg;
 	if (!account_has_lost(&line->part->account) || !account_has(&line->part->account, C_CYCLES))
-		return none;
+		return cell_none;
 	return cycles(n[C_TOTAL] > known ? n[C_TOTAL] - known : 0);
 }
 
@@ -163,7 +156,7 @@ static struct cell get_cpu_of_host(const struct line *line, int arg)
 {
 	(void)arg;
 	if (!line->row->slow)
-		return none;
+		return cell_none;
 	return (struct cell){ .kind = CELL_COUNT, .n = line->row->slow->cpu };
 }
 
@@ -171,11 +164,11 @@ static struct cell get_perf(const struct line *line, int arg)
 {
 	(void)arg;
 	if (!line->row->slow || !account_knows(&line->part->account, K_PERF))
-		return none;
+		return cell_none;
 	return (struct cell){ .kind = CELL_CLOCK, .n = clock_at(line, K_PERF) };
 }
 
-/* L2's addresses are none of the symbols' guest. */
+/* The symbols are L1's, so they do not fit an address of L2. */
 static struct cell get_rip(const struct line *line, int arg)
 {
 	const struct slow *slow = line->row->slow;
@@ -183,13 +176,13 @@ static struct cell get_rip(const struct line *line, int arg)
 
 	(void)arg;
 	if (!slow || !slow->rip)
-		return none;
+		return cell_none;
 	if (!has_key(line) || !(line->row->key.key & KEY_L2))
 		symbol = symbol_name(slow->rip);
-	return symbol ? text(symbol) : (struct cell){ .kind = CELL_HEX, .n = slow->rip };
+	return symbol ? cell_text(symbol) : (struct cell){ .kind = CELL_HEX, .n = slow->rip };
 }
 
-/* The largest part of what a slow exit lost. */
+/* The largest part of the time that a slow exit lost. */
 static struct cell get_mostly(const struct line *line, int arg)
 {
 	const uint64_t *n = line->row->n;
@@ -206,12 +199,12 @@ static struct cell get_mostly(const struct line *line, int arg)
 
 	(void)arg;
 	if (!line->row->slow)
-		return none;
+		return cell_none;
 	for (size_t i = 1; i < sizeof(parts) / sizeof(*parts); i++) {
 		if (parts[i].cycles > parts[most].cycles)
 			most = i;
 	}
-	return parts[most].cycles ? text(parts[most].word) : none;
+	return parts[most].cycles ? cell_text(parts[most].word) : cell_none;
 }
 
 static struct cell get_percentile(const struct line *line, int per_100000)
@@ -219,7 +212,7 @@ static struct cell get_percentile(const struct line *line, int per_100000)
 	uint64_t bound;
 
 	if (!row_percentile(line->row, per_100000, &bound))
-		return none;
+		return cell_none;
 	return (struct cell){ .kind = CELL_BOUND, .n = bound };
 }
 
@@ -229,11 +222,11 @@ static struct cell get_share(const struct line *line, int arg)
 
 	(void)arg;
 	if (!line->lost_by_all || !line->part->account.counters)
-		return none;
+		return cell_none;
 	return (struct cell){ .kind = CELL_SHARE, .d = (double)lost / line->lost_by_all };
 }
 
-/* Seconds inside the guest of all that the row is a part of; 0 where that is not known. */
+/* Seconds inside the guest, of the row's whole account; 0 if they are not known. */
 static double guest_seconds(const struct line *line)
 {
 	const struct account *a = &line->part->account;
@@ -243,14 +236,14 @@ static double guest_seconds(const struct line *line)
 	return a->key[K_GUEST] / 1e3 / a->key[K_TSC_KHZ];
 }
 
-/* get_gexits(), get_glost() - per second of guest time, so that unlike spans compare. */
+/* get_gexits(), get_glost() - per second of guest time, to compare spans of different lengths. */
 struct cell get_gexits(const struct line *line, int arg)
 {
 	double seconds = guest_seconds(line);
 
 	(void)arg;
 	if (seconds <= 0 || !account_has(&line->part->account, C_EXITS))
-		return none;
+		return cell_none;
 	return (struct cell){ .kind = CELL_RATE, .d = line->row->n[C_EXITS] / seconds };
 }
 
@@ -260,7 +253,7 @@ struct cell get_glost(const struct line *line, int arg)
 
 	(void)arg;
 	if (!account_knows(a, K_GUEST) || !a->key[K_GUEST] || !account_has_lost(a))
-		return none;
+		return cell_none;
 	return (struct cell){ .kind = CELL_SHARE,
 			      .d = (double)row_lost(line->row, a) / a->key[K_GUEST] };
 }
@@ -274,7 +267,7 @@ static bool whole(const struct line *line)
 static struct cell get_guest(const struct line *line, int arg)
 {
 	(void)arg;
-	return whole(line) ? cycles(line->part->account.key[K_GUEST]) : none;
+	return whole(line) ? cycles(line->part->account.key[K_GUEST]) : cell_none;
 }
 
 static struct cell get_overhead(const struct line *line, int arg)
@@ -284,110 +277,70 @@ static struct cell get_overhead(const struct line *line, int arg)
 
 	(void)arg;
 	if (!whole(line) || !account_has_lost(a) || all <= 0)
-		return none;
+		return cell_none;
 	return (struct cell){ .kind = CELL_SHARE, .d = lost / all };
-}
-
-/* What the VM does outside its vCPUs; of a whole VM, over an interval. */
-static const struct outside *outside_of(const struct line *line)
-{
-	const struct outside *o = &line->part->outside;
-
-	return o->known && line->sample->seconds > 0 && line->row->key.reason == REASON_SUM ? o : NULL;
-}
-
-enum { CPU_VCPUS, CPU_OTHERS };
-
-static struct cell get_cpu(const struct line *line, int whose)
-{
-	const struct outside *o = outside_of(line);
-	uint64_t ticks;
-
-	if (!o)
-		return none;
-	ticks = whose == CPU_VCPUS ? o->vcpu_ticks :
-		o->all_ticks > o->vcpu_ticks ? o->all_ticks - o->vcpu_ticks : 0;
-	return (struct cell){ .kind = CELL_SHARE, .d = outside_cpus(ticks, line->sample->seconds) };
-}
-
-static struct cell get_irqs(const struct line *line, int arg)
-{
-	const struct outside *o = outside_of(line);
-
-	(void)arg;
-	if (!o || !o->has_irqs)
-		return none;
-	return (struct cell){ .kind = CELL_RATE, .d = o->irqs / line->sample->seconds };
-}
-
-static struct cell get_busiest(const struct line *line, int arg)
-{
-	const struct outside *o = outside_of(line);
-
-	(void)arg;
-	return o ? text(o->busiest) : none;
 }
 
 #define COUNTER_COLUMN(id, name, title, help, metric, metric_help) \
 	{ name, title, help, get_counter, C_##id, COLUMN_COUNTER, metric, metric_help },
 
 const struct column columns[] = {
-	{ "time", NULL, "when it was read, seconds since 1970; a slow exit's end", get_time, 0,
+	{ "time", NULL, "when it was read; of a slow exit, its end: seconds since 1970", get_time, 0,
 	  .flags = COLUMN_WHOLE },
-	{ "vm", NULL, "the VM: PID-FD of its process", get_vm, 0, .flags = COLUMN_LEFT | COLUMN_NUMBERS },
-	{ "vmname", NULL, "the VM's guest name, as QEMU's -name gave it", get_vmname, 0,
+	{ "vm", NULL, "the VM: PID and file descriptor", get_vm, 0, .flags = COLUMN_LEFT | COLUMN_NUMBERS },
+	{ "vmname", NULL, "the name of the VM's guest, from QEMU's -name", get_vmname, 0,
 	  .flags = COLUMN_LEFT | COLUMN_CUT },
 	{ "vcpu", NULL, "the vCPU's number", get_vcpu, 0, .flags = 0 },
 	{ "vcpus", NULL, "the numbers of the VM's vCPUs", get_vcpus, 0,
 	  .flags = COLUMN_LEFT | COLUMN_VCPUS | COLUMN_WHOLE },
 	{ "reason", NULL, "the exit reason's number", get_reason, 0, .flags = COLUMN_REASON },
 	{ "name", NULL, "the exit reason's name", get_name, 0, .flags = COLUMN_REASON | COLUMN_LEFT },
-	{ "key", NULL, "why, inside the reason (exitdump why)", get_key, 0,
+	{ "key", NULL, "the cause inside the reason (exitdump why)", get_key, 0,
 	  .flags = COLUMN_REASON | COLUMN_LEFT | COLUMN_KEY },
-	{ "what", NULL, "the key in words", get_what, 0,
+	{ "what", NULL, "the name of the key", get_what, 0,
 	  .flags = COLUMN_REASON | COLUMN_LEFT | COLUMN_CUT | COLUMN_KEY },
 	COUNTERS(COUNTER_COLUMN)
-	{ "rate", NULL, "exits a second, over an interval", get_rate, 0, .flags = COLUMN_INTERVAL },
+	{ "rate", NULL, "exits per second, over an interval", get_rate, 0, .flags = COLUMN_INTERVAL },
 	{ "avg", NULL, "cycles / exits", get_average, C_CYCLES, .flags = 0 },
 	{ "avgtotal", NULL, "total / exits", get_average, C_TOTAL, .flags = COLUMN_TOTAL },
-	{ "lost", NULL, "total without halt and stop: the guest wanted to run", get_lost, 0, COLUMN_LOST,
+	{ "lost", NULL, "total - halt - stop: the guest wanted to run", get_lost, 0, COLUMN_LOST,
 	  "kvm_exit_lost_cycles_total",
-	  "TSC cycles that guests wanted to run and could not: from exit to entry, neither halted nor stopped." },
-	{ "share", NULL, "of all time lost; of keys: of all of their total", get_share, 0, .flags = 0 },
-	{ "other", NULL, "of lost: not in KVM's handler, user or sched (interrupts, entry)", get_other, 0,
+	  "TSC cycles in which guests wanted to run and could not: from exit to entry, without halt and stop." },
+	{ "share", NULL, "part of all lost time; for keys, of all their totals", get_share, 0, .flags = 0 },
+	{ "other", NULL, "part of lost: not in handler, user or sched (interrupts, entry)", get_other, 0,
 	  .flags = COLUMN_LOST },
-	{ "gexits", NULL, "exits a second of guest time", get_gexits, 0, .flags = COLUMN_GUEST },
-	{ "glost", NULL, "lost / guest: what a second in the guest costs beside it", get_glost, 0,
+	{ "gexits", NULL, "exits per second of guest time", get_gexits, 0, .flags = COLUMN_GUEST },
+	{ "glost", NULL, "lost / guest: lost time per second in the guest", get_glost, 0,
 	  .flags = COLUMN_GUEST | COLUMN_LOST },
-	{ "p50", NULL, "half of the totals are at most this: a bucket's upper bound", get_percentile, 50000,
+	{ "p50", NULL, "50 % of totals are at most this: a bucket's upper bound", get_percentile, 50000,
 	  .flags = COLUMN_HIST },
-	{ "p90", NULL, "90 % are", get_percentile, 90000, .flags = COLUMN_HIST },
-	{ "p99", NULL, "99 % are", get_percentile, 99000, .flags = COLUMN_HIST },
-	{ "p99.9", NULL, "99.9 % are", get_percentile, 99900, .flags = COLUMN_HIST },
+	{ "p90", NULL, "90 % of totals are at most this", get_percentile, 90000, .flags = COLUMN_HIST },
+	{ "p99", NULL, "99 % of totals are at most this", get_percentile, 99000, .flags = COLUMN_HIST },
+	{ "p99.9", NULL, "99.9 % of totals are at most this", get_percentile, 99900, .flags = COLUMN_HIST },
 	{ "guest", NULL, "time inside the guest", get_guest, 0, COLUMN_WHOLE | COLUMN_GUEST,
 	  "kvm_guest_cycles_total", "TSC cycles inside the guest." },
-	{ "overhead", NULL, "share of its time that was lost: lost / (lost + guest)", get_overhead, 0,
+	{ "overhead", NULL, "lost / (lost + guest)", get_overhead, 0,
 	  .flags = COLUMN_WHOLE | COLUMN_GUEST | COLUMN_LOST },
-	{ "vcpucpu", NULL, "CPU that the vCPUs' threads took, of one CPU", get_cpu, CPU_VCPUS,
+	{ "vcpucpu", NULL, "CPU time of the vCPUs' threads, as a share of one CPU", get_cpu, CPU_VCPUS,
 	  .flags = COLUMN_OUTSIDE | COLUMN_WHOLE },
-	{ "vmmcpu", NULL, "CPU that the VM's other threads took", get_cpu, CPU_OTHERS,
+	{ "vmmcpu", NULL, "CPU time of the VM's other threads", get_cpu, CPU_OTHERS,
 	  .flags = COLUMN_OUTSIDE | COLUMN_WHOLE },
-	{ "irqs", NULL, "interrupts that KVM injected, a second", get_irqs, 0,
+	{ "irqs", NULL, "interrupts that KVM injected, per second", get_irqs, 0,
 	  .flags = COLUMN_OUTSIDE | COLUMN_WHOLE },
-	{ "busiest", NULL, "of the other threads those that took most, by name", get_busiest, 0,
+	{ "busiest", NULL, "the names of the busiest other threads", get_busiest, 0,
 	  .flags = COLUMN_OUTSIDE | COLUMN_WHOLE | COLUMN_LEFT },
-	{ "perf", NULL, "a slow exit's end, seconds of the clock of perf and ftrace", get_perf, 0,
+	{ "perf", NULL, "a slow exit's end, in seconds of perf's and ftrace's clock", get_perf, 0,
 	  .flags = COLUMN_SLOW },
-	{ "cpu", NULL, "the host's CPU that a slow exit ended on", get_cpu_of_host, 0, .flags = COLUMN_SLOW },
-	{ "rip", NULL, "where the guest was at a slow exit (--symbols)", get_rip, 0,
+	{ "cpu", NULL, "the host's CPU on which a slow exit ended", get_cpu_of_host, 0, .flags = COLUMN_SLOW },
+	{ "rip", NULL, "the guest's address at a slow exit (--symbols)", get_rip, 0,
 	  .flags = COLUMN_LEFT | COLUMN_SLOW },
-	{ "mostly", NULL, "what took most of what a slow exit lost", get_mostly, 0,
+	{ "mostly", NULL, "the largest part of a slow exit's lost time", get_mostly, 0,
 	  .flags = COLUMN_LEFT | COLUMN_SLOW },
 };
 
 const size_t ncolumns = sizeof(columns) / sizeof(*columns);
 
-/* column_find() - by its name or what tables call it; NULL where there is none. */
+/* column_find() - find a column by its name or its heading in tables. NULL if there is none. */
 const struct column *column_find(const char *name)
 {
 	for (size_t i = 0; i < ncolumns; i++) {
@@ -398,7 +351,7 @@ const struct column *column_find(const char *name)
 	return NULL;
 }
 
-/* column_known() - whether such an account can fill it. */
+/* column_known() - whether the account has what the column needs. */
 bool column_known(const struct column *col, const struct account *a)
 {
 	return (!(col->flags & COLUMN_TOTAL) || account_has(a, C_TOTAL)) &&
@@ -409,7 +362,7 @@ bool column_known(const struct column *col, const struct account *a)
 		(!(col->flags & COLUMN_GUEST) || account_knows(a, K_GUEST));
 }
 
-/* column_heading() - what stands above it in a table. */
+/* column_heading() - print the column's heading in tables. */
 void column_heading(const struct column *col, struct out *to)
 {
 	for (const char *c = col->title ? col->title : col->name; *c; c++)

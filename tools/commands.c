@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* commands.c - what is counted, as it stands or over intervals. */
+/* commands.c - the commands that print counters: so far, or over intervals. */
 #include <err.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -9,15 +9,15 @@
 #include "fail.h"
 #include "source.h"
 
-/* no_metrics() - a failure where metrics are asked for of a span. */
+/* no_metrics() - refuse --openmetrics for a span of time: -1 with the reason in `failure`, or 0. */
 int no_metrics(const struct options *opt)
 {
 	if (opt->format != FORMAT_METRICS)
 		return 0;
-	return fail("--openmetrics: counters as they stand, not for a span of time");
+	return fail("--openmetrics: not for a span of time: it prints the counters so far");
 }
 
-/* warn_absent() - of what is asked for by a name that may be mistyped. */
+/* warn_absent() - warn if --reason matches nothing: the name may be mistyped. */
 void warn_absent(const struct options *opt, const struct sample *sample)
 {
 	if (opt->reasons && !reason_there(opt->reasons, sample))
@@ -25,7 +25,7 @@ void warn_absent(const struct options *opt, const struct sample *sample)
 		      opt->pick.keys ? "with keys " : opt->pick.slow ? "that was slow " : "");
 }
 
-/* Bars need what nothing else refuses to be without. */
+/* Bars need a histogram; every other format works without one. */
 static int check_hist(const struct options *opt, const struct sample *sample)
 {
 	bool any = false;
@@ -35,11 +35,11 @@ static int check_hist(const struct options *opt, const struct sample *sample)
 	for (size_t i = 0; i < sample->nparts; i++)
 		any |= sample->parts[i].account.has_hist;
 	if (!any)
-		return fail("no histogram there (an exit_cycles_hist beside exit_cycles)");
+		return fail("no histogram (it is in exit_cycles_hist, beside exit_cycles)");
 	return 0;
 }
 
-/* take_snapshot() - what has been counted so far, and no more of it than the output needs. */
+/* take_snapshot() - read the counters so far, and only those that the output needs. */
 int take_snapshot(struct sample *sample, const struct options *opt)
 {
 	struct pick pick = opt->pick;
@@ -68,7 +68,7 @@ static int snapshot(const struct options *opt)
 	return ret;
 }
 
-/* later() - a moment so many seconds behind another. */
+/* later() - the moment `seconds` after `t`. */
 struct timespec later(struct timespec t, double seconds)
 {
 	t.tv_sec += (time_t)seconds;
@@ -80,7 +80,7 @@ struct timespec later(struct timespec t, double seconds)
 	return t;
 }
 
-/* sleep_until() - the moment so long behind `next`, or from now where that has passed. */
+/* sleep_until() - sleep until `interval` seconds after *next, or after now if that has passed; set *next. */
 void sleep_until(struct timespec *next, double interval)
 {
 	struct timespec now;
@@ -95,8 +95,8 @@ void sleep_until(struct timespec *next, double interval)
 }
 
 /*
- * The differences from one sample to the next; count 0 is without end. What was
- * missed, as by a process that was stopped, is one long interval.
+ * Print the differences from one sample to the next; count 0 means forever. A process
+ * that was stopped for some intervals prints one long interval.
  */
 static int watch(const struct options *opt, double interval, uint64_t count)
 {
@@ -126,7 +126,7 @@ static int watch(const struct options *opt, double interval, uint64_t count)
 	return ret;
 }
 
-/* interval_seconds() - from an argument; ends the program where it is none. */
+/* interval_seconds() - the interval that `arg` gives; a wrong one ends the program. */
 double interval_seconds(const char *arg)
 {
 	char *end;
@@ -168,7 +168,7 @@ int cmd_list(struct options *opt, int argc, char **argv)
 	    opt->format == FORMAT_HIST)
 		return fail("list: not with --input, --guest, --hist or --openmetrics");
 	if (opt->pick.vcpu || opt->pick.split == SPLIT_VCPUS)
-		return fail("list: of VMs, with all their vCPUs: not with --vcpu or --all-vcpus");
+		return fail("list: shows whole VMs: not with --vcpu or --all-vcpus");
 	opt->list = true;
 	opt->pick.split = SPLIT_VMS;
 	opt->pick.vcpu_lists = true;
@@ -176,7 +176,7 @@ int cmd_list(struct options *opt, int argc, char **argv)
 	return cmd_show(opt, argc, argv);
 }
 
-/* What hist and why begin with: a choice of reasons; TOTAL is all of them. */
+/* Take the first argument of hist and why, a list of reasons. TOTAL means all reasons. */
 static int take_reasons(struct options *opt, const char *command, int argc, char **argv)
 {
 	if (argc && !reasons_valid(argv[0]))
@@ -192,7 +192,7 @@ int cmd_hist(struct options *opt, int argc, char **argv)
 	if (take_reasons(opt, "hist", argc, argv))
 		return -1;
 	if (opt->format != FORMAT_TABLE && opt->format != FORMAT_JSON && opt->format != FORMAT_HIST)
-		return fail("hist: bars or --json (--openmetrics has --buckets)");
+		return fail("hist: prints bars or --json (for --openmetrics there is --buckets)");
 	if (opt->format == FORMAT_TABLE)
 		opt->format = FORMAT_HIST;
 	options_check(opt);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * commands.h - what exitdump can be told to do. Each gets the words behind its
- * own; 0, or -1 with the failure told.
+ * commands.h - exitdump's commands. Each gets the arguments behind its name, and
+ * returns 0, or -1 with the reason in `failure`.
  */
 #ifndef COMMANDS_H
 #define COMMANDS_H

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * compare.c - two accounts side by side, per second of guest time, so that they may
- * be of unlike length: two VMs, two vCPUs, two captures, or two spans between
- * captures. What makes the largest difference stands first.
+ * compare.c - two accounts side by side: two VMs, two vCPUs, two captures, or two spans
+ * between captures. Numbers are per second of guest time, so that the two may have
+ * different lengths. The largest difference comes first.
  */
 #include <err.h>
 #include <stdlib.h>
@@ -14,14 +14,14 @@
 #include "files.h"
 #include "source.h"
 
-/* One of both. */
+/* One of the two. */
 struct side {
-	const char *name;		/* as it was given */
-	char *words;			/* that in parts: a VM and its vCPU, or two captures */
+	const char *name;		/* as the user wrote it */
+	char *words;			/* the name split up: VM and vCPU, or two captures */
 	const char *from, *to;		/* captures; NULL: a VM, read now */
 	struct pick pick;
 	struct sample sample;		/* of one part */
-	struct line line;		/* all of it */
+	struct line line;		/* the sum of all reasons */
 };
 
 static struct cell other_gexits(const struct line *line, int arg)
@@ -45,7 +45,7 @@ static struct cell get_change(const struct line *line, int arg)
 	struct cell a = get_glost(line, arg), b = get_glost(line->other, arg);
 
 	if (a.kind == CELL_NONE || b.kind == CELL_NONE)
-		return (struct cell){ .kind = CELL_NONE };
+		return cell_none;
 	return (struct cell){ .kind = CELL_CHANGE, .d = b.d - a.d };
 }
 
@@ -54,7 +54,7 @@ static struct cell get_factor(const struct line *line, int arg)
 	struct cell a = get_glost(line, arg), b = get_glost(line->other, arg);
 
 	if (a.kind == CELL_NONE || b.kind == CELL_NONE || a.d <= 0)
-		return (struct cell){ .kind = CELL_NONE };
+		return cell_none;
 	return (struct cell){ .kind = CELL_FACTOR, .d = b.d / a.d };
 }
 
@@ -70,7 +70,7 @@ static const struct column pair_columns[] = {
 
 enum { N_PAIR_COLUMNS = sizeof(pair_columns) / sizeof(*pair_columns) };
 
-/* "VM" or "VM/VCPU", "CAPTURE" or "BEFORE,AFTER": what there is as a file is a capture. */
+/* Parse "VM", "VM/VCPU", "CAPTURE" or "BEFORE,AFTER". A name that exists as a file is a capture. */
 static int parse_side(struct side *side, const struct options *opt, const char *name)
 {
 	char *second;
@@ -90,7 +90,7 @@ static int parse_side(struct side *side, const struct options *opt, const char *
 	if (second)
 		*second++ = '\0';
 	if (second && !pick_vcpus_valid(second))
-		return fail("%s: no such file, and no VM/VCPU", name);
+		return fail("%s: neither a file nor VM/VCPU", name);
 	side->to = NULL;
 	side->pick.vm = side->words;
 	side->pick.vcpu = second;
@@ -111,7 +111,7 @@ static int take_side(struct side *side, struct sample *sample)
 	return 0;
 }
 
-/* The difference to what was read before, which goes. */
+/* Subtract the earlier sample, and free it. */
 static int subtract_side(struct side *side, struct sample *before)
 {
 	struct sample between;
@@ -136,14 +136,14 @@ static int take_span(struct side *side)
 	ret = ret ?: take_side(side, &side->sample);
 	if (!ret && side->from) {
 		ret = subtract_side(side, &before);
-		side->sample.seconds = 0;	/* the files do not tell */
+		side->sample.seconds = 0;	/* the files do not say how long it was */
 		return ret;
 	}
 	sample_free(&before);
 	return ret;
 }
 
-/* Of live VMs, what happens in the interval: both are read at its begin and end. */
+/* Read both sides; with an interval, at its begin and end, for what happened between. */
 static int take_both(struct side *sides, double interval)
 {
 	struct sample before[2] = { };
@@ -171,17 +171,17 @@ static int check_side(struct side *side, const struct options *opt)
 	struct part *part = side->sample.parts;
 
 	if (!side->sample.nparts)
-		return fail("%s: nothing there", side->name);
+		return fail("%s: has no account", side->name);
 	if (opt->tsc_khz)
 		part->account.key[K_TSC_KHZ] = opt->tsc_khz;
 	side->line = (struct line){ .sample = &side->sample, .part = part,
 				    .row = &part->account.sum };
 	if (get_glost(&side->line, 0).kind == CELL_NONE)
-		return fail("%s: no time inside the guest in it, so nothing to compare by", side->name);
+		return fail("%s: cannot be compared: its time inside the guest is not known", side->name);
 	return 0;
 }
 
-/* A row of a reason that did not happen there. */
+/* The account's row like `row`; a row of zeros if the reason did not happen there. */
 static const struct row *row_like(const struct account *a, const struct row *row)
 {
 	const struct row *found = account_row((struct account *)a, row->key, NULL);
@@ -221,7 +221,7 @@ static int by_change(const void *x, const void *y)
 		row_key_compare(((const struct line *)x)->row->key, ((const struct line *)y)->row->key);
 }
 
-/* "A: web, overhead 3.1%": the heads of both, and what the numbers are. */
+/* "A: web, overhead 3.1%" for both, and what the numbers mean. */
 static void pair_headline(const struct side *sides, struct out *to)
 {
 	const struct column *overhead = column_find("overhead");
@@ -269,7 +269,7 @@ static void json_pair(struct out *to, const struct view *view, const struct line
 	out_char(to, '}');
 }
 
-/* The table's numbers as one object. */
+/* The table as one JSON object. */
 static void print_json_pair(struct out *to, const struct view *view, const struct side *sides)
 {
 	json_opening(to, &sides[1].sample);
@@ -330,17 +330,17 @@ int cmd_compare(struct options *opt, int argc, char **argv)
 	int ret;
 
 	if (argc < 2 || argc > 3)
-		return fail("compare: takes two VMs, VM/VCPUs, captures, or BEFORE,AFTER, and an interval");
+		return fail("compare: takes two of VM, VM/VCPU, CAPTURE or BEFORE,AFTER, then maybe an interval");
 	if (opt->pick.input || opt->pick.guest || opt->pick.split != SPLIT_NONE ||
 	    opt->ncols || opt->nsorts)
 		return fail("compare: not with --input, --guest, --all-vms, --all-vcpus, --output or --sort");
 	if (opt->format == FORMAT_HIST || opt->format == FORMAT_METRICS)
-		return fail("compare: a table, --csv, --json or --raw");
+		return fail("compare: prints a table, --csv, --json or --raw");
 	interval = argc == 3 ? interval_seconds(argv[2]) : 0;
 	if (interval > 0)
 		source_for_span(&opt->pick);
 	else if (opt->pick.bpf)
-		return fail("compare --bpf: takes an interval too");
+		return fail("compare --bpf: needs an interval too");
 	ret = parse_side(&sides[0], opt, argv[0]) ?: parse_side(&sides[1], opt, argv[1]);
 	ret = ret ?: take_both(sides, interval);
 	ret = ret ?: check_side(&sides[0], opt) ?: check_side(&sides[1], opt);

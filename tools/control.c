@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* control.c - what KVM counts, and from when on, without a path to remember. */
+/* control.c - the commands that control KVM's counting: reset, on, off and set. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -24,7 +24,7 @@ static const struct parameter {
 
 enum { N_PARAMETERS = sizeof(parameters) / sizeof(*parameters) };
 
-/* Only what the kernel has made is written to; a file is never made. */
+/* Write to a file of the kernel; never create one. */
 static int write_value(const char *path, const char *value)
 {
 	int fd = open(path, O_WRONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), error = 0;
@@ -52,13 +52,13 @@ static int only_picks(const char *command, const struct options *opt, bool vms)
 
 	if (pick->input || pick->guest || pick->bpf || pick->split != SPLIT_NONE || opt->reasons ||
 	    opt->format != FORMAT_TABLE || (!vms && (pick->vm || pick->vcpu)))
-		return fail("%s: with --sysroot%s only", command, vms ? ", --vm and --vcpu" : "");
+		return fail("%s: takes only --sysroot%s", command, vms ? ", --vm and --vcpu" : "");
 	if (strlen(pick->root) > PATH_MAX - 200)
 		return fail("%.60s...: File name too long", pick->root);
 	return 0;
 }
 
-/* cmd_reset() - clear the host's counters, or those of the VMs and vCPUs that are chosen. */
+/* cmd_reset() - clear the counters of the host, or of the VMs and vCPUs that are picked. */
 int cmd_reset(struct options *opt, int argc, char **argv)
 {
 	const struct pick *pick = &opt->pick;
@@ -80,7 +80,7 @@ int cmd_reset(struct options *opt, int argc, char **argv)
 		snprintf(path, sizeof(path), "%s" KVM_DIR "%s/exit_cycles_reset", pick->root, dir);
 		ret = write_value(path, "0\n");
 		if (ret == -ENOENT && *part->vm)
-			ret = 0;	/* it has ended */
+			ret = 0;	/* the VM has ended */
 		if (ret)
 			ret = fail_write(path, ret, "is this kernel patched and kvm loaded?");
 	}
@@ -102,7 +102,7 @@ static int turn(const char *command, const struct options *opt, int argc, char *
 	return ret ? fail_write(path, ret, "is this kernel patched and kvm loaded?") : 0;
 }
 
-/* cmd_on(), cmd_off() - count, or count nothing and cost next to nothing. */
+/* cmd_on(), cmd_off() - start or stop KVM's counting. Stopped, it costs next to nothing. */
 int cmd_on(struct options *opt, int argc, char **argv)
 {
 	return turn("on", opt, argc, argv, "Y\n");
@@ -113,7 +113,7 @@ int cmd_off(struct options *opt, int argc, char **argv)
 	return turn("off", opt, argc, argv, "N\n");
 }
 
-/* What the kernel takes for it, or NULL. */
+/* The value as the kernel's parameter takes it, or NULL if it is wrong. */
 static const char *kernel_value(const struct parameter *p, const char *value)
 {
 	bool off = !strcmp(value, "off");
@@ -128,7 +128,7 @@ static const char *kernel_value(const struct parameter *p, const char *value)
 		value : NULL;
 }
 
-/* The parameters there are, with their values. */
+/* Print all parameters, with their values and what they take. */
 static int show_parameters(const struct options *opt)
 {
 	struct out *to = output_open(opt);
@@ -170,7 +170,7 @@ int cmd_set(struct options *opt, int argc, char **argv)
 	for (p = parameters; p < parameters + N_PARAMETERS && strcmp(p->name, argv[0]); p++)
 		;
 	if (p == parameters + N_PARAMETERS)
-		return fail("%s: not one of guest, keys, slow", argv[0]);
+		return fail("set: %s: not one of guest, keys, slow", argv[0]);
 	value = argc == 2 ? kernel_value(p, argv[1]) : NULL;
 	if (!value)
 		return fail("set %s: takes %s", p->name, p->values);

@@ -6,7 +6,7 @@
 #include "commands.h"
 #include "fail.h"
 
-/* take_capture() - a file or a folder. */
+/* take_capture() - take a sample from a saved file or folder. */
 int take_capture(struct sample *sample, const struct pick *pick, const char *path)
 {
 	struct pick capture = *pick;
@@ -15,13 +15,13 @@ int take_capture(struct sample *sample, const struct pick *pick, const char *pat
 	if (!stat(path, &st) && S_ISDIR(st.st_mode))
 		capture.root = path;
 	else if (pick->vm || pick->vcpu || pick->split != SPLIT_NONE)
-		return fail("%s: one file holds one account: no choice of VMs", path);
+		return fail("%s: one file has one account: not with --vm, --vcpu, --all-vms or --all-vcpus", path);
 	else
 		capture.input = path;
 	return sample_take(sample, &capture);
 }
 
-/* comparable() - 0 where both are of one kind, as far as both tell; or the failure is told. */
+/* 0 if both accounts are of one kind, as far as both say, else -1 with the reason in `failure`. */
 static int comparable(char **paths, const struct account *a, const struct account *b)
 {
 	const struct { const char *a, *b; } words[] = {
@@ -35,7 +35,7 @@ static int comparable(char **paths, const struct account *a, const struct accoun
 				    paths[1], words[i].a, words[i].b);
 	}
 	if (x && y && x != y)
-		return fail("%s, %s: one is of a TSC of %lu kHz, the other of %lu kHz",
+		return fail("%s, %s: the TSC of one has %lu kHz, that of the other %lu kHz",
 			    paths[0], paths[1], x, y);
 	return 0;
 }
@@ -61,14 +61,14 @@ int cmd_diff(struct options *opt, int argc, char **argv)
 		return ret;
 	}
 	sample_between(&between, &b, &a);
-	between.seconds = 0;	/* the files do not tell */
+	between.seconds = 0;	/* the files do not say how long it was */
 	if (!a.nparts && !b.nparts && opt->pick.vcpu)
 		ret = fail("%s, %s: no vCPU %s in any VM", argv[0], argv[1], opt->pick.vcpu);
 	if (a.nparts && b.nparts)
 		ret = comparable(argv, &a.parts[0].account, &b.parts[0].account);
 	for (size_t i = 0; !ret && i < between.nparts; i++) {
 		if (between.parts[i].cleared)
-			ret = fail("%s: counters lower than in %s (the earlier first? cleared in between?)",
+			ret = fail("%s: has lower counters than %s (wrong order? cleared in between?)",
 				   argv[1], argv[0]);
 	}
 	layout_choose(&layout, opt, &between, false);

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
-# bash completion for exitdump: options, columns and commands as --help lists
-# them, VMs and reasons as they are counted now. A guest's name is foreign text:
-# it is compared and quoted, never expanded.
+# bash completion for exitdump: options and columns come from --help, VMs and
+# reasons from the running kernel. A guest's name may be hostile text: it is
+# compared and quoted, never expanded.
 
 _exitdump_columns() {
 	exitdump --help | awk '/^Columns:/ { on = 1; next } /^$/ { on = 0 } on { print $1 }'
@@ -12,8 +12,8 @@ _exitdump_vms() {
 	exitdump list --raw -o vm,vmname 2>/dev/null | tr '\t' '\n' | grep -vx -e -
 }
 
-# _exitdump_offer CUR [HEAD] <WORDS: those of the lines that begin with CUR, as
-# typed or quoted, each quoted and with HEAD before it.
+# _exitdump_offer CUR [HEAD] <WORDS: offers the lines that begin with CUR (plain or
+# quoted). Each is offered quoted, with HEAD in front.
 _exitdump_offer() {
 	local word quoted
 	while IFS= read -r word; do
@@ -22,7 +22,7 @@ _exitdump_offer() {
 	done
 }
 
-# With nothing to offer, bash completes files.
+# If it offers nothing, bash completes files.
 _exitdump_complete() {
 	local cur=${COMP_WORDS[COMP_CWORD]} word option='' command='' arguments=0 rest=''
 	local i head
@@ -30,7 +30,7 @@ _exitdump_complete() {
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		word=${COMP_WORDS[i]}
 		if [[ $option ]]; then
-			[[ $word == = ]] || option=''	# --unit=us is three words
+			[[ $word == = ]] || option=''	# bash splits --unit=us into three words
 		elif [[ $rest || $word != -* ]]; then
 			[[ $command ]] && ((++arguments))
 			command=${command:-$word}
@@ -44,7 +44,7 @@ _exitdump_complete() {
 		[[ $command != run || $arguments == 0 ]] || return 0	# the command's own
 	done
 	[[ ! $option || $cur != = ]] || cur=''
-	head=${cur%"${cur##*[,+]}"}	# of a list the last word is the one to complete
+	head=${cur%"${cur##*[,+]}"}	# only the last word of a list is completed
 
 	case $option:$command in
 	-u:* | --unit:*) _exitdump_offer "$cur" < <(printf '%s\n' cycles ns us auto) ;;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * exitdump - shows where the time of a KVM host, a VM or a vCPU goes, by exit
- * reason: reads the accounts that the exit_cycles patches add to KVM.
+ * reason. It reads the accounts that the exit_cycles patches add to KVM.
  */
 #include <err.h>
 #include <errno.h>
@@ -24,15 +24,15 @@ static const struct command {
 } commands[] = {
 	{ "compare", "A B [INTERVAL]", "two VMs, vCPUs or captures side by side", cmd_compare },
 	{ "diff", "A B", "what happened between two captures", cmd_diff },
-	{ "hist", "[REASON [INTERVAL]]", "the histogram of a reason's totals, or of all", cmd_hist },
-	{ "list", "[INTERVAL [COUNT]]", "the VMs there are, and what they do", cmd_list },
-	{ "off", "", "let KVM count nothing", cmd_off },
-	{ "on", "", "let KVM count", cmd_on },
-	{ "reset", "", "clear the counters: the host's, or of --vm, --vcpu", cmd_reset },
+	{ "hist", "[REASON [INTERVAL]]", "one reason's totals, or all, as a histogram", cmd_hist },
+	{ "list", "[INTERVAL [COUNT]]", "the VMs, and what they do", cmd_list },
+	{ "off", "", "stop KVM's counting", cmd_off },
+	{ "on", "", "start KVM's counting", cmd_on },
+	{ "reset", "", "clear the counters of the host, --vm or --vcpu", cmd_reset },
 	{ "run", "-- COMMAND...", "what happens while a command runs", cmd_run },
-	{ "serve", "[[ADDRESS:]PORT]", "for Prometheus over HTTP, until it is ended", cmd_serve },
-	{ "set", "[NAME VALUE]", "guest, keys or slow: what KVM answers and keeps", cmd_set },
-	{ "slow", "[INTERVAL]", "the last exits that took long: when, where, why", cmd_slow },
+	{ "serve", "[[ADDRESS:]PORT]", "metrics for Prometheus over HTTP", cmd_serve },
+	{ "set", "[NAME VALUE]", "guest, keys, slow: what KVM shows and keeps", cmd_set },
+	{ "slow", "[INTERVAL]", "the last slow exits: when, where, why", cmd_slow },
 	{ "top", "[INTERVAL]", "a live view; ? shows its keys", cmd_top },
 	{ "why", "[REASON [INTERVAL]]", "the keys inside reasons: which MSR, port, ...", cmd_why },
 };
@@ -45,7 +45,7 @@ void usage(void)
 	puts("Usage: exitdump [OPTION...] [INTERVAL [COUNT]]\n"
 	     "       exitdump COMMAND [OPTION...] [ARGUMENT...]\n"
 	     "Shows what a KVM host, VM or vCPU spends its time on, by exit reason.\n"
-	     "With INTERVAL, in seconds, what happens from one to the next.\n\n"
+	     "With INTERVAL, in seconds, it shows what happened in each interval.\n\n"
 	     "Commands:");
 	for (int i = 0; i < N_COMMANDS; i++)
 		printf("  %-7s %-19s %s\n", commands[i].name, commands[i].arguments,
@@ -57,27 +57,27 @@ void usage(void)
 	     "      --buckets           with --openmetrics: the histograms too\n"
 	     "  -c, --vcpu LIST         these vCPUs: 0,2-3\n"
 	     "      --csv               comma-separated, with a heading\n"
-	     "      --explain           with --bpf: what that cannot tell here, and why\n"
-	     "      --follow            with slow: new ones as they come, every second\n"
-	     "  -g, --guest             in a guest: its own account, through CPUID\n"
+	     "      --explain           with --bpf: what BPF cannot tell here, and why\n"
+	     "      --follow            with slow: print new slow exits each second\n"
+	     "  -g, --guest             in a guest: read its own account by CPUID\n"
 	     "  -h, --help              this text\n"
-	     "      --hist              histograms in place of a table\n"
+	     "      --hist              histograms instead of a table\n"
 	     "  -i, --input FILE        a saved exit_cycles; - is standard input\n"
 	     "      --json              one object a line\n"
-	     "      --keys              by the keys inside reasons, as why does\n"
+	     "      --keys              a line per key inside a reason, as why does\n"
 	     "  -n, --limit N           the first N lines\n"
-	     "      --names FILE        more names of keys, before those built in\n"
+	     "      --names FILE        names for keys, before the built-in ones\n"
 	     "      --openmetrics       for Prometheus\n"
-	     "  -o, --output [+]LIST    these columns; with + behind the usual ones\n"
-	     "  -O, --output-file FILE  the output goes there; behind run -o does the same\n"
-	     "      --qmp SOCKET        with why, slow: QEMU's owners of ports and pages\n"
+	     "  -o, --output [+]LIST    these columns; + adds them to the usual ones\n"
+	     "  -O, --output-file FILE  write the output to FILE (with run, -o does too)\n"
+	     "      --qmp SOCKET        with why, slow: ask QEMU who owns ports and pages\n"
 	     "  -r, --reason LIST       these reasons: names, numbers or patterns\n"
 	     "      --raw               tab-separated, without a heading\n"
-	     "  -s, --sort LIST         by these columns, largest first; -COLUMN last\n"
+	     "  -s, --sort LIST         by these columns, largest first; -COLUMN: smallest\n"
 	     "      --symbols FILE      with slow: the guest's System.map or kallsyms\n"
-	     "  -S, --sysroot DIR       a folder to see as /\n"
-	     "      --than TIME         with slow: only what lost more: 500us, 5ms, 1s\n"
-	     "      --tsc-khz KHZ       the TSC's frequency, in place of the file's\n"
+	     "  -S, --sysroot DIR       use this folder in place of /\n"
+	     "      --than TIME         with slow: only those that lost more: 500us, 5ms, 1s\n"
+	     "      --tsc-khz KHZ       the TSC's frequency, instead of the file's\n"
 	     "  -u, --unit UNIT         cycles, ns, us or auto\n"
 	     "  -v, --vm VM             this VM: PID, PID-FD, or guest name or pattern\n"
 	     "  -V, --version           the version\n\n"
@@ -101,7 +101,7 @@ void version(void)
 	puts("exitdump " VERSION);
 }
 
-/* Help that did not arrive is an error; reported once. None is none. */
+/* Losing the help text is an error. A closed standard output is none if nothing was printed. */
 static void close_stdout(void)
 {
 	bool some = __fpending(stdout) > 0;
@@ -124,7 +124,7 @@ int main(int argc, char **argv)
 		if (!strcmp(argv[0], commands[i].name))
 			run = commands[i].run;
 	}
-	/* Behind the command or the interval options may stand as well. */
+	/* Options may also stand behind the command or the interval. */
 	if (argc) {
 		if (run == cmd_show)
 			argv--, argc++;
@@ -138,7 +138,7 @@ int main(int argc, char **argv)
 	    run != cmd_serve)
 		errx(1, "--keys: only with why, diff, run, serve or no command");
 	if (opt.qmp && run == cmd_diff)
-		errx(1, "--qmp: not with diff: of a VM that runs");
+		errx(1, "--qmp: not with diff: it asks a VM that runs");
 	options_check(&opt);
 	ret = opt.qmp ? owners_ask(&opt.pick, opt.qmp) : 0;
 	ret = ret ?: opt.explain ? bpf_explain() : run(&opt, argc, argv);

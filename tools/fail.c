@@ -8,7 +8,7 @@
 
 char failure[512];
 
-/* fail() - keep the line for whoever prints it; always -1. */
+/* fail() - keep a line in `failure`, to be printed later. Always returns -1. */
 int fail(const char *format, ...)
 {
 	va_list args;
@@ -19,7 +19,7 @@ int fail(const char *format, ...)
 	return -1;
 }
 
-/* need() - what malloc() and its kin returned; without it the program ends. */
+/* need() - return `memory`, the result of malloc() or the like; end the program if it is NULL. */
 void *need(void *memory)
 {
 	if (!memory)
@@ -27,7 +27,7 @@ void *need(void *memory)
 	return memory;
 }
 
-/* need_room() - the array of n items with room for one more; it doubles when full. */
+/* need_room() - return the array of n items with room for one more. It doubles when full. */
 void *need_room(void *array, size_t n, size_t size)
 {
 	if (n & (n - 1))

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * fail.h - why something failed, in one line, kept until somebody prints it:
- * exitdump on standard error, its live view on the screen. And memory, without
- * which the program ends.
+ * fail.h - the reason for a failure, one line, kept until it is printed: by main()
+ * on standard error, by the live view on the screen. Also allocation of memory; the
+ * program ends if there is none left.
  */
 #ifndef FAIL_H
 #define FAIL_H

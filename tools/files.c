@@ -12,10 +12,10 @@
 #include "fail.h"
 #include "files.h"
 
-/* Bytes: a full SVM table is some 100 KiB; 64 keys of each of 4000 vCPUs are 16 MiB, 16 slow exits 9. */
+/* In bytes. A full SVM table has some 100 KiB. 4000 vCPUs with 64 keys each have 16 MiB of them. */
 enum { MAX_TABLE = 1 << 20, MAX_KEYS = 1 << 24 };
 
-/* fail_errno() - what errno says of a file. */
+/* fail_errno() - fail() with the file's name and the text for errno. */
 int fail_errno(const char *path)
 {
 	int error = errno;
@@ -35,8 +35,8 @@ static enum read_result failed(const char *path)
 }
 
 /*
- * file_there() - not by access(), which asks without the capabilities of a service that is
- * not root.
+ * file_there() - whether the file exists. access() would ignore the capabilities of a
+ * service that is not root.
  */
 bool file_there(const char *path)
 {
@@ -51,7 +51,7 @@ static int fail_unpatched(const char *path)
 		    path);
 }
 
-/* Its text with a NUL behind it, good until the next call. */
+/* Read a file's text, at most `most` bytes, and add a NUL. The text is valid until the next call. */
 static enum read_result read_text(const char *name, int fd, size_t most, char **to, size_t *len)
 {
 	static char *text;
@@ -76,7 +76,7 @@ static enum read_result read_text(const char *name, int fd, size_t most, char **
 	return READ_OK;
 }
 
-/* A saved copy may be a pipe, or with "-" standard input; the kernel's are files. */
+/* A saved copy may be a pipe, or "-" for standard input. KVM's are regular files. */
 static enum read_result read_one(const char *path, bool saved, size_t most, struct account *a)
 {
 	const char *why, *name = path;
@@ -109,15 +109,15 @@ static enum read_result read_one(const char *path, bool saved, size_t most, stru
 	return result;
 }
 
-/* Where both tell. */
+/* Whether both are known and differ. */
 static bool differ(const char *a, const char *b)
 {
 	return *a && *b && strcmp(a, b);
 }
 
 /*
- * Whether the histogram is of about as many exits as its table: read one behind the
- * other by hand, while exits went on. One of them is of another time otherwise.
+ * Whether the histogram counts about as many exits as its table. Somebody copied one after
+ * the other, while exits went on. A large difference means copies of different times.
  */
 static bool same_time(const struct account *a, const struct account *h)
 {
@@ -149,16 +149,16 @@ static enum read_result take_hist(const char *path, bool saved, bool live,
 		return result;
 	}
 	if (differ(a->vendor, h.vendor) || differ(a->scope, h.scope))
-		result = refuse(a, path, "of another vendor or scope than its table");
+		result = refuse(a, path, "has another vendor or scope than its table");
 	else if (!live && h.has_hist && !same_time(a, &h))
-		result = refuse(a, path, "of another time than its table (copy both again)");
+		result = refuse(a, path, "was not copied together with its table (copy both again)");
 	else if (h.has_hist)
 		account_take_hist(a, &h);
 	account_free(&h);
 	return result;
 }
 
-/* A table and, where wanted and there, the histogram beside it. */
+/* Read a table and, if wanted, the histogram beside it if there is one. */
 static enum read_result read_both(const char *path, bool saved, bool live, enum read_what what,
 				  struct account *a)
 {
@@ -168,11 +168,11 @@ static enum read_result read_both(const char *path, bool saved, bool live, enum 
 	if (result)
 		return result;
 	if (a->keyed)
-		return refuse(a, path, "keys alone (exitdump why and --keys show them)");
+		return refuse(a, path, "has only keys (exitdump why and --keys show them)");
 	if (a->recorded)
-		return refuse(a, path, "slow exits alone (exitdump slow shows them)");
+		return refuse(a, path, "has only slow exits (exitdump slow shows them)");
 	if (!account_has(a, C_EXITS))
-		return refuse(a, path, "a histogram alone (its table is the file without _hist)");
+		return refuse(a, path, "has only a histogram (its table is the file without _hist)");
 	if (what != READ_HIST || a->has_hist || (saved && !strcmp(path, "-")))
 		return READ_OK;
 	snprintf(hist_path, sizeof(hist_path), "%s_hist", path);
@@ -184,7 +184,7 @@ static const char *suffix(enum read_what what)
 	return what == READ_KEYS ? "_keys" : what == READ_SLOW ? "_slow" : "";
 }
 
-/* Keys or slow exits, or those beside a table; all tell what they are. */
+/* Read keys or slow exits: from this file, or from the one beside it if this is a table. */
 static enum read_result read_rows(const char *path, bool saved, enum read_what what,
 				  struct account *a)
 {
@@ -198,9 +198,9 @@ static enum read_result read_rows(const char *path, bool saved, enum read_what w
 		result = read_one(path, saved, MAX_KEYS, a);
 	}
 	if (!result && what == READ_KEYS && !a->keyed)
-		return refuse(a, path, "no keys in it (they are in exit_cycles_keys)");
+		return refuse(a, path, "has no keys (they are in exit_cycles_keys)");
 	if (!result && what == READ_SLOW && !a->recorded)
-		return refuse(a, path, "no slow exits in it (they are in exit_cycles_slow)");
+		return refuse(a, path, "has no slow exits (they are in exit_cycles_slow)");
 	return result;
 }
 
@@ -211,7 +211,7 @@ static enum read_result read_any(const char *path, bool saved, bool live, enum r
 		read_both(path, saved, live, what, a);
 }
 
-/* read_account() - a saved copy, of any name; "-" is standard input. */
+/* read_account() - read a saved copy with any name; "-" is standard input. */
 enum read_result read_account(const char *path, enum read_what what, struct account *a)
 {
 	enum read_result result = read_any(path, true, false, what, a);
@@ -219,7 +219,7 @@ enum read_result read_account(const char *path, enum read_what what, struct acco
 	return result == READ_OK ? READ_OK : READ_FAILED;
 }
 
-/* Whether this kernel counts, but is older than keys or the recorder; that is told. */
+/* Whether this kernel's patches are older than keys or slow exits; `failure` then says so. */
 static bool is_older(const char *root, enum read_what what)
 {
 	char path[PATH_MAX];
@@ -235,7 +235,7 @@ static bool is_older(const char *root, enum read_what what)
 	return true;
 }
 
-/* read_dir_account() - the account of a folder below KVM_DIR, or with "" of the host. */
+/* read_dir_account() - read the account of a folder below KVM_DIR; "" is the host's. */
 enum read_result read_dir_account(const char *root, const char *dir, enum read_what what,
 				  struct account *a)
 {
@@ -254,7 +254,7 @@ enum read_result read_dir_account(const char *root, const char *dir, enum read_w
 	return result == READ_OK ? READ_OK : READ_FAILED;
 }
 
-/* "PID-FD" and nothing else, as "01-2", or more than 32 bits. */
+/* Whether it is exactly "PID-FD": "01-2" is not, nor a number above 32 bits. */
 static bool vm_of(const char *name, struct vm_id *vm)
 {
 	char same[24];
@@ -289,7 +289,7 @@ static int is_vcpu(const struct dirent *entry)
 	return vcpu_of(entry->d_name, &vcpu);
 }
 
-/* list_vm_dirs() - as list_vms(), whether KVM keeps accounts of them or not. */
+/* list_vm_dirs() - as list_vms(), but also for a KVM without accounts. */
 int list_vm_dirs(const char *root, struct vm_id **vms, size_t *n)
 {
 	struct dirent **names;
@@ -311,7 +311,7 @@ int list_vm_dirs(const char *root, struct vm_id **vms, size_t *n)
 	return 0;
 }
 
-/* list_vms() - the VMs there are, by pid, to be freed. 0, or -1 with the failure told. */
+/* list_vms() - all VMs by PID, in *vms, which the caller frees. 0, or -1 with the reason in `failure`. */
 int list_vms(const char *root, struct vm_id **vms, size_t *n)
 {
 	char path[PATH_MAX];
@@ -324,7 +324,7 @@ int list_vms(const char *root, struct vm_id **vms, size_t *n)
 	return errno == ENOENT ? fail_unpatched(path) : fail_errno(path);
 }
 
-/* list_vcpus() - the vCPUs of a VM by number, to be freed. */
+/* list_vcpus() - the vCPUs of a VM by number, in *vcpus, which the caller frees. */
 enum read_result list_vcpus(const char *root, struct vm_id vm, unsigned int **vcpus,
 			    size_t *n)
 {
@@ -362,7 +362,7 @@ static bool is_off(const char *root, const char *parameter)
 	return value == 'N';
 }
 
-/* switched_off() - the parameter by which KVM counts none of it at present, or NULL. */
+/* switched_off() - the parameter that keeps KVM from counting this at present, or NULL. */
 const char *switched_off(const char *root, enum read_what what)
 {
 	if (is_off(root, SWITCH))

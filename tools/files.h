@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * files.h - where KVM keeps its accounts, and the files read:
+ * files.h - where KVM keeps its accounts, and reading these files:
  *
  *	/sys/kernel/debug/kvm/exit_cycles		the host's
  *	/sys/kernel/debug/kvm/PID-FD/exit_cycles	a VM's
  *	/sys/kernel/debug/kvm/PID-FD/vcpuN/exit_cycles	a vCPU's
  *
- * and beside each exit_cycles_hist, exit_cycles_keys and exit_cycles_slow; SWITCH is N where
- * none is counted, and SWITCH_KEYS where no keys are. `root` is a folder to see as "/", or "".
+ * Beside each are exit_cycles_hist, exit_cycles_keys and exit_cycles_slow. SWITCH is N while KVM
+ * counts nothing, SWITCH_KEYS while it counts no keys. `root` is a folder to use as "/", or "".
  */
 #ifndef FILES_H
 #define FILES_H
@@ -18,14 +18,14 @@
 #define SWITCH "/sys/module/kvm/parameters/exit_cycles"
 #define SWITCH_KEYS SWITCH "_keys"
 
-/* The table, and what else; or the keys or the slow exits in its place. */
+/* What to read: the table, table and histogram, the keys, or the slow exits. */
 enum read_what { READ_TABLE, READ_HIST, READ_KEYS, READ_SLOW };
 
 enum read_result {
 	READ_OK,
-	READ_ABSENT,	/* there is no such file; the failure is told */
-	READ_GONE,	/* its VM or vCPU ended meanwhile */
-	READ_FAILED,	/* and the failure is told */
+	READ_ABSENT,	/* there is no such file; `failure` says so */
+	READ_GONE,	/* the file's VM or vCPU has ended meanwhile */
+	READ_FAILED,	/* `failure` has the reason */
 };
 
 struct vm_id {

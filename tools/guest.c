@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * guest.c - the leaves 0x4ffffffc to 0x4fffffff. They know reasons by number
- * only, so the names are those of the kernel's own headers, and which reasons
- * there are is asked of the leaves themselves.
+ * guest.c - reading CPUID leaves 0x4ffffffc and 0x4ffffffd inside a guest. They know
+ * reasons only by number, so the names come from the kernel's headers. Which reasons
+ * the host has is found by asking for every number.
  */
 #include <string.h>
 
@@ -25,10 +25,10 @@ static const struct range svm_ranges[] = {
 	{ 0, 0xaf }, { 0x400, 0x40f }, { UINT32_MAX, UINT32_MAX }
 };
 
-static unsigned long asked;		/* CPUIDs so far: each is an exit */
-unsigned long guest_own_exits;		/* of them in the CPUID row last read */
+static unsigned long asked;		/* CPUIDs executed so far; each one is an exit */
+unsigned long guest_own_exits;		/* how many of them the last CPUID row includes */
 
-/* False where the kernel's table does not name the reason. */
+/* False if the host's table does not have the reason. */
 static bool ask(uint32_t leaf, uint32_t reason, uint64_t *value)
 {
 	uint32_t regs[4];
@@ -70,8 +70,8 @@ static void read_range(struct account *a, const struct range *range, bool svm)
 }
 
 /*
- * guest_read() - the account of the guest that runs this. The sum is that of
- * the rows, which are read one after the other. 0, or -1 with the failure told.
+ * guest_read() - read the account of the guest that runs this. Rows are read one after
+ * the other, and the sum is made from them. 0, or -1 with the reason in `failure`.
  */
 int guest_read(struct account *a)
 {
@@ -79,7 +79,7 @@ int guest_read(struct account *a)
 
 	memset(a, 0, sizeof(*a));
 	if (!leaves_there())
-		return fail("CPUID leaf 0x4ffffffd: not answered (no KVM guest, an unpatched host, or exit_cycles or exit_cycles_guest is off there)");
+		return fail("CPUID leaf 0x4ffffffd: no answer (not a KVM guest, the host is not patched, or its exit_cycles or exit_cycles_guest is off)");
 
 	a->counters = 1u << C_EXITS | 1u << C_CYCLES;
 	a->sum = row_of_sums();

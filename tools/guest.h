@@ -5,11 +5,11 @@
 
 #include "account.h"
 
-extern unsigned long guest_own_exits;	/* in the CPUID row last read */
+extern unsigned long guest_own_exits;	/* made by guest_read(), in the last CPUID row */
 
 int guest_read(struct account *a);
 
-/* cpuid() - EAX, EBX, ECX, EDX of a leaf; tests link another one. */
+/* cpuid() - read a leaf into EAX, EBX, ECX, EDX. Tests link a function of their own. */
 void cpuid(uint32_t leaf, uint32_t subleaf, uint32_t regs[4]);
 
 #endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* headline.c - what stands above lines, and what is missing in them. */
+/* headline.c - the line above a table, and notes about what its figures lack. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,7 +13,7 @@ static void count(struct out *to, const char **before, uint64_t n, const char *w
 	*before = ", ";
 }
 
-/* The VM that all parts are of, or NULL. */
+/* A part of the VM that all parts belong to, or NULL. */
 static const struct part *one_vm(const struct sample *sample)
 {
 	for (size_t i = 1; i < sample->nparts; i++) {
@@ -23,7 +23,7 @@ static const struct part *one_vm(const struct sample *sample)
 	return sample->nparts && *sample->parts[0].vm ? &sample->parts[0] : NULL;
 }
 
-/* The recorder, in a headline: from when on it records, and what it could not keep. */
+/* Slow exits: the time from which on they are recorded, and how many were overwritten. */
 static void recorder(const struct account *a, struct out *to)
 {
 	uint64_t us = a->key[K_THRESHOLD], lost = a->key[K_LOST];
@@ -34,7 +34,7 @@ static void recorder(const struct account *a, struct out *to)
 		out_format(to, ", %lu older one%s overwritten", lost, lost == 1 ? "" : "s");
 }
 
-/* Whose account it is, as far as the file tells: "VM 71-4 (web), 2 vCPUs, vmx". */
+/* Whose account it is, as far as the file says: "VM 71-4 (web), 2 vCPUs, vmx". */
 static void whose(const struct view *view, struct out *to)
 {
 	const struct sample *sample = view->sample;
@@ -63,12 +63,12 @@ static void whose(const struct view *view, struct out *to)
 	if (*a->tsc && strcmp(a->tsc, "stable"))
 		out_format(to, ", TSC %s", a->tsc);
 	if (a->key[K_REPLACED])
-		out_format(to, ", %lu key%s gave way", a->key[K_REPLACED], a->key[K_REPLACED] == 1 ? "" : "s");
+		out_format(to, ", %lu key%s replaced", a->key[K_REPLACED], a->key[K_REPLACED] == 1 ? "" : "s");
 	if (a->recorded)
 		recorder(a, to);
 }
 
-/* The order, and the unit that numbers do not carry. */
+/* The order of the lines, and the unit if the numbers do not show it. */
 static void how(const struct view *view, struct out *to, const char *before)
 {
 	const struct column *sorted = view_sorted_by(view);
@@ -83,8 +83,8 @@ static void how(const struct view *view, struct out *to, const char *before)
 }
 
 /*
- * view_headline() - when, how much is lost, of what, and how the lines are sorted, in
- * one line: what matters most stands first, as a narrow screen cuts the rest.
+ * view_headline() - one line: when, how much is lost, whose account, and how the lines are
+ * sorted. The most important comes first, because a narrow screen cuts the rest.
  */
 void view_headline(const struct view *view, struct out *to)
 {
@@ -111,7 +111,7 @@ void view_headline(const struct view *view, struct out *to)
 	how(view, to, to->len > start && to->text[to->len - 1] != ' ' ? "; " : "");
 }
 
-/* Another note, behind those there are. */
+/* Append a note to those in `to`. */
 __attribute__((format(printf, 3, 4)))
 static void note(char *to, size_t size, const char *format, ...)
 {
@@ -149,7 +149,7 @@ static void note_cleared(const struct sample *sample, char *to, size_t size)
 		     cleared, sample->parts[0].vcpu >= 0 ? "vCPU" : "VM");
 }
 
-/* view_notes() - what is missing in it, in one line; or "". */
+/* view_notes() - what the view's figures lack, as one line; or "". */
 void view_notes(const struct view *view, char *to, size_t size)
 {
 	const struct sample *sample = view->sample;
@@ -171,8 +171,8 @@ void view_notes(const struct view *view, char *to, size_t size)
 	    !view->all.account.key[K_THRESHOLD])
 		note(to, size, "no slow exits are recorded at present (exitdump set slow 1000: those over 1 ms)");
 	if (sample->uncounted)
-		note(to, size, "BPF missed %lu exits, or parts of them (no room, or interrupted in its own program)", sample->uncounted);
+		note(to, size, "BPF missed %lu exits, wholly or in part (its memory is full, or its program was interrupted)", sample->uncounted);
 	if (sample->own_exits)
-		note(to, size, "%lu of the CPUID exits are this reading's own",
+		note(to, size, "%lu of the CPUID exits were made by this reading",
 		     sample->own_exits);
 }

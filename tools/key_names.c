@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * key_names.c - keys in words: out of key-names.txt, which is built in, and of files
- * of one's own, which win.
+ * key_names.c - names for keys: from key-names.txt, which is built in, and from files of
+ * --names, which come first.
  */
 #include <errno.h>
 #include <limits.h>
@@ -22,7 +22,7 @@ __asm__(".pushsection .rodata\n"
 	".byte 0\n"
 	".popsection\n");
 
-/* The kind of a reason's keys, by the names of both vendors. */
+/* The kind of key that a reason has, for the reasons of both vendors. */
 static const struct {
 	const char *reason, *kind;
 } kinds[] = {
@@ -44,7 +44,7 @@ static struct name {
 	char kind[16], name[NAME];
 	uint64_t from, to;
 } *names;
-static size_t nnames;	/* those of one's own first */
+static size_t nnames;	/* those of --names first */
 
 static bool known_kind(const char *kind)
 {
@@ -55,7 +55,7 @@ static bool known_kind(const char *kind)
 	return false;
 }
 
-/* A number in base 10, or in base 16 behind "0x". */
+/* Parse a decimal number, or a hexadecimal one with "0x". */
 static bool number(const char *word, uint64_t *n)
 {
 	char *end;
@@ -65,7 +65,7 @@ static bool number(const char *word, uint64_t *n)
 	return *word >= '0' && *word <= '9' && !*end && !errno;
 }
 
-/* A line of a table; empty and comments are none. */
+/* Parse a line of a table; skip empty lines and comments. Returns what is wrong, or NULL. */
 static const char *read_line(const char *line)
 {
 	char from[24], to[24];
@@ -80,9 +80,9 @@ static const char *read_line(const char *line)
 	if (!known_kind(name.kind))
 		return "no such kind of key";
 	if (!number(from, &name.from) || !number(to, &name.to) || name.from > name.to)
-		return "not two numbers, the first of them no larger";
+		return "not two numbers, or the first is the larger one";
 	if (strlen(line + at) >= NAME)
-		return "a name of more than 47 characters";
+		return "the name has more than 47 characters";
 	strcpy(name.name, line + at);
 	printable(name.name);
 	names = need_room(names, nnames, sizeof(*names));
@@ -90,7 +90,7 @@ static const char *read_line(const char *line)
 	return NULL;
 }
 
-/* key_names_read() - a table of one's own. -1 and the failure told where it is none. */
+/* key_names_read() - read a table of names. 0, or -1 with the reason in `failure`. */
 int key_names_read(const char *path)
 {
 	const char *why = NULL;
@@ -144,8 +144,8 @@ static const char *find(const char *kind, uint64_t key)
 }
 
 /*
- * key_name() - the key of a row in words, with its owner in QEMU, or "". Good until
- * the call after the next: two are compared.
+ * key_name() - the name of a row's key, with its owner in QEMU; "" if there is none. The
+ * text is valid until the call after the next, so that two can be compared.
  */
 const char *key_name(const struct row *row)
 {
@@ -177,7 +177,7 @@ const char *key_name(const struct row *row)
 	}
 	name = find(kind, key) ?: "";
 	if (row->key.key & KEY_L2 || key >> 52)
-		*owner = '\0';	/* L2: it may be of a device that the guest itself makes */
+		*owner = '\0';	/* L2: the guest itself may emulate this device */
 	snprintf(text, sizeof(texts[0]), "%s%s%s%s%s%s%s%s", name, *name && *owner ? ": " : "",
 		 owner, (*name || *owner) && *more ? ", " : "", more, string, row->key.key & KEY_L2 && (*name || *more) ? ", " : "",
 		 row->key.key & KEY_L2 ? "L2" : "");

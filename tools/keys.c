@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * keys.c - sums and differences of accounts by key. KVM keeps few keys: one that gave
- * way to another has its exits in the rest of its reason from then on, and begins
- * anew when it is back. So of a key a difference is a lower bound, and the rest is
- * what the whole reason has beside its keys.
+ * keys.c - sums and differences of accounts by key. KVM keeps few keys. If another key
+ * replaces one, the exits of the replaced key move to the rest of its reason, and it
+ * starts at 0 if it comes back. So the difference of a key is a lower bound. The rest is
+ * the whole reason minus its keys.
  */
 #include "account.h"
 
@@ -11,7 +11,7 @@
 struct reason {
 	size_t from, to;
 	struct row sum;
-	bool keyed;	/* all its exits have keys, not those from L2 alone */
+	bool keyed;	/* its exits have keys; else only those from L2 have */
 };
 
 static struct reason reason_at(const struct account *a, size_t at)
@@ -27,13 +27,13 @@ static struct reason reason_at(const struct account *a, size_t at)
 	return r;
 }
 
-/* n -= by, but never below 0: a key may be an exit ahead of its row's. */
+/* n -= by, but not below 0: a key may be one exit ahead of its reason. */
 static void take_away(uint64_t *n, uint64_t by)
 {
 	*n -= by < *n ? by : *n;
 }
 
-/* Of a reason that both have; its rest is the last row, with room for one. */
+/* Subtract a reason that both accounts have. Its last row must be the rest. */
 static bool subtract(struct account *a, const struct reason *now,
 		     const struct account *before, const struct reason *then)
 {
@@ -48,7 +48,7 @@ static bool subtract(struct account *a, const struct reason *now,
 		key = *row;
 		if (!old || row_subtract(&key, old, a->counters))
 			*row = key;
-		else	/* it gave way, at least once */
+		else	/* it was replaced at least once */
 			*row = (struct row){ .key = row->key };
 		for (int c = 0; c < C_MAX; c++)
 			take_away(&whole.n[c], row->n[c]);
@@ -66,7 +66,7 @@ static void make_rest(struct account *a, struct reason *r)
 	r->to += a->rows[r->to - 1].key.key != KEY_REST;
 }
 
-/* keys_subtract() - as account_subtract(), but for the sum and for rows that are idle. */
+/* keys_subtract() - as account_subtract(), but leaves the sum and idle rows as they are. */
 bool keys_subtract(struct account *a, const struct account *before)
 {
 	struct reason now, then;
@@ -77,7 +77,7 @@ bool keys_subtract(struct account *a, const struct account *before)
 		now = reason_at(a, i);
 		then = reason_at(before, j);
 		if (now.to > i && (then.to == j || a->rows[i].key.reason < before->rows[j].key.reason)) {
-			/* Of exits from L1 that have no keys nothing is known before. */
+			/* A reason without keys: how many exits L1 had before is not known. */
 			if (!now.keyed && a->rows[now.to - 1].key.key == KEY_REST)
 				a->rows[now.to - 1] = (struct row){ .key = a->rows[now.to - 1].key };
 			i = now.to;
@@ -98,7 +98,7 @@ bool keys_subtract(struct account *a, const struct account *before)
 	return grown;
 }
 
-/* keys_sum() - of its rows: a file of keys has none. */
+/* keys_sum() - make the account's sum from its rows: a file of keys has no sum. */
 void keys_sum(struct account *a)
 {
 	a->sum = row_of_sums();

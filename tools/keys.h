@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* keys.h - what keys inside reasons are called. */
+/* keys.h - the names of keys inside reasons. */
 #ifndef KEYS_H
 #define KEYS_H
 

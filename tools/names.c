@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* names.c - what the guests of VMs are called. */
+/* names.c - the names of guests. */
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
@@ -8,7 +8,7 @@
 
 #include "files.h"
 
-/* printable() - a name as it is shown: what is not printable ASCII is '?'. */
+/* printable() - replace everything that is not printable ASCII by '?'. */
 void printable(char *name)
 {
 	for (; *name; name++) {
@@ -17,7 +17,7 @@ void printable(char *name)
 	}
 }
 
-/* Of "NAME" or "guest=NAME,KEY=VALUE,...", in any order; ",," is a comma in it. */
+/* Copy NAME from "NAME" or "guest=NAME,KEY=VALUE,..." in any order; ",," means a comma. */
 static void copy_guest(char *name, size_t size, const char *value)
 {
 	const char *p = value;
@@ -41,8 +41,8 @@ static void copy_guest(char *name, size_t size, const char *value)
 }
 
 /*
- * guest_name() - what the VM's process calls its guest: the argument of -name
- * (QEMU: "NAME" or "guest=NAME,...") or --name (kvmtool); "" where none.
+ * guest_name() - the guest's name, from the command line of the VM's process: -name
+ * (QEMU: "NAME" or "guest=NAME,...") or --name (kvmtool). "" if it has no name.
  */
 void guest_name(const char *root, unsigned int pid, char *name, size_t size)
 {
@@ -65,7 +65,7 @@ void guest_name(const char *root, unsigned int pid, char *name, size_t size)
 		if (!strcmp(arg, "-name") || !strcmp(arg, "--name"))
 			value = arg + strlen(arg) + 1;
 	}
-	/* The last argument may be cut off: no name rather than half of one. */
+	/* The last argument may be cut off. Half a name is worse than none. */
 	if (!value || value >= args + len || value + strlen(value) == args + len)
 		return;
 	copy_guest(name, size, value);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* options.c - the command line. What cannot be meant ends the program. */
+/* options.c - the command line. A wrong option ends the program with a message. */
 #include <err.h>
 #include <errno.h>
 #include <getopt.h>
@@ -92,8 +92,8 @@ static void parse_columns(struct options *opt, char *list)
 }
 
 /*
- * The file of `run -o`, as of perf stat's. What reads as columns, which -o chooses
- * elsewhere, is refused.
+ * The output file of `run -o`, as in perf stat. Elsewhere -o chooses columns, so a
+ * name that is a list of columns is refused: it may be a mistake.
  */
 static const char *parse_file(const char *arg)
 {
@@ -105,7 +105,7 @@ static const char *parse_file(const char *arg)
 		columns = column_find(name);
 	free(list);
 	if (columns || *arg == '+')
-		errx(1, "run: -o %s: -o is the output file here (columns: --output %s; a file of that name: -O)",
+		errx(1, "run: -o %s: here -o names the output file (for columns: --output %s; for a file of that name: -O)",
 		     arg, arg);
 	return arg;
 }
@@ -139,7 +139,7 @@ static enum unit parse_unit(const char *name)
 	errx(1, "--unit: %s: not one of cycles, ns, us, auto", name);
 }
 
-/* A time in ns: a number, with or without a point in it, and its unit. */
+/* A time, in ns: a number such as 5 or 1.5, and its unit. */
 static uint64_t parse_time(const char *option, const char *arg)
 {
 	static const struct {
@@ -168,7 +168,7 @@ static void set_format(struct options *opt, enum format format)
 	opt->format = format;
 }
 
-/* Those that choose what to read. */
+/* The options that choose what to read. */
 static void parse_pick(struct pick *pick, int c, char *arg)
 {
 	switch (c) {
@@ -200,7 +200,7 @@ static void parse_pick(struct pick *pick, int c, char *arg)
 		break;
 	case 'v':
 		if (!*arg)
-			errx(1, "--vm: '': no PID, PID-FD, guest name or pattern");
+			errx(1, "--vm: '': not a PID, PID-FD, guest name or pattern");
 		printable(arg);
 		pick->vm = arg;
 		break;
@@ -289,19 +289,19 @@ static void parse_option(struct options *opt, int c, char *arg, enum stage stage
 	}
 }
 
-/* What getopt did not take, which is '?' or a value that is missing ':'. */
+/* Report an option that getopt refused: `c` is '?' for an unknown one, ':' for a missing value. */
 static void refuse_option(int c, const char *word)
 {
 	char letter[] = { '-', optopt, '\0' };
 
-	/* Within letters that share a word only getopt knows which. */
+	/* In a word of several letters (-ab) only getopt knows which letter it was. */
 	if (word[0] == '-' && word[1] != '-' && optopt > 0 && optopt < 256)
 		word = letter;
 	errx(1, c == ':' ? "%s: its value is missing (exitdump --help shows them)" :
 	     "%s: no such option (exitdump --help lists them)", word);
 }
 
-/* options_parse() - up to the first word that is none, or behind a command all of them. */
+/* options_parse() - take the options up to the first argument, or all of them behind a command. */
 void options_parse(struct options *opt, int *argc, char ***argv, enum stage stage)
 {
 	int c;
@@ -317,11 +317,11 @@ void options_parse(struct options *opt, int *argc, char ***argv, enum stage stag
 	*argv += optind;
 }
 
-/* Prometheus keeps all series it has ever seen: of keys there shall be few. */
+/* Prometheus keeps every series that it has ever seen, so the keys must be few. */
 static void check_keys(const struct options *opt)
 {
 	if (opt->pick.guest || opt->format == FORMAT_HIST || opt->buckets)
-		errx(1, "--keys, why: not with --guest, --hist or --buckets: keys are the host's, and have no histograms");
+		errx(1, "--keys, why: not with --guest, --hist or --buckets: only the host has keys, and they have no histograms");
 	if (opt->format == FORMAT_METRICS && (!opt->limit || opt->ncols))
 		errx(1, "--keys, why: --openmetrics needs --limit, and takes no --output");
 }
@@ -336,7 +336,7 @@ static void check_slow(const struct options *opt)
 			   opt->format == FORMAT_HIST || opt->format == FORMAT_METRICS))
 		errx(1, "slow: not with --keys, --guest, --all-vms, --all-vcpus, --buckets, --hist or --openmetrics");
 	if (opt->follow && (pick->input || opt->limit || opt->nsorts))
-		errx(1, "slow: as they come, in order of time: not with --input, --limit or --sort");
+		errx(1, "slow: --follow prints exits as they happen: not with --input, --limit or --sort");
 }
 
 static void check_format(const struct options *opt)
@@ -344,11 +344,11 @@ static void check_format(const struct options *opt)
 	if (opt->unit == UNIT_AUTO && !options_people(opt))
 		errx(1, "--unit auto: only for tables");
 	if (opt->unit != UNIT_DEFAULT && opt->format == FORMAT_METRICS)
-		errx(1, "--unit: --openmetrics is in cycles");
+		errx(1, "--unit: not with --openmetrics, which is in cycles");
 	if ((opt->limit || opt->nsorts) && opt->format == FORMAT_METRICS && !opt->pick.keys)
-		errx(1, "--limit, --sort: not with --openmetrics, whose series shall stay the same (--reason and --output choose)");
+		errx(1, "--limit, --sort: not with --openmetrics, where each scrape must have the same series (choose by --reason, --output)");
 	if (opt->buckets && opt->format != FORMAT_METRICS)
-		errx(1, "--buckets: only with --openmetrics (others: exitdump hist)");
+		errx(1, "--buckets: only with --openmetrics (for other formats: exitdump hist)");
 	for (size_t i = 0; i < opt->ncols; i++) {
 		if (opt->cols[i]->flags & COLUMN_KEY && !opt->pick.keys && !opt->pick.slow)
 			errx(1, "--output: %s: only with why, slow or --keys", opt->cols[i]->name);
@@ -361,27 +361,27 @@ static void check_format(const struct options *opt)
 	if (opt->format == FORMAT_JSON && opt->ncols)
 		errx(1, "--output: not with --json, which has all columns");
 	if (opt->format == FORMAT_HIST && (opt->ncols || opt->pick.split != SPLIT_NONE))
-		errx(1, "hist: of one account, and without columns: not with --output, --all-vms or --all-vcpus");
+		errx(1, "hist: shows one account, without columns: not with --output, --all-vms or --all-vcpus");
 }
 
-/* options_check() - refuse what does not go together; what has to be read for the rest. */
+/* options_check() - refuse options that exclude each other; set in opt->pick what must be read. */
 void options_check(struct options *opt)
 {
 	struct pick *pick = &opt->pick;
 	bool vms = pick->vm || pick->vcpu || pick->split != SPLIT_NONE;
 
 	if (!!pick->input + pick->guest + (vms || *pick->root) > 1)
-		errx(1, "--input, --guest: neither goes with the other, nor with --sysroot, --vm, --vcpu, --all-vms, --all-vcpus");
+		errx(1, "--input, --guest: only one of them, and not with --sysroot, --vm, --vcpu, --all-vms or --all-vcpus");
 	if (pick->bpf && (pick->input || pick->guest || *pick->root))
 		errx(1, "--bpf: counts on this host: not with --input, --guest or --sysroot");
 	if (opt->explain && !pick->bpf)
-		errx(1, "--explain: only with --bpf: what that cannot tell on this kernel");
+		errx(1, "--explain: only with --bpf: it tells what BPF cannot measure on this kernel");
 	check_slow(opt);
 	check_format(opt);
 	if (pick->keys)
 		check_keys(opt);
 	if (opt->qmp && ((!pick->keys && !pick->slow) || pick->input))
-		errx(1, "--qmp: only with why, slow or --keys, of a VM that runs: not with --input");
+		errx(1, "--qmp: only with why, slow or --keys, and not with --input: it asks a VM that runs");
 	pick->hist |= opt->format == FORMAT_JSON || opt->format == FORMAT_HIST || opt->buckets;
 	pick->vcpu_lists |= opt->format == FORMAT_JSON;
 	for (size_t i = 0; i < opt->nsorts; i++) {

@@ -9,7 +9,7 @@ enum format { FORMAT_TABLE, FORMAT_HIST, FORMAT_RAW, FORMAT_CSV, FORMAT_JSON, FO
 
 struct sort_key {
 	const struct column *col;
-	bool reversed;		/* the smallest first, texts backwards */
+	bool reversed;		/* the smallest first, Z before A */
 };
 
 enum { MAX_SORTS = 8 };
@@ -18,41 +18,41 @@ struct options {
 	struct pick pick;
 	enum format format;
 	enum unit unit;
-	uint64_t tsc_khz;	/* in place of the file's, or 0 */
-	const char *reasons;	/* names, numbers and patterns, by commas; or NULL */
+	uint64_t tsc_khz;	/* instead of the file's, or 0 */
+	const char *reasons;	/* names, numbers and patterns, with commas; or NULL */
 	const struct column *cols[MAX_CHOSEN];
 	size_t ncols;		/* 0: the defaults */
-	bool more_cols;		/* behind the defaults */
+	bool more_cols;		/* cols[] come after the defaults */
 	struct sort_key sorts[MAX_SORTS];
-	size_t nsorts;		/* 0: by what is lost */
+	size_t nsorts;		/* 0: by lost cycles */
 	size_t limit;		/* lines; 0: all */
-	bool buckets;		/* histograms among the metrics */
-	bool list;		/* the VMs there are: no sums, their order kept */
-	bool diff;		/* of two captures: no seconds, but those in the guest */
-	bool explain;		/* what BPF cannot tell, and nothing else */
-	bool follow;		/* slow exits as they come */
-	bool symbols;		/* there are symbols of the guest */
-	uint64_t than;		/* slow exits that lost more ns */
-	const char *qmp;	/* QEMU's socket, for the owners of ports and pages; or NULL */
-	const char *file;	/* in place of standard output, or NULL */
+	bool buckets;		/* metrics include histograms */
+	bool list;		/* a list of VMs: no sums, no sorting */
+	bool diff;		/* two captures: no rate per second, but one per second in the guest */
+	bool explain;		/* only print what BPF cannot tell */
+	bool follow;		/* print slow exits as they happen */
+	bool symbols;		/* the guest's symbols were read */
+	uint64_t than;		/* ns; only slow exits that lost more */
+	const char *qmp;	/* QEMU's socket, to ask who owns ports and pages; or NULL */
+	const char *file;	/* output file instead of standard output, or NULL */
 };
 
-/* Whether --output lists all the columns there shall be. */
+/* Whether --output names all columns, and does not add to the defaults. */
 static inline bool options_columns(const struct options *opt)
 {
 	return opt->ncols && !opt->more_cols;
 }
 
-/* Tables and bars, for people. */
+/* Whether the output is for people: a table or bars. */
 static inline bool options_people(const struct options *opt)
 {
 	return opt->format <= FORMAT_HIST;
 }
 
-/* Where on the command line: in front of the command, behind it, or behind `run`. */
+/* The part of the command line: in front of the command, behind it, or behind `run`. */
 enum stage { STAGE_FRONT, STAGE_COMMAND, STAGE_RUN };
 
-/* Whether there is a line for each reason, and not one for all of a VM or vCPU. */
+/* Whether each reason has its own line. Otherwise each VM or vCPU has one line. */
 static inline bool options_by_reason(const struct options *opt)
 {
 	bool metrics = opt->format == FORMAT_METRICS;

@@ -10,7 +10,7 @@
 
 enum { MUCH = 1 << 16 };
 
-/* out_grow() - room for so many more bytes, by writing what there is or by more memory. */
+/* out_grow() - make room for `more` bytes: write what is there, or allocate memory. */
 void out_grow(struct out *to, size_t more)
 {
 	if (to->fd >= 0 && to->len >= MUCH)
@@ -21,7 +21,7 @@ void out_grow(struct out *to, size_t more)
 	to->text = need(realloc(to->text, to->room));
 }
 
-/* out_number() - in base 10; most are 0. */
+/* out_number() - n in base 10. Most numbers are 0, so one digit is quick. */
 void out_number(struct out *to, uint64_t n)
 {
 	char digits[20];
@@ -36,7 +36,7 @@ void out_number(struct out *to, uint64_t n)
 	out_bytes(to, digits + at, sizeof(digits) - at);
 }
 
-/* out_fixed() - with 2, 3 or 6 digits behind the point, as printf() rounds but for ties. */
+/* out_fixed() - d with 2, 3 or 6 digits behind the point. Rounds as printf() does, except ties. */
 void out_fixed(struct out *to, double d, int behind)
 {
 	uint64_t one = behind == 2 ? 100 : behind == 3 ? 1000 : 1000000, n, part;
@@ -66,7 +66,7 @@ void out_format(struct out *to, const char *format, ...)
 	out_bytes(to, text, (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1);
 }
 
-/* out_string() - what is kept, with a NUL behind it that is not counted. */
+/* out_string() - the text in memory, with a NUL that `len` does not count. */
 const char *out_string(struct out *to)
 {
 	out_char(to, '\0');
@@ -74,7 +74,7 @@ const char *out_string(struct out *to)
 	return to->text;
 }
 
-/* out_flush() - write it all; 0, or -1 and `error` once anything failed. */
+/* out_flush() - write all text. Returns 0, or -1 with errno in `error` if any write has failed. */
 int out_flush(struct out *to)
 {
 	size_t done = 0;

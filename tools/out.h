@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * out.h - text on its way to a file, or kept in memory. It is written when
- * there is much of it and by out_flush(); stdio takes a lock for each character.
+ * out.h - text that goes to a file, or is kept in memory. It is written when it has
+ * grown large, and by out_flush(). stdio would take a lock for each character.
  */
 #ifndef OUT_H
 #define OUT_H
@@ -12,9 +12,9 @@
 #include <string.h>
 
 struct out {
-	char *text;		/* not terminated: see out_string() */
+	char *text;		/* without a NUL: see out_string() */
 	size_t len, room;
-	int fd;			/* -1: kept */
+	int fd;			/* -1: keep the text in memory */
 	int error;		/* errno of the first write that failed */
 };
 

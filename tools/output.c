@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* output.c - where a command's output goes, and how a sample gets there. */
+/* output.c - the output of a command: opening it, and printing samples to it. */
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -16,7 +16,7 @@ static const char *output_name(const struct options *opt)
 	return opt->file ?: "standard output";
 }
 
-/* output_open() - standard output or --output-file; ends the program where it cannot. */
+/* output_open() - standard output or --output-file; ends the program if it cannot be opened. */
 struct out *output_open(const struct options *opt)
 {
 	if (!opt->file || output.fd != STDOUT_FILENO)
@@ -27,7 +27,7 @@ struct out *output_open(const struct options *opt)
 	return &output;
 }
 
-/* output_done() - all of it is there, or the program ends and tells why. */
+/* output_done() - write the rest; if that fails, tell why and end the program. */
 void output_done(const struct options *opt)
 {
 	if (!out_flush(&output))
@@ -37,7 +37,7 @@ void output_done(const struct options *opt)
 	_exit(1);
 }
 
-/* print_sample() - complete when it returns; what to know on standard error. */
+/* print_sample() - print and flush a sample; notes about it go to standard error. */
 int print_sample(const struct options *opt, const struct layout *layout,
 		 struct sample *sample, bool first)
 {

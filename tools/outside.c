@@ -12,7 +12,7 @@
 #include "files.h"
 #include "outside.h"
 
-/* The beginning of a small file; false where it cannot be read. */
+/* Read the beginning of a small file; false if it cannot be read. */
 static bool read_small(const char *path, char *text, size_t size)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
@@ -38,7 +38,7 @@ static bool read_number(const char *path, uint64_t *n)
 	return !*end || *end == '\n';
 }
 
-/* "TID (NAME) S ..." with any characters in the name; fields 14 and 15 are its CPU. */
+/* "TID (NAME) S ...": the name may have any characters; fields 14 and 15 are CPU ticks. */
 static bool read_stat(const char *path, char *name, size_t size, uint64_t *ticks)
 {
 	char text[1024], *open, *close;
@@ -69,7 +69,7 @@ static int is_vcpu_folder(const struct dirent *entry)
 	return !strncmp(entry->d_name, "vcpu", 4) && isdigit(entry->d_name[4]);
 }
 
-/* The threads that run vCPUs, as KVM tells; to be freed. */
+/* The threads that run vCPUs, from KVM's debugfs, in *tids, which the caller frees. */
 static size_t read_vcpu_tids(const char *root, const char *vm, uint64_t **tids)
 {
 	struct dirent **names;
@@ -91,7 +91,7 @@ static size_t read_vcpu_tids(const char *root, const char *vm, uint64_t **tids)
 	return n;
 }
 
-/* By KVM's word, or where that is not there by the name that QEMU gives them. */
+/* KVM lists the threads of vCPUs. If it does not, QEMU's names for them must do. */
 static bool runs_vcpu(const struct thread *thread, const uint64_t *tids, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
@@ -134,7 +134,7 @@ static void read_threads(struct outside *o, const char *root, unsigned int pid, 
 	free(tids);
 }
 
-/* Threads of the kernel that work for it alone: "vhost-PID" before 6.4, "kvm-pit/PID". */
+/* Kernel threads that work only for this VM: "vhost-PID" (before Linux 6.4), "kvm-pit/PID". */
 static void read_kernel_threads(struct outside *o, const char *root, unsigned int pid)
 {
 	char path[PATH_MAX], vhost[20], pit[20];
@@ -160,7 +160,7 @@ static void read_kernel_threads(struct outside *o, const char *root, unsigned in
 		free(names);
 }
 
-/* outside_read() - of the VM "PID-FD"; `known` is false where its process cannot be seen. */
+/* outside_read() - read it for the VM "PID-FD". `known` is false if its process cannot be seen. */
 void outside_read(struct outside *o, const char *root, unsigned int pid, const char *vm)
 {
 	char path[PATH_MAX], name[20];
@@ -184,7 +184,7 @@ void outside_copy(struct outside *o, const struct outside *from)
 		memcpy(o->threads, from->threads, from->nthreads * sizeof(*o->threads));
 }
 
-/* outside_cpus() - how many CPUs so much time is. */
+/* outside_cpus() - how many CPUs were busy for these ticks in these seconds. */
 double outside_cpus(uint64_t ticks, double seconds)
 {
 	return ticks / seconds / sysconf(_SC_CLK_TCK);
@@ -197,7 +197,7 @@ static int by_ticks(const void *a, const void *b)
 	return x->ticks < y->ticks ? 1 : x->ticks > y->ticks ? -1 : strcmp(x->name, y->name);
 }
 
-/* Threads of one name count as one. */
+/* Add up threads of the same name. */
 static void add_up_names(struct outside *o)
 {
 	size_t left = 0, same;
@@ -231,8 +231,8 @@ static void name_busiest(struct outside *o, double seconds)
 }
 
 /*
- * outside_subtract() - make it the difference to an earlier reading of the same VM. A
- * thread that is new began with nothing; one that ended counts in the process alone.
+ * outside_subtract() - turn it into the difference to an earlier reading of the same VM. A
+ * new thread started at 0. A thread that has ended counts only in the process's sum.
  */
 void outside_subtract(struct outside *o, const struct outside *before, double seconds)
 {

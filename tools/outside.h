@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * outside.h - what a VM does outside the exits of its vCPUs: the CPU that its threads
- * take, from /proc, and the interrupts that it is given, from KVM's own statistics.
+ * outside.h - what a VM does outside the exits of its vCPUs: the CPU time of its threads,
+ * from /proc, and the interrupts injected into it, from KVM's own statistics.
  */
 #ifndef OUTSIDE_H
 #define OUTSIDE_H
@@ -13,18 +13,18 @@
 struct thread {
 	unsigned int tid;
 	char name[20];
-	uint64_t ticks;		/* of CPU, in sysconf(_SC_CLK_TCK) a second */
+	uint64_t ticks;		/* of CPU time; a second has sysconf(_SC_CLK_TCK) */
 };
 
 struct outside {
-	bool known;		/* the process is there; of a difference: was before as well */
+	bool known;		/* the process was seen; in a difference: both times */
 	bool has_irqs;
-	uint64_t all_ticks;	/* of the process and its kernel threads, ended threads too */
-	uint64_t vcpu_ticks;	/* of its vCPUs' threads */
+	uint64_t all_ticks;	/* the process and its kernel threads, also ended ones */
+	uint64_t vcpu_ticks;	/* the threads of its vCPUs */
 	uint64_t irqs;		/* injected */
 	size_t nthreads;
-	struct thread *threads;	/* all others */
-	char busiest[64];	/* of a difference: "worker 12.0%, vhost-71 3.1%" */
+	struct thread *threads;	/* all other threads */
+	char busiest[64];	/* in a difference: "worker 12.0%, vhost-71 3.1%" */
 };
 
 void outside_read(struct outside *o, const char *root, unsigned int pid, const char *vm);

@@ -9,9 +9,8 @@
  *	  0000000000000008-000000000000003f (prio 0, i/o): io @0000000000000008 parent:{obj path=...}
  *	  000000000000c040-000000000000c05f (prio 1, i/o): virtio-pci owner:{dev id=net0}
  *
- * There is a view for each set of address spaces that look the same, with an empty line
- * behind it; "memory" and "I/O" are those of vCPUs. Ports that the root itself has belong
- * to no device.
+ * Address spaces that look the same share a view. An empty line ends each view. vCPUs use
+ * the address spaces "memory" and "I/O". Ports of the root region belong to no device.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,17 +23,17 @@
 #include "owners.h"
 #include "qmp.h"
 
-/* In a page; a guest may have a device of any number of regions. */
+/* Named for one page: a guest may have devices with any number of regions. */
 enum { MOST_OWNERS = 16 };
 
 struct range {
 	uint64_t from, to;
-	const char *name, *id;	/* id: of the device, or "" */
+	const char *name, *id;	/* id: the device's, or "" */
 };
 
 static struct map {
 	const char *as;
-	bool there;		/* it has been told */
+	bool there;		/* QEMU has listed it */
 	struct range *ranges;	/* rising */
 	size_t n;
 } maps[N_SPACES] = {
@@ -42,7 +41,7 @@ static struct map {
 	[SPACE_PORTS] = { .as = " AS \"I/O\", root: " },
 };
 
-/* 16 digits in base 16. */
+/* Parse an address of 16 hexadecimal digits. */
 static bool address(char **at, uint64_t *n)
 {
 	char digits[17] = "";
@@ -55,7 +54,7 @@ static bool address(char **at, uint64_t *n)
 	return true;
 }
 
-/* The name of a region, and behind it what `info mtree` tells of it; false: none. */
+/* Parse a region's name, and its owner behind it. False if it has no name. */
 static bool read_name(char *text, struct range *range, bool *owned)
 {
 	char *owner = strstr(text, " owner:{"), *parent = strstr(text, " parent:{");
@@ -78,7 +77,7 @@ static bool read_name(char *text, struct range *range, bool *owned)
 	return *text;
 }
 
-/* "FROM-TO (prio N, KIND): NAME..." into the map, but for what is its root's. */
+/* Parse "FROM-TO (prio N, KIND): NAME..." into the map, except regions of the root. */
 static bool read_range(struct map *map, char *line, const char *root)
 {
 	const struct range *last = map->n ? &map->ranges[map->n - 1] : NULL;
@@ -99,7 +98,7 @@ static bool read_range(struct map *map, char *line, const char *root)
 	return true;
 }
 
-/* A line of a view; false where it does not read as one. */
+/* Parse a line of a view; false if it is none. */
 static bool read_line(struct map **map, const char **root, char *line)
 {
 	if (!*line) {
@@ -120,7 +119,7 @@ static bool read_line(struct map **map, const char **root, char *line)
 	return !*map || strncmp(line, "  ", 2) || read_range(*map, line + 2, *root);
 }
 
-/* owners_parse() - the map, whose text it keeps. -1 and the failure told where it is none. */
+/* owners_parse() - parse the map, and keep its text. 0, or -1 with the reason in `failure`. */
 int owners_parse(const char *socket, char *text)
 {
 	static char *kept;
@@ -138,11 +137,11 @@ int owners_parse(const char *socket, char *text)
 		line[strcspn(line, "\r")] = '\0';
 		printable(line);
 		if (!read_line(&map, &root, line))
-			return fail("%s: QEMU's `info mtree -f -o` has a line that none has: %.100s", socket, line);
+			return fail("%s: QEMU's `info mtree -f -o` has a line that exitdump cannot read: %.100s", socket, line);
 	}
 	for (int i = 0; i < N_SPACES; i++) {
 		if (map || !maps[i].there)
-			return fail("%s: QEMU's `info mtree -f -o` has no whole map of memory and I/O (QEMU 3 or later has)",
+			return fail("%s: QEMU's `info mtree -f -o` lacks a complete map of memory and I/O (it needs QEMU 3 or later)",
 				    socket);
 	}
 	return 0;
@@ -153,7 +152,7 @@ static bool same_owner(const struct range *a, const struct range *b)
 	return !strcmp(a->name, b->name) && !strcmp(a->id, b->id);
 }
 
-/* The first range that does not end before it. */
+/* The first range that does not end before `from`. */
 static const struct range *find(const struct map *map, uint64_t from)
 {
 	size_t low = 0, high = map->n, middle;
@@ -169,8 +168,8 @@ static const struct range *find(const struct map *map, uint64_t from)
 }
 
 /*
- * owners_name() - "msix-table of net0 or msix-pba of net0"; "unassigned" where QEMU has
- * nothing, and "" where it was not asked. What does not fit ends in "...".
+ * owners_name() - who owns these addresses: "msix-table of net0 or msix-pba of net0",
+ * "unassigned" if nobody does, "" if QEMU was not asked. Too long a text ends in "...".
  */
 void owners_name(enum space space, uint64_t from, uint64_t to, char *name, size_t size)
 {
@@ -201,7 +200,7 @@ void owners_name(enum space space, uint64_t from, uint64_t to, char *name, size_
 		strcpy(name + size - 4, "...");
 }
 
-/* owners_ask() - of the one VM that is picked, or that made the socket; it is picked then. */
+/* owners_ask() - ask QEMU for its map, and pick its VM. 0, or -1 with the reason in `failure`. */
 int owners_ask(struct pick *pick, const char *socket)
 {
 	char *text = NULL;

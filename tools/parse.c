@@ -9,28 +9,28 @@
  *	- <TAB> OTHER ...
  *	- <TAB> TOTAL ...
  *
- * One of keys has a column key, "0x..." or "-" for the rest of its reason, more rows
- * of one reason, the largest total first, and no row TOTAL.
+ * A file of keys has a column key, which is "0x..." or "-" for the rest of the reason,
+ * several rows for a reason, the largest total first, and no row TOTAL.
  *
- * One of slow exits has a row per exit, the newest first, with a column time, and
- * the clocks on its first line.
+ * A file of slow exits has a row per exit, the newest first, a column time, and
+ * the clocks in its first line.
  *
- * Columns and keys go by name; what is not known here is passed over. All
- * else that strays from the format is refused: a wrong number is worse than
- * none.
+ * Columns and keys are found by name; unknown ones are skipped. A file that differs
+ * from the format in any other way is refused: a wrong number is worse than none.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "account.h"
+#include "fields.h"
 
 enum {
 	MAX_COLUMNS = 128,
-	MAX_ROWS = 4096,	/* SVM's codes end at 0x403 */
+	MAX_ROWS = 4096,	/* far more than there are reasons */
 	COL_BUCKET = N_COUNTERS,	/* 32 of them */
 	COL_REASON = COL_BUCKET + BUCKETS, COL_NAME, COL_KEY,
 	COL_TIME, COL_VM, COL_VCPU, COL_CPU, COL_RIP, COL_UNKNOWN,
-	COL_BEYOND,	/* a bucket of a longer histogram, whose others mean something else */
+	COL_BEYOND,	/* a bucket of a longer histogram, in which all buckets mean something else */
 };
 
 #define COUNTER_NAME(id, name, ...) [C_##id] = name,
@@ -44,45 +44,12 @@ static const char *const key_names[N_KEYS] = {
 };
 
 static const char foreign[] = "not an exit_cycles file";
-static const char crlf[] = "lines that end in CR LF (copy it again, not as text)";
+static const char crlf[] = "has lines that end in CR LF (copy it again, not as text)";
 static const char cut_off[] = "cut off (copy it again)";
 static const char bad_sums[] =
-	"the rows do not add up to its TOTAL row (copy it again)";
-static const char key_twice[] = "a key that stands there twice";
-static const char bad_number[] = "a number that does not fit 64 bits, or none";
-
-/*
- * The field at *rest as a decimal number, up to a tab or the end; *rest is what
- * follows then, or NULL. Up to 19 digits always fit.
- */
-static bool next_number(char **rest, uint64_t *value)
-{
-	const char *s = *rest;
-	unsigned int digit;
-	uint64_t v = 0;
-	int n;
-
-	for (n = 0; n < 19 && (digit = (unsigned char)s[n] - '0') <= 9; n++)
-		v = v * 10 + digit;
-	for (; (digit = (unsigned char)s[n] - '0') <= 9; n++) {
-		if (__builtin_mul_overflow(v, 10, &v) ||
-		    __builtin_add_overflow(v, digit, &v))
-			return false;
-	}
-	if (!n || (s[n] && s[n] != '\t'))
-		return false;
-	*rest = s[n] ? *rest + n + 1 : NULL;
-	*value = v;
-	return true;
-}
-
-/* A number and nothing else. */
-static bool parse_u64(const char *s, uint64_t *value)
-{
-	char *rest = (char *)s;
-
-	return next_number(&rest, value) && !rest;
-}
+	"its rows do not add up to its row TOTAL (copy it again)";
+static const char key_twice[] = "has a key twice";
+static const char bad_number[] = "has a number that does not fit 64 bits, or a field that is not a number";
 
 static bool parse_reason(const char *s, int64_t *reason)
 {
@@ -92,39 +59,10 @@ static bool parse_reason(const char *s, int64_t *reason)
 		*reason = REASON_OTHER;
 		return true;
 	}
-	if (!parse_u64(s, &v) || v > UINT32_MAX)
+	if (!field_u64(s, &v) || v > UINT32_MAX)
 		return false;
 	*reason = v;
 	return true;
-}
-
-/* Printable ASCII that fits: names end up on terminals. */
-static bool copy_word(char *to, size_t size, const char *from)
-{
-	size_t len = strlen(from);
-
-	if (!len || len >= size)
-		return false;
-	for (const char *p = from; *p; p++) {
-		if (*p < ' ' || *p > '~')
-			return false;
-	}
-	memcpy(to, from, len + 1);
-	return true;
-}
-
-/* The next line or, by tabs, the next field, as a string; NULL at the end. */
-static char *next_part(char **rest, char end)
-{
-	char *part = *rest, *stop;
-
-	if (!part)
-		return NULL;
-	stop = strchr(part, end);
-	if (stop)
-		*stop++ = '\0';
-	*rest = stop;
-	return part;
 }
 
 static const char *parse_key(struct account *a, const char *key, const char *value)
@@ -144,15 +82,15 @@ static const char *parse_key(struct account *a, const char *key, const char *val
 			continue;
 		if (*words[i].to)
 			return key_twice;
-		if (!copy_word(words[i].to, words[i].size, value))
-			return "a vendor, tsc or scope that is no word";
+		if (!field_word(words[i].to, words[i].size, value))
+			return "its vendor, tsc or scope is not a word";
 	}
 	for (int k = 0; k < N_KEYS; k++) {
 		if (strcmp(key, key_names[k]))
 			continue;
 		if (account_knows(a, k))
 			return key_twice;
-		if (!parse_u64(value, &a->key[k]))
+		if (!field_u64(value, &a->key[k]))
 			return bad_number;
 		a->keys |= 1u << k;
 	}
@@ -161,22 +99,22 @@ static const char *parse_key(struct account *a, const char *key, const char *val
 
 static const char *parse_head(struct account *a, char *line)
 {
-	char *field = next_part(&line, '\t'), *value;
+	char *field = field_next(&line, '\t'), *value;
 	const char *why = NULL;
 	uint64_t version;
 
 	if (strncmp(field, "# exit_cycles ", 14) ||
-	    !parse_u64(field + 14, &version))
+	    !field_u64(field + 14, &version))
 		return foreign;
 	if (!version)
 		return foreign;
 	if (version != 1)
-		return "a later version of the format (a newer exitdump reads it)";
+		return "has a later version of the format (a newer exitdump reads it)";
 
-	while (!why && (field = next_part(&line, '\t'))) {
+	while (!why && (field = field_next(&line, '\t'))) {
 		value = strchr(field, '=');
 		if (!value)
-			return "a first line of another kind than key=value";
+			return "its first line has a field that is not key=value";
 		*value++ = '\0';
 		why = parse_key(a, field, value);
 	}
@@ -198,12 +136,12 @@ static int column_kind(const char *name)
 		if (!strcmp(name, counter_names[c]))
 			return c;
 	}
-	if (parse_u64(name, &bucket))
+	if (field_u64(name, &bucket))
 		return bucket < BUCKETS ? COL_BUCKET + (int)bucket : COL_BEYOND;
 	return COL_UNKNOWN;
 }
 
-/* A table has the column exits, a histogram all of its buckets. */
+/* Parse the heading. A table has the column exits, a histogram all of its buckets. */
 static const char *parse_columns(struct account *a, char *line,
 				 unsigned char *columns, int *ncolumns)
 {
@@ -214,14 +152,14 @@ static const char *parse_columns(struct account *a, char *line,
 	char *field;
 	int n = 0, c;
 
-	while ((field = next_part(&line, '\t'))) {
+	while ((field = field_next(&line, '\t'))) {
 		if (n == MAX_COLUMNS)
-			return "more columns than any exit_cycles file has";
+			return "has more columns than any exit_cycles file";
 		c = column_kind(field);
 		if (c == COL_BEYOND)
-			return "a histogram of more than 32 buckets (a newer exitdump reads it)";
+			return "its histogram has more than 32 buckets (a newer exitdump reads it)";
 		if (c != COL_UNKNOWN && seen & 1ULL << c)
-			return "a column that stands there twice";
+			return "has a column twice";
 		if (c != COL_UNKNOWN)
 			seen |= 1ULL << c;
 		columns[n++] = c;
@@ -230,63 +168,36 @@ static const char *parse_columns(struct account *a, char *line,
 	a->recorded = seen & 1ULL << COL_TIME;
 	a->keyed = seen & 1ULL << COL_KEY && !a->recorded;
 	if (seen & buckets && !a->has_hist)
-		return "a histogram of fewer than 32 buckets";
+		return "its histogram has fewer than 32 buckets";
 	if (seen & buckets && (a->keyed || a->recorded))
-		return "a histogram of keys or of slow exits, which none is";
+		return "has a histogram of keys or slow exits, which do not exist";
 	if (a->recorded && (seen & slow) != slow)
-		return "no columns time, vm, vcpu, cpu, reason, name, key, rip and total";
+		return "lacks one of the columns time, vm, vcpu, cpu, reason, name, key, rip and total";
 	if (!a->recorded && ((seen & labels) != labels || !(seen & 1 || a->has_hist)))
-		return "no columns reason, name and exits";
+		return "lacks one of the columns reason, name and exits";
 	a->counters = seen & ((1u << N_COUNTERS) - 1);
 	*ncolumns = n;
 	return NULL;
 }
 
-/* "0x" and a number in base 16, as the kernel writes it. */
-static bool parse_hex(const char *s, uint64_t *value)
-{
-	int digit, n;
-
-	*value = 0;
-	if (strncmp(s, "0x", 2) || (s[2] == '0' && s[3]))
-		return false;
-	for (n = 0, s += 2; *s && n < 16; n++, s++) {
-		digit = *s >= '0' && *s <= '9' ? *s - '0' : *s >= 'a' && *s <= 'f' ? *s - 'a' + 10 : -1;
-		if (digit < 0)
-			return false;
-		*value = *value << 4 | digit;
-	}
-	return n && !*s;
-}
-
 static bool parse_key_of_row(const char *s, uint64_t *key)
 {
 	if (strcmp(s, "-"))
-		return parse_hex(s, key) && *key != KEY_REST;
+		return field_hex(s, key) && *key != KEY_REST;
 	*key = KEY_REST;
-	return true;
-}
-
-static bool parse_u32(const char *s, uint32_t *value)
-{
-	uint64_t v;
-
-	if (!parse_u64(s, &v) || v > UINT32_MAX)
-		return false;
-	*value = v;
 	return true;
 }
 
 static const char *parse_slow_field(struct slow *slow, int column, const char *field)
 {
-	if (column == COL_TIME && !parse_u64(field, &slow->time))
+	if (column == COL_TIME && !field_u64(field, &slow->time))
 		return bad_number;
-	if ((column == COL_VM && !parse_u32(field, &slow->vm)) ||
-	    (column == COL_VCPU && !parse_u32(field, &slow->vcpu)) ||
-	    (column == COL_CPU && !parse_u32(field, &slow->cpu)))
-		return "a vm, vcpu or cpu that is no 32-bit number";
-	if (column == COL_RIP && !parse_hex(field, &slow->rip))
-		return "a rip that is no number in base 16";
+	if ((column == COL_VM && !field_u32(field, &slow->vm)) ||
+	    (column == COL_VCPU && !field_u32(field, &slow->vcpu)) ||
+	    (column == COL_CPU && !field_u32(field, &slow->cpu)))
+		return "has a vm, vcpu or cpu that is not a 32-bit number";
+	if (column == COL_RIP && !field_hex(field, &slow->rip))
+		return "has a rip that is not a hexadecimal number";
 	return NULL;
 }
 
@@ -295,17 +206,17 @@ static const char *parse_field(struct row *row, int column, char **rest)
 	const char *field;
 
 	if (column == C_MAX && row->key.key == KEY_REST && **rest == '-')
-		return strcmp(next_part(rest, '\t'), "-") ? bad_number : NULL;
+		return strcmp(field_next(rest, '\t'), "-") ? bad_number : NULL;
 	if (column < COL_REASON)
-		return next_number(rest, column < N_COUNTERS ? &row->n[column] :
+		return field_next_number(rest, column < N_COUNTERS ? &row->n[column] :
 				   &row->hist[column - COL_BUCKET]) ? NULL : bad_number;
-	field = next_part(rest, '\t');
+	field = field_next(rest, '\t');
 	if (column == COL_REASON && !parse_reason(field, &row->key.reason))
-		return "a reason that is no 32-bit number";
-	if (column == COL_NAME && !copy_word(row->name, sizeof(row->name), field))
-		return "a name that is none";
+		return "has a reason that is not a 32-bit number";
+	if (column == COL_NAME && !field_word(row->name, sizeof(row->name), field))
+		return "has a name that is empty, too long or not printable";
 	if (column == COL_KEY && !parse_key_of_row(field, &row->key.key))
-		return "a key that is no number in base 16";
+		return "has a key that is not a hexadecimal number";
 	return row->slow ? parse_slow_field(row->slow, column, field) : NULL;
 }
 
@@ -317,11 +228,11 @@ static const char *parse_row(struct row *row, char *line,
 
 	for (n = 0; !why && line; n++) {
 		if (n == ncolumns)
-			return "a row with more fields than columns";
+			return "has a row with more fields than columns";
 		why = parse_field(row, columns[n], &line);
 	}
 	if (!why && n < ncolumns)
-		why = "a row with fewer fields than columns (copy it again)";
+		why = "has a row with fewer fields than columns (copy it again)";
 	if (row->key.reason == REASON_OTHER && !strcmp(row->name, "TOTAL"))
 		row->key.reason = REASON_SUM;
 	return why;
@@ -341,21 +252,21 @@ static const char *parse_rows(struct account *a, char *text,
 	const char *why;
 	char *line;
 
-	while ((line = next_part(&text, '\n'))) {
+	while ((line = field_next(&text, '\n'))) {
 		if (!text)
-			return cut_off;		/* its newline is missing */
+			return cut_off;		/* the newline is missing */
 		row = (struct row){ .hist = a->has_hist ? row_hist : NULL };
 		why = parse_row(&row, line, columns, ncolumns);
 		if (why)
 			return *text ? why : cut_off;
 		if (row.key.reason == REASON_SUM && *text)
-			return "more lines behind its TOTAL row";
+			return "has lines behind its row TOTAL";
 		if (row.key.reason == REASON_SUM && !same_numbers(&row, &sum))
 			return bad_sums;
 		if (a->nrows && row_key_compare(row.key, a->rows[a->nrows - 1].key) <= 0)
-			return "reasons that do not rise";
+			return "its reasons are not in rising order";
 		if (a->nrows == MAX_ROWS)
-			return "more rows than there are reasons";
+			return "has more rows than there are reasons";
 		to = row.key.reason == REASON_SUM ? &a->sum : account_insert(a, a->nrows);
 		*to = row;
 		if (row.hist)
@@ -372,19 +283,19 @@ static int by_key(const void *a, const void *b)
 	return row_key_compare(((const struct row *)a)->key, ((const struct row *)b)->key);
 }
 
-/* Whether a row of keys may stand behind another. */
+/* What is wrong with a row of keys that follows the row `before`, or NULL. */
 static const char *check_order(const struct row *row, const struct row *before)
 {
 	if (row->key.reason == REASON_SUM)
-		return "a row TOTAL among keys";
+		return "has a row TOTAL among keys";
 	if (!before || row->key.reason > before->key.reason)
 		return NULL;
 	if (row->key.reason < before->key.reason || before->key.key == KEY_REST)
-		return "reasons that do not rise";
+		return "its reasons are not in rising order";
 	if (strcmp(row->name, before->name))
-		return "a reason of two names";
+		return "has two names for a reason";
 	if (row->key.key != KEY_REST && row->n[C_TOTAL] > before->n[C_TOTAL])
-		return "keys of which a later one has the larger total";
+		return "its keys are not in order of their totals";
 	return NULL;
 }
 
@@ -397,7 +308,7 @@ static const char *parse_keys(struct account *a, char *text,
 	char *line;
 
 	while (text && *text) {
-		line = next_part(&text, '\n');
+		line = field_next(&text, '\n');
 		if (!text)
 			return cut_off;
 		row = (struct row){ 0 };
@@ -432,9 +343,9 @@ static const char *parse_slow(struct account *a, char *text,
 	char *line;
 
 	if (!account_knows(a, K_MONOTONIC) || !account_knows(a, K_REALTIME))
-		return "slow exits without the clocks that tell when";
+		return "has slow exits, but not the clocks that tell their time";
 	while (text && *text) {
-		line = next_part(&text, '\n');
+		line = field_next(&text, '\n');
 		if (!text)
 			return cut_off;
 		row = (struct row){ .slow = &slow };
@@ -442,7 +353,7 @@ static const char *parse_slow(struct account *a, char *text,
 		if (why)
 			return why;
 		if (row.key.reason == REASON_SUM)
-			return "a row TOTAL among slow exits";
+			return "has a row TOTAL among slow exits";
 		row_slow_copy(&row, &slow);
 		*account_insert(a, a->nrows) = row;
 	}
@@ -453,9 +364,9 @@ static const char *parse_slow(struct account *a, char *text,
 }
 
 /*
- * account_parse() - read a file's text (len bytes and a NUL behind them; it
- * is cut up on the way). 0, or -1 and in `why` what the file is, to stand
- * behind its name; the account is empty then.
+ * account_parse() - parse a file's text, which has len bytes and then a NUL, and is
+ * changed. Returns 0; or -1, what is wrong in *why, to be printed after the file's
+ * name, and an empty account.
  */
 int account_parse(struct account *a, char *text, size_t len, const char **why)
 {
@@ -467,10 +378,10 @@ int account_parse(struct account *a, char *text, size_t len, const char **why)
 	*why = !len ? "empty" : strlen(text) != len ? foreign : NULL;
 	if (*why)
 		return -1;
-	line = next_part(&text, '\n');
+	line = field_next(&text, '\n');
 	*why = *line && line[strlen(line) - 1] == '\r' ? crlf : parse_head(a, line);
 	if (!*why) {
-		line = next_part(&text, '\n');
+		line = field_next(&text, '\n');
 		*why = line && text ? parse_columns(a, line, columns, &ncolumns) :
 			cut_off;
 	}

@@ -4,7 +4,7 @@
 
 enum { BAR = 38 };
 
-/* Padded to 12 places, on the left or on the right. */
+/* Print a bound in 12 characters, aligned left or right. */
 static void bound(const struct view *view, struct out *to, uint64_t n, bool left)
 {
 	struct cell cell = { .kind = CELL_CYCLES, .n = n };
@@ -41,7 +41,7 @@ static void print_bucket(const struct view *view, struct out *to, int from, int 
 	out_text(to, "|\n");
 }
 
-/* In `most` lines of buckets: the lowest share one where there are more. */
+/* Print a histogram in at most `most` lines. If there are more buckets, the lowest share a line. */
 static void print_one(const struct view *view, struct out *to, const struct row *row, int most)
 {
 	static const char *const units[] = {
@@ -80,8 +80,8 @@ static void print_one(const struct view *view, struct out *to, const struct row 
 }
 
 /*
- * print_hist_within() - one for each line; without a choice of reasons one for
- * all. Each has so many lines of buckets at most.
+ * print_hist_within() - one histogram per line of the view, or one for all reasons if
+ * none is chosen. Each has at most `most` lines of buckets.
  */
 void print_hist_within(const struct view *view, struct out *to, int most)
 {
@@ -98,7 +98,7 @@ void print_hist_within(const struct view *view, struct out *to, int most)
 		out_text(to, "no such exit in this span\n");
 }
 
-/* print_hist() - with all its buckets; over an interval, below its headline. */
+/* print_hist() - print all buckets; for an interval, a headline above. */
 void print_hist(const struct view *view, struct out *to)
 {
 	if (view->sample->seconds > 0) {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * print_json.c - a sample as one JSON object in one line, as exitdump(8)
- * describes it. Every key is always there; what is not known is null.
+ * describes it. Every key is always there; an unknown value is null.
  */
 #include <stdio.h>
 
 #include "view.h"
 
-/* json_text() - what is printable, in quotes. */
+/* json_text() - printable text, in quotes. */
 void json_text(struct out *to, const char *text)
 {
 	out_char(to, '"');
@@ -24,7 +24,7 @@ void json_cell(struct out *to, const struct view *view, const struct cell *cell)
 {
 	if (cell->kind == CELL_TEXT)
 		json_text(to, cell->text);
-	else if (cell->kind == CELL_KEY || cell->kind == CELL_HEX)	/* of 64 bits, which are not all a double has */
+	else if (cell->kind == CELL_KEY || cell->kind == CELL_HEX)	/* a double cannot hold 64 bits */
 		out_format(to, "\"0x%lx\"", cell->n);
 	else if (cell->kind == CELL_NONE)
 		out_text(to, "null");
@@ -63,7 +63,7 @@ static void json_hist(struct out *to, const uint64_t *hist)
 	out_char(to, ']');
 }
 
-/* Of each column what stands before its value: `,"name":`. */
+/* What is printed in front of each column's value: `,"name":`. */
 static struct {
 	char text[24];
 	int len;
@@ -75,7 +75,7 @@ static void make_keys(void)
 		keys[i].len = snprintf(keys[i].text, sizeof(keys[i].text), ",\"%s\":", columns[i].name);
 }
 
-/* All columns but the time and those with one of the flags `without`. */
+/* All columns except the time and those with one of the flags `without`. */
 static void json_line(struct out *to, const struct view *view, const struct line *line,
 		      unsigned int without)
 {
@@ -90,7 +90,7 @@ static void json_line(struct out *to, const struct view *view, const struct line
 			continue;
 		cell = columns[i].get(line, columns[i].arg);
 		if (cell.kind == CELL_TIME)
-			continue;	/* stands in front of all */
+			continue;	/* it is in the head */
 		out_bytes(to, keys[i].text + first, keys[i].len - first);
 		json_cell(to, view, &cell);
 		first = false;
@@ -98,7 +98,7 @@ static void json_line(struct out *to, const struct view *view, const struct line
 	json_hist(to, line->row->hist);
 }
 
-/* A slow exit has columns of its own. */
+/* Slow exits print only the layout's columns. */
 static void json_slow(struct out *to, const struct view *view, const struct line *line)
 {
 	const struct column *col;
@@ -124,7 +124,7 @@ static void json_total(struct out *to, const struct view *view, size_t i)
 	out_format(to, ",\"cleared\":%s}", part->cleared ? "true" : "false");
 }
 
-/* json_opening() - of an object about a sample: what all of them begin with. */
+/* json_opening() - the begin of every object about a sample. */
 void json_opening(struct out *to, const struct sample *sample)
 {
 	out_format(to, "{\"version\":2,\"time\":%.3f,\"interval\":",
@@ -161,7 +161,7 @@ static void json_head(struct out *to, const struct view *view)
 	out_format(to, ",\"gone\":%zu,\"own_exits\":%lu", sample->gone, sample->own_exits);
 }
 
-/* print_json() - the view; its columns are not chosen. A list has VMs and no rows. */
+/* print_json() - print the view, always with all columns. A list has VMs, but no rows. */
 void print_json(const struct view *view, struct out *to)
 {
 	const struct options *opt = &view->opt;

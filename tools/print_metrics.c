@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * print_metrics.c - the counters for Prometheus, in its text format. The last
- * line is OpenMetrics' and a comment elsewhere, so that Prometheus reads it by
- * either name. Counters are called _total in their TYPE line as well: strict
- * OpenMetrics leaves it out there, but node_exporter's textfile collector would
- * make untyped series of them then. One level of accounts at a time, so that
- * sums are sums.
+ * print_metrics.c - the counters for Prometheus, in its text format. The last line,
+ * "# EOF", is OpenMetrics' end and a comment in the text format, so Prometheus can read
+ * it as either. The TYPE lines of counters keep the suffix _total. Strict OpenMetrics
+ * has none there, but without it node_exporter's textfile collector makes untyped
+ * series. All series are of one level (host, VM or vCPU), so that sums over them are
+ * right.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,7 +26,7 @@ static const struct key_metric {
 
 enum { N_KEY_METRICS = sizeof(key_metrics) / sizeof(*key_metrics) };
 
-/* The labels of each line, which all of its series have: `vm="1-2",reason="HLT"`. */
+/* The labels of each line, such as `vm="1-2",reason="HLT"`. All its series have them. */
 struct labels {
 	struct out text;
 	size_t *ends;
@@ -170,9 +170,9 @@ static void print_column(const struct view *view, struct out *to, const struct c
 }
 
 /*
- * The end of a bucket's labels. Its bound is as Go prints a float, and so
- * node_exporter: series are the same whichever way they came. 2^n - 1 does not end
- * in 0. The last bucket's is none: it is in +Inf.
+ * The end of a bucket's labels. The bound is printed as Go prints a float, because
+ * node_exporter is written in Go: the series then are the same with and without it. No
+ * bound ends in 0, as it is 2^n - 1. The last bucket has no bound but +Inf.
  */
 static int bound_label(char *to, size_t size, int bucket)
 {
@@ -239,8 +239,8 @@ static void print_keys(const struct view *view, struct out *to, const struct lab
 }
 
 /*
- * Of keys: names of their own, so that sums over reasons stay sums; and gauges, as one
- * that gave way to another begins anew, and the rest has what it was.
+ * Keys have metrics of their own, so that a sum over reasons does not count them again.
+ * They are gauges: a replaced key starts at 0 again, and its exits move to the rest.
  */
 static void print_by_key(const struct view *view, struct out *to, const struct labels *lines)
 {
@@ -281,16 +281,16 @@ static void print_accounts(const struct view *view, struct out *to, const struct
 		out_format(to, "kvm_tsc_hertz %lu000\n", view->tsc_khz);
 	}
 	if (*all->tsc) {
-		head(to, "kvm_tsc_stable", "gauge", "1 where the TSCs of all CPUs agree.");
+		head(to, "kvm_tsc_stable", "gauge", "1 if the TSCs of all CPUs agree.");
 		out_format(to, "kvm_tsc_stable %d\n", !strcmp(all->tsc, "stable"));
 	}
 	if (view->opt.pick.bpf) {
-		head(to, "kvm_exits_uncounted_total", "counter", "VM exits that BPF missed, or parts of them.");
+		head(to, "kvm_exits_uncounted_total", "counter", "VM exits that BPF missed, wholly or in part.");
 		out_format(to, "kvm_exits_uncounted_total %lu\n", view->sample->uncounted);
 	}
 }
 
-/* print_metrics() - all that is counted; in cycles, whatever the unit. */
+/* print_metrics() - print all counters, always in cycles. */
 void print_metrics(const struct view *view, struct out *to)
 {
 	struct labels lines = labels_of_lines(view), parts = labels_of_parts(view);

@@ -5,7 +5,7 @@
 
 #include "table.h"
 
-/* Of the terminal that it goes to, or 0. */
+/* The width of the terminal that the output goes to, or 0. */
 static int terminal_width(int fd)
 {
 	struct winsize size;
@@ -13,7 +13,7 @@ static int terminal_width(int fd)
 	return fd >= 0 && isatty(fd) && !ioctl(fd, TIOCGWINSZ, &size) ? size.ws_col : 0;
 }
 
-/* Lines from `from` on, in what the terminal has room for. */
+/* Print the lines `from` to `to_line` - 1, no wider than the terminal. */
 static void print_lines(struct table *table, size_t from, size_t to_line, struct out *to)
 {
 	int width = terminal_width(to->fd);
@@ -42,8 +42,8 @@ void print_table(const struct view *view, struct out *to)
 }
 
 /*
- * print_table_more() - lines behind those there are, in columns at least as wide;
- * the headings in front of the first.
+ * print_table_more() - print more lines below earlier ones, in columns at least as
+ * wide. The headings come before the first.
  */
 void print_table_more(const struct view *view, struct out *to, int *widths, bool first)
 {

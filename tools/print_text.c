@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * print_text.c - lines for programs: --raw is separated by tabs, without a
- * heading, "-" where nothing is known; --csv is RFC 4180 with a heading, and
- * empty there. Both without the row of sums.
+ * print_text.c - lines for programs. --raw: separated by tabs, no heading, "-" for an
+ * unknown value. --csv: RFC 4180, with a heading, nothing for an unknown value. Neither
+ * has a line of sums.
  */
 #include "view.h"
 
@@ -21,7 +21,7 @@ static void csv_text(struct out *to, const char *text)
 	out_char(to, '"');
 }
 
-/* print_text() - the view in --raw or --csv; the heading when it is the first. */
+/* print_text() - print the view as --raw or --csv; a heading only for the first. */
 void print_text(const struct view *view, struct out *to, bool first)
 {
 	bool csv = view->opt.format == FORMAT_CSV;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * qmp.c - one command of QEMU's human monitor, through QMP. Whatever answers may be
- * broken or hostile: all of it is bounded, by time and by size.
+ * qmp.c - run a command of QEMU's human monitor, through QMP. The other side may be
+ * broken or hostile, so its answer is limited in time and in size.
  *
  *	{"QMP": {...}}
  *		{"execute": "qmp_capabilities"}
@@ -9,7 +9,7 @@
  *		{"execute": "human-monitor-command", ...}
  *	{"return": "its output"}
  *
- * and events in between, {"event": ...}, which are passed over.
+ * Events, {"event": ...}, may come in between and are skipped.
  */
 #include <errno.h>
 #include <poll.h>
@@ -33,7 +33,7 @@ struct qmp {
 	int fd;
 	int64_t deadline;	/* in ms */
 	char *text;		/* all that was received */
-	size_t len, room, at;	/* up to `at` it is done with */
+	size_t len, room, at;	/* the text up to `at` was read */
 };
 
 /* Text within a message. */
@@ -41,7 +41,7 @@ struct span {
 	const char *at, *end;
 };
 
-/* How far into JSON: a message ends where depth is 0 again. */
+/* The position inside JSON. A message ends when depth is 0 again. */
 struct scan {
 	unsigned int depth;
 	bool string, escaped;
@@ -57,10 +57,10 @@ static int64_t now(void)
 
 static int no_qmp(const struct qmp *q)
 {
-	return fail("%s: what answers there is no QMP (QEMU: -qmp unix:PATH,server=on,wait=off)", q->path);
+	return fail("%s: not a QMP socket (start QEMU with -qmp unix:PATH,server=on,wait=off)", q->path);
 }
 
-/* Past one more byte; true at the end of a string, object or list. */
+/* Take one more byte. True if it ends a string, object or list at depth 0. */
 static bool scan_byte(struct scan *s, char c)
 {
 	if (s->string) {
@@ -99,7 +99,7 @@ static bool skip(struct span *s, char c)
 	return true;
 }
 
-/* The next value, which is cut off `s`; false where none begins or ends. */
+/* Cut the next value off `s`; false if there is no whole one. */
 static bool next_value(struct span *s, struct span *value)
 {
 	struct scan scan = { 0 };
@@ -120,7 +120,7 @@ static bool next_value(struct span *s, struct span *value)
 	return value->end > value->at;
 }
 
-/* The member of that name, of an object; false where it has none or is none. */
+/* Find an object's member by its name; false if it is missing, or this is no object. */
 static bool member(struct span object, const char *name, struct span *value)
 {
 	struct span key;
@@ -137,7 +137,7 @@ static bool member(struct span object, const char *name, struct span *value)
 	return false;
 }
 
-/* "uXXXX" as a character: the names that are looked for are ASCII. */
+/* Decode "uXXXX" to a character. Only ASCII is needed; all else becomes '?'. */
 static bool unescape_code(struct span *s, char *c)
 {
 	char hex[5] = "";
@@ -154,7 +154,7 @@ static bool unescape_code(struct span *s, char *c)
 	return true;
 }
 
-/* A string's text, to be freed; NULL where it is none. */
+/* The text of a JSON string, which the caller frees; NULL if it is no valid string. */
 static char *string_text(struct span s)
 {
 	static const char escapes[] = "\"\"\\\\//b\bf\fn\nr\rt\t";
@@ -167,7 +167,7 @@ static char *string_text(struct span s)
 	for (s.at++, s.end--; s.at < s.end; s.at++) {
 		*to = *s.at ?: '?';
 		if (*s.at == '\\') {
-			s.at++;		/* there is one: an escaped quote ends nothing */
+			s.at++;		/* a byte follows: an escaped quote does not end a string */
 			for (e = escapes; *e && *e != *s.at; e += 2)
 				;
 			*to = e[!!*e];
@@ -182,7 +182,7 @@ static char *string_text(struct span s)
 	return text;
 }
 
-/* Some bytes more. -1 and the failure told where there are none in time. */
+/* Receive more bytes. 0, or -1 with the reason in `failure`, also if none come in time. */
 static int receive(struct qmp *q)
 {
 	struct pollfd poll_fd = { .fd = q->fd, .events = POLLIN };
@@ -190,7 +190,7 @@ static int receive(struct qmp *q)
 	ssize_t n;
 
 	if (q->len >= MOST)
-		return fail("%s: an answer of more than %d MiB", q->path, MOST >> 20);
+		return fail("%s: the answer is larger than %d MiB", q->path, MOST >> 20);
 	if (q->room == q->len) {
 		q->room = q->room * 2 + 65536;
 		q->text = need(realloc(q->text, q->room));
@@ -247,7 +247,7 @@ static int fail_error(const struct qmp *q, struct span error)
 	return -1;
 }
 
-/* What the next message that is no event has by that name. */
+/* The member of that name in the next message that is not an event. */
 static int answer(struct qmp *q, const char *name, struct span *value)
 {
 	struct span message;
@@ -270,7 +270,7 @@ static int tell(const struct qmp *q, const char *text)
 	return fail("%s: closed before it answered", q->path);
 }
 
-/* qmp_ask() - the output of a command, to be freed; NULL and the failure told. */
+/* qmp_ask() - the output of a command, which the caller frees; or NULL with the reason in `failure`. */
 char *qmp_ask(int fd, const char *path, const char *command)
 {
 	struct qmp q = { .path = path, .fd = fd, .deadline = now() + SECONDS * 1000 };
@@ -290,8 +290,8 @@ char *qmp_ask(int fd, const char *path, const char *command)
 }
 
 /*
- * qmp_open() - connect; `peer` is the process that made the socket, QEMU or who started
- * it. -1 and the failure told.
+ * qmp_open() - connect. *peer is the process that made the socket: QEMU, or the program
+ * that started it. Returns the socket, or -1 with the reason in `failure`.
  */
 int qmp_open(const char *path, pid_t *peer)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* qmp.h - what QEMU says of a VM, on a monitor socket (-qmp unix:PATH). */
+/* qmp.h - asking QEMU about its VM, through a monitor socket (-qmp unix:PATH). */
 #ifndef QMP_H
 #define QMP_H
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* reasons.c - as the headers of the kernel that exitdump is built with have them. */
+/* reasons.c - the names of exit reasons in the kernel headers that exitdump is built with. */
 #include <asm/kvm.h>
 #include <asm/svm.h>
 #include <asm/vmx.h>
@@ -15,7 +15,7 @@ struct name {
 static const struct name vmx_names[] = { VMX_EXIT_REASONS };
 static const struct name svm_names[] = { SVM_EXIT_REASONS };
 
-/* reason_name() - its name, or "reason N" where these headers have none. */
+/* reason_name() - the name of a reason, or "reason N" if these headers have none. */
 void reason_name(char *to, size_t size, bool svm, uint32_t reason)
 {
 	const struct name *names = svm ? svm_names : vmx_names;

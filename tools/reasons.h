@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* reasons.h - the names of exit reasons where the kernel is not asked for them. */
+/* reasons.h - the names of exit reasons, for sources that know only their numbers. */
 #ifndef REASONS_H
 #define REASONS_H
 

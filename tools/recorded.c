@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * recorded.c - accounts of slow exits: which of them are new, and whose they are. KVM
- * keeps the last ones of each vCPU, and tells how many gave way to those.
+ * recorded.c - accounts of slow exits: which exits are new, and which VM each belongs to.
+ * KVM keeps the last ones of each vCPU, and counts how many it has overwritten.
  */
 #include <limits.h>
 #include <stdio.h>
@@ -32,7 +32,7 @@ static int by_vm(const void *a, const void *b)
 	return x->vm < y->vm ? -1 : x->vm > y->vm;
 }
 
-/* Keep those of the rows that `keep` wants. */
+/* Keep only the rows for which keep() is true. */
 static void keep_rows(struct account *a, bool (*keep)(const struct row *row, const void *arg),
 		      const void *arg)
 {
@@ -55,15 +55,15 @@ static bool is_new(const struct row *row, const void *seen)
 }
 
 /*
- * recorded_subtract() - leave those that were not there before. Its K_LOST is how many
- * were recorded meanwhile and are not among them: nobody has seen those.
+ * recorded_subtract() - leave only the slow exits that are not in `before`. K_LOST becomes
+ * the number of exits that were recorded and overwritten in between, so nobody saw them.
  */
 void recorded_subtract(struct account *a, const struct account *before)
 {
 	uint64_t now = a->key[K_LOST] + a->nrows, then = before->key[K_LOST] + before->nrows;
 	struct account seen = { .rows = need(calloc(before->nrows + 1, sizeof(*seen.rows))) };
 
-	/* One of another kind has seen none. */
+	/* A `before` of another kind has no slow exits. */
 	if (before->recorded && before->nrows) {
 		memcpy(seen.rows, before->rows, before->nrows * sizeof(*seen.rows));
 		seen.nrows = before->nrows;
@@ -71,7 +71,7 @@ void recorded_subtract(struct account *a, const struct account *before)
 	}
 	keep_rows(a, is_new, &seen);
 	free(seen.rows);
-	if (now >= then)	/* else it was cleared */
+	if (now >= then)	/* else the counters were cleared */
 		a->key[K_LOST] = now - then > a->nrows ? now - then - a->nrows : 0;
 }
 
@@ -83,7 +83,7 @@ static bool is_of(const struct row *row, const void *pid)
 	return !strcmp(own, pid);
 }
 
-/* recorded_of_gone() - those of a VM that has ended, by PID, out of the host's. */
+/* recorded_of_gone() - take a VM that has ended, by its PID, from the host's slow exits. */
 int recorded_of_gone(struct sample *s, const struct pick *pick)
 {
 	struct part *part = sample_add(s);
@@ -92,16 +92,16 @@ int recorded_of_gone(struct sample *s, const struct pick *pick)
 		sample_drop(s);
 		return -1;
 	}
-	part->account.keys &= (1u << K_VMS) - 1;	/* its own are not known */
+	part->account.keys &= (1u << K_VMS) - 1;	/* the VM's own are not known */
 	keep_rows(&part->account, is_of, pick->vm);
 	snprintf(part->vm, sizeof(part->vm), "%.23s", pick->vm);
 	if (part->account.nrows)
 		return 0;
 	sample_drop(s);
-	return fail("no VM %s (exitdump list names those there are)", pick->vm);
+	return fail("no VM %s (exitdump list shows all VMs)", pick->vm);
 }
 
-/* The VM of a process, where it has one alone; else the process. */
+/* Name the part after the VM of the process, or after the process if it has several or none. */
 static void name_part(struct part *part, const struct pick *pick, uint32_t pid,
 		      const struct vm_id *vms, size_t nvms)
 {
@@ -123,8 +123,8 @@ static void name_part(struct part *part, const struct pick *pick, uint32_t pid,
 }
 
 /*
- * recorded_by_vm() - the host's slow exits become those of its VMs, behind a part that
- * has what the host's file told beside them.
+ * recorded_by_vm() - split the host's slow exits by VM, one part each. The first part
+ * keeps the first line of the host's file, and no exits.
  */
 void recorded_by_vm(struct sample *s, const struct pick *pick)
 {
@@ -137,7 +137,7 @@ void recorded_by_vm(struct sample *s, const struct pick *pick)
 	if (s->nparts != 1 || *s->parts[0].vm || pick->input || !rest.nrows)
 		return;
 	qsort(rest.rows, rest.nrows, sizeof(*rest.rows), by_vm);
-	list_vms(pick->root, &vms, &nvms);	/* without names where it cannot be read */
+	list_vms(pick->root, &vms, &nvms);	/* if this fails, VMs have no names */
 	host->rows = NULL;
 	host->nrows = 0;
 	for (size_t i = 0; i < rest.nrows; i += n) {

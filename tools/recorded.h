@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* recorded.h - the slow exits of a sample, and the VMs that they are of. */
+/* recorded.h - the slow exits of a sample, and the VMs that they belong to. */
 #ifndef RECORDED_H
 #define RECORDED_H
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* run.c - what happens while a command runs.*/
+/* run.c - what happens while a command runs. */
 #include <errno.h>
 #include <signal.h>
 #include <spawn.h>
@@ -15,8 +15,8 @@ extern char **environ;
 static volatile pid_t command;
 
 /*
- * The command shall end, by a signal that somebody sent to exitdump. Those of the
- * keyboard the terminal has sent to both already.
+ * Pass a signal that somebody sent to exitdump on to the command. A signal from the
+ * keyboard is not passed on: the terminal has sent it to both already.
  */
 static void pass_on(int signal, siginfo_t *info, void *context)
 {
@@ -27,7 +27,7 @@ static void pass_on(int signal, siginfo_t *info, void *context)
 
 static const int passed_on[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM };
 
-/* Its status as a shell tells it. */
+/* Wait for the command; its exit status as a shell would give it. */
 static int wait_for(pid_t pid)
 {
 	int status;
@@ -41,7 +41,7 @@ static int wait_for(pid_t pid)
 	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-/* As a shell: 127 where there is no such command, 126 where it cannot be run. */
+/* The exit status; if it fails, as in a shell, -127 for an unknown command, -126 for others. */
 static int run_command(char **argv)
 {
 	struct sigaction action = { .sa_sigaction = pass_on, .sa_flags = SA_SIGINFO };
@@ -54,14 +54,14 @@ static int run_command(char **argv)
 	sigemptyset(&set);
 	for (size_t i = 0; i < sizeof(passed_on) / sizeof(*passed_on); i++)
 		sigaddset(&set, passed_on[i]);
-	/* One that comes before the command is there reaches it behind that. */
+	/* A signal that comes before the command has started is passed on afterwards. */
 	sigprocmask(SIG_BLOCK, &set, &old);
 	for (size_t i = 0; i < sizeof(passed_on) / sizeof(*passed_on); i++) {
 		sigaction(passed_on[i], NULL, &before);
 		if (before.sa_handler != SIG_IGN)
 			sigaction(passed_on[i], &action, NULL);
 	}
-	signal(SIGCHLD, SIG_DFL);	/* whoever started us may have it ignored */
+	signal(SIGCHLD, SIG_DFL);	/* the caller may have set it to be ignored */
 	posix_spawnattr_init(&attr);
 	posix_spawnattr_setsigmask(&attr, &old);
 	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK);
@@ -76,7 +76,7 @@ static int run_command(char **argv)
 	return -(error == ENOENT ? 127 : 126);
 }
 
-/* cmd_run() - -- COMMAND; ends with its status. */
+/* cmd_run() - -- COMMAND; ends with the command's status. */
 int cmd_run(struct options *opt, int argc, char **argv)
 {
 	struct sample before, after, between;

@@ -6,7 +6,7 @@
 #include "fail.h"
 #include "sample.h"
 
-/* sample_add() - a part more, empty. */
+/* sample_add() - add an empty part, and return it. */
 struct part *sample_add(struct sample *s)
 {
 	struct part *part;
@@ -25,13 +25,13 @@ static void free_part(struct part *part)
 	free(part->vcpus);
 }
 
-/* sample_drop() - take away the part that was added last. */
+/* sample_drop() - remove the part that was added last. */
 void sample_drop(struct sample *s)
 {
 	free_part(&s->parts[--s->nparts]);
 }
 
-/* From *at on, then from the start: both samples have mostly the same order. */
+/* Search from *at on, then from the start: both samples mostly have the same order. */
 static const struct part *find_part(const struct sample *s, size_t *at,
 				    const struct part *like)
 {
@@ -48,8 +48,8 @@ static const struct part *find_part(const struct sample *s, size_t *at,
 }
 
 /*
- * sample_between() - what happened between two samples of the same pick. A
- * part that is new began with zeros; one that was cleared is marked and empty.
+ * sample_between() - what happened between two samples of the same pick. A new
+ * part started at zero. A part that was cleared is marked so, and empty.
  */
 void sample_between(struct sample *s, const struct sample *after,
 		    const struct sample *before)
@@ -67,7 +67,7 @@ void sample_between(struct sample *s, const struct sample *after,
 		*part = after->parts[i];
 		account_copy(&part->account, &after->parts[i].account);
 		outside_copy(&part->outside, &after->parts[i].outside);
-		part->outside.known = false;	/* until there is a before */
+		part->outside.known = false;	/* until an earlier value is found */
 		if (part->vcpus)
 			part->vcpus = need(strdup(part->vcpus));
 		old = find_part(before, &at, part);
@@ -84,8 +84,8 @@ void sample_between(struct sample *s, const struct sample *after,
 }
 
 /*
- * sample_count() - put the numbers of VMs and vCPUs that the parts are of into
- * their sum: added up, a VM would count once for each of its vCPUs.
+ * sample_count() - set in `sum` how many VMs and vCPUs the parts belong to. Adding
+ * up the parts would count a VM once for each of its vCPUs.
  */
 void sample_count(const struct sample *s, struct account *sum)
 {
@@ -104,8 +104,8 @@ void sample_count(const struct sample *s, struct account *sum)
 }
 
 /*
- * Make one part of n: their sum. What was cleared is left out, so that the others'
- * figures stay known.
+ * Add up n parts into one. A cleared part is left out, so that the sum of the others
+ * is still known.
  */
 static struct part merge(struct part *parts, size_t n)
 {
@@ -131,7 +131,7 @@ static struct part merge(struct part *parts, size_t n)
 	return all;
 }
 
-/* sample_merge() - what is asked for as one account, or as one a VM, becomes one. */
+/* sample_merge() - add up parts: all into one, or by VM, as `split` says. */
 void sample_merge(struct sample *s, enum split split)
 {
 	size_t left = 0, n;
@@ -150,7 +150,7 @@ void sample_merge(struct sample *s, enum split split)
 	s->nparts = left;
 }
 
-/* sample_free() - give back all of it; it is empty after it. */
+/* sample_free() - free all memory of the sample, and make it empty. */
 void sample_free(struct sample *s)
 {
 	for (size_t i = 0; i < s->nparts; i++)

@@ -17,19 +17,19 @@ enum split { SPLIT_NONE, SPLIT_VMS, SPLIT_VCPUS };
 /* What to read. */
 struct pick {
 	const char *input;	/* one saved file, or NULL */
-	const char *root;	/* a folder to see as "/", or "" */
+	const char *root;	/* a folder to use as "/", or "" */
 	bool guest;		/* through CPUID, in a guest */
 	bool bpf;		/* by BPF, while this runs */
 	const char *vm;		/* PID, PID-FD, or a guest's name or pattern */
 	const char *vcpu;	/* numbers and ranges: "0,2-3" */
-	enum split split;	/* one account for all, or each for itself */
+	enum split split;	/* one account for all, or one per VM or vCPU */
 	bool hist;		/* histograms too */
-	bool keys;		/* or keys, in place of reasons */
-	bool slow;		/* or slow exits */
+	bool keys;		/* keys, instead of reasons */
+	bool slow;		/* slow exits, instead of reasons */
 	bool vcpu_lists;	/* the numbers of a VM's vCPUs too */
-	bool outside;		/* and what VMs do outside their vCPUs */
-	bool once;		/* no second reading to subtract from: add up while reading */
-	bool sums;		/* and of each account keep the sum of its rows alone */
+	bool outside;		/* what VMs do outside their vCPUs too */
+	bool once;		/* there is no second sample to subtract: add up while reading */
+	bool sums;		/* keep only the sum of each account's rows */
 };
 
 struct part {
@@ -37,7 +37,7 @@ struct part {
 	char vmname[256];
 	int64_t vcpu;		/* -1 for a VM or the host */
 	char *vcpus;		/* "0-3", or NULL */
-	bool cleared;		/* in between: the difference is not known */
+	bool cleared;		/* between two samples: the difference is not known */
 	struct outside outside;
 	struct account account;
 };
@@ -45,13 +45,13 @@ struct part {
 struct sample {
 	struct timespec when;	/* CLOCK_REALTIME */
 	struct timespec clock;	/* CLOCK_MONOTONIC */
-	double seconds;		/* the length of a difference; 0: counted all along */
+	double seconds;		/* the length of a difference; 0: counters so far */
 	size_t nparts;
 	struct part *parts;
 	size_t gone;		/* parts that ended during a difference */
-	const char *off;	/* the switch that was off at its end, so that nothing was counted; or NULL */
-	unsigned long own_exits;	/* CPUID exits that reading itself made, in its CPUID row */
-	uint64_t uncounted;	/* exits that BPF missed, or parts of them */
+	const char *off;	/* the switch that was off at the end: nothing was counted then; or NULL */
+	unsigned long own_exits;	/* CPUID exits made by reading itself: part of the CPUID row */
+	uint64_t uncounted;	/* exits that BPF missed, wholly or in part */
 };
 
 bool pick_vcpus_valid(const char *vcpus);

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* select.c - the reasons that a list of names, numbers and patterns has. */
+/* select.c - matching reasons against a list of names, numbers and patterns. */
 #include <fnmatch.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "view.h"
 
-/* reasons_valid() - whether it is a list, with something in each of its places. */
+/* reasons_valid() - whether it is a list with commas and without empty items. */
 bool reasons_valid(const char *reasons)
 {
 	return *reasons && *reasons != ',' && !strstr(reasons, ",,") &&
@@ -26,7 +26,7 @@ static bool word_picks(const char *of, size_t len, const struct row *row)
 	return !fnmatch(word, row->name, FNM_CASEFOLD);
 }
 
-/* reason_picked() - whether the list has the row. */
+/* reason_picked() - whether the list matches the row's reason. */
 bool reason_picked(const char *reasons, const struct row *row)
 {
 	size_t len;
@@ -39,7 +39,7 @@ bool reason_picked(const char *reasons, const struct row *row)
 	return false;
 }
 
-/* reason_there() - whether any of the list has happened, so that it has a row. */
+/* reason_there() - whether the list matches any row: a reason has a row once it has happened. */
 bool reason_there(const char *reasons, const struct sample *s)
 {
 	for (size_t i = 0; i < s->nparts; i++) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* serve.c - the counters for Prometheus over HTTP, for as long as this runs. */
+/* serve.c - the counters for Prometheus over HTTP, until the program is ended. */
 #include "commands.h"
 #include "fail.h"
 
@@ -10,7 +10,7 @@ int cmd_serve(struct options *opt, int argc, char **argv)
 	(void)opt;
 	(void)argc;
 	(void)argv;
-	return fail("serve: this exitdump was built without it (make clean tool says what is missing)");
+	return fail("serve: this exitdump was built without it (to see what is missing: make clean tool)");
 }
 
 #else
@@ -31,7 +31,7 @@ int cmd_serve(struct options *opt, int argc, char **argv)
 #define LIBRARY "libmicrohttpd.so.12"
 #define OPENMETRICS "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
-/* Loaded here: it brings nine megabytes of TLS, which other commands shall not wait for. */
+/* Loaded only here: the library needs 9 MB of TLS libraries, too slow for other commands. */
 #define CALLS(X) \
 	X(MHD_add_response_header) \
 	X(MHD_create_response_from_buffer) \
@@ -58,7 +58,7 @@ static int load_library(void)
 	return 0;
 }
 
-/* Of [ADDRESS:]PORT, in numbers; an address of IPv6 has brackets. NULL: it is none. */
+/* Parse [ADDRESS:]PORT, both as numbers; an IPv6 address has brackets. NULL if it is wrong. */
 static struct addrinfo *address_of(const char *where)
 {
 	const struct addrinfo hints = {
@@ -76,7 +76,7 @@ static struct addrinfo *address_of(const char *where)
 	return getaddrinfo(host, port, &hints, &info) ? NULL : info;
 }
 
-/* A socket that listens there, where port 0 is any, and its URL. -1 and the failure told. */
+/* A socket that listens there (port 0: any port), and its URL; or -1 with the reason in `failure`. */
 static int listen_at(const char *where, char *url, size_t size)
 {
 	struct addrinfo *info = address_of(where);
@@ -102,7 +102,7 @@ static int listen_at(const char *where, char *url, size_t size)
 	return fd;
 }
 
-/* On standard error, unless that is what was said before. */
+/* Print on standard error, unless it was printed last time. */
 static void say(const char *what)
 {
 	static char said[sizeof(failure)];
@@ -134,7 +134,7 @@ static int metrics(const struct options *opt, struct out *to)
 	return ret;
 }
 
-/* One request, while others wait: all of them are answered by one thread. */
+/* Answer one request. One thread answers all of them, one after the other. */
 static enum MHD_Result answer(void *opt, struct MHD_Connection *connection, const char *path,
 			      const char *method, const char *version, const char *body,
 			      size_t *body_size, void **request)
@@ -151,7 +151,7 @@ static enum MHD_Result answer(void *opt, struct MHD_Connection *connection, cons
 	(void)request;
 	if (strcmp(method, "GET") && strcmp(method, "HEAD")) {
 		status = MHD_HTTP_METHOD_NOT_ALLOWED;
-		out_text(&text, "GET and HEAD are what there is.\n");
+		out_text(&text, "Only GET and HEAD are served.\n");
 	} else if (!strcmp(path, "/")) {
 		out_text(&text, "exitdump: the counters are at /metrics\n");
 	} else if (strcmp(path, "/metrics")) {
@@ -179,8 +179,8 @@ static enum MHD_Result answer(void *opt, struct MHD_Connection *connection, cons
 }
 
 /*
- * Who holds a connection and is slow shall not keep others out: of more than MOST the
- * oldest is cut off. The library's limit is for those that are going.
+ * Slow clients must not keep others out: if there are more than MOST connections, the
+ * oldest is shut down. The library's limit, LIMIT, also counts those that are closing.
  */
 enum { MOST = 16, LIMIT = 2 * MOST, IDLE_SECONDS = 10, HEADER_BYTES = 8192 };
 
@@ -217,11 +217,11 @@ int cmd_serve(struct options *opt, int argc, char **argv)
 	if (argc > 1)
 		return fail("%s: one argument too many (see --help)", argv[1]);
 	if (opt->pick.input || opt->pick.guest || opt->file || opt->format != FORMAT_METRICS)
-		return fail("serve: OpenMetrics of a host: not with --input, --guest, --output-file or another format");
+		return fail("serve: serves a host's OpenMetrics: not with --input, --guest, --output-file or another format");
 	fd = listen_at(argc ? argv[0] : "9913", url, sizeof(url));
 	if (fd < 0 || load_library() || (opt->pick.bpf && bpf_attach(opt->pick.keys)))
 		return -1;
-	/* For sigwait(): the library's thread has them blocked as well. */
+	/* Block them before the library starts its thread, so that only sigwait() gets them. */
 	sigemptyset(&end);
 	sigaddset(&end, SIGINT);
 	sigaddset(&end, SIGTERM);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* slow.c - the exits that took long: those KVM has, or as they come. */
+/* slow.c - slow exits: those that KVM has kept, or new ones as they happen. */
 #include <err.h>
 #include <signal.h>
 #include <string.h>
@@ -8,7 +8,7 @@
 #include "commands.h"
 #include "fail.h"
 
-/* All that there was is written by then. */
+/* Ctrl-C may end it at once: all output is written already. */
 static void end(int signal)
 {
 	(void)signal;
@@ -24,7 +24,7 @@ static void end_on_interrupt(void)
 		sigaction(SIGINT, &action, NULL);
 }
 
-/* What has been said and shown so far. */
+/* What has been printed so far. */
 struct so_far {
 	bool rows;
 	int widths[MAX_COLS];
@@ -50,7 +50,7 @@ static void say_notes(const struct view *view, struct so_far *so_far)
 	strcpy(so_far->notes, notes);
 }
 
-/* The new ones, and how many there were beside them; nothing where there are none. */
+/* Print new slow exits, if any, and how many more were overwritten unseen. */
 static void print_new(const struct view *view, struct so_far *so_far)
 {
 	struct out *to = output_open(&view->opt);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* source.c - which source a sample is taken from. */
+/* source.c - the sources of samples, and the choice among them. */
 #include <err.h>
 #include <errno.h>
 
@@ -52,15 +52,15 @@ static const struct source debugfs = {
 static const struct source saved = { .read = read_saved };
 static const struct source guest = { .read = read_guest };
 
-/* source_of() - the one that is asked for. */
+/* source_of() - the source that the options ask for. */
 const struct source *source_of(const struct pick *pick)
 {
 	return pick->input ? &saved : pick->guest ? &guest : pick->bpf ? &source_bpf : &debugfs;
 }
 
 /*
- * source_for_span() - by BPF, where a span of time is asked for and this kernel's KVM
- * keeps no account. Where BPF cannot either, the failure to read one says what is missing.
+ * source_for_span() - for a span of time: count by BPF if this kernel's KVM keeps no
+ * account. If BPF cannot count here either, the program ends and says why.
  */
 void source_for_span(struct pick *pick)
 {
@@ -68,7 +68,7 @@ void source_for_span(struct pick *pick)
 	    file_there(KVM_DIR "/exit_cycles") || errno != ENOENT)
 		return;
 	if (bpf_attach(pick->keys || pick->slow))
-		errx(1, "this KVM keeps no account (an unpatched kernel), and %s", failure);
+		errx(1, "this is an unpatched kernel, whose KVM keeps no account, and %s", failure);
 	pick->bpf = true;
-	warnx("counting by BPF while this runs, some 1500 instructions an exit (an unpatched kernel; with the exit_cycles patches KVM counts always, for 59)");
+	warnx("counting by BPF while this runs, at some 1500 instructions an exit, as this is an unpatched kernel (the exit_cycles patches need 59, and count always)");
 }

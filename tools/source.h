@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * source.h - where accounts come from: KVM's files, one saved file, CPUID in a guest,
- * or BPF. What is above it does not know which.
+ * or BPF. The callers need not know which.
  */
 #ifndef SOURCE_H
 #define SOURCE_H
@@ -10,12 +10,12 @@
 #include "sample.h"
 
 struct source {
-	/* Before all of a sample is read, or NULL. 0, or -1 with the failure told. */
+	/* Called before a sample is read; may be NULL. 0, or -1 with the reason in `failure`. */
 	int (*begin)(struct sample *s, const struct pick *pick);
-	/* Of a folder: "" is the host's, "PID-FD" a VM's, "PID-FD/vcpuN" a vCPU's. */
+	/* Read one account. dir is "" for the host, "PID-FD" for a VM, "PID-FD/vcpuN" for a vCPU. */
 	enum read_result (*read)(const struct pick *pick, const char *dir, enum read_what what,
 				 struct account *a);
-	/* As list_vms() and list_vcpus(); NULL where there is one account and no more. */
+	/* As list_vms() and list_vcpus(); NULL if the source has a single account. */
 	int (*vms)(const struct pick *pick, struct vm_id **vms, size_t *n);
 	enum read_result (*vcpus)(const struct pick *pick, struct vm_id vm, unsigned int **vcpus,
 				  size_t *n);

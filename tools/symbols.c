@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * symbols.c - addresses of a guest's kernel in words, out of its System.map or
+ * symbols.c - names for addresses of a guest's kernel, from its System.map or
  * kallsyms:
  *
  *	ffffffff81000000 T _stext
@@ -17,16 +17,16 @@
 enum {
 	LINE = 1024,		/* the longest name of 6.12 has 511 bytes */
 	MAX_SYMBOLS = 1 << 22,	/* a kernel and its modules have some 200,000 */
-	MAX_OFFSET = 1 << 20,	/* behind the last one of all */
+	MAX_OFFSET = 1 << 20,	/* the most bytes behind the last symbol */
 };
 
 static struct symbol {
 	uint64_t address;
-	char *name;		/* NULL: of data, which nothing runs in */
+	char *name;		/* NULL: a symbol of data, where no code runs */
 } *symbols;
 static size_t nsymbols;
 
-/* A line of the table. */
+/* Parse a line of the table. Returns what is wrong, or NULL. */
 static const char *read_line(char *line)
 {
 	size_t digits = strspn(line, "0123456789abcdef");
@@ -67,7 +67,7 @@ static const char *read_all(FILE *from, unsigned int *n)
 	return why;
 }
 
-/* Of one address those with a name in front, by the alphabet. */
+/* By address; at one address, symbols with a name first, by the alphabet. */
 static int by_address(const void *a, const void *b)
 {
 	const struct symbol *x = a, *y = b;
@@ -79,7 +79,7 @@ static int by_address(const void *a, const void *b)
 	return strcmp(x->name, y->name);
 }
 
-/* symbols_read() - a table. -1 and the failure told where it is none. */
+/* symbols_read() - read a table of symbols. 0, or -1 with the reason in `failure`. */
 int symbols_read(const char *path)
 {
 	FILE *from = fopen(path, "re");
@@ -100,13 +100,13 @@ int symbols_read(const char *path)
 	if (nsymbols)
 		qsort(symbols, nsymbols, sizeof(*symbols), by_address);
 	if (!nsymbols || !symbols[nsymbols - 1].address)
-		return fail("%s: no addresses in it (root reads them out of kallsyms)", path);
+		return fail("%s: has no addresses (copy kallsyms as root: others read zeros)", path);
 	return 0;
 }
 
 /*
- * symbol_name() - "symbol+0x1f", or NULL where the address is in none. Good until the
- * call after the next: two are compared.
+ * symbol_name() - "symbol+0x1f", or NULL if the address is in no symbol. The text is
+ * valid until the call after the next, so that two can be compared.
  */
 const char *symbol_name(uint64_t address)
 {
@@ -116,7 +116,7 @@ const char *symbol_name(uint64_t address)
 	char *text = texts[turn ^= 1];
 	const struct symbol *symbol;
 
-	while (low < high) {	/* how many are not behind it */
+	while (low < high) {	/* low becomes the number of symbols at or before it */
 		mid = (low + high) / 2;
 		if (symbols[mid].address <= address)
 			low = mid + 1;

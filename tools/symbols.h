@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* symbols.h - the guest's addresses in words. */
+/* symbols.h - names for the guest's addresses. */
 #ifndef SYMBOLS_H
 #define SYMBOLS_H
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * table.c - lines as text in columns of one width. Not by libsmartcols: a table of all
- * vCPUs by reason then takes 20 times the instructions of reading and parsing the files,
- * and 2.7 times like this.
+ * table.c - lines as text in columns of fixed width. It does not use libsmartcols. For a
+ * table of all vCPUs by reason that took 20 times the instructions of reading and parsing
+ * the files; this code takes 2.7 times.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -39,8 +39,8 @@ static void add_line(struct table *table, size_t at, const struct line *line)
 }
 
 /*
- * table_make() - line 0 are the headings, the view's lines follow and then, where
- * wanted, their sums.
+ * table_make() - make the text of all cells. Line 0 has the headings, then come the
+ * view's lines and, if wanted, a line of sums.
  */
 void table_make(struct table *table, const struct view *view, bool sums)
 {
@@ -64,12 +64,12 @@ void table_make(struct table *table, const struct view *view, bool sums)
 }
 
 /*
- * table_fit() - into so many places: names give way, and with `drop` columns from
- * the right; all else is whole or not there.
+ * table_fit() - fit the table into `room` characters. Names may be cut, and with `drop`
+ * the last columns are left out. No other text is cut.
  */
 void table_fit(struct table *table, int room, bool drop)
 {
-	enum { SHORTEST = 8 };	/* of a name that is cut */
+	enum { SHORTEST = 8 };	/* a name is not cut below this */
 	int wanted[MAX_COLS], least, more;
 	size_t n;
 
@@ -97,7 +97,7 @@ static void pad(struct out *to, int n)
 		out_char(to, ' ');
 }
 
-/* table_line() - one, without blanks at its end; ">" where a name is cut. */
+/* table_line() - append a line, without blanks at its end. ">" marks where a name is cut. */
 void table_line(const struct table *table, size_t line, struct out *to)
 {
 	const char *text;
@@ -120,7 +120,7 @@ void table_line(const struct table *table, size_t line, struct out *to)
 		to->len--;
 }
 
-/* table_place() - where in a line the column begins. */
+/* table_place() - the position in a line at which the column begins. */
 int table_place(const struct table *table, size_t col)
 {
 	int x = 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * table.h - lines as text in columns of one width: for print_table() and for the
+ * table.h - lines as text in columns of fixed width, for print_table() and the
  * live view.
  */
 #ifndef TABLE_H
@@ -10,10 +10,10 @@
 
 struct table {
 	const struct view *view;
-	struct out text;	/* of all cells, each with a NUL; line by line */
-	size_t *cells;		/* where they begin: headings, lines, sums */
+	struct out text;	/* all cells line by line, each with a NUL */
+	size_t *cells;		/* where each cell begins: headings, lines, sums */
 	int widths[MAX_COLS];
-	size_t ncols;		/* that fit */
+	size_t ncols;		/* how many columns fit */
 };
 
 void table_make(struct table *table, const struct view *view, bool sums);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* take.c - samples out of the files: all that is picked, read at one moment. */
+/* take.c - taking a sample: reading everything that is picked, at one moment. */
 #include <ctype.h>
 #include <fnmatch.h>
 #include <limits.h>
@@ -12,7 +12,7 @@
 #include "recorded.h"
 #include "source.h"
 
-/* The next "N" or "N-M" of a list; its end in *list. False: no such thing. */
+/* Parse the next "N" or "N-M" of a list, and move *list behind it. False if it is neither. */
 static bool next_range(const char **list, unsigned long *from, unsigned long *to)
 {
 	char *end;
@@ -71,7 +71,7 @@ static bool name_picked(const char *pick, const char *vmname)
 	return !strcmp(pick, vmname) || !fnmatch(pick, vmname, 0);
 }
 
-/* "0-3,5" of rising numbers, to be freed. */
+/* Rising numbers as text such as "0-3,5"; the caller frees it. */
 static char *range_list(const unsigned int *numbers, size_t n)
 {
 	char *text = NULL;
@@ -146,12 +146,12 @@ static int take_vm(struct sample *s, const struct pick *pick, struct vm_id vm,
 			sample_drop(s);
 	}
 	free(vcpus);
-	return result == READ_FAILED ? -1 : 0;	/* a VM that went away is none */
+	return result == READ_FAILED ? -1 : 0;	/* a VM that has ended is no failure */
 }
 
 /*
- * What was read of one VM, from part `from` on, is kept as little as the output needs:
- * memory shall be that of one VM where the output is.
+ * Of the VM that was just read (the parts from `from` on) keep only what the output
+ * needs. So a sum over all VMs needs the memory of one VM.
  */
 static void reduce(struct sample *s, const struct pick *pick, size_t from)
 {
@@ -169,7 +169,7 @@ static void reduce(struct sample *s, const struct pick *pick, size_t from)
 		account_drop_rows(&s->parts[i].account);
 }
 
-/* The VMs that are picked, to be freed: by number where one of theirs is, else by name. */
+/* The VMs that --vm picks, in *vms, which the caller frees: by PID or PID-FD if any has it, else by name. */
 static int picked_vms(const struct pick *pick, struct vm_id **vms, size_t *n)
 {
 	char vmname[sizeof(((struct part *)0)->vmname)];
@@ -193,7 +193,7 @@ static int picked_vms(const struct pick *pick, struct vm_id **vms, size_t *n)
 
 static int fail_no_vm(const struct pick *pick)
 {
-	return fail("no VM %s (exitdump list names those there are)", pick->vm);
+	return fail("no VM %s (exitdump list shows all VMs)", pick->vm);
 }
 
 static int take_vms(struct sample *s, const struct pick *pick)
@@ -211,7 +211,7 @@ static int take_vms(struct sample *s, const struct pick *pick)
 	}
 	free(vms);
 	if (!ret && !s->nparts && n && pick->vm && pick->vcpu)
-		return fail("no vCPU %s in VM %s (exitdump list names them)",
+		return fail("no vCPU %s in VM %s (exitdump list shows them)",
 			    pick->vcpu, pick->vm);
 	if (!ret && !s->nparts && pick->vm)
 		return fail_no_vm(pick);
@@ -219,8 +219,8 @@ static int take_vms(struct sample *s, const struct pick *pick)
 }
 
 /*
- * sample_take() - read all that is picked. 0, or -1 with the failure told.
- * VMs and vCPUs that go away meanwhile are left out.
+ * sample_take() - read everything that is picked. 0, or -1 with the reason in
+ * `failure`. VMs and vCPUs that end meanwhile are left out.
  */
 int sample_take(struct sample *s, const struct pick *pick)
 {
@@ -228,7 +228,7 @@ int sample_take(struct sample *s, const struct pick *pick)
 	int ret;
 
 	memset(s, 0, sizeof(*s));
-	/* The longest name below it has 70 bytes. */
+	/* The longest path below the root has 70 bytes. */
 	if (strlen(pick->root) > PATH_MAX - 100)
 		return fail("%.60s...: File name too long", pick->root);
 	ret = source->begin ? source->begin(s, pick) : 0;
@@ -250,8 +250,8 @@ int sample_take(struct sample *s, const struct pick *pick)
 }
 
 /*
- * sample_first() - sample_take() of what is there: a vCPU that nobody has is a
- * failure. Later it may go away, as may its VM.
+ * sample_first() - sample_take() for the first sample. It fails if no VM has the picked
+ * vCPU. In later samples that is no failure: the vCPU or its VM may have ended.
  */
 int sample_first(struct sample *s, const struct pick *pick)
 {
@@ -260,14 +260,13 @@ int sample_first(struct sample *s, const struct pick *pick)
 	if (ret || !pick->vcpu || s->nparts)
 		return ret;
 	sample_free(s);
-	return fail("no vCPU %s in any VM (exitdump list names them)", pick->vcpu);
+	return fail("no vCPU %s in any VM (exitdump list shows them)", pick->vcpu);
 }
 
-
 /*
- * pick_one_vm() - leave one VM picked, for a socket that the process `peer` has made:
- * the one of that process, else the only one that there is or is picked. As libvirt
- * makes sockets for QEMU the process need not be a VM's, but it may not be another's.
+ * pick_one_vm() - pick the VM behind a socket that the process `peer` made: the VM of
+ * that process, else the only VM, or the only one picked. libvirt makes sockets for
+ * QEMU, so the process may have no VM; but it must not be another VM's process.
  */
 int pick_one_vm(struct pick *pick, const char *socket, pid_t peer)
 {
@@ -291,9 +290,9 @@ int pick_one_vm(struct pick *pick, const char *socket, pid_t peer)
 	if (!n && pick->vm)
 		ret = fail_no_vm(pick);
 	else if (n != 1)
-		ret = fail("--qmp: of one VM, and there are %zu (--vm chooses)", n);
+		ret = fail("--qmp: asks one VM, but there are %zu (choose one by --vm)", n);
 	else if (owns && vms[0].pid != own.pid)
-		ret = fail("%s: of VM %s, not of %u-%u", socket, vm, vms[0].pid, vms[0].fd);
+		ret = fail("%s: belongs to VM %s, not to VM %u-%u", socket, vm, vms[0].pid, vms[0].fd);
 	if (!ret) {
 		snprintf(vm, sizeof(vm), "%u-%u", vms[0].pid, vms[0].fd);
 		pick->vm = vm;

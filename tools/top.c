@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* top.c - the live view: samples, and the screen's begin and end. */
+/* top.c - the live view: taking samples, and starting and ending the screen. */
 #include <curses.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -22,7 +22,7 @@ static void restore_terminal(void)
 		endwin();
 }
 
-/* top_update() - what is shown, from the samples as they are. */
+/* top_update() - make the view that is shown from the samples that were read. */
 void top_update(struct top *top)
 {
 	static const struct sample none;
@@ -30,7 +30,7 @@ void top_update(struct top *top)
 
 	view_free(&top->view);
 	sample_free(&top->shown);
-	/* Until a first interval has passed there is none to show. */
+	/* Before the first interval has passed, only all counts so far can be shown. */
 	top->shown_span = top->intervals && !top->at->opt.pick.slow ? top->span : SPAN_ALL;
 	if (top->shown_span != SPAN_ALL)
 		from = top->span == SPAN_START ? &top->first : &top->before;
@@ -45,7 +45,7 @@ void top_update(struct top *top)
 	}
 }
 
-/* top_layout() - the columns of the place that is shown. */
+/* top_layout() - choose the columns of the current place. */
 void top_layout(struct top *top)
 {
 	layout_choose(&top->interval_layout, &top->at->opt, &top->last, true);
@@ -70,8 +70,8 @@ static void take(struct top *top)
 }
 
 /*
- * top_begin() - read what has been chosen, all from now on. -1 where it cannot be
- * read: what was shown before is still there, for the place that it is of.
+ * top_begin() - read the current place, and start its counts now. Returns 0, or -1 with
+ * the reason in top->trouble: then the samples of the place before are still there.
  */
 int top_begin(struct top *top)
 {
@@ -115,14 +115,14 @@ static void plan_next(struct top *top)
 static int start_screen(void)
 {
 	const int ends[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM };
-	struct sigaction action = { .sa_handler = end_by };	/* getch() is to return */
+	struct sigaction action = { .sa_handler = end_by };	/* no SA_RESTART: getch() must return */
 	struct sigaction before;
 
 	if (!newterm(NULL, stdout, stdin))
-		return fail("top: the terminal %s is not known here", getenv("TERM") ?: "\"\"");
+		return fail("top: the terminal type %s is not known here", getenv("TERM") ?: "\"\"");
 	atexit(restore_terminal);
 	if (!tigetstr("cup"))
-		return fail("top: the terminal %s cannot move its cursor", getenv("TERM") ?: "\"\"");
+		return fail("top: the terminal type %s cannot move its cursor", getenv("TERM") ?: "\"\"");
 	for (size_t i = 0; i < sizeof(ends) / sizeof(*ends); i++) {
 		sigaction(ends[i], NULL, &before);
 		if (before.sa_handler != SIG_IGN)
@@ -136,7 +136,7 @@ static int start_screen(void)
 	return 0;
 }
 
-/* Until q or a signal; Ctrl-C is a way to quit, others end it as they end all programs. */
+/* Run until q or a signal. Ctrl-C quits as q does; other signals end the program as usual. */
 static void loop(struct top *top)
 {
 	int c;
@@ -152,7 +152,7 @@ static void loop(struct top *top)
 		}
 		c = getch();
 		if (c == ERR && !isatty(STDIN_FILENO))
-			break;		/* the terminal went away: no key will ever come */
+			break;		/* the terminal is gone: no key can come */
 		if (c != ERR)
 			top_key(top, c);
 	}
@@ -166,14 +166,14 @@ static void loop(struct top *top)
 /* cmd_top() - [INTERVAL] */
 int cmd_top(struct options *opt, int argc, char **argv)
 {
-	static struct top top;	/* large, and of zeros */
+	static struct top top;	/* static: it is large and must be zero */
 	struct layout layout = { 0 };
 
 	if (argc > 1)
 		return fail("%s: top takes an interval only", argv[1]);
 	top.interval = argc ? interval_seconds(argv[0]) : 1;
 	if (opt->format != FORMAT_TABLE || opt->file)
-		return fail("top: a view for people, not --csv, --hist, --json, --openmetrics, --output-file or --raw");
+		return fail("top: shows a screen: not with --csv, --hist, --json, --openmetrics, --output-file or --raw");
 	if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO))
 		return fail("top: needs a terminal (exitdump INTERVAL needs none)");
 	source_for_span(&opt->pick);
@@ -184,7 +184,7 @@ int cmd_top(struct options *opt, int argc, char **argv)
 	top.at->opt.pick.outside |= opt->pick.split == SPLIT_VMS;
 	if (sample_first(&top.last, &top.at->opt.pick))
 		return -1;
-	/* Refuse now what cannot be had. */
+	/* If this fails, it must do so before the screen starts. */
 	if (view_make(&top.view, &top.last, opt, &layout) || start_screen())
 		return -1;
 	if (!top_begin(&top))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * top.h - the live view. What is on the screen is a place; Enter leads from one to
- * a place inside it, Esc back.
+ * top.h - the live view. The screen shows a place: the host, a VM, a vCPU or a reason.
+ * Enter goes to a place inside it, Esc goes back.
  */
 #ifndef TOP_H
 #define TOP_H
@@ -15,26 +15,26 @@ enum { MAX_PLACES = 8 };
 
 struct place {
 	struct options opt;	/* what to read and how to show it */
-	char vm[24], vcpu[24], reasons[16];	/* what these in opt point to, once chosen */
-	bool hist;		/* of its one reason, in place of lines */
-	char chosen[96];	/* the cursor's line: see line_name() */
+	char vm[24], vcpu[24], reasons[16];	/* opt points to these, once they are chosen */
+	bool hist;		/* show its reason's histogram instead of lines */
+	char chosen[96];	/* name of the cursor's line, by line_name() */
 	int top_line;		/* the first line on the screen */
 };
 
 struct top {
 	struct place places[MAX_PLACES], *at;
 	enum page page;
-	int column;		/* the cursor among the columns to choose from */
+	int column;		/* the cursor in the list of columns */
 	double interval;
 	struct timespec next;
 	enum unit unit;
 	enum span span, shown_span;
-	unsigned long intervals;	/* passed since the first sample */
+	unsigned long intervals;	/* how many have passed since the first sample */
 	bool paused, quit;
-	bool refused;		/* by the last key: its trouble stays until the next one */
+	bool refused;		/* the last key failed: trouble stays until the next key */
 	char trouble[sizeof(failure)];	/* why the last reading failed, or "" */
-	struct sample first, before, last;	/* as read */
-	struct sample shown;		/* a difference of these */
+	struct sample first, before, last;	/* as they were read */
+	struct sample shown;		/* the difference of two of these */
 	struct layout interval_layout, all_layout;
 	struct view view;		/* of shown */
 };

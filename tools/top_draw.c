@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* top_draw.c - the screen: two lines of head, a page, and the keys. */
+/* top_draw.c - drawing the screen: two lines of head, a page, a line of keys. */
 #include <curses.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,7 +7,7 @@
 #include "table.h"
 #include "top.h"
 
-/* A line of text; that it is cut shows, as half a number is another one. */
+/* Draw a line of text. ">" marks a cut: half a number would look like another number. */
 static void draw_text(int y, const char *text, int len)
 {
 	mvaddnstr(y, 0, text, len < COLS ? len : COLS);
@@ -33,7 +33,7 @@ static void draw_heads(const struct table *table, int y)
 	mvhline(y, 0, ' ', COLS);
 	draw_row(table, 0, y);
 	if (table->ncols < view->layout.ncols)
-		mvaddch(y, COLS - 1, '>');	/* others do not fit */
+		mvaddch(y, COLS - 1, '>');	/* some columns do not fit */
 	attroff(A_REVERSE);
 	for (size_t i = 0; i < table->ncols; i++) {
 		if (view->layout.cols[i] == sorted)
@@ -42,7 +42,7 @@ static void draw_heads(const struct table *table, int y)
 	}
 }
 
-/* The last two places of a line are the cursor's. */
+/* The cursor needs the last two characters of a line. */
 static void draw_lines(struct top *top)
 {
 	const struct view *view = &top->view;
@@ -71,7 +71,7 @@ static void draw_lines(struct top *top)
 	table_free(&table);
 }
 
-/* Text of several lines, from line 2 on; where it ends too early, the last says so. */
+/* Draw text from line 2 on. If it does not fit, the last line says so. */
 static void draw_page(const char *text)
 {
 	static const char more[] = "(more on a taller terminal)";
@@ -91,7 +91,7 @@ static void draw_hist(const struct top *top)
 {
 	struct out text = { .fd = -1 };
 
-	/* Two lines of head above the page, two of its own, and the keys. */
+	/* 5 lines are taken: two of the screen's head, two of the histogram's, the keys. */
 	print_hist_within(&top->view, &text, LINES > 6 ? LINES - 5 : 1);
 	draw_page(out_string(&text));
 	out_free(&text);
@@ -121,7 +121,7 @@ static void draw_columns(const struct top *top)
 static void draw_head(const struct top *top)
 {
 	static const char *const span_names[N_SPANS] = {
-		"the last interval", "since the view began", "all that is counted",
+		"the last interval", "since the view began", "all counts so far",
 	};
 	static const char *const units[] = {
 		[UNIT_CYCLES] = "cycles", [UNIT_NS] = "ns", [UNIT_US] = "us",
@@ -143,12 +143,12 @@ static void draw_head(const struct top *top)
 	draw_text(1, notes, strlen(notes));
 }
 
-/* top_draw() - all of it. */
+/* top_draw() - draw the whole screen. */
 void top_draw(struct top *top)
 {
 	static const char keys[] =
 		"q quit  ? help  Enter in  Esc out  v VMs  c vCPUs  < > r sort  o columns  t span";
-	static const char column_keys[] = "space shows or hides the column, any other key ends";
+	static const char column_keys[] = "space shows or hides the column, any other key goes back";
 
 	erase();
 	draw_head(top);

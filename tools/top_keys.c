@@ -7,18 +7,18 @@
 
 const char top_help[] =
 	"up, down, PgUp, PgDn, Home, End   choose a line\n"
-	"Enter          go into it: a VM, a vCPU, the keys of a reason\n"
-	"Esc            and back\n"
+	"Enter          show what is inside: a VM, a vCPU, the keys of a reason\n"
+	"Esc            go back\n"
 	"v              all VMs\n"
-	"c              the vCPUs of what is shown\n"
+	"c              the vCPUs of the VM or host\n"
 	"h              the histogram of the chosen reason, and back\n"
-	"s              the last exits that took long, and back\n"
+	"s              the last slow exits, and back\n"
 	"<, >           sort by the column to the left, to the right\n"
-	"r              the other way round\n"
+	"r              sort in the other direction\n"
 	"o              choose the columns\n"
 	"p, space       pause and go on\n"
-	"t              the last interval, since the view began, all that is counted\n"
-	"z              let the view begin now\n"
+	"t              show the last interval, all since the view began, all counts\n"
+	"z              begin the view anew\n"
 	"u              unit: fitting, cycles, ns, us\n"
 	"q              quit\n";
 
@@ -37,7 +37,7 @@ static const struct line *chosen_line(const struct top *top)
 	return top->view.nlines ? &top->view.lines[cursor(top)] : NULL;
 }
 
-/* The column that is sorted by; what the order was without one. */
+/* The column to sort by; at first the one that the view was sorted by anyway. */
 static struct sort_key *sort_key(struct top *top)
 {
 	struct options *opt = &top->at->opt;
@@ -72,7 +72,7 @@ static void reverse_sort(struct top *top)
 	top_update(top);
 }
 
-/* Show the column or not; from the usual ones on, it is a list of one's own. */
+/* Show or hide the column. From then on the place has its own list of columns. */
 static void toggle_column(struct top *top, const struct column *col)
 {
 	struct options *opt = &top->at->opt;
@@ -89,7 +89,7 @@ static void toggle_column(struct top *top, const struct column *col)
 	if (!shown && n < MAX_CHOSEN)
 		opt->cols[n++] = col;
 	if (!n)
-		return;		/* the last one stays */
+		return;		/* keep at least one column */
 	opt->ncols = n;
 	opt->more_cols = false;
 	more = !shown && ((col->flags & COLUMN_HIST && !opt->pick.hist) ||
@@ -129,7 +129,7 @@ static void column_key(struct top *top, int c)
 	}
 }
 
-/* Whether one reason is shown, by its keys or its histogram; or slow exits. */
+/* Whether the place shows keys or a histogram of one reason, or slow exits. */
 static bool in_reason(const struct top *top)
 {
 	return top->at->hist || top->at->opt.pick.keys || top->at->opt.pick.slow;
@@ -157,7 +157,7 @@ static void toggle_hist(struct top *top)
 		place_hist(top, chosen_line(top));
 }
 
-/* The slow exits of the chosen VM or vCPU, or of all that is shown. */
+/* Show the slow exits of the chosen VM or vCPU, or of the whole place; or go back. */
 static void toggle_slow(struct top *top)
 {
 	bool slow = top->at->opt.pick.slow;
@@ -170,7 +170,7 @@ static void toggle_slow(struct top *top)
 		place_slow(top, top->at->opt.pick.split == SPLIT_NONE ? NULL : chosen_line(top));
 }
 
-/* All VMs, or back where they are shown; a file or guest has none. */
+/* Show all VMs, or go back if they are shown. A file or a guest has no VMs. */
 static void go_vms(struct top *top)
 {
 	const struct pick *pick = &top->at->opt.pick;
@@ -185,7 +185,7 @@ static void go_vms(struct top *top)
 		place_lines(top, NULL, SPLIT_VMS);
 }
 
-/* The vCPUs of the chosen VM, of the one that is shown, or all. */
+/* Show the vCPUs of the chosen VM, of the place's VM, or of all VMs. */
 static void go_vcpus(struct top *top)
 {
 	const struct pick *pick = &top->at->opt.pick;
@@ -221,7 +221,7 @@ static void line_key(struct top *top, int c)
 	}
 }
 
-/* top_key() - one key. */
+/* top_key() - handle a key. */
 void top_key(struct top *top, int c)
 {
 	if (c == KEY_RESIZE)

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* top_places.c - the way into a VM, a vCPU and a reason, and back. */
+/* top_places.c - going into a VM, a vCPU or a reason, and back. */
 #include <stdio.h>
 #include <string.h>
 
 #include "top.h"
 
-/* line_name() - what makes a line the same in the next interval: VM, vCPU and row. */
+/* line_name() - identifies a line, also in the next interval: VM, vCPU and row. */
 void line_name(const struct line *line, char *name, size_t size)
 {
 	const struct slow *slow = line->row->slow;
@@ -14,7 +14,7 @@ void line_name(const struct line *line, char *name, size_t size)
 		 line->row->name, line->row->key.key, slow ? slow->time : 0);
 }
 
-/* cursor() - the line that is chosen, or the first where it is not there. */
+/* cursor() - the number of the chosen line, or the first if that line is gone. */
 int cursor(const struct top *top)
 {
 	char name[sizeof(top->at->chosen)];
@@ -27,7 +27,7 @@ int cursor(const struct top *top)
 	return 0;
 }
 
-/* A place behind the one that is shown, as that is; NULL at the end of the way. */
+/* A copy of the current place, as the next one. NULL if there are MAX_PLACES already. */
 static struct place *next_place(struct top *top)
 {
 	struct place *next = top->at + 1;
@@ -48,7 +48,7 @@ static struct place *next_place(struct top *top)
 	return next;
 }
 
-/* What the command line asked of lines of another kind has no meaning there. */
+/* The command line's columns and order apply only to places with the same kind of lines. */
 static void default_columns(struct place *place, const struct options *given)
 {
 	enum split split = place->opt.pick.split;
@@ -68,7 +68,7 @@ static void default_columns(struct place *place, const struct options *given)
 	place->opt.pick.outside = split == SPLIT_VMS;
 }
 
-/* The VM and vCPU of a line. */
+/* Pick the VM and vCPU of a line. */
 static void pick_line(struct place *place, const struct line *line)
 {
 	if (*line->part->vm) {
@@ -81,7 +81,7 @@ static void pick_line(struct place *place, const struct line *line)
 	}
 }
 
-/* Nothing has changed where that cannot be read, but that it is told until the next key. */
+/* Go to a place. If it cannot be read, stay; the reason is shown until the next key. */
 static void go(struct top *top, struct place *next)
 {
 	struct place *from = top->at;
@@ -93,8 +93,8 @@ static void go(struct top *top, struct place *next)
 }
 
 /*
- * place_lines() - go to the VM and vCPU of a line, or with NULL to the host, as one
- * account or as one a VM or vCPU.
+ * place_lines() - go to the VM and vCPU of a line, or to the host if it is NULL. `split`
+ * says whether to show one account, or a line per VM or vCPU.
  */
 void place_lines(struct top *top, const struct line *line, enum split split)
 {
@@ -115,7 +115,7 @@ void place_lines(struct top *top, const struct line *line, enum split split)
 	go(top, next);
 }
 
-/* A place of a line's reason alone; NULL at the end of the way. */
+/* The next place, with only the reason of this line. NULL as of next_place(). */
 static struct place *reason_place(struct top *top, const struct line *line)
 {
 	struct place *next = next_place(top);
@@ -132,7 +132,7 @@ static struct place *reason_place(struct top *top, const struct line *line)
 	return next;
 }
 
-/* place_hist() - the histogram of a line's reason, of the same samples. */
+/* place_hist() - go to the histogram of a line's reason, from the same samples. */
 void place_hist(struct top *top, const struct line *line)
 {
 	struct place *next = reason_place(top, line);
@@ -144,7 +144,7 @@ void place_hist(struct top *top, const struct line *line)
 	top_update(top);
 }
 
-/* place_keys() - the keys of a line's reason, or its histogram where it has none. */
+/* place_keys() - go to the keys of a line's reason, or to its histogram if it has no keys. */
 void place_keys(struct top *top, const struct line *line)
 {
 	struct place *next = reason_place(top, line);
@@ -166,7 +166,7 @@ void place_keys(struct top *top, const struct line *line)
 	go(top, next);
 }
 
-/* place_slow() - the slow exits of what is shown, or of a line's VM or vCPU. */
+/* place_slow() - go to the slow exits of the current place, or of a line's VM or vCPU. */
 void place_slow(struct top *top, const struct line *line)
 {
 	struct place *next = next_place(top);
@@ -181,7 +181,7 @@ void place_slow(struct top *top, const struct line *line)
 	go(top, next);
 }
 
-/* place_back() - to where this one was come from; a VM on the way may have ended. */
+/* place_back() - go back to the place before. If its VM has ended, go further back. */
 void place_back(struct top *top)
 {
 	bool same = top->at->hist;

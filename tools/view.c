@@ -7,7 +7,7 @@
 #include "recorded.h"
 #include "view.h"
 
-/* What programs get without --output: all that is counted, whatever tables show. */
+/* The columns for programs without --output: all counters, also those that tables leave out. */
 #define PROGRAMS "exits,rate,cycles,total,halt,poll,user,sched,hsched,stop,slow,max,lost,share"
 
 static const char *default_columns(const struct options *opt, bool interval)
@@ -44,7 +44,7 @@ static const char *default_columns(const struct options *opt, bool interval)
 	}
 }
 
-/* Whether any of the files can fill it, or there are none to tell. */
+/* Whether any of the accounts can fill the column. True if there are no accounts. */
 static bool fillable(const struct column *col, const struct sample *sample)
 {
 	for (size_t i = 0; i < sample->nparts; i++) {
@@ -54,7 +54,7 @@ static bool fillable(const struct column *col, const struct sample *sample)
 	return !sample->nparts;
 }
 
-/* Whether such lines are of VMs or vCPUs each. */
+/* Whether the column is useful: vm and vcpu need lines that are of one VM or vCPU each. */
 static bool place_column(const struct column *col, const struct pick *pick)
 {
 	enum split split = pick->slow ? SPLIT_VCPUS : pick->split;
@@ -65,8 +65,8 @@ static bool place_column(const struct column *col, const struct pick *pick)
 }
 
 /*
- * layout_choose() - the columns of a run, by its first sample: what the files cannot
- * fill is left out, unless it was asked for.
+ * layout_choose() - choose the columns by the first sample. A default column that its
+ * accounts cannot fill is left out; a column of --output never is.
  */
 void layout_choose(struct layout *layout, const struct options *opt,
 		   const struct sample *first, bool interval)
@@ -92,7 +92,7 @@ void layout_choose(struct layout *layout, const struct options *opt,
 		layout->cols[layout->ncols++] = opt->cols[i];
 }
 
-/* The counters of the rows that are picked, as one row. */
+/* The sum of the picked rows, as one row. */
 static struct row sum_picked(const struct part *part, const char *reasons)
 {
 	struct row picked = row_of_sums();
@@ -106,7 +106,7 @@ static struct row sum_picked(const struct part *part, const char *reasons)
 	return picked;
 }
 
-/* What was cleared is left out, so that the sum of the others stays known. */
+/* A cleared part is left out, so that the sum of the others is still known. */
 static void add_all(struct view *view, const struct part *part, const struct row *picked)
 {
 	view->all.cleared |= part->cleared;
@@ -142,7 +142,7 @@ static void add_line(struct view *view, const struct part *part, const struct ro
 	view->lines[view->nlines++] = (struct line){ .sample = view->sample, .part = part, .row = row };
 }
 
-/* Of a slow exit: whether it is longer than what was asked for. */
+/* Whether a slow exit lost more than --than. */
 static bool long_enough(const struct view *view, const struct part *part, const struct row *row)
 {
 	return !view->opt.than || (unsigned __int128)row_lost(row, &part->account) * 1000000 >
@@ -182,13 +182,13 @@ static int compare_by(const struct sort_key *sort, const struct line *x, const s
 		ret = strverscmp(p.text, q.text);
 	else
 		ret = cell_compare(&p, &q);
-	/* What is not known stays last. */
+	/* Unknown values stay last in both directions. */
 	if (sort->reversed && p.kind != CELL_NONE && q.kind != CELL_NONE)
 		ret = -ret;
 	return ret;
 }
 
-/* By what is asked for, then by what is lost, exits, and number. */
+/* Order: by --sort, then by lost cycles, exits, and reason number. */
 static int compare_lines(const void *a, const void *b, void *arg)
 {
 	const struct line *x = a, *y = b;
@@ -216,7 +216,7 @@ static int compare_lines(const void *a, const void *b, void *arg)
 	return ret ?: (x->row > y->row) - (x->row < y->row);
 }
 
-/* view_sorted_by() - the column that leads the order; NULL: they stand as they were read. */
+/* view_sorted_by() - the column that the lines are sorted by first; NULL: they are not sorted. */
 const struct column *view_sorted_by(const struct view *view)
 {
 	const struct column *lost = column_find("lost");
@@ -249,8 +249,8 @@ static int choose_unit(struct view *view)
 }
 
 /*
- * view_make() - the lines of a sample, whose parts it merges on the way. The
- * sample must outlive the view. -1 and the failure told where a unit of time cannot be had.
+ * view_make() - make the lines of a sample; its parts are merged. The sample must outlive
+ * the view. 0, or -1 with the reason in `failure` if a unit of time needs an unknown TSC frequency.
  */
 int view_make(struct view *view, struct sample *sample, const struct options *opt,
 	      const struct layout *layout)
@@ -275,7 +275,7 @@ int view_make(struct view *view, struct sample *sample, const struct options *op
 	return 0;
 }
 
-/* print_view() - in the format that was asked for; `first` of several. */
+/* print_view() - print in the chosen format. `first`: it is the first of several views. */
 void print_view(const struct view *view, struct out *to, bool first)
 {
 	bool people = options_people(&view->opt);
@@ -300,7 +300,7 @@ void print_view(const struct view *view, struct out *to, bool first)
 	}
 }
 
-/* view_free() - give back the lines; the sample stays. */
+/* view_free() - free the lines, but not the sample. */
 void view_free(struct view *view)
 {
 	for (size_t i = 0; view->picked && i < view->sample->nparts; i++)

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* view.h - a sample as lines: chosen, summed up, sorted, cut to a limit. */
+/* view.h - the lines that a sample is shown as: chosen, added up, sorted, limited. */
 #ifndef VIEW_H
 #define VIEW_H
 
 #include "options.h"
 
-/* The columns of a run: chosen once, so that all of its samples have the same. */
+/* The columns of the output, chosen once, so that all samples have the same ones. */
 struct layout {
-	const struct column *cols[MAX_COLS];	/* time, the usual ones, those chosen */
+	const struct column *cols[MAX_COLS];	/* time, the usual columns, those of --output */
 	size_t ncols;
 	bool interval;
 };
@@ -15,16 +15,16 @@ struct layout {
 struct view {
 	struct options opt;
 	struct layout layout;
-	const char *headline;	/* in place of that of a sample, or NULL */
+	const char *headline;	/* instead of the sample's own, or NULL */
 	const struct sample *sample;
-	enum unit unit;		/* of opt, with the default made plain */
+	enum unit unit;		/* opt.unit, but never UNIT_DEFAULT */
 	uint64_t tsc_khz;	/* 0: not known */
 	size_t nlines;
 	struct line *lines;
-	struct row *picked;	/* for each part the sum of its rows that are chosen */
+	struct row *picked;	/* for each part: the sum of its chosen rows */
 	struct part all;	/* the sum of all parts */
 	struct row all_picked;
-	struct line total;	/* a line for it */
+	struct line total;	/* the line of all_picked */
 };
 
 bool reasons_valid(const char *reasons);
@@ -40,7 +40,7 @@ void view_headline(const struct view *view, struct out *to);
 void view_notes(const struct view *view, char *to, size_t size);
 void view_free(struct view *view);
 
-/* The printers; each in a file of its name. */
+/* The printers. Each is in a file named after it. */
 void print_view(const struct view *view, struct out *to, bool first);
 void print_table(const struct view *view, struct out *to);
 void print_table_more(const struct view *view, struct out *to, int *widths, bool first);

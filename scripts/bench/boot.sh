@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# boot.sh - in the lab: the same Linux guest boots in real QEMU, from start to
-# power off, on stock and on patched modules by turns. Started by
-# scripts/bench.sh.
+# boot.sh - runs in the lab: boots the same Linux guest in real QEMU, from start to power
+# off, on stock and on patched modules by turns. Started by scripts/bench.sh.
 #
 # Usage: boot.sh ROUNDS KERNEL INITRD
 #
-# Lines of fields between tabs on standard output:
+# Prints lines of fields between tabs:
 #	stock|on TICKS		instructions of the machine, idle ones included
+#	exits N			exits of the last patched boot
 #	exits N			of the last patched boot
 
 # shellcheck source=scripts/common.sh

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * bpf-exits.c - loads the BPF program kvmexits.bpf.c, runs a command, and writes
- * what the program counted meanwhile.
+ * bpf-exits.c - loads the BPF program kvmexits.bpf.c, runs a command, and writes what the
+ * program counted in that time.
  *
  *	bpf-exits OBJECT OUT COMMAND [ARGUMENT]...
  *
- * OUT gets lines of fields between tabs: "counted REASON N" for each reason, the
- * sum of its histogram, and "lost N". Exit status: the command's, 1 when BPF
- * fails. Needs root, a kernel with BPF_EVENTS, and kvm loaded.
+ * OUT gets lines of fields between tabs: "counted REASON N" for each reason (N is the sum of
+ * its histogram), and "lost N". Exit status: the command's, or 1 when BPF fails. Needs root,
+ * a kernel with BPF_EVENTS, and kvm loaded.
  */
 #define _GNU_SOURCE
 #include <bpf/bpf.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * counts.bpf.h - where the bench's BPF programs count, as bpftrace would: a map per
- * CPU, and what found no room in it.
+ * counts.bpf.h - the maps in which the bench's BPF programs count, as bpftrace would make
+ * them: a map per CPU, and a counter of the exits that found no room in it.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
@@ -17,7 +17,7 @@ struct {
 	__type(value, __u64);
 } lost SEC(".maps");
 
-/* An exit that found no room. */
+/* Counts an exit that found no room. */
 static __always_inline void lose(void)
 {
 	__u32 zero = 0;

@@ -1,17 +1,17 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=dash # that is, with local, as busybox has it
-# exits.sh - in the lab: the same guest loop under each way to watch exits, and
-# what each way has to show for it. Started by scripts/bench.sh, with these ways
-# alone: [WAY...].
+# exits.sh - runs in the lab: the same guest loop under each way to watch exits, and the
+# numbers that each way delivers. Started by scripts/bench.sh. With arguments [WAY...] it
+# tries only these ways.
 #
-# Lines of fields between tabs on standard output, the first one the way:
-#	WAY step|known|made ...		what vmm says (tests/vmm.c)
-#	WAY counted REASON N		what the way counted, a number or a name
+# Prints lines of fields between tabs; the first field is the way:
+#	WAY step|known|made ...		vmm's own lines (scripts/vmm/vmm.c)
+#	WAY counted REASON N		counts of this way; REASON is a number or a name
 #	WAY key N			accesses to MSR 0x8b, where the way counts by key
-#	WAY virtual Y|N			whether the APIC is virtualized, and EOIs are no exits
-#	WAY lost N			events that the way lost, as it says itself
-#	WAY bytes BYTES EXITS		written for how many exits
+#	WAY virtual Y|N			Y: the APIC is virtualized, so an EOI is not an exit
+#	WAY lost N			events that the way lost, by its own word
+#	WAY bytes BYTES EXITS		bytes written for this many exits
 set -e
 
 TRACE=/sys/kernel/debug/tracing
@@ -20,7 +20,7 @@ SWITCH=/sys/module/kvm/parameters/exit_cycles
 KEYS=${SWITCH}_keys
 HIST=hist:keys=exit_reason
 
-# The first step of a name warms up, the last one counts.
+# The first step of a name warms up; the last step of that name counts.
 cat >loop <<-X
 	vmm cpuid=100 cpuid=20000 out-kernel=2000 out-user=2000 wrmsr-slow=2000 rdmsr=2000 wrmsr-fast=2000 ept=2000
 	vmm hlt=30 hlt=300
@@ -34,7 +34,7 @@ say() {
 	echo
 }
 
-# run WAY [COMMAND...]: the loop, as the last words of a command.
+# run WAY [COMMAND...]: runs the loop; COMMAND gets it as its last words.
 run() {
 	local way=$1
 	shift
@@ -52,7 +52,7 @@ hist() {
 	echo "!$HIST" >$TRACE/events/kvm/kvm_exit/trigger
 }
 
-# Nobody reads meanwhile: the kernel's default buffer.
+# events: nobody reads the trace in the meantime; the buffer has the kernel's default size.
 events() {
 	echo >$TRACE/trace
 	echo 1 >$TRACE/events/kvm/kvm_exit/enable
@@ -70,7 +70,7 @@ events() {
 	echo >$TRACE/trace
 }
 
-# By key: counts only, of the two reasons for which there is a tracepoint.
+# keyhist: counts by key, without time, for the two reasons that have a tracepoint of keys.
 keyhist() {
 	echo hist:keys=ecx >$TRACE/events/kvm/kvm_msr/trigger
 	echo hist:keys=port >$TRACE/events/kvm/kvm_pio/trigger
@@ -90,7 +90,7 @@ perf_stat() {
 	perf script -i perf.data --show-lost-events 2>/dev/null |
 		awk '/PERF_RECORD_LOST/ { n += $NF } END { print "perf\tlost\t" n + 0 }'
 	say perf bytes "$(stat -c %s perf.data)" "$samples"
-	# what it has recorded is the same for --event=vmexit, msr and ioport
+	# perf's recording is the same for --event=vmexit, msr and ioport.
 	perf kvm -i perf.data stat report --event=msr 2>&1 |
 		awk '/0x8b:/ { n += $2 } END { print "perf\tkey\t" n + 0 }'
 	rm -f perf.data
@@ -138,14 +138,14 @@ keys() {
 	awk -F'\t' '$3 ~ /^0x(1000000)?8b$/ { n += $4 } END { print "keys\tkey\t" n + 0 }' ${ACCOUNT}_keys
 }
 
-# Of Debian's own kernel, which ways are given for, there is but one KVM.
+# Debian's own kernel has only one KVM; for that kernel the ways are given as arguments.
 if [ $# = 0 ]; then
 	lab-modules load stock
 	set -- hist events bpf perf_stat keyhist keybpf off on keys
 fi
-# Where it is not, each EOI is a WRMSR exit.
+# Without a virtualized APIC, each EOI is a WRMSR exit.
 say stock virtual "$(cat /sys/module/kvm_intel/parameters/enable_apicv /sys/module/kvm_amd/parameters/avic 2>/dev/null)"
-# Once unseen: the machine warms up.
+# One run whose result is dropped: the machine warms up.
 sh loop >out
 run stock
 echo 1 >/proc/sys/net/core/bpf_jit_enable

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# facts.awk - what the bench's parts said, into one number a line.
+# facts.awk - turns the output of the bench's parts into one number a line.
 #
 # Usage: awk -v part=exits|any|reads|boot|scale|model -v lab=NAME -f facts.awk OUTPUT
 #
-# Lines of fields between tabs: part, lab, way, item, metric, value. The kernel's
-# and perf's names of the reasons that vmm knows are turned into their numbers.
+# Prints lines of fields between tabs: part, lab, way, item, metric, value. It turns the
+# kernel's and perf's names of the reasons that vmm knows into their numbers.
 
 BEGIN {
 	FS = OFS = "\t"
@@ -28,7 +28,7 @@ part ~ /^(exits|any)$/ && $2 == "step" {
 part ~ /^(exits|any)$/ && !($1 in way_seen) { way_seen[$1]; ways[++nways] = $1 }
 part == "exits" && $2 == "virtual" { virtual = $3 }
 part == "exits" && $2 == "known" { known[$1, $5] += $6 }
-# With a timer's interrupts, vmm leaves it to us what their EOIs are.
+# When a timer interrupts, vmm cannot tell whether an EOI is an exit: that is decided here.
 part == "exits" && $2 == "made" && $5 == "eoi" { timers[$1] += $6 }
 part == "exits" && $2 == "made" && $5 ~ /^(rd|wr)msr$/ { msrs[$1] += $6 }
 part == "exits" && $2 == "counted" {

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * kvmexits.bpf.c - what kvmexits.bt does: for each thread the time of its exit
- * and its reason, at entry a log2 histogram of the nanoseconds by reason.
+ * kvmexits.bpf.c - does the same as kvmexits.bt. At an exit it stores the time and the
+ * reason for the thread. At the entry it adds the nanoseconds to a log2 histogram of that
+ * reason.
  *
- * A histogram's map is per CPU, as bpftrace makes it.
+ * The map of histograms is per CPU, as bpftrace makes it.
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>

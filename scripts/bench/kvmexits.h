@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* kvmexits.h - what kvmexits.bpf.c and its loader, bpf-exits.c, share. */
+/* kvmexits.h - shared by kvmexits.bpf.c and its loader, bpf-exits.c. */
 #ifndef KVMEXITS_H
 #define KVMEXITS_H
 

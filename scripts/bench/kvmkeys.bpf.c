@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * kvmkeys.bpf.c - what bpftrace makes of
+ * kvmkeys.bpf.c - does the same as this bpftrace program:
  *
  *	tracepoint:kvm:kvm_msr { @[args->ecx] = count(); }
  *	tracepoint:kvm:kvm_pio { @[args->port] = count(); }
  *
- * that is, counts by key and nothing else: a map per CPU, no time.
+ * It counts by key and nothing else: a map per CPU, no time.
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 #include "kvmexits.h"
 #include "counts.bpf.h"
 
-/* How both tracepoints' records begin, as their format files describe them. */
+/* The beginning of both tracepoints' records, as their format files describe it. */
 struct key_record {
 	__u64 common;
 	__u32 write;

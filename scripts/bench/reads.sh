@@ -1,18 +1,17 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
-# reads.sh - in the lab: what a read costs beside 1, 10, 100 and 1000 vCPUs of
-# one VM, all but one of which never run, and beside other VMs. Started by
-# scripts/bench.sh.
+# reads.sh - runs in the lab: the cost of a read with 1, 10, 100 and 1000 vCPUs in one VM
+# (only one of them ever runs), and with other VMs on the host. Started by scripts/bench.sh.
 #
-# Lines of fields between tabs on standard output:
-#	VCPUS absent|total|row|vm|host TICKS	a CPUID exit of a leaf that is not there, of the
-#		leaves 0x4fffffff and 0x4ffffffd, and the VM's and the host's file
-#	VMS beside TICKS		the file of a VM of 4 vCPUs, with VMS around it
+# Prints lines of fields between tabs:
+#	VCPUS absent|total|row|vm|host TICKS	a CPUID exit for a leaf that does not exist, for
+#		leaf 0x4fffffff, for leaf 0x4ffffffd; a read of the VM's file, of the host's file
+#	VMS beside TICKS		a read of the file of a VM of 4 vCPUs, with VMS other VMs
 set -e
 
 K=/sys/kernel/debug/kvm
 cpuid=114
-! grep -qw vmx /proc/cpuinfo || cpuid=10
+grep -qw vmx /proc/cpuinfo && cpuid=10
 lab-modules load patched
 for vcpus in 1 10 100 1000; do
 	vmm --spare $((vcpus - 1)) --after "
@@ -25,7 +24,7 @@ for vcpus in 1 10 100 1000; do
 		$1 == "vm" && NF == 2 || $1 == "host" { print vcpus, $1, $2 }' out
 done
 
-# The file of a VM of 4 vCPUs, with other VMs around it.
+# Reads the file of a VM of 4 vCPUs while other VMs exist.
 mkfifo no-end
 for vms in 10 1000; do
 	rm -f others

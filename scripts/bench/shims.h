@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * shims.h - what the series' arch/x86/kvm/exit_cycles.h needs of the kernel, so
- * that step.c can compile it in user space. Included first; the headers that it
- * includes are empty files.
+ * shims.h - the part of the kernel that the series' arch/x86/kvm/exit_cycles.h needs, so
+ * that step.c can compile that header in user space. It is included first; the headers that
+ * exit_cycles.h includes are empty files.
  *
- * The two keys are on for good: a static key is a NOP in the kernel, nothing here.
+ * The two static keys are always on: in the kernel such a key is a NOP, here it is nothing.
  */
 #ifndef SHIMS_H
 #define SHIMS_H
@@ -36,7 +36,7 @@ typedef int64_t s64;
 
 typedef struct { s64 counter; } local64_t;
 
-/* As arch/x86/include/asm/local.h has them: one instruction, no lock prefix. */
+/* The same as in arch/x86/include/asm/local.h: one instruction, no lock prefix. */
 static __always_inline void local64_inc(local64_t *l)
 {
 	asm volatile("incq %0" : "+m" (l->counter));
@@ -65,7 +65,7 @@ struct kvm_exit_cycles_key;
 struct seq_file;
 struct kvm_vcpu;
 
-/* What the series adds to kvm_host.h. */
+/* The structures that the series adds to kvm_host.h. */
 struct kvm_exit_stamps {
 	u64 exit;
 	u64 start;

@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * step.c - the accounting step of one VM exit, compiled in user space from the
- * very arch/x86/kvm/exit_cycles.h of the series (shims.h has the rest).
+ * series' own arch/x86/kvm/exit_cycles.h (shims.h has the rest).
  *
- *	step scale ROUNDS	what it costs on real CPUs, alone and with a
+ *	step scale ROUNDS	what the step costs on real CPUs, alone and with a
  *				neighbour, beside one global array of atomics
- *	step model		what it does: RDTSCs and cache lines
+ *	step model		what the step does: RDTSCs and cache lines
  *
- * Lines of fields between tabs on standard output:
- *	none|account|global THREADS CYCLES	TSC cycles an exit, the median of
- *		the rounds in which the threads ran side by side; none is the
- *		loop with the one RDTSC that KVM has anyway
+ * Prints lines of fields between tabs:
+ *	none|account|global THREADS CYCLES	TSC cycles an exit: the median of the
+ *		rounds in which the threads ran side by side. none is the loop
+ *		with the one RDTSC that KVM has anyway
  *	slow PATH N		exits of scale that left the ordinary path: few
- *	model slow-path|fast-path rdtsc|written N	of an exit: RDTSCs, the one
- *		that KVM has anyway among them, and cache lines written
+ *	model slow-path|fast-path rdtsc|written N	RDTSCs of an exit (including the
+ *		one that KVM has anyway), and cache lines that it writes
  *
- * Exit status: 0; 1 failed; 2 usage; 77 there are not two CPUs for scale.
+ * Exit status: 0; 1 failed; 2 usage; 77 scale needs two CPUs and has one.
  */
 #define _GNU_SOURCE
 #include "shims.h"
@@ -37,7 +37,7 @@
 enum way { NONE, ACCOUNT, GLOBAL, WAYS };
 static const char *const ways[WAYS] = { "none", "account", "global" };
 
-/* CPUID, I/O, HLT, WRMSR, EPT violation: VMX reasons, a row each. */
+/* VMX reasons, with a row each: CPUID, I/O, HLT, WRMSR, EPT violation. */
 static const u32 codes[] = { 10, 30, 12, 32, 48, 10, 30, 48 };
 
 static struct worker {
@@ -47,7 +47,7 @@ static struct worker {
 	int cpu;
 } workers[2];
 
-/* The array of atomics, and its sums, as first sketched. */
+/* The design that was sketched first: one array of atomics, and its sums. */
 static struct {
 	_Atomic u64 exits[REASONS], cycles[REASONS];
 	_Atomic u64 all_exits ____cacheline_aligned;
@@ -65,7 +65,7 @@ static _Atomic unsigned long slow_entries, slow_ends;
 
 u16 kvm_exit_cycles_map[KVM_EXIT_CYCLES_MASK + 1];
 
-/* Out of line in the kernel: here to be counted, and to go on. */
+/* Out of line in the kernel. Here it counts its calls and continues the account. */
 void kvm_exit_cycles_close_slow(struct kvm_vcpu *vcpu, u64 now)
 {
 	vcpu->arch.exit_stamps.entry = now;
@@ -151,7 +151,7 @@ static void batch(struct worker *w)
 	w->end = __builtin_ia32_rdtsc();
 }
 
-/* Both spin, so that they leave it at the same moment. */
+/* Both threads spin, so that they leave this function at the same moment. */
 static void meet(void)
 {
 	unsigned int round = gate.round;
@@ -196,7 +196,7 @@ static int by_value(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* Nine tenths of the longer batch. */
+/* Two batches count as side by side if they overlap for nine tenths of the longer one. */
 static bool side_by_side(void)
 {
 	const struct worker *a = &workers[0], *b = &workers[1];
@@ -218,7 +218,7 @@ static void measure(double *cycles, int *n)
 		cycles[(*n)++] = (double)(workers[0].end - workers[0].begin) / BATCH;
 }
 
-/* The ways take turns, so that what else the machine does hits all alike. */
+/* The ways take turns, so that other work on the machine affects all of them alike. */
 static void measure_ways(int rounds)
 {
 	static double cycles[WAYS][MAX_ROUNDS];
@@ -276,7 +276,7 @@ static void scale(int rounds)
 	printf("slow\tentry\t%lu\nslow\tend\t%lu\n", slow_entries, slow_ends);
 }
 
-/* Cache lines of what differs. */
+/* Returns how many cache lines differ between now and before. */
 static int changed(const void *now, const void *before, size_t size)
 {
 	int lines = 0;
@@ -287,7 +287,7 @@ static int changed(const void *now, const void *before, size_t size)
 	return lines;
 }
 
-/* Each is another value: of the stamps, how many there are. */
+/* The number of different stamps: each RDTSC returned another value. */
 static int rdtscs(const struct kvm_exit_stamps *stamps)
 {
 	return 1 + (stamps->start != stamps->exit) + (stamps->end != stamps->start) +
@@ -307,7 +307,7 @@ do {										\
 	       changed(vcpu, &old_vcpu, sizeof(*vcpu)));			\
 } while (0)
 
-/* Of the third exit, when nothing is the first of its kind. */
+/* Looks at the third exit: then nothing is the first of its kind any more. */
 static void model(void)
 {
 	struct kvm_vcpu *vcpu = &workers[0].vcpu, old_vcpu;
@@ -326,7 +326,7 @@ int main(int argc, char **argv)
 {
 	int rounds = argc == 3 ? atoi(argv[2]) : 0;
 
-	/* A row each for the codes in use, and one for all others. */
+	/* Each code in use gets a row; all other codes share one. */
 	for (int i = 0; i <= KVM_EXIT_CYCLES_MASK; i++)
 		kvm_exit_cycles_map[i] = offsetof(struct kvm_exit_cycles, rows) +
 			(i < REASONS ? i : REASONS) * sizeof(struct kvm_exit_cycles_row);

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# table.awk - the bench's numbers (facts.awk) as tables to read.
+# table.awk - prints the bench's numbers (from facts.awk) as tables to read.
 #
 # Usage: awk -f table.awk FACTS
 
@@ -96,7 +96,7 @@ function show_reads(where,   i, n) {
 		printf "%12d %12d\n", vms[where, i], get("reads", where, "on", vms[where, i], "beside")
 }
 
-# The middle of the rounds.
+# middle WHERE WAY: the median of the rounds.
 function middle(where, way,   n, i, j, a, t) {
 	for (n = 0; ("boot", where, way, n + 1, "ticks") in v; n++)
 		a[n + 1] = get("boot", where, way, n + 1, "ticks")

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * ticks.c - TSC ticks, which are instructions in an exact lab.
+ * ticks.c - measures in TSC ticks, which are instructions in an exact lab.
  *
- *	ticks run COMMAND [ARGUMENT]...	of a command, from start to end
+ *	ticks run COMMAND [ARGUMENT]...	the ticks of a command, from start to end
  *	ticks read FILE			the fewest of 20 times open, read to
  *					the end and close
  *

@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# compare.awk - sets what the guest read through CPUID beside what the host's
-# table says of the same standstill.
+# compare.awk - compares the guest's reads through CPUID with the host's table of the same
+# moment.
 #
 # Usage: awk -v show=1 -f compare.awk READS
 #
-# READS holds, for each read, a line `read LEAF REASON ANSWER` (tabs between),
-# then `before` and `after` with the host's table before and after it. A read
-# lies between two stops of the guest, and only one exit of that span is not in
-# its answer: the CPUID exit that fetches it, counted when the guest goes on. It
-# is counted, not assumed: a read that anything else fell into is not identical;
-# it is made again, and its first identical one counts. The OUT instruction that
-# stops the guest is in neither view yet.
-# Exit status: 0 all identical, 1 not, 3 not READS, 4 the leaves are
-# not there.
+# READS holds for each read a line `read LEAF REASON ANSWER` (tabs between), then `before`
+# and `after`, each followed by the host's table before and after the read. QEMU stops the
+# guest right before and right after a read. Only one exit between these two stops is
+# missing in the read's answer: the CPUID exit that fetches the answer, since an exit is
+# counted when the guest continues. The script counts this exit in the tables and does not
+# assume it: a read with any other exit in it is not identical. Such a read is made again,
+# and the first identical read counts. The OUT instruction that stops the guest is in
+# neither view yet.
+# Exit status: 0 all identical, 1 not, 3 the file is not READS, 4 the leaves do not exist.
 
 BEGIN {
 	FS = "\t"
@@ -66,19 +66,19 @@ function hex(digits,    i, n) {
 	return n
 }
 
-# The value of register r in an answer; -1 if it is not there.
+# register R: the value of register R in an answer; -1 if the answer does not have it.
 function register(r) {
 	if (!match(answer, r "=0x[0-9a-f]+"))
 		return -1
 	return hex(substr(answer, RSTART + 6, RLENGTH - 6))
 }
 
-# How much a number of the host's grew from the stop before to the one after.
+# growth KEY COLUMN: how much the host's number grew from the stop before to the stop after.
 function growth(key, what) {
 	return row["after", key, what] - row["before", key, what]
 }
 
-# Judge the read that has just been taken in.
+# finish: judges the read whose lines are now complete.
 function finish(    id, what, cpuid, io, guest, host, own, out) {
 	if (leaf == "")
 		return
@@ -112,8 +112,9 @@ function finish(    id, what, cpuid, io, guest, host, own, out) {
 	why[id] = own ? sprintf("%.0f a", own) : "0"
 }
 
-# One CPUID exit: there must be one, and it costs what the others of the same
-# program did, the reads of a leaf included. Nothing where none is expected.
+# plausible OWN COLUMN CPUID: whether the growth OWN can be the read's own CPUID exit. There
+# must be exactly one, and it must cost as much as the other CPUID exits of the same program
+# (including reads of a leaf). All other reasons must not grow.
 function plausible(own, what, cpuid) {
 	if (key != cpuid && key != "TOTAL")
 		return own == 0

@@ -1,23 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * guest.c - the demo's part in the guest: lets the ordinary cpuid program read
- * one leaf at a time, and has QEMU stop the VM right before and right after.
+ * guest.c - the demo's part in the guest: runs the ordinary cpuid program, which reads one
+ * leaf at a time, and makes QEMU stop the VM right before and right after each read.
  *
  *	READS=LEAF[:REASON],... guest-reads
  *
- * Between the CPUID instruction that reads the leaf and the stop lies what the
- * cpuid program needs to print, and one OUT instruction. So that no more lies
- * between, we wait for the program's output with a higher priority, on the
- * same CPU: the first byte of it wakes us. The reads go round and round until
- * QEMU is ended.
+ * Two things happen between the CPUID instruction that reads the leaf and the stop: the
+ * cpuid program prints, and an OUT instruction runs. To let nothing else happen there, this
+ * program waits for cpuid's output on the same CPU with a higher priority: the first byte
+ * of output wakes it. It repeats all reads until QEMU is ended.
  *
- * The port of QEMU's pvpanic device stops the VM (-action panic=pause); that
- * of its debug console takes one line a read: leaf, reason, what was printed.
- * Written through /dev/port, since QEMU's TCG, as the host, lets no guest's
- * program use a port itself (a busy TSS fails its check of the I/O bitmap).
+ * A write to the port of QEMU's pvpanic device stops the VM (-action panic=pause). The port
+ * of QEMU's debug console takes one line a read: leaf, reason, printed text. The ports are
+ * written through /dev/port, because a guest's program cannot use a port itself when the
+ * host is emulated by QEMU's TCG (a busy TSS fails TCG's check of the I/O bitmap).
  *
- * The other vCPUs are taken offline first: they would go on for the moment that
- * QEMU needs to stop them.
+ * The other vCPUs are taken offline first: QEMU needs a moment to stop them, and they would
+ * cause exits in that moment.
  */
 #define _GNU_SOURCE
 #include <err.h>
@@ -56,7 +55,7 @@ static void say(const char *text)
 		out(*text++, DEBUGCON);
 }
 
-/* What cpuid prints, at most size - 1 bytes; its first write ends the wait. */
+/* Stores cpuid's output, at most size - 1 bytes. The first write of cpuid ends the wait. */
 static void print_leaf(const struct read *read_, char *text, size_t size)
 {
 	char *argv[] = { "cpuid", "-1", "-l", read_->leaf, "-s", read_->reason, NULL };
@@ -85,7 +84,7 @@ static void print_leaf(const struct read *read_, char *text, size_t size)
 	wait(NULL);
 }
 
-/* While QEMU stops the VM, nothing must go on beside us. */
+/* Takes all other vCPUs offline: nothing may run on them while QEMU stops the VM. */
 static void sleep_others(void)
 {
 	char path[64];

@@ -1,23 +1,23 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# host.sh - the demo's part on the KVM host: starts the VM through run-vm.sh,
-# takes the VM's table whenever the guest stands still, and compares.
+# host.sh - the demo's part on the KVM host: starts the VM through run-vm.sh, takes the VM's
+# table at each stop of the guest, and compares.
 #
 # Usage: host.sh KERNEL INITRD	(FIRMWARE=seabios|ovmf)
 #
-# Runs where debugfs is mounted and the modules are loaded: in the lab, started
-# by scripts/demo.sh. Exit status: 0 when both views are identical, else 1.
+# Runs on a host with debugfs mounted and the modules loaded: in the lab, started by
+# scripts/demo.sh. Exit status: 0 when both views are identical, else 1.
 
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/common.sh"
-# shellcheck source=scripts/stops.sh
+# shellcheck source=scripts/guest/stops.sh
 . "${BASH_SOURCE[0]%/*}/stops.sh"
 
 ROUNDS=20	# a read that an interrupt fell into is made again
 
 here=$(cd "${BASH_SOURCE[0]%/*}" && pwd)
 
-# The reasons whose leaves are read: CPUID, an I/O instruction, a fault in
+# reasons VENDOR: the reasons whose leaves are read: CPUID, an I/O instruction, a fault in
 # nested paging, HLT, WRMSR.
 reasons() {
 	case $1 in
@@ -27,8 +27,8 @@ reasons() {
 	esac
 }
 
-# The reads that the guest makes, the totals first. 0xfffffffe is a reason of
-# neither vendor: its answer tells whether the leaves are there.
+# reads VENDOR: the list of the guest's reads, the totals first. No vendor has the reason
+# 0xfffffffe: its answer tells whether the leaves exist.
 reads() {
 	local reason
 	printf '0x4ffffffd:0xfffffffe,0x4ffffffe,0x4fffffff'
@@ -37,7 +37,7 @@ reads() {
 	done
 }
 
-# The guest's answers come through a pipe of their own.
+# start_demo: starts the VM; the guest's answers arrive through a pipe of their own.
 start_demo() {
 	mkfifo "$tmp/answers"
 	exec 7<>"$tmp/answers"
@@ -46,7 +46,7 @@ start_demo() {
 		-device isa-debugcon,iobase=0xe9,chardev=answers
 }
 
-# One read: the table before, the table after, the guest's answer.
+# read_once: takes one read: the table before, the table after, the guest's answer.
 read_once() {
 	local before after answer leaf reason
 	before=$(<"$table")

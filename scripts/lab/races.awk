@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# races.awk - tells KCSAN's reports of the account's code from those of the
-# kernel's own, in a kernel's log.
+# races.awk - separates KCSAN's reports about the account's code from its reports about
+# other kernel code, in a kernel's log.
 #
 #	awk -f races.awk SYMBOLS LOG
 #
-# SYMBOLS is what readelf -sW shows of kvm.ko. A report names the two functions
-# that met, or the one of them that is known. It is the account's when one is of
-# exit_cycles.c or exit_cycles_cpuid.c, or when all are those that exit_cycles.h has its
-# hooks in. The title of any other is written anew, "lab: data race of the kernel's own: ...", and
-# so is what KCSAN says of a stack that it could not make out for its report. The
-# log is otherwise passed on as it is.
+# SYMBOLS is the output of readelf -sW on kvm.ko. A report names two functions, or only one
+# if the other is unknown. A report is about the account if one of them is in exit_cycles.c
+# or exit_cycles_cpuid.c, or if all of them are functions in which exit_cycles.h has its
+# hooks. Any other report gets a new title, "lab: data race of the kernel's own: ...". So
+# does KCSAN's warning about a stack that it could not read for a report. The rest of the
+# log is passed on unchanged.
 
 BEGIN {
 	split("vcpu_enter_guest vcpu_run vcpu_block kvm_arch_vcpu_ioctl_run kvm_cpuid " \

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * run.c - runs the lab's command: what it writes leaves through the machine's
- * parallel port as it comes, byte for byte.
+ * run.c - runs the lab's command and sends its output through the machine's parallel port,
+ * byte by byte, at once.
  *
  *	lab-run COMMAND [ARGUMENT]...
  *
- * A parallel port because both Bochs and QEMU write each of its bytes to a
- * file at once, and nothing else; a serial port takes thousands of
- * instructions a byte. Then it says on the kernel's console "lab: exit STATUS":
- * the command's, 128 + N when signal N ended it, 127 when it was not found, 126
- * when it could not be run; or "lab: failed: WHY" when it could not be tried.
+ * Both Bochs and QEMU write each byte of a parallel port to a file at once, and nothing
+ * else. A serial port takes thousands of instructions a byte. At the end lab-run writes to
+ * the kernel's console "lab: exit STATUS": the command's status, 128 + N if signal N ended
+ * it, 127 if it was not found, 126 if it could not be run. If the command could not be
+ * tried, it writes "lab: failed: WHY".
  */
 #define _GNU_SOURCE
 #include <err.h>
@@ -56,7 +56,7 @@ static void emit(const unsigned char *bytes, ssize_t n)
 	}
 }
 
-/* At most max bytes of what the pipe holds; false at its end. */
+/* Sends at most max bytes from the pipe. Returns false at the pipe's end. */
 static int drain(int fd, size_t max)
 {
 	unsigned char bytes[4096];
@@ -108,7 +108,7 @@ int main(int argc, char **argv)
 	close(ends[1]);
 	fcntl(ends[0], F_SETFL, O_NONBLOCK);
 
-	/* Whatever it left running may hold the pipe open, so its end is ours. */
+	/* The command's end counts: a process that it left running may hold the pipe open. */
 	for (;;) {
 		struct pollfd fds[] = {
 			{ .fd = child_ended, .events = POLLIN },

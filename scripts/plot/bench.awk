@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# bench.awk - what scripts/bench.sh --csv writes into bars: for each lab a file in
-# FOLDER, with the smallest round trips of exits in instructions, fields between
-# tabs, with a heading. Prints the names of the files.
+# bench.awk - turns the output of scripts/bench.sh --csv into data for bars. For each lab
+# it writes a file to FOLDER: the smallest round trips of exits in instructions, fields
+# between tabs, with a heading. Prints the names of these files.
 #
 # Usage: awk -v folder=FOLDER -v kind=ways|patched -f csv.awk -f bench.awk CSV
 #
-#	ways	EXIT OFF ON HIST EVENTS BPF PERF	what each adds to stock
-#	patched	EXIT STOCK OFF ON			as they are
+#	ways	EXIT OFF ON HIST EVENTS BPF PERF	what each way adds to stock
+#	patched	EXIT STOCK OFF ON			the round trips themselves
 
 FNR == 1 {
 	csv_heading($0, "part lab way item metric value")

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# bench.gp - round trips of exits as bars, a panel a lab, from bench.awk's files
-# (labs). See style.gp.
+# bench.gp - round trips of exits as bars, a panel for each lab, from bench.awk's files (the
+# variable labs). See style.gp.
 #
-# kind is ways, for what each way to watch adds to an exit, or patched, for
-# patched modules beside stock ones.
+# kind is ways (what each way to watch adds to an exit) or patched (patched modules beside
+# stock ones).
 
 set multiplot layout words(labs), 1 title head font ',15'
 unset title

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# csv.awk - functions to read what exitdump --csv writes, by column names, and to
-# put what was read into an order. Not a program: for awk -f, before another file.
+# csv.awk - functions that read the output of exitdump --csv by column names, and sort it.
+# Not a program: give it to awk with -f before another file.
 
-# csv_split LINE: the fields of a line (RFC 4180, no line breaks in them) into
-# f[1...]; returns how many.
+# csv_split LINE F: puts the fields of a line into F[1...], and returns their number (RFC 4180,
+# without line breaks in fields).
 function csv_split(line, f,    n, c, quoted, i, text) {
 	split("", f)
 	text = ""
@@ -27,8 +27,8 @@ function csv_split(line, f,    n, c, quoted, i, text) {
 	return n
 }
 
-# csv_heading LINE NEEDED: which column is where, into column[]; dies where one of
-# the blank-separated NEEDED is not there.
+# csv_heading LINE NEEDED: notes the place of each column in column[]; dies if one of NEEDED
+# (names between blanks) does not exist.
 function csv_heading(line, needed,    n, i, f, need) {
 	split("", column)
 	columns = csv_split(line, f)
@@ -40,27 +40,27 @@ function csv_heading(line, needed,    n, i, f, need) {
 			die("no column " need[i] " (is it what exitdump --csv wrote? add it with -o)")
 }
 
-# csv_line LINE: a line's fields into field[]; dies where they are not as many as
-# in the heading.
+# csv_line LINE: puts a line's fields into field[]; dies unless there are as many as in the
+# heading.
 function csv_line(line) {
 	if (csv_split(line, field) != columns)
 		die("line " FNR " has not the " columns " fields of the heading")
 }
 
-# csv_number NAME: a column's number on this line; dies where it is none.
+# csv_number NAME: returns the number in column NAME of this line; dies if it is not a number.
 function csv_number(name) {
 	if (field[column[name]] !~ /^[0-9]+(\.[0-9]+)?$/)
 		die("line " FNR ": " name " is no number: " plain(field[column[name]]))
 	return field[column[name]] + 0
 }
 
-# plain TEXT: what can stand in any picture, and in gnuplot's data.
+# plain TEXT: returns TEXT with only characters that any picture and gnuplot's data can hold.
 function plain(text) {
 	gsub(/[^ !#-~]|\\/, "?", text)
 	return text
 }
 
-# short NUMBER: four digits at most, with k, M, G to E behind.
+# short NUMBER: returns at most four digits, with k, M, G to E behind them.
 function short(n,    unit) {
 	unit = 1
 	if (n < 1000)
@@ -84,8 +84,8 @@ function group(n,    text) {
 	return n text
 }
 
-# by_size VALUE ORDER N: the keys ORDER[1...N] of VALUE, the largest first; equal
-# ones stay as they are.
+# by_size VALUE ORDER N: sorts the keys ORDER[1...N] by VALUE, the largest first; equal ones
+# keep their order.
 function by_size(value, order, n,    i, j, key) {
 	for (i = 2; i <= n; i++) {
 		key = order[i]
@@ -95,7 +95,7 @@ function by_size(value, order, n,    i, j, key) {
 	}
 }
 
-# Not in END as well: exit goes there.
+# END checks died, because awk runs END after exit.
 function die(text) {
 	print text >"/dev/stderr"
 	died = 1

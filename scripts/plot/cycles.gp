@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# cycles.gp - cycles by exit reason, a bar each, from reasons.awk. See style.gp;
-# unit is what they are in, most the largest.
+# cycles.gp - cycles by exit reason, a bar for each, from reasons.awk. See style.gp. unit is
+# the unit of the values, most the largest value.
 
 set yrange [rows + 0.6 : -0.6 + 1]
 set format x '%.0s%c'

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# latency.awk - the histograms in exitdump --json into panels: for each reason the
-# lines BUCKET EXITS, a tab between, two empty lines behind, and a line of its own
-# in the file of names.
+# latency.awk - turns the histograms in exitdump --json into panels. Each reason gets lines
+# BUCKET EXITS (a tab between), then two empty lines, and a line in the file of names.
 #
 # Usage: awk -v names=FILE -f csv.awk -f latency.awk JSON
 #
-# Bucket 0 is a total of 0 cycles, bucket b from 2^(b-1) to 2^b - 1, the last one
-# all from 2^30 up. Reasons by the time lost to them, those beyond the first TOP
-# are one panel. Accounts and intervals are added up.
+# Bucket 0 is a total of 0 cycles. Bucket b goes from 2^(b-1) to 2^b - 1; the last one has
+# all from 2^30 up. Reasons are sorted by the time lost to them; those after the first TOP
+# share one panel. Several accounts and intervals are added up.
 
 BEGIN {
 	RS = "}"
@@ -63,7 +62,7 @@ function sum(name,    j, all) {
 	return all
 }
 
-# The bound that this share of the exits does not pass.
+# bound NAME SHARE: returns the upper bound that this share of the exits does not pass.
 function bound(name, share,    j, seen, all) {
 	all = sum(name)
 	for (j = 0; j < LAST; j++)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# latency.gp - the histogram of each exit reason's totals, a panel a reason, from
-# latency.awk. See style.gp; panels are how many, low and high the first and the
-# last bucket that is not empty, khz the TSC's frequency or 0, unit what totals are in.
+# latency.gp - the histogram of each exit reason's totals, a panel for each reason, from
+# latency.awk. See style.gp. panels is their number, low and high are the first and the last
+# bucket that is not empty, khz is the TSC's frequency or 0, unit is the unit of the totals.
 
 set multiplot layout panels, 1 title head font ',15' margins screen 0.1, 0.97, (khz ? 78.0 : 60.0) / height, 1 - 50.0 / height spacing screen 0, 44.0 / height
 unset title
@@ -10,7 +10,7 @@ set ylabel 'exits'
 unset grid
 set boxwidth 1
 
-# Bucket b ends below 2^b, but the last, 31, never.
+# Bucket b ends below 2^b; the last one, 31, has no end.
 human(c) = c < 1e3 ? sprintf('%.2g ns', c) : c < 1e6 ? sprintf('%.3g us', c / 1e3) : c < 1e9 ? sprintf('%.3g ms', c / 1e6) : sprintf('%.3g s', c / 1e9)
 edge(b) = b < 0 ? '0' : b > 30 ? '' : gprintf('%.0s%c', 2.0 ** b).(khz ? "\n".human(2.0 ** b * 1e6 / khz) : '')
 step = high - low > 9 ? 2 : 1

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# over-time.gp - exits from one moment to the next, stacked by reason, from
-# spans.awk. See style.gp; steps is 0 where the axis is seconds, else name(i)
-# stands at step i; columns are those of the data.
+# over-time.gp - exits in each span of time, stacked by reason, from spans.awk. See
+# style.gp. steps is 0 if the axis is in seconds; else name(i) is the label at step i.
+# columns is the number of the data's columns.
 
 stats data skip 1 using 1:2 nooutput
 series = columns - 2

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# reasons.awk - exitdump --csv into the bars of a picture, a line for each exit
+# reasons.awk - turns exitdump --csv into the bars of a picture: a line for each exit
 # reason, fields between tabs.
 #
 # Usage: awk -v kind=cycles|where [-v guest=CYCLES] -f csv.awk -f reasons.awk CSV
 #
 #	cycles	NAME CYCLES LABEL		the most costly first
 #	where	NAME GUEST HANDLER HALT USER OTHER	the bounds of the parts, in
-#						percent; all reasons together first
+#						percent; the bar of all reasons first
 #
-# Lines of one reason, of several VMs, are added up. Reasons beyond the first TOP
-# are one line.
+# Lines of the same reason from several VMs are added up. Reasons after the first TOP share
+# one line.
 
 BEGIN {
 	TOP = 14
@@ -92,8 +92,8 @@ function merge(from) {
 	user["others"] += user[from]
 }
 
-# An exit that is still open has cycles and no total: its parts are cut where the
-# total ends.
+# parts TITLE NAME INSIDE: returns the line of one bar. An exit that has not ended has cycles
+# but no total yet: its parts are cut where the total ends.
 function parts(title, name, inside,    whole, at) {
 	whole = inside + total[name]
 	printf "%s (%s)", title, short(whole)

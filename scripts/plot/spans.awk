@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# spans.awk - what happened from one moment to the next, as exitdump --csv
-# INTERVAL writes it, into stacked bars: a line for each span, its place and its
-# width on the axis, then a number for each reason. Fields between tabs, with a
-# heading.
+# spans.awk - turns the output of exitdump --csv INTERVAL into stacked bars: a line for each
+# span of time, with its place and width on the axis and a number for each reason. Fields
+# between tabs, with a heading.
 #
 # Usage: awk [-v steps=N] -f csv.awk -f spans.awk CSV
 #
-# With steps, the column time counts them, from 1 to N; else it is in seconds, and
-# the place is seconds since the first span began. Reasons beyond the first TOP are
-# one column.
+# With steps, the column time counts steps from 1 to N. Else it is in seconds, and the place
+# is in seconds since the first span began. Reasons after the first TOP share one column.
 
 BEGIN {
 	TOP = 8

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# where.gp - where the time went, in percent: a bar for all and one for each exit
-# reason, from reasons.awk. See style.gp; unit is what the sums are in.
+# where.gp - where the time went, in percent: a bar for all and one for each exit reason,
+# from reasons.awk. See style.gp. unit is the unit of the sums.
 
 set yrange [rows + 0.6 : 0.4]
 set xrange [0 : 100]

@@ -1,23 +1,23 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# account.awk - what a page says of an account, for html.awk and markdown.awk to write
-# down.
+# account.awk - turns an account into the content of a page; html.awk and markdown.awk write
+# this content down.
 #
 # Usage: awk [-v told=1] -f csv.awk -f account.awk LINES
 #
-# LINES are those of scripts/report.sh, a kind and its cells between tabs, behind a line
-# `columns KIND NAME...`; `-` is what is not known. With told, a story gives the
-# title. Prints a line a thing, fields between tabs:
+# LINES come from scripts/report.sh: a kind and its cells, between tabs, after a line
+# `columns KIND NAME...`. `-` means not known. told: a story brings the title. Prints one
+# line for each element, fields between tabs:
 #	title|section|text|item|code TEXT
 #	lead BEFORE NUMBER BEHIND	the sentence that everybody should read
 #	fact NAME TEXT
-#	head|row|sum|group CELL...	a table's, from head to end; "12 (+3)" is a cell
+#	head|row|sum|group CELL...	lines of a table, from head to end; "12 (+3)" is a cell
 #	end
-#	caption TEXT			of bars
-#	colour CLASS TEXT		what a colour means: in bars, and in front of this text in tables
-#	bar NAME TEXT SHARE CLASS=PERCENT...	a bar, of parts that are so long
+#	caption TEXT			the caption of bars
+#	colour CLASS TEXT		the meaning of a colour, in bars and before this text in tables
+#	bar NAME TEXT SHARE CLASS=PERCENT...	a bar with its parts and their lengths
 #	columns NAME TEXT FROM MIDDLE TO PERCENT=TEXT...	a histogram
-#	picture NAME TEXT		NAME.svg, where pictures lie beside the page
-# CLASS is one of those in style.css.
+#	picture NAME TEXT		NAME.svg, if pictures lie beside the page
+# CLASS is a class in style.css.
 
 BEGIN {
 	FS = "\t"
@@ -82,7 +82,7 @@ function fact(key) {
 	return cell["fact", 1, key]
 }
 
-# split_up KIND N: where its time went, the parts of it. Those of `lost` add up to it.
+# split_up KIND N: splits a row's time into parts. Some of them add up to `lost`.
 function split_up(kind, n,    p, rest) {
 	rest = cell[kind, n, "lost"]
 	p = cell[kind, n, "cycles"] - cell[kind, n, "hsched"]
@@ -94,8 +94,8 @@ function split_up(kind, n,    p, rest) {
 	time[kind, n, "stop"] = cell[kind, n, "stop"] + 0
 }
 
-# long CYCLES: as exitdump's tables have it, 0.34ns to 99999s, rounded up where it is an
-# upper bound; shortened cycles where the TSC's frequency is not known.
+# long CYCLES UP: returns a time as exitdump's tables print it, from 0.34ns to 99999s. UP
+# rounds up, for an upper bound. If the TSC's frequency is not known, returns short cycles.
 function long(cycles, up,    n, i, step, unit) {
 	if (cycles == "-")
 		return cycles
@@ -114,7 +114,7 @@ function long(cycles, up,    n, i, step, unit) {
 	return n < 99999.5 ? sprintf("%.0fd", n) : sprintf("%.0fy", n / 365.25)
 }
 
-# shorten NUMBER: 999999 as it is, then 1.000M to 18.45E.
+# shorten NUMBER UP: returns numbers up to 999999 in full, larger ones as 1.000M to 18.45E.
 function shorten(n, up,    step, cut) {
 	if (n == "-")
 		return n
@@ -138,7 +138,7 @@ function ratio(some, all) {
 	return all > 0 ? some / all : 0
 }
 
-# cells KIND N LIST: COLUMN:FORMAT..., each behind a tab.
+# cells KIND N LIST: returns the cells COLUMN:FORMAT..., with a tab before each.
 function cells(kind, n, list,    i, c, word, value, text) {
 	c = split(list, word, " ")
 	for (i = 1; i <= c; i++) {
@@ -174,7 +174,7 @@ function facts(    tsc) {
 	say("fact", "Capture\t" fact("capture"))
 }
 
-# ranking: the reasons that lost most.
+# ranking: returns the reasons that lost the most time.
 function ranking(    i, text, last) {
 	last = many["row"] < 3 ? many["row"] : 3
 	for (i = 1; i <= last; i++)
@@ -208,7 +208,7 @@ function words(p) {
 		p == "sched" ? "waiting for a CPU of the host" : "interrupts of the host and the way back into the guest"
 }
 
-# bar TITLE TEXT KIND N FROM TO WHOLE: parts FROM to TO.
+# bar LABEL TEXT SHARE KIND N FROM TO WHOLE: prints a bar of the parts FROM to TO.
 function bar(label, text, share, kind, n, from, to, whole,    i, line) {
 	for (i = from; i <= to; i++)
 		if (time[kind, n, part[i]] > 0)
@@ -244,7 +244,7 @@ function where(    i, all, few) {
 	say("picture", "where\tParts of the time from exit to entry, in percent, for all and by exit reason")
 }
 
-# unknown PART: what an older kernel does not tell apart is in `other`.
+# unknown PART: whether the kernel is too old to count this part; its time is in `other`.
 function unknown(p) {
 	return p == "guest" ? fact("guest") == "-" : cell["total", 1, p] == "-"
 }
@@ -272,12 +272,12 @@ function reasons(    i) {
 		print "row" cells("row", i, COLUMNS)
 	print "sum" cells("total", 1, COLUMNS)
 	say("end", "")
-	say("text", "KVM is time in its exit handler, avg that of one exit. Lost is all from the exit to the next entry, without the time halted; user, in user " \
-		"space (QEMU), sched, without a CPU, and other are parts of it. Max is the longest exit, halted or not, and 99 in 100 took at most p99.")
+	say("text", "KVM is the time in its exit handler, avg the same for one exit. Lost is the time from the exit to the next entry, without the time halted. User (in user " \
+		"space, QEMU), sched (without a CPU) and other are parts of it. Max is the longest exit, halted or not; 99 in 100 exits took at most p99.")
 	say("picture", "cycles\tCycles in KVM's exit handler by reason")
 }
 
-# Bucket b has totals from 2^(b-1) up to 2^b, the last one all from 2^30 up.
+# Bucket b has totals from 2^(b-1) to 2^b - 1; the last one has all from 2^30 up.
 function histograms(    i, b, n, low, high, count, shown) {
 	say("section", "How long exits take")
 	low = 33
@@ -292,7 +292,7 @@ function histograms(    i, b, n, low, high, count, shown) {
 		say("text", "Not known here: there is no exit_cycles_hist beside this account, or it is empty.")
 		return
 	}
-	say("text", "From the exit to the next entry, HLT with the time halted. Each column is twice as far as the one before it. Half of the exits took at most p50, and 99 in 100 at most p99.")
+	say("text", "The time from the exit to the next entry; for HLT it includes the time halted. Each column covers twice the range of the one before it. Half of the exits took at most p50, and 99 in 100 at most p99.")
 	if ((high - low) % 2 == 0)
 		high < 31 ? high++ : low--
 	for (i = 1; i <= many["row"]; i++)
@@ -325,14 +325,14 @@ function keys(    i, seen) {
 		say("text", "No exit had a key.")
 		return
 	}
-	say("text", "Which MSR, port, page or kind of access it was. Total is from the exit to the next entry, and share that of the reason's.")
+	say("text", "The MSR, port, page or kind of access. Total is the time from the exit to the next entry, share the part of the reason's total.")
 	say("head", "key\twhat\texits\ttotal\tshare\tKVM\tmax")
 	for (i = 1; i <= many["key"]; i++)
 		if (!seen[cell["key", i, "name"]]++)
 			keys_of(cell["key", i, "name"])
 	say("end", "")
 	if (cell["of_keys", 1, "replaced"] > 0)
-		say("text", plural(group(cell["of_keys", 1, "replaced"]), "key") " gave way to others and may be in the rest (-).")
+		say("text", plural(group(cell["of_keys", 1, "replaced"]), "key") " gave way to others; their exits may be in the rest (-).")
 }
 
 function keys_of(reason,    i, n) {
@@ -347,7 +347,7 @@ function keys_of(reason,    i, n) {
 		say("row", "...\t" n - LONGEST " more\t\t\t\t\t")
 }
 
-# 0x80000000000006e0 is L2:0x6e0
+# short_key KEY: returns L2:0x6e0 for 0x80000000000006e0
 function short_key(key,    digit) {
 	if (key !~ /^0x[89a-f]/ || length(key) != 18)
 		return key

@@ -1,24 +1,24 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
-# guest.sh - the report's part in the guest: the ordinary cpuid program reads the
-# leaves, all of them, RUNS times in a row.
+# guest.sh - the report's part in the guest: the ordinary cpuid program reads all leaves,
+# RUNS times in a row.
 #
-# QEMU stops the VM, for the host to take its table: after the boot, when we know
-# which reasons there are, and after each run. What was read is kept in memory until
-# then and goes to the second serial port at the end, so that no run pays for printing
-# and nothing of the kernel's falls between.
+# QEMU stops the VM so that the host can take its table: after the boot, after this script
+# has found out which reasons exist, and after each run. The reads are kept in memory and go
+# to the second serial port at the end. So no run pays for printing, and the kernel's work
+# for it does not mix with a run.
 
 stop() {
 	printf '\001' | dd of=/dev/port bs=1 seek=$((0x505)) count=1 conv=notrunc 2>/dev/null
 }
 
-# leaf LEAF [REASON]: as the program prints it,
-# "   0x4ffffffd 0x0a: eax=0x... ebx=0x... ecx=0x... edx=0x...", of this one CPU.
+# leaf LEAF [REASON]: prints the program's line for one CPU,
+# "   0x4ffffffd 0x0a: eax=0x... ebx=0x... ecx=0x... edx=0x..."
 leaf() {
 	cpuid -1 -l "$1" ${2:+-s "$2"}
 }
 
-# A reason that the kernel's table does not name has EDX all ones.
+# named REASON...: prints the reasons that the kernel's table names. Others have EDX all ones.
 named() {
 	for reason in "$@"; do
 		case $(leaf 0x4ffffffd "$reason") in
@@ -27,7 +27,7 @@ named() {
 	done
 }
 
-# Cycles where there are any: the two leaves of a reason are read together.
+# run: reads the two leaves of a reason together; the cycles only if it had exits.
 run() {
 	leaf 0x4fffffff
 	leaf 0x4ffffffe

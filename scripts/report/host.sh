@@ -1,18 +1,19 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# host.sh - the report's part on the KVM host: starts the VM through run-vm.sh and
-# takes its tables whenever the guest stands still. What it writes is the
-# recording that scripts/boot-report.sh makes the report of.
+# host.sh - the report's part on the KVM host: starts the VM through run-vm.sh and takes its
+# tables at each stop of the guest. Prints the recording, from which scripts/boot-report.sh
+# makes the report.
 #
 # Usage: host.sh KERNEL INITRD RUNS [RUN-VM-OPTION...]
 #
-# Sections, each behind a line `== NAME`: about (lines KEY TAB VALUE), boot and
-# boot_hist, ready, run1 and so on likewise (the tables), keys and slow (of boot and all
-# runs), console (what the guest said), and reads (what it read).
+# The recording has sections, each after a line `== NAME`: about (lines KEY TAB VALUE); boot
+# and boot_hist, ready and ready_hist, run1 and run1_hist and so on (the tables); keys and
+# slow (of the boot and all runs together); console (the guest's output); reads (what the
+# guest read).
 
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/common.sh"
-# shellcheck source=scripts/stops.sh
+# shellcheck source=scripts/guest/stops.sh
 . "${BASH_SOURCE[0]%/*}/stops.sh"
 
 about() {
@@ -24,7 +25,7 @@ about() {
 	printf 'runs\t%s\n' "$1"
 }
 
-# take NAME: both tables of this moment.
+# take NAME: prints both tables of this moment.
 take() {
 	echo "== $1"
 	cat "$table"
@@ -32,7 +33,7 @@ take() {
 	cat "${table}_hist"
 }
 
-# take_more NAME: the keys, or the slow exits, of a kernel that keeps them.
+# take_more NAME: prints the keys, or the slow exits, if the kernel keeps them.
 take_more() {
 	[[ -e ${table}_$1 ]] || return 0
 	echo "== $1"

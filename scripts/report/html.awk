@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# html.awk - what account.awk tells, as one page that refers to nothing outside itself
-# and runs nothing; well-formed XML as well.
+# html.awk - writes the content from account.awk as one page, which refers to nothing
+# outside itself and runs no code. The page is well-formed XML, too.
 #
 # Usage: awk -v style=FILE -f html.awk CONTENT
 #
@@ -10,7 +10,7 @@ BEGIN {
 	FS = "\t"
 }
 
-# What is a list, or a grid, ends where something else begins.
+# A list or a grid ends where another kind of element begins.
 $1 != before {
 	if (before in closing)
 		print closing[before]
@@ -112,7 +112,7 @@ function value(text) {
 	return substr(text, index(text, "=") + 1)
 }
 
-# cells TAG BARS: a cell of a share has a bar behind it, where there are BARS.
+# cells TAG BARS: prints the cells of a row; with BARS, a share gets a bar behind it.
 function cells(tag, bars,    i, text, attributes) {
 	printf "<tr>"
 	for (i = 2; i <= NF; i++) {

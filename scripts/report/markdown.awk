@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# markdown.awk - what account.awk tells, as Markdown. Bars are in its pictures, which lie
-# beside it or are left out.
+# markdown.awk - writes the content from account.awk as Markdown. Its bars are the pictures
+# that lie beside it; without pictures they are left out.
 #
 # Usage: awk [-v folder=FOLDER] -f markdown.awk CONTENT
 

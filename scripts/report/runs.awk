@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# runs.awk - what the guest read in its runs, beside the host's tables of before
-# and after, into a line for each exit reason. Fields between tabs.
+# runs.awk - puts the guest's reads in its runs beside the host's tables before and after
+# each run, into a line for each exit reason. Fields between tabs.
 #
 # Usage: awk -v runs=N -f csv.awk -f runs.awk READS BOOT READY RUN1... RUNN
 #
-# READS is what the guest wrote, the others are the host's tables as exitdump --csv
-# -o reason,name,exits,cycles. Prints
-#	row REASON NAME AFTER-BOOT READ1... READN	exits; those that ever happened,
-#							the most frequent in the end first
-#	total - all AFTER-BOOT READ1... READN		exits
+# READS is written by the guest. The others are the host's tables from exitdump --csv -o
+# reason,name,exits,cycles. Prints
+#	row REASON NAME AFTER-BOOT READ1... READN	exits of the reasons that ever happened;
+#							the most frequent at the end first
+#	total - all AFTER-BOOT READ1... READN		exits of all reasons
 #	cost REASON EXITS1... EXITSN	exits in each run, by the host's tables
 #	sum EXITS CYCLES	the host's last table
 #	never N			reasons that the kernel names and that never happened
-#	check N OUTSIDE		numbers read, exits and cycles, and how many of them do
-#				not lie between the host's of before and of after the run
+#	check N OUTSIDE		N: how many exits and cycles the guest read; OUTSIDE: how many of
+#				them do not lie between the host's tables before and after the run
 
 FNR == 1 {
 	file++
@@ -70,7 +70,7 @@ END {
 	if (died)
 		exit 1
 	if (!ended || run != runs)
-		die("the guest has told of " run + 0 " runs of " runs ", or no end")
+		die("the guest wrote " run + 0 " of " runs " runs, or no end")
 	if (file != runs + 3)
 		die(runs + 2 " tables are needed, and there are " file - 1)
 	for (i = 1; i <= n; i++)
@@ -107,7 +107,7 @@ function costs(reason,    i) {
 	print ""
 }
 
-# Run r lies between the tables of files r + 2 and r + 3.
+# check KEY: run r lies between the tables of files r + 2 and r + 3.
 function check(key,    part, r) {
 	split(key, part, SUBSEP)
 	r = part[1]

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# story.awk - what the page of a boot says beside its account: what was done, what each
-# run cost, and where it was. In the words of account.awk, for scripts/report.sh -s.
+# story.awk - the part of a boot's page that is not its account: what was done, where, and
+# the cost of each run. Prints account.awk's format, for scripts/report.sh -s.
 #
 # Usage: awk -f csv.awk -f story.awk ABOUT RUNS
 #
-# ABOUT has lines KEY TAB VALUE; RUNS is of runs.awk.
+# ABOUT has lines KEY TAB VALUE; RUNS is the output of runs.awk.
 
 BEGIN {
 	FS = "\t"
@@ -58,7 +58,7 @@ END {
 		"while it stood still. Times are by the TSC" ticks() ".")
 	short_list()
 	runs_table()
-	say("section", "Where it was")
+	say("section", "Where this ran")
 	say("head", "what\twhich")
 	for (i = 1; i <= abouts; i++)
 		say("row", about_order[i] "\t" about[about_order[i]])
@@ -76,7 +76,7 @@ function times() {
 	return reads == 1 ? "once" : word[reads] " times"
 }
 
-# What a tick is depends on the machine.
+# ticks: returns the meaning of a tick, which depends on the machine.
 function ticks() {
 	if (about["machine"] ~ /Bochs/)
 		return ", one tick an instruction, since the host is emulated by Bochs"
@@ -85,7 +85,7 @@ function ticks() {
 	return ""
 }
 
-# ranking VALUE FROM TO: names and numbers of the reasons at these ranks.
+# ranking VALUE FROM TO: returns the names and numbers of the reasons at these ranks.
 function ranking(value, from, to,    i, text) {
 	for (i = from; i <= to; i++)
 		text = text (text == "" ? "" : ", ") name[ranked[i]] " " group(value[ranked[i]])
@@ -137,7 +137,7 @@ function runs_table(    i, r, text) {
 	say("end", "")
 }
 
-# bars: the reasons that cost most have colours, the others are one part.
+# bars: the reasons with the highest cost get colours, the others are one part.
 function bars(    i, r, n, most, part, rest, line) {
 	for (i = 1; i <= rows; i++)
 		ranked[i] = reason[i]

@@ -1,17 +1,17 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: a clean log of a kernel that watches itself means something: what it
-# is to notice, done by a module (misbehave/), it notices, and the lab fails.
+# Promise: a clean log of a debug kernel means something. A module (misbehave/) makes the
+# mistakes that the kernel must notice; it notices each of them, and the lab fails.
 # Stress: svm:kasan svm:kcsan
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/stress.sh"
 
-build_vmm
-cat "$TOP/tests/labs-inside.sh" - >"$T/facts" <<'EOF'
+"$TOP/scripts/vmm/build.sh" "$T/vmm"
+cat "$TOP/tests/lab/inside.sh" - >"$T/commands" <<'EOF'
 if [ "$LAB_DEBUG" = kcsan ]; then
 	all=race
 else
-	# in this order: any report but the first ends the watch over locks
+	# in this order: after the first report, the watch over locks is off
 	all="rcu recursion leak freed beyond shift sleep refcount object list"
 fi
 for what in $all; do
@@ -21,7 +21,7 @@ done
 leaks
 EOF
 
-# watches WHAT: the log has it.
+# watches WHAT: the log has the report.
 watches() {
 	local what=$1 says
 	case $what in
@@ -47,9 +47,9 @@ for one in $LABS; do
 		skip "$lab all" "an ordinary kernel watches nothing"
 		continue
 	fi
-	"$TOP/scripts/kernel.sh" -k "$kernel" -d "$debug" module "$TOP/tests/misbehave" "$T" 2>"$T/build"
-	"$TOP/scripts/lab.sh" -m "$machine" -k "$kernel" -d "$debug" -c "$(cpus "$one")" -t 3000 -a "$T/facts" \
-		-a "$T/misbehave.ko" -l "$T/console" -- sh facts >"$T/out" 2>"$T/err" || status=$?
+	"$TOP/scripts/kernel.sh" -k "$kernel" -d "$debug" module "$TOP/tests/lab/misbehave" "$T" 2>"$T/build"
+	"$TOP/scripts/lab.sh" -m "$machine" -k "$kernel" -d "$debug" -c "$(cpus "$one")" -t 3000 -a "$T/commands" \
+		-a "$T/misbehave.ko" -l "$T/console" -- sh commands >"$T/out" 2>"$T/err" || status=$?
 	if [[ $debug == kcsan ]]; then
 		is "$lab a race that is not the account's is no failure" "$status" 0
 		like "$lab but is told" "$(<"$T/err")" "not the account's: data race in writes"
@@ -63,7 +63,7 @@ for one in $LABS; do
 	done
 done
 
-# KCSAN's reports, by whose they are.
+# KCSAN's reports: about the account's code, and about other code.
 cat >"$T/symbols" <<'EOF'
      1: 0000000000000000     0 FILE    LOCAL  DEFAULT  ABS mmu.c
      2: 0000000000001234    56 FUNC    LOCAL  DEFAULT    1 mmu_helper

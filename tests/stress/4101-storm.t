@@ -1,29 +1,28 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: VMs come and go by the thousand while others hold and read every file
-# of the account, reset it and switch it off and on: each file reads as a whole
-# or, after its VM, fails with EIO; nothing leaks; and when it is over, the
-# counts are exact again.
+# Promise: thousands of VMs start and end while others hold and read every file of the account,
+# reset it, and switch it off and on. Each file reads as a whole or, after its VM has ended,
+# fails with EIO. Nothing leaks. After the storm, counts are exact again.
 # Stress: vmx svm svm:kasan svm:kcsan
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/stress.sh"
 
 VMS=$(size 250 8)
-# on a kernel that watches itself, where each takes seconds
+# on a debug kernel, where each takes seconds
 FEWER=$(size 60 8)
 
 in_lab <<EOF
 vms=$VMS fewer=$FEWER
 EOF
-cat >>"$T/facts" <<'EOF'
+cat >>"$T/commands" <<'EOF'
 [ ! "$LAB_DEBUG" ] || vms=$fewer
 
-# come_and_go VMS ARGUMENT...: of vmm.
+# come_and_go VMS ARGUMENT...: runs vmm with that many VMs, and counts them.
 come_and_go() {
 	if vmm --quiet --vms "$@"; then made=$((made + $1)); else failed="$failed vmm failed:"; fi
 }
 
-# storm NAME: this many VMs, and one that stays, beside two of files.c.
+# storm NAME: starts and ends VMs, beside a VM that stays and two runs of files.c.
 storm() {
 	name=$1
 	rm -f over storm
@@ -47,7 +46,7 @@ storm() {
 	>over
 	wait $files1 || failed="$failed the reader failed"
 	wait $files2 || failed="$failed the other failed"
-	# an account is two files: nobody resets between them now
+	# an account is two files: from here on nobody may reset between them
 	kill $stays
 	wait $stays || failed="$failed the VM that stayed failed"
 	section files-$name
@@ -66,12 +65,12 @@ storm reset
 storm switch
 storm both
 leaks
-run end --vcpus 2 cpuid=211 out-user=23
+run_vmm end --vcpus 2 cpuid=211 out-user=23
 EOF
 
 judge() {
 	local name section what cpuid=10 made=$VMS
-	[[ ! $debug ]] || made=$FEWER
+	[[ $debug ]] && made=$FEWER
 	[[ $vendor == vmx ]] || cpuid=114
 	for name in plain reset switch both; do
 		is "$lab $name: every file read as a whole, or EIO" "$(grep -vE '^[a-z-]+ [0-9]+$' "$F/files-$name" || true)" ''
@@ -82,7 +81,7 @@ judge() {
 		done
 		tried_files "files-$name"
 		for section in $name.vm $name.0 $name.1 $name.2 $name-quiet; do
-			is "$lab $section: the account agrees with itself" "$(insane "$section")" ''
+			is "$lab $section: the account agrees with itself" "$(contradictions "$section")" ''
 		done
 		tried VMs "$(sum "files-$name" vms)"
 		tried exits "$(kvm_stat "storm-$name" exits)"
@@ -90,9 +89,9 @@ judge() {
 	is "$lab plain: the exits of the VM that stayed are KVM's own, but for the last of each vCPU" "$(($(cell plain.vm TOTAL exits) + 2))" "$(kvm_stat storm-plain exits)"
 	is "$lab plain: and of those that ended none is lost" \
 		"$(($(cell after $cpuid exits) - $(cell before $cpuid exits)))" \
-		"$((3 * (made / 2) + 40 * (made / 4) + 14 * (made / 4) + $(known storm-plain | awk -v r=$cpuid '$1 == r { print $2 }')))"
+		"$((3 * (made / 2) + 40 * (made / 4) + 14 * (made / 4) + $(vmm_says storm-plain | awk -v r=$cpuid '$1 == r { print $2 }')))"
 	judge_leaks
-	is "$lab then: exact" "$(counted end end.vm)" "$(known end)"
+	is "$lab then: exact" "$(account_says end end.vm)" "$(vmm_says end)"
 }
 
 for one in $LABS; do

@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: a file that is held open survives its VM, and the vendor's module, as
-# EIO, again and again; it pins neither, and an unloaded kvm.ko, which it does
-# pin, leaves nothing behind. Modules can be loaded and unloaded as often as one
-# likes, and begin with nothing counted.
+# Promise: a file that is held open outlives its VM and the vendor's module, and then gives EIO,
+# again and again. It pins neither of them. It does pin kvm.ko; after the file is closed,
+# kvm.ko unloads and leaves nothing behind. Modules can be loaded and unloaded any number of
+# times, and begin with nothing counted.
 # Stress: vmx svm svm:kasan svm:kcsan
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/stress.sh"
@@ -13,16 +13,16 @@ LOADS=$(size 50 4)
 in_lab <<EOF
 loads=$LOADS
 EOF
-cat >>"$T/facts" <<'EOF'
+cat >>"$T/commands" <<'EOF'
 module=kvm_amd
 [ $vendor = svm ] || module=kvm_intel
 
-# users MODULE: how many /proc/modules has.
+# users MODULE: prints the number of its users in /proc/modules.
 users() {
 	awk -v module=$1 '$1 == module { print $3 }' /proc/modules
 }
 
-# try WORD...: "ok", or why it failed.
+# try WORD...: prints "ok", or why the command failed.
 try() {
 	if "$@" >out 2>out-errors; then echo ok; else tail -n 1 out-errors | sed 's/.*: //'; fi
 }
@@ -69,7 +69,7 @@ while [ $n -lt $loads ]; do
 done
 lab-modules load
 leaks
-run end --vcpus 2 cpuid=211 out-user=23
+run_vmm end --vcpus 2 cpuid=211 out-user=23
 EOF
 
 judge() {
@@ -88,7 +88,7 @@ kvm.ko unloads: Resource temporarily unavailable
 kvm.ko unloads, files closed: ok"
 	is "$lab $LOADS times loaded and unloaded" "$(<"$F/loads")" ''
 	judge_leaks
-	is "$lab then: exact" "$(counted end end.vm)" "$(known end)"
+	is "$lab then: exact" "$(account_says end end.vm)" "$(vmm_says end)"
 	tried "loads of the modules" "$LOADS"
 	tried VMs $((2 * LOADS + 1))
 }

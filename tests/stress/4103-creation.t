@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: a vCPU whose creation fails half-way, at any of its allocations, leaves
-# nothing: no file, no account, no leak; the VM goes on, and vCPUs created late,
-# while others run, are counted exactly.
+# Promise: if the creation of a vCPU fails in the middle, at any of its allocations, it leaves
+# no file, no account and no leak. The VM goes on. vCPUs that are created late, while others
+# run, are counted exactly.
 # Stress: vmx svm:kasan
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/stress.sh"
@@ -12,7 +12,7 @@ VMS=$(size 10 1)
 in_lab <<EOF
 vms=$VMS
 EOF
-cat >>"$T/facts" <<'EOF'
+cat >>"$T/commands" <<'EOF'
 n=0
 while [ $n -lt $vms ]; do
 	n=$((n + 1))
@@ -23,10 +23,10 @@ while [ $n -lt $vms ]; do
 		echo $status
 	}
 	account fail$n-host
-	run late$n --late --vcpus 8 --spare 2 cpuid=2003 out-kernel=211
+	run_vmm late$n --late --vcpus 8 --spare 2 cpuid=2003 out-kernel=211
 done
 leaks
-run end --vcpus 2 cpuid=211 out-user=23
+run_vmm end --vcpus 2 cpuid=211 out-user=23
 account end-host
 EOF
 
@@ -44,16 +44,16 @@ judge() {
 			done
 			made=$(awk '$1 == "fail" { n += $6 } END { print n }' "$F/fail$n")
 			is "$lab fail$n: the VM has the vCPUs that were created" "$(key "fail$n.vm" vcpus)" $((made + 2))
-			is "$lab fail$n: and counts for them" "$(counted "fail$n" "fail$n.vm")" "$(known "fail$n")"
+			is "$lab fail$n: and counts for them" "$(account_says "fail$n" "fail$n.vm")" "$(vmm_says "fail$n")"
 			is "$lab fail$n: the host has none when it is over" "$(key "fail$n-host" vcpus)" 0
 		fi
-		is "$lab late$n: all that was made is counted" "$(counted "late$n" "late$n.vm")" "$(known "late$n")"
-		is "$lab late$n: the account agrees with itself" "$(insane "late$n.vm")" ''
+		is "$lab late$n: all that was made is counted" "$(account_says "late$n" "late$n.vm")" "$(vmm_says "late$n")"
+		is "$lab late$n: the account agrees with itself" "$(contradictions "late$n.vm")" ''
 		is "$lab late$n: vCPUs" "$(key "late$n.vm" vcpus)" 10
 		tried "vCPUs created late" 9
 	done
 	judge_leaks
-	is "$lab then: exact" "$(counted end end.vm)" "$(known end)"
+	is "$lab then: exact" "$(account_says end end.vm)" "$(vmm_says end)"
 	is "$lab then: no vCPU stays" "$(key end-host vcpus)" 0
 }
 

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: vCPU threads that are stopped (SIGSTOP) amid their exits lose and
-# invent nothing: counts stay exact, the time they stood is stop, and
-# files can be read, reset and switched meanwhile.
+# Promise: vCPU threads that are stopped (SIGSTOP) in the middle of their exits lose and invent
+# nothing. Counts stay exact, the time of standing still is stop, and files can be read, reset
+# and switched in the meantime.
 # Stress: vmx svm svm:kasan svm:kcsan
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/stress.sh"
@@ -12,9 +12,9 @@ STOPS=$(size 200 20)
 in_lab <<EOF
 stops=$STOPS
 EOF
-cat >>"$T/facts" <<'EOF'
+cat >>"$T/commands" <<'EOF'
 
-# stops NAME: a VM, and then again and again stopped, looked at, continued.
+# stops NAME: runs a VM, which is stopped, looked at and continued again and again.
 stops() {
 	rm -f storm
 	vmm --stats --loop 0 --vcpus 2 --after ". ./words; accounts $1" \
@@ -46,13 +46,13 @@ stops() {
 stops stop
 stops any
 leaks
-run end --vcpus 2 cpuid=211 out-user=23
+run_vmm end --vcpus 2 cpuid=211 out-user=23
 EOF
 
 judge() {
 	local vcpu section khz
 	khz=$(key stop.vm tsc_khz)
-	is "$lab all that was made is counted" "$(counted storm-stop stop.vm)" "$(known storm-stop)"
+	is "$lab all that was made is counted" "$(account_says storm-stop stop.vm)" "$(vmm_says storm-stop)"
 	for vcpu in 0 1; do
 		is "$lab vCPU $vcpu: its exits are KVM's own, but for the last" "$(($(cell stop.$vcpu TOTAL exits) + 1))" "$(kvm_stat storm-stop exits $vcpu)"
 		ok "$lab vCPU $vcpu: the time it stood is stop, or user if it was in user space then" test \
@@ -64,10 +64,10 @@ judge() {
 			"$(awk -v vcpu=$vcpu '$1 == "time" && $3 == vcpu && $4 == "run" { print $5 }' "$F/storm-stop")"
 	done
 	for section in stop.vm stop.0 stop.1 any.vm any.0 any.1; do
-		is "$lab $section: the account agrees with itself" "$(insane "$section")" ''
+		is "$lab $section: the account agrees with itself" "$(contradictions "$section")" ''
 	done
 	judge_leaks
-	is "$lab then: exact" "$(counted end end.vm)" "$(known end)"
+	is "$lab then: exact" "$(account_says end end.vm)" "$(vmm_says end)"
 	tried "stops of vCPU threads" $((2 * STOPS))
 	tried exits "$(kvm_stat storm-stop exits)"
 	tried exits "$(kvm_stat storm-any exits)"

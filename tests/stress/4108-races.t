@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: the switch, turned off and on as fast as a shell can beside vCPUs that
-# run flat out, and files read and reset meanwhile, race with nothing of the
-# account's. KCSAN is to say so: the log has to be clean.
+# Promise: the account has no data race while a shell turns the switch off and on as fast as it
+# can, vCPUs run without a pause, and files are read and reset. KCSAN must report nothing: the
+# log must be clean.
 # Stress: svm:kcsan
 . "$(dirname "$0")/../lib.sh"
 : "${LABS=svm:$(default_kernel):kcsan}"
@@ -13,7 +13,7 @@ FLIPS=$(size 2000 100)
 in_lab <<EOF
 flips=$FLIPS
 EOF
-cat >>"$T/facts" <<'EOF'
+cat >>"$T/commands" <<'EOF'
 lab-modules load tsc_tolerance_ppm=10000
 watch=/sys/module/kcsan/parameters/skip_watch
 [ ! -e $watch ] || echo 100 >$watch
@@ -35,16 +35,16 @@ echo "by-hand $flipped"
 kill $storm
 wait $storm || echo "the VM failed"
 cat races
-run end --vcpus 2 cpuid=211 out-user=23
+run_vmm end --vcpus 2 cpuid=211 out-user=23
 EOF
 
 for one in $LABS; do
 	stress "$one" -c "$(cpus "$one")" || continue
 	is "$lab every file read as a whole, or EIO" "$(grep -vE '^[a-z-]+ [0-9]+$' "$F/files" || true)" ''
 	for section in races.vm races.0 races.1; do
-		is "$lab $section: the account agrees with itself" "$(insane "$section")" ''
+		is "$lab $section: the account agrees with itself" "$(contradictions "$section")" ''
 	done
-	is "$lab then: exact" "$(counted end end.vm)" "$(known end)"
+	is "$lab then: exact" "$(account_says end end.vm)" "$(vmm_says end)"
 	tried_files files
 	is "$lab flips of the switch" "$(sum files by-hand)" "$((2 * FLIPS))"
 	tried "flips of the switch" "$(sum files by-hand)"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: the newcomer's two commands, each from nothing but git and make, do everything
-# on the other releases of Debian. A part of what 3701 runs there is what make test runs.
+# Promise: the newcomer's two commands do all their work on the other releases of Debian, with
+# only git and make installed. make test repeats a part of what 3701 runs there.
 # Stress: host
 HERE=$(cd "${BASH_SOURCE[0]%/*}/.." && pwd)
 [[ $STRESS_SIZE == small ]] && { echo "1..0 # SKIP hours, so not in the small form"; exit; }

@@ -67,7 +67,7 @@ rmmod kvm_amd
 try load load "$LAB_MODULES/kvm-amd.ko" $last
 insmod "$LAB_MODULES/kvm-amd.ko"
 leaks
-run end --vcpus 2 cpuid=211 out-user=23
+run_vmm end --vcpus 2 cpuid=211 out-user=23
 account end-host
 EOF
 
@@ -86,10 +86,10 @@ judge() {
 	done
 	ok "$lab vm: so did a KVM_RUN" test "$(sum vm retried)" -gt 0
 	ok "$lab vm: and without files it counts" test "$(sum vm without-file)" -gt 0
-	is "$lab held: reads that fail change nothing" "$(counted held held.vm)" "$(known held)"
+	is "$lab held: reads that fail change nothing" "$(account_says held held.vm)" "$(vmm_says held)"
 	is "$lab held: a reset that came through resets" "$(cell reset.vm TOTAL exits)" 0
 	judge_leaks
-	is "$lab then: exact" "$(counted end end.vm)" "$(known end)"
+	is "$lab then: exact" "$(account_says end end.vm)" "$(vmm_says end)"
 	is "$lab then: no vCPU stays" "$(key end-host vcpus)" 0
 }
 

@@ -51,14 +51,14 @@ EOF
 # judge_vcpus NAME FIRST: whose vCPUs have the numbers FIRST to FIRST+31.
 judge_vcpus() {
 	local name=$1 first=$2 i vcpu wrong=''
-	is "$lab $name: all that was made is counted" "$(counted "$name" "$name.vm")" "$(known "$name")"
+	is "$lab $name: all that was made is counted" "$(account_says "$name" "$name.vm")" "$(vmm_says "$name")"
 	is "$lab $name: of 32 vCPUs" "$(key "$name.vm" vcpus)" 32
-	is "$lab $name: the account agrees with itself" "$(insane "$name.vm")" ''
+	is "$lab $name: the account agrees with itself" "$(contradictions "$name.vm")" ''
 	for ((i = 0; i < 32; i++)); do
 		vcpu=$((first + i))
 		# --high-ids counts from the top
 		awk -v vcpu=$((first ? 31 - i : i)) '$3 == vcpu' "$F/$name" >"$F/only"
-		[[ -s $F/$name.$vcpu && $(counted only "$name.$vcpu") == "$(known only)" ]] || wrong+=" $vcpu"
+		[[ -s $F/$name.$vcpu && $(account_says only "$name.$vcpu") == "$(vmm_says only)" ]] || wrong+=" $vcpu"
 	done
 	is "$lab $name: each vCPU, $first to $((first + 31)), has its own" "$wrong" ''
 	is "$lab $name: exitdump shows each" "$(sort -n "$F/$name-vcpus" | awk -F'\t' '{ print $1, $2 }')" \
@@ -74,9 +74,9 @@ judge() {
 	judge_vcpus high $((4 * ${most:-1024} - 32))
 
 	is "$lab many: $VMS VMs" "$(key many-host vms):$(key many-host vcpus)" "$VMS:$VMS"
-	is "$lab many: the host has what all made" "$(counted many many-host before)" "$(known many)"
-	is "$lab many: and keeps it" "$(counted many after before):$(key after vms)" "$(known many):0"
-	is "$lab many: its account agrees with itself" "$(insane many-host)" ''
+	is "$lab many: the host has what all made" "$(account_says many many-host before)" "$(vmm_says many)"
+	is "$lab many: and keeps it" "$(account_says many after before):$(key after vms)" "$(vmm_says many):0"
+	is "$lab many: its account agrees with itself" "$(contradictions many-host)" ''
 	is "$lab many: exitdump lists each by its name" "$(cut -f 1 "$F/many-list" | sort)" "$(awk '$1 == "vm" { print $4 }' "$F/many" | sort)"
 	is "$lab many: each with its exits" "$(cut -f 2 "$F/many-vms" | sort | uniq -c | xargs)" "$VMS 23"
 	is "$lab many: as JSON, too" "$(jq -r '.vms, .vcpus, (.rows | length), ([.rows[].exits] | add)' "$F/many-json" | xargs)" \

@@ -10,9 +10,9 @@
 
 in_lab <<'EOF'
 script="cpuid=101 spin=200000 out-kernel=53 out-user=7"
-run plain --vcpus 2 $script
-run faster --vcpus 2 --tsc 150 $script
-run written --vcpus 2 wrmsr-slow:0x10:5=1 $script
+run_vmm plain --vcpus 2 $script
+run_vmm faster --vcpus 2 --tsc 150 $script
+run_vmm written --vcpus 2 wrmsr-slow:0x10:5=1 $script
 section scaling
 vmm --quiet --after "ls $K/\$VMM_DIRS/vcpu0" cpuid=1 | grep scaling || echo none
 EOF
@@ -22,8 +22,8 @@ judge() {
 	# a lab whose host is busy may find its TSC unstable by itself
 	[[ $1 == stable ]] || is "$lab the host's TSC is unstable" "$(key plain.vm tsc)" unstable
 	for name in plain faster written; do
-		is "$lab $1 $name: all that was made is counted" "$(counted "$name" "$name.vm")" "$(known "$name")"
-		is "$lab $1 $name: the account agrees with itself" "$(insane "$name.vm")" ''
+		is "$lab $1 $name: all that was made is counted" "$(account_says "$name" "$name.vm")" "$(vmm_says "$name")"
+		is "$lab $1 $name: the account agrees with itself" "$(contradictions "$name.vm")" ''
 		for vcpu in 0 1; do
 			run=$(awk -v vcpu=$vcpu '$1 == "time" && $3 == vcpu && $4 == "run" { print $5 }' "$F/$name")
 			took=$(($(key "$name.$vcpu" guest) + $(cell "$name.$vcpu" TOTAL total)))

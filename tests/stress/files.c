@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * files.c - holds and reads KVM's exit_cycles files, of all scopes, while VMs come
- * and go.
+ * files.c - holds and reads KVM's exit_cycles files, of all scopes, while VMs start and end.
  *
  *	files [-r] [-s] [-t TRIES] UNTIL
  *
- * Opens one file after another at random, of what there is in KVM's debugfs, keeps
- * the last 256 open, and reads some of those, until the file UNTIL is there or
- * TRIES are done. -r resets through them as well, -s switches counting off and on.
+ * Opens files in KVM's debugfs at random, keeps the last 256 open, and reads some of them,
+ * until the file UNTIL exists or TRIES are done. -r also resets accounts, -s also switches
+ * counting off and on.
  *
- * A file reads as a whole account while its VM is there and fails with EIO ever
- * after. Anything else is complained about on standard error, and the exit
- * status is 1. At the end, lines of "NAME N": what was done.
+ * While its VM exists, a file must read as a whole account; afterwards it must always fail with
+ * EIO. Anything else is reported on standard error, and the exit status is 1. At the end it
+ * prints lines "NAME N": what it has done.
  */
 #include <dirent.h>
 #include <err.h>
@@ -27,7 +26,7 @@
 #define KVM	"/sys/kernel/debug/kvm"
 #define SWITCH	"/sys/module/kvm/parameters/exit_cycles"
 #define HELD	256
-/* no folder's */
+/* the inode number of no folder */
 #define GONE	((ino_t)-1)
 
 enum { TABLE, HIST, KEYS, SLOW, RESET, KINDS };
@@ -37,7 +36,7 @@ static const char *const names[KINDS] = {
 
 static struct held {
 	int fd, kind;
-	/* of the file, and of its VM's folder; 0 of the host's */
+	/* inodes of the file and of its VM's folder; 0 for the host's */
 	ino_t inode, vm;
 	char path[128];
 } held[HELD];
@@ -63,7 +62,7 @@ static void complain(const char *what, const struct held *h)
 	bad = true;
 }
 
-/* One folder below `path`, of those whose names begin with `begin`; false: none. */
+/* Adds to `path` a folder in it whose name begins with `begin`; false if there is none. */
 static bool random_folder(char *path, size_t size, const char *begin)
 {
 	size_t length = strlen(path);
@@ -113,7 +112,7 @@ static void hold_one(void)
 		complain("fstat", h);
 	h->inode = st.st_ino;
 	h->vm = 0;
-	/* one without its folder was gone by now */
+	/* a file without its folder: its VM has just ended */
 	strcpy(folder, h->path);
 	slash = strchr(folder + strlen(KVM) + 1, '/');
 	if (slash) {
@@ -124,8 +123,8 @@ static void hold_one(void)
 }
 
 /*
- * Whether the VM of a file is gone. Its folder goes when all that is in it has: from
- * then on none of its files may work.
+ * Whether the VM of a file is gone. Its folder disappears after all files in it; from then on
+ * none of its files may work.
  */
 static bool gone(const struct held *h)
 {
@@ -139,7 +138,7 @@ static bool gone(const struct held *h)
 	return stat(folder, &st) || st.st_ino != h->vm;
 }
 
-/* EIO is right only for what is no longer there. */
+/* EIO is right only for a file that no longer exists. */
 static void went(const struct held *h)
 {
 	struct stat st;
@@ -152,7 +151,7 @@ static void went(const struct held *h)
 		done.gone++;
 }
 
-/* Whether there are as many rows, or keys, below the two lines of the head as it says. */
+/* Whether the text has as many rows, or keys, below its two head lines as the head says. */
 static bool counted(const char *text, const char *word)
 {
 	const char *says = strstr(text, word), *line = strchr(text, '\n');
@@ -163,7 +162,7 @@ static bool counted(const char *text, const char *word)
 		return false;
 	line = strchr(line + 1, '\n');
 	while (line && line[1]) {
-		/* what a reason has beyond its keys is none */
+		/* the line without a key is not counted */
 		n += sscanf(line + 1, "%*[^\t\n]\t%*[^\t\n]\t%2[^\n]", key) == 1 && strcmp(key, "-\t");
 		line = strchr(line + 1, '\n');
 	}

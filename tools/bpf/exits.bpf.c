@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * exits.bpf.c - counts what the exit_cycles patches count, on a kernel without them.
+ * exits.bpf.c - counts the same as the exit_cycles patches, on a kernel without them.
  *
  *	guest runs | t0 ...irqs... t1 handler t2 ...halt... user space ...run loop... t3 | guest runs
  *
- * t0 and t3 are KVM's tracepoints kvm_exit and kvm_entry, t1 and t2 both ends of the
- * vendor's exit handler. An exit is counted once, at t3. Only the kernel's fields that
- * are read here are declared here; libbpf finds them in the BTF of the running kernel.
- * Those of KVM, which may be a module, its reader finds: for libbpf to do it would take
- * CAP_SYS_ADMIN.
+ * t0 and t3 are KVM's tracepoints kvm_exit and kvm_entry, t1 and t2 the begin and end of
+ * the vendor's exit handler. An exit is counted once, at t3. Of the kernel's structures,
+ * only the members that are read are declared here; libbpf finds their offsets in the
+ * BTF of the running kernel. The offsets in KVM, which may be a module, come from
+ * bpf_kernel.c: libbpf would need CAP_SYS_ADMIN to find them.
  */
 #include <linux/bpf.h>
 #include <asm/errno.h>
@@ -58,7 +58,7 @@ static __always_inline __u64 read_u64(__u64 from, __u32 offset)
 	return value;
 }
 
-/* Times of two CPUs may differ by a little. */
+/* The clocks of two CPUs may differ a little, so `now` may be before `then`. */
 static __always_inline __u64 since(__u64 then, __u64 now)
 {
 	return now > then ? now - then : 0;
@@ -77,7 +77,7 @@ static __always_inline __u32 read_reason(__u64 vcpu, __u64 vmcb)
 static __always_inline __u32 place_of(__u32 reason)
 {
 	if (!svm) {
-		reason &= 0xffff;	/* above it are flags */
+		reason &= 0xffff;	/* the high bits are flags */
 		return reason < 128 ? reason : PLACE_OTHER;
 	}
 	if (reason < PLACE_HIGH)
@@ -87,7 +87,7 @@ static __always_inline __u32 place_of(__u32 reason)
 	return reason == -1U ? PLACE_ERROR : PLACE_OTHER;
 }
 
-/* KVM's rule: fls64(), the last bucket has all from 2^30 up. */
+/* KVM's rule: fls64(). The last bucket has everything from 2^30 on. */
 static __always_inline __u32 bucket_of(__u64 cycles)
 {
 	__u32 bucket = 0;
@@ -118,7 +118,7 @@ static __always_inline void open_exit(struct exit_thread *t, __u64 vcpu, __u64 n
 	t->mark_delay = t->delay;
 }
 
-/* As the patches do: the parts are never more than the total. */
+/* As in the patches: the parts never add up to more than the total. */
 static __always_inline void close_exit(struct exit_thread *t, __u64 now)
 {
 	__u32 number = find_row(t);
@@ -152,7 +152,7 @@ static __always_inline void close_exit(struct exit_thread *t, __u64 now)
 	max = total - t->stop;
 	if (max > row->max)
 		row->max = max;
-	/* Longer than an hour would not fit into 64 bits, times mult. */
+	/* Times cycle_mult, more than an hour does not fit into 64 bits. */
 	capped = max >> 42 ? 1ULL << 42 : max;
 	row->hist[bucket_of(capped * cycle_mult >> CYCLE_SHIFT) & (EXIT_BUCKETS - 1)]++;
 	if (with_keys) {
@@ -165,7 +165,7 @@ static __always_inline void close_exit(struct exit_thread *t, __u64 now)
 	}
 }
 
-/* Out of KVM_RUN, with what it returned, and back in it. */
+/* KVM_RUN returns `ret` to user space: leave(). User space calls it again: come_back(). */
 static __always_inline void leave(struct exit_thread *t, int ret)
 {
 	t->left = bpf_ktime_get_ns();
@@ -186,7 +186,7 @@ static __always_inline void come_back(struct exit_thread *t, __u64 now)
 	t->left = 0;
 }
 
-/* The wait for a CPU after the wake-up is no halt; there was none that long ago. */
+/* The wait for a CPU after the wake-up is not halt, so it is taken off `ns`. */
 static __always_inline __u64 add_halt(struct exit_thread *t, __u64 ns)
 {
 	__u64 delay = run_delay();
@@ -217,8 +217,8 @@ int BPF_PROG(on_exit, __u64 vcpu)
 }
 
 /*
- * On 6.1 an SVM exit is traced in its handler, so one that a fast path handles is not:
- * of that, which the VMCB still tells at the next entry, there is no time.
+ * Linux 6.1 traces an SVM exit in its handler, so it does not trace one that a fast path
+ * handles. The VMCB still has such an exit at the next entry. It is counted, with 0 ns.
  */
 SEC("raw_tp/kvm_entry")
 int BPF_PROG(on_entry, __u64 vcpu)
@@ -233,7 +233,7 @@ int BPF_PROG(on_entry, __u64 vcpu)
 		open_exit(t, vcpu, now);
 		t->exit = now;
 	}
-	if (t->left)	/* without on_run() */
+	if (t->left)	/* on_run() is not attached */
 		come_back(t, now);
 	if (t->exit)
 		close_exit(t, now);
@@ -291,7 +291,7 @@ int BPF_PROG(on_left, __u64 vcpu, int ret)
 	return 0;
 }
 
-/* Waiting to be started, or for a page; what HLT does has its tracepoint. */
+/* Waiting to be started, or for a page. HLT has a tracepoint of its own. */
 SEC("fentry/kvm_vcpu_block")
 int BPF_PROG(on_block, __u64 vcpu)
 {
@@ -316,7 +316,7 @@ int BPF_PROG(on_blocked, __u64 vcpu)
 	return 0;
 }
 
-/* The end of a HLT that took so long, polling included; that is all in KVM's statistics. */
+/* A HLT of `ns` ends, polling included. KVM's statistics have all polling of the vCPU so far. */
 SEC("raw_tp/kvm_vcpu_wakeup")
 int BPF_PROG(on_wakeup, __u64 ns)
 {
@@ -332,9 +332,7 @@ int BPF_PROG(on_wakeup, __u64 ns)
 	return 0;
 }
 
-/*
- * Where functions cannot be traced: user space ends at the next entry then, a little late.
- */
+/* Used if functions cannot be traced. User space then ends at the next entry, a little late. */
 SEC("raw_tp/kvm_userspace_exit")
 int BPF_PROG(on_userspace, __u32 reason, int ret)
 {
@@ -345,7 +343,7 @@ int BPF_PROG(on_userspace, __u32 reason, int ret)
 	return 0;
 }
 
-/* A page of MMIO, by KVM's own devices or by user space; and one that a fast path knows. */
+/* MMIO of KVM's own devices or of user space; on_fast_mmio() has that of a fast path. */
 SEC("raw_tp/kvm_mmio")
 int BPF_PROG(on_mmio, int type, int len, __u64 gpa)
 {

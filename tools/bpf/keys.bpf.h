@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * keys.bpf.h - the key of an exit inside its reason, such as an MSR, and what is counted
- * of it. Keys have the form in which the patched KVM shows them.
+ * keys.bpf.h - finding the key of an exit inside its reason, such as an MSR, and counting
+ * by it. Keys have the same form as in the patched KVM.
  */
 #ifndef KEYS_BPF_H
 #define KEYS_BPF_H
@@ -17,7 +17,7 @@ struct key_id {
 	__u32 unused;
 };
 
-/* The place in keys of each. */
+/* The index in keys of each key. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, MAX_KEYS);
@@ -39,7 +39,7 @@ struct {
 	__type(value, __u32);
 } free_keys SEC(".maps");
 
-/* Read anew, so that the verifier sees that it is bounded. */
+/* Read `place` again, so that the verifier sees its bounds. */
 static __always_inline __u8 kind_of(struct exit_thread *t)
 {
 	return key_from[*(volatile __u32 *)&t->place & 0xff];
@@ -50,7 +50,7 @@ static __always_inline __u32 register_of(__u64 vcpu, __u32 number)
 	return read_u64(vcpu, at.regs + number * 8);
 }
 
-/* What of it is known when the exit begins: handlers may change these. */
+/* The keys that must be read when the exit begins: handlers may change these registers. */
 static __always_inline __u64 early_key(struct exit_thread *t, __u64 vcpu, __u64 vmcb)
 {
 	__u64 info;
@@ -67,7 +67,7 @@ static __always_inline __u64 early_key(struct exit_thread *t, __u64 vcpu, __u64 
 		return (info >> 16 & 0xffff) | (info & 1) << 16 | (info >> 2 & 1) << 17;
 	case FROM_VMCB_FAULT:
 		info = read_u64(vmcb, at.info_1);
-		if (info & 8)	/* a reserved bit: MMIO */
+		if (info & 8)	/* a reserved bit is set: MMIO */
 			return read_u64(vmcb, at.info_2) >> 12;
 		return (info & 16 ? 4 : info & 2 ? 2 : 1) | (info & 1) << 3;
 	case FROM_VMCB_AVIC:
@@ -76,7 +76,7 @@ static __always_inline __u64 early_key(struct exit_thread *t, __u64 vcpu, __u64 
 	return NO_KEY;
 }
 
-/* What handlers have read of the VMCS by the next entry; BPF itself cannot. */
+/* The keys from the VMCS, which BPF cannot read: KVM has a copy if a handler has read it. */
 static __always_inline __u64 late_key(struct exit_thread *t)
 {
 	__u64 qual, vcpu = t->vcpu, available = read_u64(vcpu, at.regs_avail);
@@ -117,7 +117,7 @@ static __always_inline void close_key(struct exit_thread *t)
 		t->key = late_key(t);
 	if (!t->l2)
 		return;
-	/* Of any reason: its key says that it is L2's. */
+	/* Exits from L2 are marked, also those of reasons without keys. */
 	if (t->key != NO_KEY)
 		t->key |= L2_KEY;
 	else if (!kind_of(t))
@@ -129,7 +129,7 @@ static __always_inline struct exit_key *key_at(__u32 n)
 	return bpf_map_lookup_elem(&keys, &n);
 }
 
-/* Bounded for each vCPU, whatever its guest does. */
+/* Find or add a key; from 1 on, 0: no room. A guest may cause any number of keys, so a vCPU has a limit. */
 static __noinline __u32 find_key(struct exit_thread *t, struct exit_row *row, __u32 row_number, __u64 key)
 {
 	struct key_id id = { .key = key, .row = row_number };
@@ -159,7 +159,7 @@ static __noinline __u32 find_key(struct exit_thread *t, struct exit_row *row, __
 	return n + 1;
 }
 
-/* After its row: keys are never more than that. */
+/* Count the key after its row, so that a row never has fewer exits than its keys. */
 static __always_inline void count_key(struct exit_thread *t, struct exit_row *row, __u32 row_number,
 				      __u64 total, __u64 max)
 {

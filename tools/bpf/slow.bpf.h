@@ -8,12 +8,12 @@ const volatile __u64 slow_ns;
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, MAX_THREADS);	/* as threads */
+	__uint(max_entries, MAX_THREADS);	/* the same index as in threads */
 	__type(key, __u32);
 	__type(value, struct exit_slows);
 } slows SEC(".maps");
 
-/* The VMCB has that of the exit until the guest goes on; VMX has moved it on by now. */
+/* The VMCB keeps the exit's RIP until the next entry. VMX has changed it by then. */
 static __always_inline __u64 exit_rip(__u64 vcpu)
 {
 	return svm && at.rip != NO_OFFSET ? read_u64(read_u64(vcpu, at.vmcb), at.rip) : 0;

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * threads.bpf.h - the threads that run vCPUs, and their rows: found, made and named. The
- * reader gives back what those had that have ended.
+ * threads.bpf.h - finding, adding and naming threads that run vCPUs, and their rows. The
+ * reader frees the entries of threads that have ended.
  */
 #ifndef THREADS_BPF_H
 #define THREADS_BPF_H
 
 __u32 threads_used;
 __u32 rows_used;
-__u64 gone_guest;	/* of vCPUs whose thread runs another by now */
-__u64 lost;		/* exits that found no room */
+__u64 gone_guest;	/* ns in the guest of vCPUs whose thread now runs another */
+__u64 lost;		/* exits not counted, as there was no room */
 
-/* The place in threads of each thread's ID. */
+/* The index in threads of each thread ID. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, MAX_THREADS);
@@ -27,14 +27,14 @@ struct {
 	__type(value, struct exit_thread);
 } threads SEC(".maps");
 
-/* Those of threads that have ended, which the reader gives back. */
+/* Entries of threads that have ended; the reader puts them here. */
 struct {
 	__uint(type, BPF_MAP_TYPE_STACK);
 	__uint(max_entries, MAX_THREADS);
 	__type(value, __u32);
 } free_threads SEC(".maps");
 
-/* Which thread was looked for on a CPU last: its ID, and below that its place. */
+/* The thread last looked for on each CPU: its ID in the high half, its index in the low half. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1024);
@@ -50,7 +50,7 @@ struct {
 	__type(value, struct exit_row);
 } rows SEC(".maps");
 
-/* Those of threads that have ended, which the reader gives back. */
+/* Rows of threads that have ended; the reader puts them here. */
 struct {
 	__uint(type, BPF_MAP_TYPE_STACK);
 	__uint(max_entries, MAX_ROWS);
@@ -67,10 +67,10 @@ static __always_inline struct exit_row *row_at(__u32 n)
 	return bpf_map_lookup_elem(&rows, &n);
 }
 
-/* Its number, from 1 on; 0: there is no room. */
+/* The row of the thread's current place: its index, from 1 on; 0: there is no room. */
 static __always_inline __u32 find_row(struct exit_thread *t)
 {
-	__u32 place = *(volatile __u32 *)&t->place;	/* read once: it is checked */
+	__u32 place = *(volatile __u32 *)&t->place;	/* read only once: the check must hold */
 	struct exit_row *row;
 	__u32 n = 0;
 
@@ -96,14 +96,14 @@ static __always_inline struct exit_thread *thread_at(__u32 n)
 	return bpf_map_lookup_elem(&threads, &n);
 }
 
-/* The same thread as last time on this CPU, nearly always. */
+/* The current thread's entry, or NULL. It is nearly always the last one on this CPU. */
 static __always_inline struct exit_thread *find_thread(void)
 {
 	__u32 tid = bpf_get_current_pid_tgid(), cpu = bpf_get_smp_processor_id(), *n;
 	__u64 *last = bpf_map_lookup_elem(&on_cpu, &cpu), was = 0;
 	struct exit_thread *t;
 
-	if (last)	/* else there are more CPUs than that */
+	if (last)	/* NULL: more CPUs than on_cpu has entries */
 		was = *(volatile __u64 *)last;
 	if (was >> 32 == tid) {
 		t = thread_at(was);
@@ -133,7 +133,7 @@ static __always_inline void drop_parts(struct exit_thread *t)
 	t->away = 0;
 }
 
-/* Whose exits these are from now on. */
+/* The thread runs this vCPU from now on: start anew. */
 static __always_inline void name_thread(struct exit_thread *t, __u64 vcpu)
 {
 	struct dentry *dentry = (void *)read_u64(read_u64(vcpu, at.kvm), at.dentry);

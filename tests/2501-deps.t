@@ -1,0 +1,111 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Promise: deps.sh asks apt-get for exactly the missing packages, and tries again with new
+# lists. If there is no apt-get, or no right to use it, one line names the missing packages.
+# If nothing is missing, it does nothing.
+# shellcheck disable=SC2016 # the programs made here expand it themselves
+. "${BASH_SOURCE[0]%/*}/lib.sh"
+
+export XDG_CACHE_HOME=$T/cache
+mkdir "$T/bin"
+for program in awk basename bash cat dirname env grep head mkdir printf sed sort tail touch tr uname xargs; do
+	ln -s "$(type -P "$program")" "$T/bin/"
+done
+
+# program NAME LINE...: makes a program that deps.sh finds in place of the machine's.
+program() {
+	rm -f "$T/bin/$1"
+	printf '#!/bin/bash\n' >"$T/bin/$1"
+	printf '%s\n' "${@:2}" >>"$T/bin/$1"
+	chmod +x "$T/bin/$1"
+}
+
+deps() {
+	: >"$T/asked"
+	run env PATH="$T/bin" T="$T" "$TOP/scripts/deps.sh" "$@"
+}
+
+# all packages but flex and bochs-term are installed, until apt-get has been asked.
+machine='for name; do
+	[[ $name != -* && $name != *Package* ]] || continue
+	[[ $name != flex && $name != bochs-term || -e $T/installed ]] || continue
+	echo "$name install ok installed"
+done'
+program dpkg-query "$machine"
+program apt-get 'echo "$*" >>"$T/asked"
+case "$*" in
+*update*) touch "$T/updated" ;;
+*) [[ -e $T/updated ]] && touch "$T/installed" ;;
+esac'
+# apt knows all packages that the file unknown does not name
+program apt-cache '[[ " $(cat "$T/unknown" 2>/dev/null) " == *" $2 "* ]] || printf "%s:\n  Candidate: 1\n" "$2"'
+program sudo '"$@"'
+
+deps
+is "what is missing is installed at the second try" "$status" 0
+is "after new lists, asked for once" "$(grep -c update "$T/asked")" 1
+like "just that, without recommended packages" "$(tail -n 1 "$T/asked")" \
+	'install --no-install-recommends bochs-term flex$'
+like "and said so" "$err" 'installing bochs-term flex$'
+deps
+is "nothing missing: nothing said" "$status $out $err" '0  '
+is "and nothing asked" "$(<"$T/asked")" ''
+
+rm "$T/installed"
+deps tool lint
+is "groups: what others miss is not their matter" "$status $(<"$T/asked")" '0 '
+deps build
+like "groups: their own is" "$(tail -n 1 "$T/asked")" ' flex$'
+deps nonsense
+is "no such group" "$status $err" '1 deps.sh: nonsense: no such group (build lab tool test lint bench clang plot report host)'
+
+# Packages that have another name here, or do not exist.
+rm "$T/installed"
+echo "libclang-rt-dev" >"$T/unknown"
+program dpkg-query 'for name; do
+	[[ $name != -* && $name != *Package* && $name != libclang-rt* && $name != flex ]] || continue
+	echo "$name install ok installed"
+done'
+deps test
+like "the second of two names, where the first is unknown" "$(tail -n 1 "$T/asked")" ' libclang-rt-14-dev$'
+echo "flex" >"$T/unknown"
+deps build
+is "a name that is unknown here: 1" "$status" 1
+like "and which it is, in one line" "$(tail -n 1 <<<"$err")" '^deps.sh: flex: apt-get does not know these packages here, please install'
+: >"$T/unknown"
+cp "$T/bin/apt-cache" "$T/apt-cache"
+program apt-cache 'printf "%sx:\n  Candidate: 1\n" "$2"'
+deps build
+like "an answer about another name is none: apt takes a dot for any character" "$status:$(tail -n 1 <<<"$err")" '^1:deps.sh: flex: apt-get does not know these packages'
+cp "$T/apt-cache" "$T/bin/"
+program dpkg-query "$machine"
+
+rm -f "$T/installed"
+program apt-get 'echo "E: no network"; exit 100'
+deps build
+is "apt-get fails" "$status" 1
+like "and its last words are shown" "$err" $'E: no network\ndeps.sh: apt-get could not install flex'
+
+rm "$T/bin/apt-get"
+deps
+is "no apt-get: 1" "$status" 1
+is "and what is missing, in one line" "$err" \
+	"deps.sh: no apt-get here, please install: bochs-term flex (Debian's names)"
+
+rm "$T/bin/dpkg-query"
+deps lint
+like "no dpkg either: looked for by what they bring" "$err" \
+	"please install: .*shellcheck.* \(Debian's names\)"
+ln -s "$(type -P perl)" "$T/bin/"
+program shellcheck
+deps lint
+unlike "and found by that" "$err" 'perl|shellcheck'
+
+# A test that is skipped without a program must find this program after make test.
+skips=$(grep -ho 'command -v [a-z-]* >/dev/null || skip_all' "$TOP"/tests/*.t | awk '{ print $3 }' | sort -u)
+like 'some tests are skipped without a program' "$skips" valgrind
+for program in $skips; do
+	ok "the group test has $program" grep -q "^	test	.*	$program\$" "$TOP/scripts/deps.sh"
+done
+
+done_testing

@@ -1,0 +1,116 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Promise: if a kernel's source is not installed, it comes from Debian's archive into the
+# cache, complete or not at all, and apt's own settings stay untouched. A failure is one
+# line. A kernel that Debian no longer has is skipped, which is not an error.
+# shellcheck disable=SC2016 # the programs made here expand it themselves
+. "${BASH_SOURCE[0]%/*}/lib.sh"
+
+type -p dpkg-deb >/dev/null || skip_all "dpkg-deb is not here"
+export XDG_CACHE_HOME=$T/cache T
+mkdir -p "$T/top/patches/9.9" "$T/bin" "$T/deb/DEBIAN" "$T/deb/usr/src"
+cp -R "$TOP/scripts" "$T/top/"
+# Only the group that has the source, and in it only the source.
+sed -i '/^	build	/d' "$T/top/scripts/deps.sh"
+head -c 3000000 /dev/urandom >"$T/deb/usr/src/linux-source-9.9.tar.xz"
+printf '%s\n' "Package: linux-source-9.9" "Version: 9.9.1-1" "Architecture: all" "Maintainer: m" "Description: d" >"$T/deb/DEBIAN/control"
+dpkg-deb -b "$T/deb" "$T/source.deb" >/dev/null
+touch "$T/keyring"
+sed -i "s,^KEYRING=.*,KEYRING=$T/keyring," "$T/top/scripts/source/archive.sh"
+
+program() {
+	printf '#!/bin/bash\n%s\n' "$2" >"$T/bin/$1"
+	chmod +x "$T/bin/$1"
+}
+# apt with and without a network; `says` chooses its answers.
+program apt-get 'echo "$*" >>"$T/asked"
+case "$*" in
+*indextargets*) ;;
+*update*)
+	if [[ -e $T/no-network ]]; then
+		echo "E: Could not resolve a name" >&2
+		exit 100
+	fi
+	[[ ! -e $T/suite-gone ]] || ! grep -q backports "$(sed "s/.*sourcelist=\([^ ]*\).*/\1/" <<<"$*")" || exit 100
+	;;
+*download*)
+	[[ -e $T/no-download ]] && { echo "E: Failed to fetch it" >&2; exit 100; }
+	cp "$T/source.deb" .
+	;;
+esac'
+program apt-cache '[[ $* != *madison* || -e $T/no-package ]] || echo "linux-source-9.9 | 9.9.1-1 | somewhere"'
+PATH=$T/bin:$PATH
+
+source_of() {
+	run "$T/top/scripts/source/fetch.sh" -k 9.9
+}
+# left: prints the files in the cache's folder of sources.
+left() {
+	(cd "$T/cache/exit_cycles/source" 2>/dev/null && echo *)
+}
+forget() {
+	rm -rf "$T/cache/exit_cycles/source" "$T/cache/exit_cycles/apt"
+}
+
+touch "$T/no-network"
+source_of
+like "no network: one line" "$status:$(grep -v '^\[' <<<"$err")" \
+	"^1:fetch.sh: Debian's archive cannot be read: E: Could not resolve a name$"
+rm "$T/no-network"
+
+touch "$T/no-package"
+source_of
+is "an archive without the package: 3, and one line" "$status:$(grep -v '^\[' <<<"$err")" \
+	"3:fetch.sh: linux-source-9.9: no longer in Debian's archive, so Linux 9.9 is skipped"
+run "$T/top/scripts/deps.sh" build
+is "where packages are installed it is said, and no error" "$status:$(grep -v '^\[' <<<"$err")" \
+	"0:fetch.sh: linux-source-9.9: no longer in Debian's archive, so Linux 9.9 is skipped"
+is "and the tests know it" "$(bash -c 'TOP=$T/top CACHE=$T/cache/exit_cycles; . "$TOP/scripts/source/kernels.sh"; gone 9.9; available')" \
+	"linux-source-9.9: no longer in Debian's archive, so Linux 9.9 is skipped"
+rm "$T/no-package"
+
+touch "$T/no-download"
+source_of
+like "a download that fails: one line" "$status:$(grep -v '^\[' <<<"$err")" \
+	'^1:fetch.sh: linux-source-9.9: cannot be fetched: E: Failed to fetch it$'
+rm "$T/no-download"
+
+# The disk becomes full while the package is unpacked.
+if ((EUID == 0)) && mkdir -p "$T/cache/exit_cycles/source" && mount -t tmpfs -o size=5m tmpfs "$T/cache/exit_cycles/source" 2>/dev/null; then
+	source_of
+	left=$(left)
+	umount "$T/cache/exit_cycles/source"
+	like "a full disk: one line" "$status:$(grep -v '^\[' <<<"$err")" '^1:fetch.sh: .*cannot be unpacked \(is there space in '
+	is "and no half of it stays" "$left" '*'
+else
+	skip "a full disk" "only root can mount a small one"
+fi
+
+forget
+touch "$T/suite-gone"
+source_of
+is "a suite that has moved away is left out" "$status:$out" "0:$T/cache/exit_cycles/source/linux-source-9.9.tar.xz"
+rm "$T/suite-gone"
+
+forget
+touch "$T/no-package"
+source_of
+rm "$T/no-package"
+: >"$T/asked"
+source_of
+is "else: it is there" "$status:$out" "0:$T/cache/exit_cycles/source/linux-source-9.9.tar.xz"
+ok "byte for byte" cmp "$T/deb/usr/src/linux-source-9.9.tar.xz" "$out"
+is "nothing else is" "$(left)" "linux-source-9.9.tar.xz linux-source-9.9.version"
+is "nothing was installed" "$(grep -w install "$T/asked")" ''
+is "every look at the archive is with lists of our own" \
+	"$(grep -v indextargets "$T/asked" | grep -vc "Dir::State::lists=$T/cache/exit_cycles/apt/lists")" 0
+like "signatures are checked" "$(<"$T/cache/exit_cycles/apt/sources.list")" "^deb \\[signed-by=$T/keyring\\] "
+: >"$T/asked"
+source_of
+is "again: nothing is asked" "$status:$out:$(<"$T/asked")" "0:$T/cache/exit_cycles/source/linux-source-9.9.tar.xz:"
+
+run "$T/top/scripts/source/fetch.sh" -k 5.10
+is "no such kernel: refused" "$status:$err" "1:fetch.sh: -k 5.10: no such kernel (one of: 9.9)"
+run "$TOP/scripts/on.sh" potato true
+like "a release nobody knows: one line" "$status:$err" '^125:on.sh: (potato: no such release|only root|debootstrap: not found)[^'$'\n'']*$'
+done_testing

@@ -1,0 +1,163 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Promise: if any step of install.sh fails, halfway or completely, or is interrupted, all
+# files of the host are the same, byte for byte, as before. The next run repairs what a power
+# cut leaves. A kernel that apt installs later gets its account. The test uses a stand-in
+# for the host: the script is install.sh itself with other paths, and a list stands for the
+# loaded modules. (3401 has the real host.)
+. "${BASH_SOURCE[0]%/*}/lib.sh"
+
+as=()
+((EUID == 0)) || as=(unshare -r)
+"${as[@]}" true 2>/dev/null || skip_all "neither root nor a user namespace"
+OLD=6.1.0-1-amd64 NEW=6.1.0-2-amd64
+export R=$T/host COUNT=$T/count OLD
+export PATH=$T/bin:$PATH
+
+# The checkout, and the contents of its modules.
+mkdir -p "$T/top/patches/6.1" "$T/good" "$T/bin"
+cp -R "$TOP/scripts" "$T/top/"
+# shellcheck disable=SC2016 # for the script to expand
+sed -i -E 's,(^|[^a-z])/(boot|lib/modules|usr/local|usr/src|etc|sys|proc|run|var/cache|dev/kvm),\1$R/\2,g' \
+	"$T"/top/scripts/{install.sh,install/*}
+printf '#!/bin/sh\necho "%s"\n' "$T/good" >"$T/top/scripts/host-modules.sh"
+echo patch >"$T/top/patches/6.1/0001.patch"
+echo kvm >"$T/good/kvm.ko"
+echo kvm-intel >"$T/good/kvm-intel.ko"
+echo "$OLD 6.1.1-1" >"$T/good/kernel"
+
+# stub NAME: makes a program; standard input is its text.
+stub() {
+	{ echo '#!/bin/sh'; cat; } >"$T/bin/$1"
+	chmod +x "$T/bin/$1"
+}
+stub uname <<'END'
+case $1 in
+-v) echo '#1 SMP Debian 6.1.1-1 (2026-01-01)' ;;
+*) echo "$OLD" ;;
+esac
+END
+stub rmmod <<'END'
+[ "$1" != kvm ] || rm -f $R/sys/module/kvm/parameters/exit_cycles $R/loaded
+END
+stub insmod <<'END'
+case $1 in
+*/kvm.ko)
+	[ ! -e $R/loaded ] || { echo 'insmod: File exists'; exit 1; }
+	touch $R/sys/module/kvm/parameters/exit_cycles $R/loaded ;;
+esac
+END
+stub modprobe <<'END'
+[ "$1" != -c ] || exit 0
+touch $R/loaded
+[ ! -e $R/lib/modules/$OLD/updates/exit_cycles/kvm.ko ] || touch $R/sys/module/kvm/parameters/exit_cycles
+END
+stub modinfo <<'END'
+[ "$1 $3 $4" != "-k -n kvm" ] || echo $R/lib/modules/$2/updates/exit_cycles/kvm.ko
+[ "$1 $2" != "-F vermagic" ] || echo 'modversions '
+END
+
+# Step number AT fails: it does nothing (no) or does its work and then fails (half); or a
+# signal ends the script that runs it (term, kill).
+for name in cp mv mkdir chmod depmod; do
+	real=$(type -P $name) || real=true
+	[[ $name != depmod ]] || real=true
+	stub $name <<END
+exec 8>&-
+n=\$((\$(cat $COUNT) + 1))
+echo \$n >$COUNT
+[ \$n = "\$AT" ] || exec $real "\$@"
+[ \$HOW = no ] || $real "\$@"
+case \$HOW in
+term) kill -TERM \$PPID ;;
+kill) kill -KILL \$PPID ;;
+*) exit 1 ;;
+esac
+END
+done
+
+# host STATE: makes a new host, either bare or with an earlier installation.
+host() {
+	rm -rf "$R"
+	mkdir -p "$R"/{usr/local,proc,dev,run,tmp,sys/module/kvm/parameters,usr/src/linux-headers-$NEW,etc/default} \
+		"$R"/lib/modules/{$OLD,$NEW}/kernel
+	ln -s /dev/null "$R/dev/kvm"
+	echo 'flags : vmx' >"$R/proc/cpuinfo"
+	printf '%s\n' 'kvm_intel 1 0' 'kvm 1 1' >"$R/proc/modules"
+	touch "$R/loaded"
+	[[ $1 != earlier ]] || {
+		mkdir -p "$R/usr/local/lib/exit_cycles/old" "$R"/lib/modules/{$OLD,$NEW}/updates/exit_cycles \
+			"$R"/etc/kernel/{postinst,header_postinst,postrm}.d
+		echo old | tee "$R"/usr/local/lib/exit_cycles/old/file "$R"/lib/modules/{$OLD,$NEW}/updates/exit_cycles/kvm.ko \
+			"$R"/etc/kernel/{postinst,header_postinst,postrm}.d/exit_cycles >/dev/null
+		cp -R "$T/top/scripts" "$R/usr/local/lib/exit_cycles/"
+		touch "$R/sys/module/kvm/parameters/exit_cycles"
+	}
+}
+
+# files: prints all files and the checksums of their contents.
+files() {
+	(cd "$R" && find lib usr etc -printf '%y %m %p %l\n' | sort && find lib usr etc -type f -print0 | sort -z | xargs -0 sha1sum)
+}
+
+# try HOW AT COMMAND...: one run.
+try() {
+	echo 0 >"$COUNT"
+	# shellcheck disable=SC2016 # sh expands it; and it says "Killed" to us only
+	run sh -c '"$@"; exit $?' sh env HOW="$1" AT="$2" TMPDIR="$R/tmp" "${as[@]}" "${@:3}"
+}
+
+# every STATE HOWS VERB COMMAND...: tries each step of COMMAND in each of the ways HOWS.
+every() {
+	local state=$1 hows=$2 verb=$3 how at steps before after wrong='' points=0
+	shift 3
+	host "$state"
+	before=$(files)
+	try no 0 "$@"
+	steps=$(<"$COUNT")
+	after=$(files)
+	[[ $status == 0 && $before != "$after" ]] || wrong="it does not work at all: $err"
+	for how in $hows; do
+		for ((at = 1; at <= steps; at++)); do
+			host "$state"
+			try "$how" "$at" "$@"
+			((status)) || continue # too late: the work was done
+			((++points))
+			if [[ $how == kill ]]; then
+				try no 0 "$@"
+				[[ $status == 0 && $(files) == "$after" ]] || wrong+="$how $at: $err: $(diff <(echo "$after") <(files) || :)"$'\n'
+			else
+				[[ $(files) == "$before" ]] || wrong+="$how $at: $(diff <(echo "$before") <(files) || :)"$'\n'
+				[[ $err == *'the host is as it was' ]] || wrong+="$how $at: $err"$'\n'
+			fi
+		done
+	done
+	((points >= steps)) || wrong+="of $steps steps only $points failed"
+	is "$state, $verb: $hows, at $points points" "$wrong" ''
+}
+
+install=("$T/top/scripts/install.sh" -m "$T/good" install)
+uninstall=("$T/top/scripts/install.sh" uninstall)
+follow=("$R/usr/local/lib/exit_cycles/scripts/install.sh" follow "$NEW")
+
+host bare
+bare=$(files)
+try no 0 "${install[@]}"
+is 'installed' "$status:$(<"$R/lib/modules/$OLD/updates/exit_cycles/kvm.ko")" 0:kvm
+try no 0 sh "$R/etc/kernel/header_postinst.d/exit_cycles" "$NEW"
+like 'a kernel that apt brings' "$status:$err" "^0:.*Linux $NEW will have its account\$"
+is 'has the modules built for it' "$(cat "$R/lib/modules/$NEW/updates/exit_cycles/kvm.ko")" kvm
+rm -r "$R/usr/src/linux-headers-$NEW"
+try no 0 sh "$R/etc/kernel/postinst.d/exit_cycles" "$NEW"
+like 'one that cannot be followed' "$status:$err" "^0:.*Linux $NEW gets its stock KVM: no linux-headers-$NEW yet\$"
+ok 'has none' test ! -e "$R/lib/modules/$NEW/updates/exit_cycles"
+mkdir "$R/usr/src/linux-headers-$NEW"
+try no 0 "${uninstall[@]}"
+is 'uninstalled: as before' "$status:$(diff <(echo "$bare") <(files | grep -v " usr/local/lib "))" 0:
+
+every bare 'no half term kill' install "${install[@]}"
+every earlier half install "${install[@]}"
+every earlier 'no half term kill' follow "${follow[@]}"
+every earlier 'no half term kill' uninstall "${uninstall[@]}"
+
+done_testing

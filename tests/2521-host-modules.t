@@ -1,0 +1,180 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Promise: host-modules.sh takes the kernel's source from the cache, or from a package whose
+# files exist, in whatever state dpkg has it during an upgrade; and only of exactly the
+# kernel's version. It refuses in one line everything that would make modules which do not
+# match the kernel exactly. The test uses stand-ins for /usr/src and /sys; nothing is built.
+. "${BASH_SOURCE[0]%/*}/lib.sh"
+
+version=6.1.0-1-amd64
+headers=$T/usr/src/linux-headers-$version
+generated=$headers/include/generated
+script=$T/top/scripts/host-modules.sh
+mkdir -p "$generated" "$headers/scripts/mod" "$T"/{top,bin,boot,sys/kernel/btf}
+cp -R "$TOP/scripts" "$TOP/patches" "$T/top/"
+sed -i "s,\$root/,$T/,; s,=/sys,=$T/sys," "$script"
+sed -i "s,/usr/src/linux-source-,$T&," "$T/top/scripts/source/kernels.sh"
+touch "$headers/Module.symvers" "$T/usr/src/linux-source-6.1.tar.xz" "$T/file"
+echo "#define UTS_RELEASE \"$version\"" >"$generated/utsrelease.h"
+echo '#define LINUX_PACKAGE_ID " Debian 6.1.1-1"' >"$generated/package.h"
+
+# stub NAME TEXT: makes a program that a build needs; TEXT is its script.
+stub() {
+	printf '#!/bin/sh\n%s\n' "$2" >"$T/bin/$1"
+	chmod +x "$T/bin/$1"
+}
+for name in make git xz modinfo strip; do
+	stub "$name" ''
+done
+# shellcheck disable=SC2016 # the stub expands it
+stub dpkg-query 'case $3 in *Status*) echo "${STATE% *}" ;; *) echo "${STATE#* }" ;; esac'
+stub gcc-12 'echo 12'
+stub pahole 'echo 124'
+stub uname "case \$1 in -v) echo '#1 SMP Debian 6.1.1-1 (2026-01-01)' ;; *) echo $version ;; esac"
+printf '#!/bin/sh\n' >"$headers/scripts/mod/modpost.real-lsb-64"
+chmod +x "$headers/scripts/mod/modpost.real-lsb-64"
+
+# a vmlinux for the headers, with types and nothing else; the running kernel has the same types
+echo types >"$T/sys/kernel/btf/vmlinux"
+echo 'int i;' | gcc -c -x c -o "$T/bare" -
+objcopy --add-section ".BTF=$T/sys/kernel/btf/vmlinux" "$T/bare" "$T/vmlinux"
+
+# host: makes a host where all is right, with MODVERSIONS and without types
+host() {
+	cat >"$generated/autoconf.h" <<-'END'
+		#define CONFIG_CC_VERSION_TEXT "gcc-12 (Debian 12.2.0-14) 12.2.0"
+		#define CONFIG_GCC_VERSION 120200
+		#define CONFIG_PAHOLE_VERSION 124
+		#define CONFIG_BUILD_SALT "6.1.0-1-amd64"
+		#define CONFIG_MODVERSIONS 1
+		#define CONFIG_KVM_MODULE 1
+		#define CONFIG_ADDRESS 0x0
+	END
+	cat >"$headers/.config" <<-'END'
+		# CONFIG_BTF is not set
+		CONFIG_CC_VERSION_TEXT="gcc-12 (Debian 12.2.0-14) 12.2.0"
+		CONFIG_GCC_VERSION=120200
+		CONFIG_PAHOLE_VERSION=124
+		CONFIG_BUILD_SALT="6.1.0-1-amd64"
+		CONFIG_MODVERSIONS=y
+		CONFIG_KVM=m
+		CONFIG_ADDRESS=0x0
+	END
+	grep -v SALT "$headers/.config" >"$T/boot/config-$version"
+	cp "$T/vmlinux" "$headers/vmlinux"
+}
+
+# unversioned: a kernel without MODVERSIONS
+unversioned() {
+	sed -i /MODVERSIONS/d "$generated/autoconf.h" "$headers/.config" "$T/boot/config-$version"
+}
+
+# try "STATE VERSION" [CACHE]: a cache that cannot be written to is reported after all checks.
+try() {
+	run env STATE="$1" PATH="$T/bin:$PATH" XDG_CACHE_HOME="${2:-$T/file}" "$script"
+}
+
+taken() {
+	like "$1: taken" "$status:$err" "^1:host-modules.sh: $T/[^ ]*: cannot be written to"
+}
+
+# refused TITLE REGEX
+refused() {
+	like "$1: refused" "$status:$(wc -l <"$T/.err"):$err" "^1:1:host-modules.sh: $2"
+}
+
+host
+for state in installed unpacked half-configured triggers-awaited triggers-pending; do
+	try "$state 6.1.1-1"
+	taken "$state"
+done
+how='\(apt-get install linux-source-6.1=6.1.1-1, or scripts/source/fetch.sh -k 6.1'
+for state in not-installed config-files half-installed; do
+	try "$state 6.1.1-1"
+	refused "$state" "linux-source-6.1: not installed $how"
+done
+try 'unpacked 6.1.2-1'
+refused 'another version' "linux-source-6.1 is of 6.1.2-1, but the kernel 6.1.0-1-amd64 is of 6.1.1-1 $how"
+rm "$T/usr/src/linux-source-6.1.tar.xz"
+try 'unpacked 6.1.1-1'
+refused 'without its file' "linux-source-6.1: not installed"
+mkdir -p "$T/cache/exit_cycles/source"
+touch "$T/cache/exit_cycles/host" "$T/cache/exit_cycles/source/linux-source-6.1.tar.xz"
+echo 6.1.1-1 >"$T/cache/exit_cycles/source/linux-source-6.1.version"
+try 'not-installed -' "$T/cache"
+taken 'in the cache'
+echo 6.1.2-1 >"$T/cache/exit_cycles/source/linux-source-6.1.version"
+try 'not-installed -' "$T/cache"
+refused 'in the cache, of another version' "linux-source-6.1 is of 6.1.2-1, but the kernel 6.1.0-1-amd64 is of 6.1.1-1 $how"
+touch "$T/usr/src/linux-source-6.1.tar.xz"
+
+unversioned
+try 'installed 6.1.1-1'
+taken 'without MODVERSIONS'
+sed -i s/KVM_MODULE/KVM/ "$generated/autoconf.h"
+try 'installed 6.1.1-1'
+refused 'another configuration than the kernel' ".*/autoconf.h: not of the configuration of $T/boot/config-$version: CONFIG_KVM"
+rm "$T/boot/config-$version"
+try 'installed 6.1.1-1'
+refused 'another configuration than the headers' ".*/autoconf.h: not of the configuration of $headers/.config: CONFIG_KVM"
+host
+unversioned
+stub gcc-12 'echo 13'
+try 'installed 6.1.1-1'
+refused 'another compiler' 'gcc-12: is version 13, and the kernel is of 12 \(apt-get install --reinstall gcc-12\)'
+stub gcc-12 'echo 12'
+stub pahole 'echo 123'
+try 'installed 6.1.1-1'
+refused 'an older pahole' 'pahole: is version 123, and the kernel is of 124'
+stub pahole 'echo 124'
+rm "$headers/vmlinux"
+try 'installed 6.1.1-1'
+refused 'headers without types' "$headers/vmlinux: No such file"
+echo other >"$T/types"
+objcopy --add-section ".BTF=$T/types" "$T/bare" "$headers/vmlinux"
+try 'installed 6.1.1-1'
+refused 'headers of other types' "$headers/vmlinux: not the types of the kernel that runs, $T/sys"
+host
+rm "$T/sys/kernel/btf/vmlinux"
+try 'installed 6.1.1-1'
+refused 'a kernel without types' "$T/sys/kernel/btf/vmlinux: No such file"
+printf '#!/bin/sh\necho "version GLIBC_2.99 not found" >&2\nexit 1\n' >"$headers/scripts/mod/modpost.real-lsb-64"
+try 'installed 6.1.1-1'
+refused 'programs of a newer release' "$headers/scripts: programs of a newer Debian"
+
+sed '$d' "$script" >"${script%/*}/functions"
+# came_out [SIZE]...: sets the types in the built modules; the kernel's types are these.
+printf '%s\t0\n' 'file	8' 'slot	4' 'slot	6' 'kvm_vcpu	9' >"$T/base"
+stub pahole "cat $T/base; [ \"\$4\" = $headers/vmlinux ] || cat $T/more"
+came_out() {
+	((!$#)) || printf '%s\t0\n' "$@" >"$T/more"
+	# shellcheck disable=SC2016 # the shell there expands it
+	run env PATH="$T/bin:$PATH" headers="$headers" bash -c '. "$1"; check_types /nowhere' "${script##*/}" "${script%/*}/functions"
+}
+: >"$T/more"
+came_out
+refused 'modules without types' "kvm.ko: came out without the kernel's own struct of any kind"
+came_out 'kvm_vcpu	19' 'slot	6' 'new	1'
+is "KVM's own structures in another size: taken" "$status:$err" 0:
+came_out 'kvm_vcpu	19' 'file	16'
+refused "the kernel's in another size" "kvm.ko: came out without the kernel's own struct file"
+
+# made TITLE VERMAGIC PARAMETERS ERROR: checks how the script judges the output of make.
+mkdir -p "$T/build/src/arch/x86/kvm"
+touch "$T"/build/src/arch/x86/kvm/kvm{,-intel,-amd}.ko "$headers/Makefile"
+made() {
+	stub modinfo "case \$2 in vermagic) echo '$2' ;; *) echo '$3' ;; esac"
+	# shellcheck disable=SC2016 # the shell there expands it
+	run env PATH="$T/bin:$PATH" headers="$headers" bash -c '. "$1"; package=1 configuration=2 types=3 dir=$2; compile' \
+		"${script##*/}" "${script%/*}/functions" "$T/build"
+	is "$1" "$(sed -n 's/^host-modules.sh: //p' "$T/.err"):$(cd "$T/build" && echo modules/*)" "$4"
+}
+made 'made: types that differ' "$version SMP" 'exit_cycles:Count' \
+	"kvm.ko: came out without the kernel's own struct file ():modules/*"
+made 'made: for another kernel' 6.1.0-2-amd64 'exit_cycles:Count' "kvm.ko: came out for 6.1.0-2-amd64, not for $version:modules/*"
+made 'made: an empty shell' "$version SMP" '' 'kvm.ko: came out without the parameter exit_cycles, an empty shell:modules/*'
+: >"$T/more"
+came_out 'slot	6'
+made 'made: as it should be' "$version SMP" 'exit_cycles:Count' ':modules/kernel modules/kvm-amd.ko modules/kvm-intel.ko modules/kvm.ko'
+
+done_testing

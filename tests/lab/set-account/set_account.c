@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * set_account.c - a module for tests only: sets the counters of one exit reason of a vCPU, and
+ * the account's sums, to any value, so that a test need not wait for 2^32 exits.
+ *
+ *	echo "FD REASON EXITS CYCLES" >/sys/kernel/debug/set_account
+ *
+ * FD is a vCPU of the writing process. The module holds vcpu->mutex, so it writes like the vCPU
+ * itself. -EBADF: FD is not a vCPU; -EINVAL: not four numbers.
+ */
+#include <linux/debugfs.h>
+#include <linux/file.h>
+#include <linux/kvm_host.h>
+#include <linux/module.h>
+
+#include <asm/svm.h>
+#include <asm/vmx.h>
+
+#include "exit_cycles.h"
+
+static struct dentry *dentry;
+
+static const struct { u64 code; const char *name; }
+	vmx_names[] = { VMX_EXIT_REASONS }, svm_names[] = { SVM_EXIT_REASONS };
+
+/*
+ * Returns the row of a reason that has a name: the rows are in the order of the codes. KVM's
+ * own map of rows cannot be used: on new kernels KVM exports it only to its own modules.
+ */
+static unsigned int row_of(u32 code)
+{
+	bool vmx = boot_cpu_has(X86_FEATURE_VMX);
+	unsigned int i, row = 0;
+
+	for (i = 0; i < (vmx ? ARRAY_SIZE(vmx_names) : ARRAY_SIZE(svm_names)); i++)
+		row += (vmx ? vmx_names : svm_names)[i].code < code;
+	return row;
+}
+
+static int set_account(struct kvm_vcpu *vcpu, u32 code, u64 exits, u64 cycles)
+{
+	struct kvm_exit_cycles *account = vcpu->arch.exit_stamps.account;
+	struct kvm_exit_cycles_row *row = &account->rows[row_of(code)];
+
+	if (mutex_lock_killable(&vcpu->mutex))
+		return -EINTR;
+
+	/*
+	 * Readers expect as many exits in the histogram: add the difference to its first
+	 * bucket.
+	 */
+	local64_add(exits - local64_read(&row->counter[EC_EXITS]), &row->counter[EC_HIST]);
+	local64_set(&row->counter[EC_EXITS], exits);
+	local64_set(&row->counter[EC_CYCLES], cycles);
+	local64_set(&account->exits, exits);
+	local64_set(&account->cycles, cycles);
+	mutex_unlock(&vcpu->mutex);
+	return 0;
+}
+
+static ssize_t set_account_write(struct file *file, const char __user *user,
+				 size_t size, loff_t *pos)
+{
+	struct file *vcpu_file;
+	char text[128] = "";
+	u64 exits, cycles;
+	unsigned int fd;
+	int ret = -EBADF;
+	u32 code;
+
+	if (size >= sizeof(text))
+		return -EINVAL;
+	if (copy_from_user(text, user, size))
+		return -EFAULT;
+	if (sscanf(text, "%u %u %llu %llu", &fd, &code, &exits, &cycles) != 4)
+		return -EINVAL;
+
+	vcpu_file = fget(fd);
+	if (!vcpu_file)
+		return -EBADF;
+	if (!strncmp(vcpu_file->f_path.dentry->d_name.name, "kvm-vcpu:", 9))
+		ret = set_account(vcpu_file->private_data, code, exits, cycles);
+	fput(vcpu_file);
+	return ret ?: size;
+}
+
+static const struct file_operations set_account_fops = {
+	.owner = THIS_MODULE,
+	.write = set_account_write,
+};
+
+static int __init set_account_init(void)
+{
+	dentry = debugfs_create_file("set_account", 0200, NULL, NULL, &set_account_fops);
+	return 0;
+}
+module_init(set_account_init);
+
+static void __exit set_account_exit(void)
+{
+	debugfs_remove(dentry);
+}
+module_exit(set_account_exit);
+
+MODULE_LICENSE("GPL");
+MODULE_DESCRIPTION("Sets the exit_cycles account of a vCPU, for tests");
