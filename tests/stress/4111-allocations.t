@@ -16,7 +16,7 @@ WRITES="$(echo reset-{host,vm,vcpu} {switch,keys}-{on,off} slow{,-off} guest-{of
 in_lab <<EOF
 last=$LAST
 EOF
-cat >>"$T/facts" <<'EOF'
+cat >>"$T/commands" <<'EOF'
 section can
 if [ -e /proc/self/fail-nth ]; then
 	echo yes

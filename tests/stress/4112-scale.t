@@ -12,7 +12,7 @@ VMS=$(size 1000 100)
 in_lab <<EOF
 vms=$VMS
 EOF
-cat >>"$T/facts" <<'EOF'
+cat >>"$T/commands" <<'EOF'
 ulimit -n 20000
 
 # dump NAME ARGUMENT...: of exitdump.
