@@ -6,7 +6,7 @@
 # remaining exits, so the lines add up to the row. Reset clears the keys, the parameter
 # switches them. A guest that walks through keys cannot push out a key that has a tenth of
 # its exits, and each such exit costs a bounded number of instructions.
-# Stress: svm:kasan svm:kcsan
+# Stress: svm:kasan svm:kcsan svm:rt svm:clang
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/lab/labs.sh"
 
