@@ -6,7 +6,7 @@
 # The guest is Debian's, with what its gcc made in it. Nothing warns, in host or guest.
 # Stress: svm
 . "$(dirname "$0")/../lib.sh"
-. "$(dirname "$0")/cloud.sh"
+. "$(dirname "$0")/../lab/cloud.sh"
 
 PAGES=2000 # of the writer, in the guest
 
@@ -142,11 +142,11 @@ section guest
 tell b 'dmesg | grep -E "WARNING|BUG|Oops|Call Trace|stall|lockup"'
 off b 'poweroff -ff'
 EOF
-sed -i "1i PAGES=$PAGES" "$T/commands"
+sed -i "1i PAGES=$PAGES" "$T/guest-commands"
 
 # probes SECTION LEAF...: exits for CPUID of these.
 probes() {
-	of "$1" "$CPUID" "${@:2}"
+	exits_of "$1" "$CPUID" "${@:2}"
 }
 
 # exits SECTION: all.
@@ -172,13 +172,13 @@ judge() {
 	is "$lab the target counts anew" "$(probes target.vm 0x5eed000{1,2,3,4,5})" '0 0 0 0 37 '
 	is "$lab the source has what it had" "$(probes source.vm 0x5eed000{4,5})" '1 0 '
 	ok "$lab and so says the guest: $(paste -sd' ' "$F/told")" test "$(head -n 1 "$F/told")" -gt "$(sed -n '2p' "$F/told")"
-	ok "$lab dirty logging: $(of source.vm $NPF 0xa) writes to pages that were mapped, before $(of loaded.vm $NPF 0xa)" \
-		test $(($(of source.vm $NPF 0xa) - $(of loaded.vm $NPF 0xa))) -ge $PAGES
+	ok "$lab dirty logging: $(exits_of source.vm $NPF 0xa) writes to pages that were mapped, before $(exits_of loaded.vm $NPF 0xa)" \
+		test $(($(exits_of source.vm $NPF 0xa) - $(exits_of loaded.vm $NPF 0xa))) -ge $PAGES
 	is "$lab then one is shown" "$(<"$F/one")" b
 	ok "$lab the host has both" test "$(exits end)" -ge $(($(exits source.vm) + $(exits end.vm)))
 	is "$lab nothing warns in the guest" "$(<"$F/guest")" ''
 	for account in plain.vm plugged.{0,1} pulled.1 again.vm snapshot.vm waiting.vm loaded.vm source.vm target.vm end.vm end; do
-		is "$lab $account is sane" "$(insane "$account")" ''
+		is "$lab $account agrees with itself" "$(contradictions "$account")" ''
 	done
 }
 

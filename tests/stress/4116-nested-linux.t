@@ -4,7 +4,7 @@
 # has what the inner one did, exactly, marked L2, and nothing warns on any level.
 # Stress: svm
 . "$(dirname "$0")/../lib.sh"
-. "$(dirname "$0")/cloud.sh"
+. "$(dirname "$0")/../lab/cloud.sh"
 
 seed=$T/seed
 mkdir -p "$seed/lib"
@@ -20,7 +20,7 @@ int main(void)
 	return 0;
 }
 END
-"$TOP/scripts/guest-initrd.sh" -a "$T/probe" "$seed/initrd" sh -c './probe; dmesg | grep -E "WARNING|BUG|Oops|Call Trace"; echo probed'
+"$TOP/scripts/guest/initrd.sh" -a "$T/probe" "$seed/initrd" sh -c './probe; dmesg | grep -E "WARNING|BUG|Oops|Call Trace"; echo probed'
 cp "$guest/vmlinuz" "$(type -P qemu-system-x86_64)" /usr/share/seabios/bios-256k.bin /usr/share/qemu/{kvmvapic,linuxboot_dma}.bin "$seed/"
 # this machine's libraries: the guest may be another Debian
 ldd "$seed/qemu-system-x86_64" | grep -o '/[^ ]*' | xargs cp -Lt "$seed/lib"
@@ -44,9 +44,9 @@ judge() {
 	like "$lab the inner Linux is up" "$(<"$F/inner")" 'guest: Linux [^ ]*-cloud-amd64 is up'
 	like "$lab and nothing warns in it, nor when it goes" "$(tr -d '\r' <"$F/inner")" $'is up[^\n]*\nprobed\nguest: sh ended with status 0\n(.*\n)?status 0$'
 	is "$lab nothing warns in the outer one" "$(<"$F/outer")" ''
-	is "$lab 23 CPUIDs of the inner, and none of the outer" "$(of vm 114 0x800000005eed0001 0x5eed0001)" '23 0 '
+	is "$lab 23 CPUIDs of the inner, and none of the outer" "$(exits_of vm 114 0x800000005eed0001 0x5eed0001)" '23 0 '
 	ok "$lab VMRUNs: $(cell vm 128 exits)" test "$(cell vm 128 exits)" -gt 23
-	is "$lab the account is sane" "$(insane vm)" ''
+	is "$lab the account agrees with itself" "$(contradictions vm)" ''
 }
 
 for one in $LABS; do

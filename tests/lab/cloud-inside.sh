@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
 # cloud-inside.sh - words for the commands that bash runs in a lab, besides those of
-# labs-inside.sh: VMs of real QEMU, and in them the Debian of scripts/cloud-guest.sh,
+# inside.sh: VMs of real QEMU, and in them the Debian of scripts/guest/debian.sh,
 # which does what it is told.
 
 declare -A said pid tty monitor

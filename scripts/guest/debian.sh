@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# cloud-guest.sh - makes a Debian as people run it in VMs, and prints its folder:
+# debian.sh - makes a Debian as people run it in VMs, and prints its folder:
 # Debian's cloud kernel and initrd, systemd, a login on the serial port, gcc.
 #
-# Usage: scripts/cloud-guest.sh [RELEASE]
+# Usage: scripts/guest/debian.sh [RELEASE]
 #
 # RELEASE is Debian's name of it (bookworm, trixie), else this machine's. Made once, by
 # debootstrap, as root, into $CACHE/guest/RELEASE: vmlinuz and initrd, for QEMU's -kernel
@@ -16,9 +16,9 @@
 # nothing else). Nothing of the project is in the image but that.
 
 # shellcheck source=scripts/common.sh
-. "${BASH_SOURCE[0]%/*}/common.sh"
-# shellcheck source=scripts/archive.sh
-. "${BASH_SOURCE[0]%/*}/archive.sh"
+. "${BASH_SOURCE[0]%/*}/../common.sh"
+# shellcheck source=scripts/source/archive.sh
+. "${BASH_SOURCE[0]%/*}/../source/archive.sh"
 
 PATH+=:/usr/sbin:/sbin
 INCLUDE=linux-image-cloud-amd64,initramfs-tools,systemd-sysv,udev,dbus,kmod,gcc,libc6-dev
