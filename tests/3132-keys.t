@@ -67,6 +67,7 @@ wrong() {
 			if ($1 == before && $3 != "-" && $6 > last) print "order: " $0
 			before = $1; last = $6
 			if ($7 != "-" && ($7 > $6 || $5 > $6)) print "parts: " $0
+			if ($7 != "-" && $7 * $4 < $6) print "max below the mean: " $0
 		}
 		END {
 			for (r in exits)
