@@ -10,7 +10,7 @@ PROGRAM=${0##*/}
 TOP=$(cd "${BASH_SOURCE[0]%/*}/.." && pwd)
 CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/exit_cycles
 # shellcheck disable=SC2034 # read by the scripts that source this file
-DEBUGS="kasan kcsan"
+DEBUGS="kasan kcsan rt clang"
 
 die() {
 	echo "$PROGRAM: $*" >&2

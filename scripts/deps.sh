@@ -3,7 +3,7 @@
 # deps.sh - installs the packages that this project needs and this machine does not have.
 #
 #	scripts/deps.sh [GROUP]...	(default: build lab tool test lint;
-#					others: bench, plot, report, host)
+#					others: bench, clang, plot, report, host)
 #
 # Installs with apt-get (through sudo when not root), without recommended packages. A system
 # without apt-get gets a list of the missing packages, by Debian's names, and status 1. If
@@ -76,6 +76,8 @@ needs() {
 	test	libclang-rt-dev|libclang-rt-14-dev	/usr/lib/clang
 	test	python3			python3
 	test	debootstrap		debootstrap
+	test	systemd			systemd-analyze
+	test	e2fsprogs		mke2fs
 	host	gcc-12			gcc-12
 	host	gcc-14?		gcc-14
 	host	make			make
@@ -96,6 +98,9 @@ needs() {
 	bench	linux-perf|linux-tools-generic	perf
 	bench	time			/usr/bin/time
 	bench	valgrind		valgrind
+	clang	clang-19		clang-19
+	clang	lld-19			ld.lld-19
+	clang	llvm-19			llvm-nm-19
 	plot	gnuplot-nox		gnuplot
 	report	jq			jq
 	EOF
@@ -201,7 +206,7 @@ main() {
 	((${#groups[@]})) || groups=(build lab tool test lint)
 	for group in "${groups[@]}"; do
 		[[ $'\n'$(needs) == *$'\n'"$group	"* ]] ||
-			die "$group: no such group (build lab tool test lint bench plot report host)"
+			die "$group: no such group (build lab tool test lint bench clang plot report host)"
 	done
 
 	missing=$(missing_packages "${groups[@]}")

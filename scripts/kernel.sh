@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # kernel.sh - the lab's kernels: sources, series, builds.
 #
-# Usage: scripts/kernel.sh [-k KERNEL] [-d kasan|kcsan] VERB
+# Usage: scripts/kernel.sh [-k KERNEL] [-d DEBUG] VERB
 #
 #   build    the lab's bzImage, its stock modules and its patched ones, in
 #            $CACHE/KERNEL/out/{bzImage,stock/,patched/} (the default verb; quick
@@ -24,7 +24,7 @@
 #   applies  apply the series to clean source, regenerate it, compare the bytes
 #
 # Needs what scripts/deps.sh installs. Status 3: Debian no longer has the kernel's source
-# (scripts/source/fetch.sh). Writes only to the cache, and with refresh to patches/. An
+# (scripts/source/fetch.sh), or the kernel cannot be the one of -d. Writes only to the cache, and with refresh to patches/. An
 # interrupted build continues where it stopped. Nothing here touches the running kernel.
 
 # shellcheck source=scripts/common.sh
@@ -54,6 +54,12 @@ use_kernel() {
 	LOG=$DIR/build.log
 	PATCHES=$TOP/patches/$KERNEL
 	CONFIGS=(lab.config ${DEBUG:+"$DEBUG.config"})
+	compiler=gcc
+	if [[ $DEBUG == clang ]]; then
+		"$TOP/scripts/deps.sh" clang >&2
+		compiler=clang-19
+		export LLVM=-19
+	fi
 }
 
 # git_src ARGUMENT...: git in the source. Every make sets LOCALVERSION to nothing: else a tree
@@ -75,7 +81,7 @@ base_key() {
 	{
 		source_version "$KERNEL"
 		settings
-		gcc --version | head -n 1
+		"$compiler" --version | head -n 1
 	} | sha256sum | cut -d' ' -f1
 }
 

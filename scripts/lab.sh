@@ -4,7 +4,7 @@
 # a command in it.
 #
 # Usage: scripts/lab.sh [-m vmx|svm|kvm] [-k KERNEL] [-s stock|patched]
-#                       [-d kasan|kcsan] [-b DIR] [-c CPUS] [-x] [-a FILE]... [-M MIB]
+#                       [-d DEBUG] [-b DIR] [-c CPUS] [-x] [-a FILE]... [-M MIB]
 #                       [-t SECONDS] [-l LOG] -- COMMAND [ARGUMENT]...
 #
 #   -m vmx      Bochs: slow, but one instruction is one tick of the TSC
@@ -14,7 +14,8 @@
 #   -k KERNEL   a folder of patches/ (default: the first)
 #   -s SERIES   the modules to load: patched (default) or stock
 #   -d DEBUG    a debug kernel: kasan (checks memory, locks, RCU and leaks, and can make
-#               allocations fail) or kcsan (looks for data races)
+#               allocations fail) or kcsan (looks for data races); or one built another
+#               way: rt (PREEMPT_RT, checks locks) or clang (by clang, PREEMPT)
 #   -c CPUS     1 (default) to 8
 #   -x          the TSC counts instructions (vmx always does so; svm with one CPU)
 #   -b DIR      boot another kernel: DIR/bzImage, with the modules and modprobe of
@@ -41,10 +42,11 @@
 #     244  the machine ended before COMMAND did (reboot, triple fault, a failure of
 #          the emulator), or COMMAND's output could not be kept
 #     245  the lab could not start, COMMAND did not run: usage, files, modules
-#     246  this host cannot provide the machine of -m: a reason to skip, not to fail
+#     246  this host cannot provide the machine of -m, or the kernel that of -d: a reason
+#          to skip, not to fail
 #
 # LAB_PIN=no in the environment lets QEMU run on all CPUs. tests/lab/emulator-hang.sh shows
-# why QEMU is pinned otherwise.
+# why QEMU is pinned otherwise. LAB_APPEND is added to the kernel's command line.
 #
 # With status 241 to 244 the log goes to standard error. However the lab ends, even by
 # SIGKILL, none of its processes and files remain.
@@ -240,7 +242,7 @@ main() {
 	parse "$@"
 	[[ ! $console ]] || : >"$console" || exit $NO_START
 	"$TOP/scripts/deps.sh" lab >&2 || exit $NO_START
-	[[ $boot ]] || "${mortal[@]}" "$TOP/scripts/kernel.sh" -k "$kernel" ${debug:+-d "$debug"} build >&2 || exit $NO_START
+	[[ $boot ]] || "${mortal[@]}" "$TOP/scripts/kernel.sh" -k "$kernel" ${debug:+-d "$debug"} build >&2 || exit $(($? == 3 ? NO_MACHINE : NO_START))
 	choose_machine
 
 	running='' stop='' reader='' judged=''

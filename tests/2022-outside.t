@@ -82,6 +82,15 @@ stat before 1000/task/1004 old 900
 stat after 1000/task/1004 young 5
 over --raw -o busiest -n 1
 like 'a thread with the number of one that ended' "$out" '^qemu\) S 1 (7\.[2-9]|8\.0)%, young (4\.[5-9]|5\.0)%$'
+# One that is new has all its CPU, whatever the next one had.
+stat after 1000/task/1002 fresh 320
+rm -r "$T/before/proc/1000/task/1002"
+stat before 1000/task/1004 old 310
+stat after 1000/task/1004 old 310
+over --raw -o busiest -n 1
+like 'a thread that is new' "$out" '^fresh (3[0-9][0-9]|29[0-9])\.[0-9]%, qemu\) S 1 (7\.[2-9]|8\.0)%$'
+stat before 1000/task/1002 worker 300
+stat after 1000/task/1002 worker 300
 rm -r "$T"/{before,after}/proc/1000/task/1004
 
 # Before Linux 6.1, KVM does not name the vCPU threads; QEMU's thread names tell them.

@@ -157,6 +157,13 @@ requests() { curl -s "$url?[1-$1]" | grep -c '^# EOF'; }
 is 'some requests' "$(requests 500)" 500
 before=$(kb)
 is 'thousands of them' "$(requests 5000)" 5000
+# One whose headers have no end, and one whose body has none.
+exec {fd}<>"/dev/tcp/127.0.0.1/$port"
+{ (printf "GET /metrics HTTP/1.1\r\nHost: x\r\n"; timeout 10 yes "X: y") | head -c 5000000 >&"$fd"; } 2>/dev/null || :
+held=$(kb)
+exec {fd}>&-
+ok "headers without end are not kept: $before KB, then $held KB" test "$held" -le $((before + 1000))
+is 'a body without end is not read' "$(get /metrics -X POST -T - </dev/zero)" '405 text/plain; charset=utf-8'
 ok "memory: $before KB, then $(kb) KB" test "$(kb)" -le $((before + 200))
 is 'no file is left open' "$(find "/proc/$pid/fd" -lname '*root*' | wc -l)" 0
 ok 'it ends with SIGTERM' ends TERM
@@ -182,15 +189,20 @@ else
 	skip 'IPv6' 'this kernel has none'
 fi
 
-# The rights of the systemd service: others cannot enter debugfs, as on a real host.
-unit=$TOP/tools/fleet/exitdump-serve.service
-rights=$(sed -n 's/^AmbientCapabilities=//p' "$unit" | tr "[:upper:]" "[:lower:]" | sed 's/\<cap_/,+/g; s/ //g')
+# with_rights FILE...: from here on, exitdump runs with the rights of the service that these
+# files make. Others cannot enter debugfs, as on a real host.
+with_rights() {
+	local rights
+	rights=$(sed -n 's/^AmbientCapabilities=//p' "$@" | tr "[:upper:]" "[:lower:]" | sed 's/\<cap_/,+/g; s/ //g' | tr -d '\n')
+	as=(setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps "-all$rights" --ambient-caps "-all$rights"
+		--bounding-set "-all$rights" --no-new-privs "$T/exitdump")
+}
+unit=$TOP/tools/fleet/exitdump-serve
 if ((EUID == 0)); then
 	install -m 755 "$EXITDUMP" "$T/exitdump"
 	chmod 755 "$T"
 	chmod 700 "$T/two/sys/kernel/debug"
-	as=(setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps "-all$rights" --ambient-caps "-all$rights"
-		--bounding-set "-all$rights" --no-new-privs "$T/exitdump")
+	with_rights "$unit.service"
 	ok 'with the rights that the unit gives' serve -S "$T/root" --all-vms 0
 	is 'it reads debugfs' "$(get /metrics)" "$OPENMETRICS"
 	ends TERM
@@ -227,6 +239,7 @@ if ! "$EXITDUMP" --bpf 0.01 1 >/dev/null 2>"$T/.err"; then
 	skip 'by BPF' "$(<"$T/.err")"
 	done_testing
 fi
+((EUID)) || with_rights "$unit.service" "$unit-bpf.conf"
 ok 'by BPF' serve --bpf --all-vms 0
 is 'counters from its start on' "$(get /metrics):$(grep '^kvm_exits_uncounted' "$T/body")" "$OPENMETRICS:kvm_exits_uncounted_total 0"
 is 'again and again' "$(requests 20)" 20

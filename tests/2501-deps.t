@@ -57,7 +57,7 @@ is "groups: what others miss is not their matter" "$status $(<"$T/asked")" '0 '
 deps build
 like "groups: their own is" "$(tail -n 1 "$T/asked")" ' flex$'
 deps nonsense
-is "no such group" "$status $err" '1 deps.sh: nonsense: no such group (build lab tool test lint bench plot report host)'
+is "no such group" "$status $err" '1 deps.sh: nonsense: no such group (build lab tool test lint bench clang plot report host)'
 
 # Packages that have another name here, or do not exist.
 rm "$T/installed"

@@ -4,7 +4,7 @@
 # and in debugfs afterwards. Every reason number gets an answer, whatever the guest puts into
 # ECX. Two vCPUs on two CPUs lose nothing. The host's totals outlive a VM, and start again
 # when the modules are loaded again.
-# Stress: svm:kasan svm:kcsan
+# Stress: svm:kasan svm:kcsan svm:rt svm:clang
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/lab/labs.sh"
 

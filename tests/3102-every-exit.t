@@ -4,7 +4,7 @@
 # with guests that program the timer at a high rate, halt, go to user space, nest, or cannot
 # be entered. All parts of their time add up. The labs are exact here, one tick an
 # instruction, so the test may check cycles.
-# Stress: svm:kasan svm:kcsan
+# Stress: svm:kasan svm:kcsan svm:rt svm:clang
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/lab/labs.sh"
 

@@ -4,7 +4,7 @@
 # count, even if a vCPU is in user space or halted at that moment. Time with the account
 # switched off never becomes a long exit. The labs are exact here, so the test may check
 # cycles.
-# Stress: svm:kasan svm:kcsan
+# Stress: svm:kasan svm:kcsan svm:rt
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/lab/labs.sh"
 

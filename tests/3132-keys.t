@@ -6,7 +6,7 @@
 # remaining exits, so the lines add up to the row. Reset clears the keys, the parameter
 # switches them. A guest that walks through keys cannot push out a key that has a tenth of
 # its exits, and each such exit costs a bounded number of instructions.
-# Stress: svm:kasan svm:kcsan
+# Stress: svm:kasan svm:kcsan svm:rt svm:clang
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/lab/labs.sh"
 
@@ -67,6 +67,7 @@ wrong() {
 			if ($1 == before && $3 != "-" && $6 > last) print "order: " $0
 			before = $1; last = $6
 			if ($7 != "-" && ($7 > $6 || $5 > $6)) print "parts: " $0
+			if ($7 != "-" && $7 * $4 < $6) print "max below the mean: " $0
 		}
 		END {
 			for (r in exits)

@@ -7,7 +7,7 @@
 # agrees to the millisecond with the host's clocks, and with the tracepoint in ftrace and
 # perf. L2's exits have L2's RIP. The parameter takes microseconds and nothing else. The labs
 # are exact, so only the guest's own work is slow.
-# Stress: svm:kasan svm:kcsan
+# Stress: svm:kasan svm:kcsan svm:rt svm:clang
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/lab/labs.sh"
 

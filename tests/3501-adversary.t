@@ -71,6 +71,21 @@ neighbour beside all vm
 echo host >$P/exit_cycles_guest
 neighbour beside-host $again host
 account host1
+echo vm >$P/exit_cycles_guest
+# asked NAME ARGUMENT...: the time of a leaf that has an answer, and of one that has none.
+asked() {
+	section $1
+	shift
+	vmm "$@" cpuid:0x4fffffff=100 cpuid:0x40000100=100
+}
+asked ask-1
+asked ask-65 --spare 64
+hold held --spare 64 cpuid=1
+asked ask-1-beside
+echo host >$P/exit_cycles_guest
+asked ask-66-host
+release
+echo vm >$P/exit_cycles_guest
 
 # answers NAME KINDS: records the answers that guests see.
 answers() {
@@ -120,6 +135,26 @@ slower() {
 		$6 > least[$4] + (own ? 5 : 0) { print $4 ": at least " $6 ", alone " least[$4] }
 		own && $7 > mean[$4] * 1.1 { print $4 ": " $7 " in the mean, alone " mean[$4] }
 	' "$F/alone" "$F/$1"
+}
+
+# asks SECTION: instructions that the answer takes beyond none.
+asks() {
+	awk '$1 == "step" { least[++n] = $6 } END { print least[1] - least[2] }' "$F/$1"
+}
+
+# judge_asks: a leaf takes a little for each vCPU that it is about, and for no other.
+judge_asks() {
+	local one vm host beside
+	one=$(asks ask-1)
+	vm=$(($(asks ask-65) - one))
+	host=$(($(asks ask-66-host) - one))
+	ok "$lab a leaf takes $((vm / 64)).$((vm * 10 / 64 % 10)) instructions for each vCPU of the VM, at most 16" \
+		test "$vm" -gt 64 -a "$vm" -le $((64 * 16))
+	ok "$lab scope host: $((host / 65)).$((host * 10 / 65 % 10)) for each of the host's, at most 34" \
+		test "$host" -gt 65 -a "$host" -le $((65 * 34))
+	# a turn of Bochs's two CPUs is 5
+	beside=$(($(asks ask-1-beside) - one))
+	ok "$lab and $beside for those of another VM" test "$beside" -ge -5 -a "$beside" -le 5
 }
 
 judge() {
@@ -180,6 +215,7 @@ judge() {
 for one in $LABS; do
 	# exact needs one CPU there
 	boot "$one" -x -c "$([[ $one == svm:* ]] && echo 1 || echo 2)" -t $((600 + n / 5)) || continue
+	judge_asks
 	judge
 done
 done_testing

@@ -161,7 +161,17 @@ static void read_kernel_threads(struct outside *o, const char *root, unsigned in
 		free(names);
 }
 
-/* outside_read() - read it for the VM "PID-FD". `known` is false if its process cannot be seen. */
+static int by_tid(const void *a, const void *b)
+{
+	const struct thread *x = a, *y = b;
+
+	return x->tid < y->tid ? -1 : x->tid > y->tid;
+}
+
+/*
+ * outside_read() - read it for the VM "PID-FD". `known` is false if its process cannot be
+ * seen. The threads are sorted by TID: a process may have very many.
+ */
 void outside_read(struct outside *o, const char *root, unsigned int pid, const char *vm)
 {
 	char path[PATH_MAX], name[20];
@@ -173,6 +183,8 @@ void outside_read(struct outside *o, const char *root, unsigned int pid, const c
 	o->known = true;
 	read_threads(o, root, pid, vm);
 	read_kernel_threads(o, root, pid);
+	if (o->nthreads)
+		qsort(o->threads, o->nthreads, sizeof(*o->threads), by_tid);
 	snprintf(path, sizeof(path), "%s" KVM_DIR "/%s/irq_injections", root, vm);
 	o->has_irqs = read_number(path, &o->irqs);
 }
@@ -198,20 +210,24 @@ static int by_ticks(const void *a, const void *b)
 	return x->ticks < y->ticks ? 1 : x->ticks > y->ticks ? -1 : strcmp(x->name, y->name);
 }
 
-/* Add up threads of the same name. */
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(((const struct thread *)a)->name, ((const struct thread *)b)->name);
+}
+
+/* Add up threads of the same name. There is at least one thread. */
 static void add_up_names(struct outside *o)
 {
-	size_t left = 0, same;
+	struct thread *last = o->threads;
 
-	for (size_t i = 0; i < o->nthreads; i++) {
-		for (same = 0; same < left && strcmp(o->threads[same].name, o->threads[i].name); same++)
-			;
-		if (same < left)
-			o->threads[same].ticks += o->threads[i].ticks;
+	qsort(o->threads, o->nthreads, sizeof(*o->threads), by_name);
+	for (size_t i = 1; i < o->nthreads; i++) {
+		if (strcmp(last->name, o->threads[i].name))
+			*++last = o->threads[i];
 		else
-			o->threads[left++] = o->threads[i];
+			last->ticks += o->threads[i].ticks;
 	}
-	o->nthreads = left;
+	o->nthreads = last - o->threads + 1;
 }
 
 static void name_busiest(struct outside *o, double seconds)
@@ -220,9 +236,10 @@ static void name_busiest(struct outside *o, double seconds)
 	size_t size = sizeof(o->busiest);
 	int n;
 
+	if (!o->nthreads)
+		return;
 	add_up_names(o);
-	if (o->nthreads)
-		qsort(o->threads, o->nthreads, sizeof(*o->threads), by_ticks);
+	qsort(o->threads, o->nthreads, sizeof(*o->threads), by_ticks);
 	for (size_t i = 0; i < o->nthreads && i < 2 && o->threads[i].ticks; i++) {
 		n = snprintf(to, size, "%s%s %.1f%%", i ? ", " : "", o->threads[i].name,
 			     100 * outside_cpus(o->threads[i].ticks, seconds));
@@ -238,16 +255,16 @@ static void name_busiest(struct outside *o, double seconds)
 void outside_subtract(struct outside *o, const struct outside *before, double seconds)
 {
 	const struct thread *old = before->threads;
-	size_t at;
+	size_t at = 0;
 
 	o->known &= before->known && seconds > 0;
 	o->has_irqs &= before->has_irqs && o->irqs >= before->irqs;
 	if (!o->known)
 		return;
 	for (size_t i = 0; i < o->nthreads; i++) {
-		for (at = 0; at < before->nthreads && old[at].tid != o->threads[i].tid; at++)
-			;
-		if (at < before->nthreads && old[at].ticks <= o->threads[i].ticks)
+		while (at < before->nthreads && old[at].tid < o->threads[i].tid)
+			at++;
+		if (at < before->nthreads && old[at].tid == o->threads[i].tid && old[at].ticks <= o->threads[i].ticks)
 			o->threads[i].ticks -= old[at].ticks;
 	}
 	o->irqs -= before->irqs;

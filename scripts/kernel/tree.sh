@@ -4,6 +4,16 @@
 # tree.sh - a kernel's source under git; the series is a branch of commits. Sourced by
 # kernel.sh.
 
+# supported TARBALL: exits with 3 if Linux KERNEL cannot be the debug kernel. A real-time KVM
+# needs a TSC of constant rate, which QEMU's TCG does not promise. Linux 7.3 can be told that
+# it has one; 6.12 cannot, and 6.1 has no PREEMPT_RT.
+supported() {
+	[[ $DEBUG == rt ]] || return 0
+	tar -xOf "$1" --occurrence=1 "linux-source-$KERNEL/arch/x86/kernel/cpu/common.c" | grep '"setcpuid"' >/dev/null && return
+	echo "$PROGRAM: Linux $KERNEL: no real-time kernel for this lab (-d rt)" >&2
+	exit 3
+}
+
 unpack() {
 	local version key tar
 	tar=$("$TOP/scripts/source/fetch.sh" -k "$KERNEL") || exit
@@ -11,6 +21,7 @@ unpack() {
 	key="$version $(cksum <<<"$TRACKED")"
 	has_key "$SRC/.exit_cycles" "$key" && return
 	[[ -d $SRC/.git ]] && refuse_to_lose_work
+	supported "$tar"
 	step "Linux $KERNEL: unpacking $tar"
 	rm -rf "$SRC" "$SRC.new" "$OUT"
 	mkdir -p "$SRC.new"

@@ -11,11 +11,12 @@ IPS=50000000
 # append: prints the kernel's command line. Bochs needs two words: with mwait idle, an IPI
 # never wakes its second CPU; and the TSC frequency in its CPUID is wrong.
 append() {
-	local words="console=ttyS0,115200 quiet nokaslr norandmaps panic=-1 reboot=t printk.devkmsg=on"
+	local words="console=ttyS0,115200 quiet nokaslr norandmaps panic=-1 reboot=t printk.devkmsg=on ${LAB_APPEND-}"
 	[[ $debug ]] && words+=" kasan_multi_shot"
 	# watch more accesses, and longer: an emulated CPU does little in KCSAN's default of
 	# 80 us
 	[[ $debug != kcsan || $exact ]] || words+=" kcsan.skip_watch=500 kcsan.udelay_task=500 kcsan.udelay_interrupt=100"
+	[[ $debug == rt ]] && words+=" setcpuid=constant_tsc"
 	[[ $boot ]] && words+=" printk.time=0"
 	[[ $machine != vmx ]] || words+=" idle=halt tsc_early_khz=$((IPS / 1000))"
 	echo "$words"

@@ -310,6 +310,8 @@ static void init_vcpu(struct vcpu *v)
 		set_msr(v, 0x3a, 5);		/* VMX allowed, locked */
 	if (opt.cpuid_fault)
 		set_msr(v, 0x140, 1);
+	if (opt.tsc)
+		CALL(v->fd, KVM_SET_TSC_KHZ, (uint64_t)CALL(v->fd, KVM_GET_TSC_KHZ, 0) * opt.tsc / 100);
 	init_sregs(v);
 
 	if (opt.mode == LONG) {
@@ -332,12 +334,13 @@ static void init_vcpu(struct vcpu *v)
 
 void create_vcpu(struct vm *vm, int i)
 {
+	int top = CALL(kvm, KVM_CHECK_EXTENSION, KVM_CAP_MAX_VCPU_ID) - 1;
 	struct vcpu *v = &vm->vcpu[i];
 
 	v->vm = vm;
 	v->index = i;
 	v->script = &scripts[i % nscripts];
-	v->fd = CALL(vm->fd, KVM_CREATE_VCPU, i);
+	v->fd = CALL(vm->fd, KVM_CREATE_VCPU, opt.high_ids ? top - i : i);
 	v->run = mmap(NULL, run_size, PROT_READ | PROT_WRITE, MAP_SHARED, v->fd, 0);
 	if (v->run == MAP_FAILED)
 		err(EX_FAILED, "mmap of vCPU %d", i);

@@ -59,9 +59,9 @@ struct script {
 enum mode { LONG, PROTECTED, REAL, BIGREAL };
 
 struct opt {
-	int vms, vcpus, spare, ring, page_in;
+	int vms, vcpus, spare, ring, page_in, tsc;
 	enum mode mode;
-	bool together, pin, migrate, stats, hold, quiet, loop, cpuid_fault, bad_entry, irqchip,
+	bool together, pin, migrate, stats, hold, high_ids, quiet, loop, cpuid_fault, bad_entry, irqchip,
 	     done_mmio, fail, late, populate;
 	uint64_t rounds;
 	const char *before, *after, *at, *set[MAX_SETS];

@@ -26,6 +26,7 @@ static void usage(FILE *out)
 		"  --done-mmio       report the end of the script by MMIO, not by OUT\n"
 		"  --entry LEAF,EAX,EBX,ECX,EDX  a CPUID entry of user space\n"
 		"  --fail            first let KVM_CREATE_VCPU fail at each of its allocations, in turn\n"
+		"  --high-ids        vCPUs have the highest numbers that there are, from the top\n"
 		"  --hold            keep the VMs until standard input ends or SIGTERM comes\n"
 		"  --late            create all vCPUs but the first while those before them run\n"
 		"  --loop N          the script N times; 0: until SIGTERM\n"
@@ -41,6 +42,7 @@ static void usage(FILE *out)
 		"  --spare N         more vCPUs, that never run\n"
 		"  --stats           KVM's binary statistics\n"
 		"  --together        all VMs at once, not one after another\n"
+		"  --tsc PERCENT     of the host's frequency, at which the guests' TSC runs\n"
 		"  --vcpus N         in each VM, all run the script\n"
 		"  --vms N\n\nSteps:\n", mode_help);
 	for (int i = 0; ops[i].name; i++)
@@ -126,8 +128,8 @@ static void check(void)
 		misuse("more than 1 GiB of pages", "ept");
 }
 
-enum { O_AFTER, O_AT, O_BAD_ENTRY, O_BEFORE, O_CPUID_FAULT, O_DONE_MMIO, O_ENTRY, O_FAIL, O_HELP, O_HOLD, O_LATE, O_LOOP, O_MIGRATE,
-       O_MODE, O_NO_IRQCHIP, O_PAGE_IN, O_PIN, O_POPULATE, O_QUIET, O_RING, O_SET, O_SPARE, O_STATS, O_TOGETHER, O_VCPUS, O_VMS };
+enum { O_AFTER, O_AT, O_BAD_ENTRY, O_BEFORE, O_CPUID_FAULT, O_DONE_MMIO, O_ENTRY, O_FAIL, O_HELP, O_HIGH_IDS, O_HOLD, O_LATE, O_LOOP, O_MIGRATE,
+       O_MODE, O_NO_IRQCHIP, O_PAGE_IN, O_PIN, O_POPULATE, O_QUIET, O_RING, O_SET, O_SPARE, O_STATS, O_TOGETHER, O_TSC, O_VCPUS, O_VMS };
 
 static const struct option options[] = {
 	{ "after", required_argument, NULL, O_AFTER },
@@ -139,6 +141,7 @@ static const struct option options[] = {
 	{ "entry", required_argument, NULL, O_ENTRY },
 	{ "fail", no_argument, NULL, O_FAIL },
 	{ "help", no_argument, NULL, O_HELP },
+	{ "high-ids", no_argument, NULL, O_HIGH_IDS },
 	{ "hold", no_argument, NULL, O_HOLD },
 	{ "late", no_argument, NULL, O_LATE },
 	{ "loop", required_argument, NULL, O_LOOP },
@@ -154,6 +157,7 @@ static const struct option options[] = {
 	{ "spare", required_argument, NULL, O_SPARE },
 	{ "stats", no_argument, NULL, O_STATS },
 	{ "together", no_argument, NULL, O_TOGETHER },
+	{ "tsc", required_argument, NULL, O_TSC },
 	{ "vcpus", required_argument, NULL, O_VCPUS },
 	{ "vms", required_argument, NULL, O_VMS },
 	{ }
@@ -174,6 +178,7 @@ void parse(int argc, char **argv)
 		case O_ENTRY:		parse_entry(optarg); break;
 		case O_FAIL:		opt.fail = true; break;
 		case O_HELP:		usage(stdout); exit(0);
+		case O_HIGH_IDS:	opt.high_ids = true; break;
 		case O_HOLD:		opt.hold = true; break;
 		case O_LATE:		opt.late = true; break;
 		case O_LOOP:		opt.rounds = parse_number(optarg, UINT32_MAX); opt.loop = true; break;
@@ -189,6 +194,7 @@ void parse(int argc, char **argv)
 		case O_SPARE:		opt.spare = parse_number(optarg, 4000); break;
 		case O_STATS:		opt.stats = true; break;
 		case O_TOGETHER:	opt.together = true; break;
+		case O_TSC:		opt.tsc = parse_number(optarg, 1000); break;
 		case O_VCPUS:		opt.vcpus = parse_number(optarg, MAX_VCPUS); break;
 		case O_VMS:		opt.vms = parse_number(optarg, 1000000); break;
 		default:		exit(EX_MISUSE);

@@ -3,7 +3,7 @@
 # Promise: thousands of VMs start and end while others hold and read every file of the account,
 # reset it, and switch it off and on. Each file reads as a whole or, after its VM has ended,
 # fails with EIO. Nothing leaks. After the storm, counts are exact again.
-# Stress: vmx svm svm:kasan svm:kcsan
+# Stress: vmx svm svm:kasan svm:kcsan svm:rt
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/stress.sh"
 

@@ -3,7 +3,7 @@
 # Promise: vCPU threads that are stopped (SIGSTOP) in the middle of their exits lose and invent
 # nothing. Counts stay exact, the time of standing still is stop, and files can be read, reset
 # and switched in the meantime.
-# Stress: vmx svm svm:kasan svm:kcsan
+# Stress: vmx svm svm:kasan svm:kcsan svm:rt
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/stress.sh"
 

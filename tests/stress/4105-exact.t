@@ -4,7 +4,7 @@
 # CPUs and their threads move between CPUs all the time. A guest that reads its totals, its
 # VM's or the host's, never sees them decrease. The millions are made on one CPU (cpus() says
 # why). Bochs and KCSAN's kernel make a twentieth of them, on two CPUs.
-# Stress: vmx svm svm:kcsan
+# Stress: vmx svm svm:kcsan svm:rt svm:clang
 . "$(dirname "$0")/../lib.sh"
 : "${LABS=$(available | sed 's/.*/vmx:& svm:&/') svm:$(default_kernel):kcsan}"
 . "$(dirname "$0")/stress.sh"
