@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: no guest can make the series write into the kernel's log, or stop it: it adds
-# no printk() in any form, no WARN() and no BUG().
+# Promise: no guest can make the series write into the kernel's log, or stop the kernel: the
+# series adds no printk() in any form, no WARN() and no BUG().
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 
 # added KERNEL: the lines of code that the series adds to the kernel itself.

@@ -1,10 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: what a VM's user may choose, the VM's name and the names and the number of its
-# threads, does nothing to who looks at it: in every format and command it is printable
-# ASCII, quoted as that format wants it, and tens of thousands of threads cost
-# exitdump seconds of CPU and no more.
-# 40,000 files: in memory, where that can be had.
+# Promise: the user of a VM chooses its name, and the names and the number of its threads. This
+# text cannot harm the user of exitdump: in every format and command it is printable ASCII,
+# quoted as the format requires. Tens of thousands of threads cost exitdump only seconds of
+# CPU time.
+# 40,000 files: in memory, if possible.
 [[ ! -w /dev/shm ]] || export TMPDIR=/dev/shm
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/fixtures/exitdump.sh"

@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# debian.sh - makes a Debian as people run it in VMs, and prints its folder:
-# Debian's cloud kernel and initrd, systemd, a login on the serial port, gcc.
+# debian.sh - makes an ordinary Debian for a VM and prints its folder: Debian's cloud kernel
+# and initrd, systemd, a login on the serial port, gcc.
 #
 # Usage: scripts/guest/debian.sh [RELEASE]
 #
-# RELEASE is Debian's name of it (bookworm, trixie), else this machine's. Made once, by
-# debootstrap, as root, into $CACHE/guest/RELEASE: vmlinuz and initrd, for QEMU's -kernel
-# and -initrd; disk, its root file system, for a disk of virtio that is not written to
-# (snapshot=on); append, what goes on the kernel's command line besides. Downloads some 100 MB.
+# RELEASE is Debian's name (bookworm, trixie; default: this machine's). The first call makes it
+# by debootstrap, as root, and downloads some 100 MB. The folder, $CACHE/guest/RELEASE, has:
+# vmlinuz and initrd, for QEMU's -kernel and -initrd; disk, the root file system, for a virtio
+# disk that is not written to (snapshot=on); append, more words for the kernel's command line.
 #
-# In place of cloud-init it looks at a second disk of virtio, which is a tar: it unpacks that in
-# /run/seed, and starts `sh start` there, with a console of virtio as its input and
-# output, when all else is up (with init=/usr/local/sbin/seed on the command line: with
-# nothing else). Nothing of the project is in the image but that.
+# The guest does what its second virtio disk, a tar archive, tells it (instead of cloud-init):
+# when all services are up, it unpacks the archive in /run/seed and starts `sh start` there,
+# with a virtio console as input and output. With init=/usr/local/sbin/seed on the kernel's
+# command line, it does only this. The image has nothing else of this project.
 
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/../common.sh"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* accounts.c - what the fuzzer does with the text of accounts, and what must hold of it. */
+/* accounts.c - parses the fuzzer's accounts, and checks their sums and their printed form. */
 #include <stdlib.h>
 #include <string.h>
 

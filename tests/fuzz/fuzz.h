@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* fuzz.h - what parser.c takes from accounts.c. */
+/* fuzz.h - the functions of accounts.c that parser.c calls. */
 #ifndef FUZZ_H
 #define FUZZ_H
 

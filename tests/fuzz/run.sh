@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Fuzzes exitdump's parsers and what follows them with libFuzzer, under ASan and UBSan. A
 # finding ends it with a status other than 0 and stays in the parser's folder of the corpus
-# as crash-*: keep it there, under a name that says what it showed.
+# as crash-*. Keep it there, under a name that says which bug it found.
 #
 # Usage: tests/fuzz/run.sh [RUNS [PARSER]...]	(1000000 inputs of each, unless told)
-#        tests/fuzz/run.sh -r			the corpus alone, once
+#        tests/fuzz/run.sh -r			only the corpus, once
 # Needs: clang with its libFuzzer runtime (Debian: clang, libclang-rt-14-dev); -r any compiler
 
 set -e -o pipefail

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
-# cloud-inside.sh - words for the commands that bash runs in a lab, besides those of
-# inside.sh: VMs of real QEMU, and in them the Debian of scripts/guest/debian.sh,
-# which does what it is told.
+# cloud-inside.sh - more words for the commands that bash runs in a lab (inside.sh has the
+# others): they start VMs of real QEMU with the Debian of scripts/guest/debian.sh, and tell
+# this Debian what to do.
 
 declare -A said pid tty monitor
 # of the guests' first disk: what they write goes where QEMU wants to have it

@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: whichever allocation fails, from the loading of the vendor's module over the
-# making of a VM and its first run to the reading and writing of each file: that fails
-# with ENOMEM, or works without a file in debugfs. Nothing warns, nothing leaks, and what
-# the guests make is counted exactly. (4103 has two more ways for a vCPU's to fail.)
+# Promise: each allocation of the kernel can fail, while the vendor's module is loaded, a VM is
+# made and first run, and each file is read and written. The operation then fails with
+# ENOMEM, or works without a file in debugfs. Nothing warns, nothing leaks, and the exits of
+# the guests are counted exactly. (4103 lets a vCPU's allocations fail in two more ways.)
 # Stress: svm:kasan
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/stress.sh"

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 # Promise: 32 vCPUs in a VM, vCPUs of the highest numbers that KVM has (16383 where it
-# can have 4096 vCPUs), and 1,000 VMs at once: each folder has its name, each account is
-# exact, the sums are the sums, and exitdump shows all of it.
+# can have 4096 vCPUs), and 1,000 VMs at once: each folder has the right name, each account
+# is exact, sums are the sums of their accounts, and exitdump shows all of them.
 # Stress: svm svm:rt svm:clang
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/stress.sh"

@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: the account is of the host's TSC, whatever a guest's does: one that runs at
-# another frequency, by scaling or by catching up, one that the guest writes, and one
-# that KVM makes up because the host's own is unstable. Counts are exact, times are no
-# longer than the vCPU's, and no guest's TSC goes back.
+# Promise: the account uses the host's TSC, whatever the guest's TSC does. It may run at another
+# frequency, by scaling or by catching up; the guest may write to it; or KVM makes it up
+# because the host's TSC is unstable. Counts are exact, times are no longer than the vCPU's,
+# and no guest's TSC goes back.
 # Stress: vmx svm svm:kasan
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/stress.sh"

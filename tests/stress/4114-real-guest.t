@@ -1,9 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: a Debian as people run it in VMs, with its cloud kernel, systemd and gcc, boots,
-# compiles a program, runs it and shuts down; with the patched modules it says on its serial
-# port, line for line, what it says with the stock ones, and its kernel logs the same, but
-# for times and addresses.
+# Promise: an ordinary Debian in a VM, with its cloud kernel, systemd and gcc, boots, compiles a
+# program, runs it and shuts down. With the patched modules, the lines on its serial port and
+# in its kernel's log are the same as with the stock ones, except times and addresses.
 # Stress: svm
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../lab/cloud.sh"

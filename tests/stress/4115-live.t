@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: what people do to a VM of QEMU while it runs is in its account as it is: a vCPU
-# that is plugged in, pulled out and plugged in again; memory plugged in; a snapshot, and
-# back to it; and a live migration to another QEMU of a guest that writes to its memory.
-# The guest is Debian's, with what its gcc made in it. Nothing warns, in host or guest.
+# Promise: the account stays right whatever people do to a VM of QEMU while it runs: they plug in
+# a vCPU, remove it and plug it in again; plug in memory; take a snapshot and go back to it;
+# migrate a guest that writes to its memory to another QEMU. The guest is a Debian, and its
+# programs are compiled in it. Nothing warns, in host or guest.
 # Stress: svm
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../lab/cloud.sh"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: a Linux in QEMU in a Debian in QEMU boots and shuts down; the outer host's account
-# has what the inner one did, exactly, marked L2, and nothing warns on any level.
+# Promise: a Linux in QEMU in a Debian in QEMU boots and shuts down. The outer host's account has
+# exactly the exits of the inner Linux, marked L2. Nothing warns on any level.
 # Stress: svm
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../lab/cloud.sh"

@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * failures.c - does something again and again, each time with another of the kernel's
- * allocations failing, until one pass has none left to fail.
+ * failures.c - repeats an operation. In each pass another one of the kernel's allocations fails,
+ * until a pass has no allocation left to fail.
  *
  *	failures vm			a VM whose guest makes 23 CPUID exits, whole, from the
  *					opening of /dev/kvm to the end
- *	failures read FILE		a file of the account; then once more, with all pages failing from
- *					one on: for what asks elsewhere when one allocation fails
- *	failures write FILE TEXT [OLD]	which is OLD, and stays so if it failed
- *	failures load MODULE.ko LAST	loads the vendor's module: of its allocations, the last
+ *	failures read FILE		reads a file of the account. Then once more, with all
+ *					allocations of pages failing from one on, because some
+ *					code tries another way if only one fails
+ *	failures write FILE TEXT [OLD]	writes TEXT; if that fails, the file must still have OLD
+ *	failures load MODULE.ko LAST	loads the vendor's module; only its last LAST
+ *					allocations fail
  *
- * What fails has to do so with ENOMEM, and to leave nothing half-done. A KVM_RUN that
- * failed goes on. Whatever the guest made is counted exactly, by the host's file as well.
- * Anything else is complained about on standard error, and the exit status is 1. At the
- * end, lines of "NAME N": what happened.
+ * An operation that fails must fail with ENOMEM, and leave nothing half-done. KVM_RUN is called
+ * again after a failure. The guest's exits are counted exactly, also in the host's file.
+ * Anything else is reported on standard error, and the exit status is 1. At the end it prints
+ * lines of "NAME N": what happened how often.
  *
  * The kernel is one with fault injection, whose knobs are set (4111-allocations.t).
  */
