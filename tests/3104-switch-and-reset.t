@@ -88,7 +88,7 @@ judge_reset() {
 }
 
 judge() {
-	local cpuid=10 io=30 hlt=12 section
+	local cpuid=10 io=30 hlt=12 section run
 	[[ $vendor == vmx ]] || cpuid=114 io=123 hlt=120
 
 	is "$lab switched: CPUID exits while on, none while off" "$(cell switch.vm $cpuid exits)" 15
@@ -109,9 +109,13 @@ judge() {
 	is "$lab only a zero resets" "$(sort -u "$F/refused") $(wc -l <"$F/refused")" "Invalid argument 8"
 	is "$lab modes of the files" "$(xargs <"$F/modes")" "444 444 444 444 200"
 
-	[[ $vendor == vmx ]] ||
+	[[ $vendor == vmx ]] || {
+		run=$(awk '$1 == "time" && $4 == "run" { print $5 }' "$F/on-in-guest")
 		ok "$lab switched on while the guest runs: it waits $(($(cell on-in-guest.vm TOTAL sched) / $(key on-in-guest.vm tsc_khz))) ms for the CPU" \
 			test "$(cell on-in-guest.vm TOTAL sched)" -ge $((90 * $(key on-in-guest.vm tsc_khz)))
+		ok "$lab switched on while the guest runs: what was before is not counted" test \
+			$(($(key on-in-guest.vm guest) + $(cell on-in-guest.vm TOTAL total))) -lt $((run - 150 * $(key on-in-guest.vm tsc_khz)))
+	}
 	ok "$lab halt: half a second" test "$(cell halt.vm $hlt halt)" -gt $((400 * $(key halt.vm tsc_khz)))
 	is "$lab halt, off and on: the exit is dropped" "$(cells halt-off-on.1 $hlt exits total halt)" "0 0 0"
 	is "$lab halt, off and on: what follows is counted" "$(cell halt-off-on.1 $cpuid exits)" 3

@@ -48,8 +48,9 @@ bool file_there(const char *path)
 
 static int fail_unpatched(const char *path)
 {
-	return fail("%s: No such file (is this kernel patched and kvm loaded? man exitdump)",
-		    path);
+	return fail("%s: No such file (%s)", path, strncmp(path, "/sys/", 5) ?
+		    "is this kernel patched and kvm loaded? man exitdump" :
+		    "is kvm loaded? On an unpatched kernel exitdump top and exitdump 1 count by BPF");
 }
 
 /* Read a file's text, at most `most` bytes, and add a NUL. The text is valid until the next call. */
