@@ -57,6 +57,10 @@ main() {
 			labs+=("vmx:$kernel" "svm:$kernel")
 		done
 	fi
+	for one in "${labs[@]}"; do
+		[[ $one =~ ^(vmx|svm): ]] || die "$one: no such lab (vmx:KERNEL or svm:KERNEL)"
+		one_of k kernel "${one#*:}" "$KERNELS"
+	done
 	tmp=$(mktemp -d)
 	trap 'rm -rf "$tmp"' EXIT
 	trap 'exit 130' INT TERM

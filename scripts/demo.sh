@@ -32,6 +32,7 @@ parse() {
 		esac
 	done
 	no_more "${@:OPTIND}"
+	[[ ${machine[1]} ]] && one_of m machine "${machine[1]}" "vmx svm kvm"
 	one_of k kernel "$kernel" "$KERNELS"
 	one_of f firmware "$firmware" "seabios ovmf"
 }

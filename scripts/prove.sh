@@ -8,6 +8,8 @@
 # Exit status: prove's.
 set -e -o pipefail
 
+[[ $# != 0 && $1 != -h ]] || { sed -n "/^# prove/,/^set/s/^# \{0,1\}//p" "$0"; exit; }
+
 # Called by prove for one TEST: keeps a copy of the test's output.
 if [[ $PROVE_KEEPS && $# == 1 ]]; then
 	env -u PROVE_KEEPS "$1" | tee "$PROVE_KEEPS/${1##*/}"

@@ -148,6 +148,7 @@ main() {
 	trap 'rm -rf "$tmp" "$out.new"' EXIT
 	cp -- "$tmp/page" "$out.new" 2>"$tmp/why" || die "$(sed 's/^cp: //' "$tmp/why")"
 	mv -- "$out.new" "$out"
+	step "$out is written"
 }
 
 main "$@"

@@ -37,7 +37,12 @@ group() { printf "%s" "$1" | sed ':a; s/\([0-9]\)\([0-9]\{3\}\)\($\|,\)/\1,\2\3/
 # --- the page of a capture
 
 CAPTURES=$TOP/tests/fixtures/captures
-page() { TZ=XXX-5 run "$TOP/scripts/report.sh" -o "$T/page.html" "$@"; }
+# page ARGUMENT...: makes $T/page.html. The last line on standard error says that; $err is the rest.
+page() {
+	TZ=XXX-5 run "$TOP/scripts/report.sh" -o "$T/page.html" "$@"
+	written=$(grep -c "report: $T/page.html is written$" <<<"$err") || :
+	err=$(grep -v " is written$" <<<"$err") || :
+}
 
 # outside PAGE: prints everything in it that a browser would fetch or run.
 outside() {
@@ -46,6 +51,7 @@ outside() {
 }
 
 sound() { # TITLE
+	is "$1: the page is written, and that is said" "$status:$written" 0:1
 	is "$1: a page, nothing said" "$status:$out$err" 0:
 	ok "$1: well-formed" xmllint --noout "$T/page.html"
 	is "$1: refers to nothing outside itself and runs nothing" "$(outside "$T/page.html")" ''

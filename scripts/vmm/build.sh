@@ -6,5 +6,6 @@
 # Usage: scripts/vmm/build.sh PROGRAM
 set -e
 
+[[ $# == 1 && $1 != -* ]] || { sed -n "/^# Usage/s/^# //p" "$0"; exit 2; }
 dir=${BASH_SOURCE[0]%/*}
 exec gcc -static -no-pie -O2 -Wall -Wextra -o "$1" "$dir"/*.[cS] -pthread

@@ -13,6 +13,7 @@
 # PERF_DATA names a file that perf kvm stat record has written, for example during ten seconds.
 # Needs: make and a compiler; tmux for the live view; valgrind for instructions. Writes to
 # /dev/shm or /tmp.
+[[ $1 != -h ]] || { awk 'NR > 2 { if (!/^#/ || /shellcheck/) exit; sub(/^# ?/, ""); print }' "$0"; exit; }
 
 [[ -w /dev/shm ]] && export TMPDIR=/dev/shm
 # shellcheck source=tests/lib.sh

@@ -10,6 +10,7 @@
 # In the blocks the samples are 15 seconds apart, like scrapes.
 # Needs: the lab kernel (make kernel), prometheus, jq, curl, busybox.
 # shellcheck source=tests/lib.sh
+[[ $1 != -h ]] || { awk 'NR > 2 { if (!/^#/ || /shellcheck/) exit; sub(/^# ?/, ""); print }' "$0"; exit; }
 . "${BASH_SOURCE[0]%/*}/../lib.sh"
 . "${BASH_SOURCE[0]%/*}/../fixtures/exitdump.sh"
 # shellcheck source=scripts/guest/files.sh
