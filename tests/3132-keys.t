@@ -29,6 +29,7 @@ run_vmm off-nested nested=5 cpuid:2=1
 echo Y >\$P/exit_cycles_keys
 run_vmm same \$(i=256; while [ \$i -lt 272 ]; do echo cpuid:\$i=3 vmcall:\$i=2; i=\$((i + 1)); done)
 run_vmm again cpuid:2=4
+run_vmm halted hlt:100000=2 spin=1000000
 run_vmm first --vcpus 2 sleep-user:20=1 / sleep-user:2=1
 run_vmm second --vcpus 2 sleep-user:2=1 / sleep-user:20=1
 run_vmm faded sweep:0x1000:200=20000 \$(i=0; while [ \$i -lt 40 ]; do echo cpuid:\$((0x2000 + i))=100; i=\$((i + 1)); done)
@@ -62,7 +63,9 @@ largest() {
 wrong() {
 	awk -F'\t' -v file="$F/$1" "$ACCOUNT"'
 		BEGIN { read_account(file) }
+		FNR == 1 { split($0, told, "\tkeys=") }
 		FNR > 2 {
+			lines += $3 ~ /^0x/
 			exits[$1] += $4; cycles[$1] += $5; total[$1] += $6
 			if ($1 == before && $3 != "-" && $6 > last) print "order: " $0
 			before = $1; last = $6
@@ -70,6 +73,7 @@ wrong() {
 			if ($7 != "-" && $7 * $4 < $6) print "max below the mean: " $0
 		}
 		END {
+			if (lines != told[2] + 0) print lines " keys, and line 1 says " told[2]
 			for (r in exits)
 				if (exits[r] != cell[r, "exits"] || cycles[r] != cell[r, "cycles"] || total[r] != cell[r, "total"])
 					print "sum of " r ": " exits[r], cycles[r], total[r]
@@ -77,8 +81,8 @@ wrong() {
 }
 
 judge() {
-	local cpuid=10 io=30 hypercall=18 read=31 write=32 fault=48 mmio=49 written="0x8b 0x79 0x6e0" one l2=0x8000000000000000 kind reason key
-	[[ $vendor == vmx ]] || { cpuid=114 io=123 hypercall=129 read=124 write=124 fault=1024 mmio=1024 written="0x10000008b 0x100000079 0x1000006e0"; }
+	local cpuid=10 io=30 hypercall=18 read=31 write=32 fault=48 mmio=49 hlt=12 written="0x8b 0x79 0x6e0" one l2=0x8000000000000000 kind reason key
+	[[ $vendor == vmx ]] || { cpuid=114 io=123 hypercall=129 read=124 write=124 fault=1024 mmio=1024 hlt=120 written="0x10000008b 0x100000079 0x1000006e0"; }
 
 	is "$lab CPUID: the leaves" "$(keys_of known.vm $cpuid | grep -v '^0x0 ')" \
 		"$(printf '%s\n' '0x1 3' '0x2 7' '0x40000000 2' "$l2 13" '0x80000000 5' '0xd 4' | sort)"
@@ -117,6 +121,10 @@ judge() {
 	is "$lab the same number under two reasons is two keys" \
 		"$(exits_of same.vm $cpuid $(printf '0x%x ' {256..271}))$(exits_of same.vm $hypercall $(printf '0x%x ' {256..271}))" \
 		"$(printf '3 %.0s' {1..16})$(printf '2 %.0s' {1..16})"
+	is "$lab a reason that has no keys has no line" "$(keys_of halted.vm $hlt)" ""
+	if [[ $vendor == vmx ]]; then
+		is "$lab interrupts: vectors, from 0x20 on" "$(awk -F"\t" "\$1 == 1 { print length(\$3) }" "$F/halted.vm_keys" | sort -u)" 4
+	fi
 	is "$lab switched on again" "$(exits_of again.vm $cpuid 0x2)" '4 '
 
 	for kind in msr port leaf; do
