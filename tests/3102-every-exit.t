@@ -59,7 +59,7 @@ accounted() {
 
 judge() {
 	local section run less ticks=100000
-	for section in timer fast fast-only hlt user mmio hlt-user ept triple bad nested nested-out bigreal; do
+	for section in timer fast fast-only ipi hlt user mmio hlt-user ept triple bad nested nested-out bigreal; do
 		[[ ! -f $F/$section ]] || judge_section "$section"
 	done
 	# each takes less than the time between the guest's RDTSCs; one more exit clears the
@@ -69,6 +69,9 @@ judge() {
 		"$(cell fast-only.vm "$(row msr)" cycles)" "$(cell fast-only.vm "$(row msr)" total)" "$run"
 	if [[ $machine == vmx ]]; then
 		is "$lab timer: every expiry took the fast path" "$(cell timer.vm "$(row timer)" exits)" 50
+		# after an IPI to itself the fast path does not enter the guest: the exit handler comes, too
+		ok "$lab ipi: the cycles of the fast path are in, beside those of the handler" test \
+			$(($(cell ipi.vm "$(row msr)" cycles) / 200)) -gt $(($(cell fast-only.vm "$(row msr)" cycles) / 201))
 		is "$lab bigreal: all exits are emulation, without an entry" \
 			"$(cell bigreal.vm "$(row invalid)" exits)" "$(cell bigreal.vm TOTAL exits)"
 	fi
@@ -116,6 +119,7 @@ ticks=100000
 run_vmm timer deadline:20000=50
 run_vmm fast wrmsr-fast=50 ipi=20
 run_vmm fast-only wrmsr-fast=200
+run_vmm ipi --done-mmio ipi=200
 run_vmm hlt hlt:$ticks=20
 run_vmm user --done-mmio out-user=50
 run_vmm sleep --done-mmio sleep-user:50=3
