@@ -56,13 +56,13 @@ configure() {
 		[Install]
 		WantedBy=multi-user.target
 	END
-	chroot "$1" systemctl -q enable seed.service
-	chroot "$1" systemctl -q mask serial-getty@hvc0.service
-	chroot "$1" passwd -q -d root
 	# an emulated CPU unpacks it at every boot
 	echo MODULES=list >"$1/etc/initramfs-tools/conf.d/modules"
 	printf '%s\n' virtio_pci virtio_blk >>"$1/etc/initramfs-tools/modules"
-	chroot "$1" update-initramfs -u
+	chroot "$1" systemctl -q enable seed.service &&
+		chroot "$1" systemctl -q mask serial-getty@hvc0.service &&
+		chroot "$1" passwd -q -d root &&
+		chroot "$1" update-initramfs -u
 }
 
 make_guest() {
@@ -81,7 +81,7 @@ make_guest() {
 	rm -rf "$root"/var/{cache/apt,lib/apt/lists}/* "$root"/usr/share/{doc,man,info,locale}/* "$root"/boot/[a-zA-Z]*
 	# no larger than it has to be: a lab has it in memory
 	mke2fs -q -t ext4 -L root -E lazy_itable_init=0,lazy_journal_init=0 -J size=8 -m 0 -d "$root" \
-		"$new/disk" "$(($(du -sk --apparent-size "$root" | cut -f1) * 5 / 4 / 1024 + 48))M"
+		"$new/disk" "$(($(du -sk --apparent-size "$root" | cut -f1) * 5 / 4 / 1024 + 48))M" >>"$dir.log"
 	rm -rf --one-file-system "$root"
 	echo "root=/dev/vda rw console=ttyS0" >"$new/append"
 	echo "$key" >"$new/key"
