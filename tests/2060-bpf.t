@@ -127,7 +127,7 @@ if command -v "${BPFTOOL:=$(PATH=$PATH:/usr/sbin:/sbin type -P bpftool)}" >/dev/
 		((!$#))
 	}
 	for signal in HUP TERM KILL; do
-		"$EXITDUMP" --bpf 0.1 >"$T/$signal" &
+		env --default-signal=HUP "$EXITDUMP" --bpf 0.1 >"$T/$signal" &
 		pid=$!
 		until [[ -s $T/$signal ]]; do
 			kill -0 "$pid" || break
