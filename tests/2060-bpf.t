@@ -107,7 +107,7 @@ if [[ ! -e /sys/kernel/debug/kvm/exit_cycles ]]; then
 	like 'by itself, as there is no account; and it says so' "$status:$out:$err" \
 		$'^0:.*by BPF; .*:exitdump: counting by BPF while this runs, [^\n]*unpatched kernel[^\n]*$'
 	exitdump
-	unlike 'but not for what has been counted so far' "$status:$out:$err" '^0|BPF'
+	unlike 'but not for what has been counted so far' "$status:$out:$err" '^0|counting by BPF'
 fi
 
 # None of exitdump's BPF programs is left.
