@@ -60,6 +60,8 @@ hold() {
 	stays=$1
 	shift
 	[ -e no-end ] || mkfifo no-end
+	# the last hold's lines must not be taken for those of this one
+	rm -f stays held
 	vmm --hold --after 'echo "$VMM_DIRS" >held' "$@" <>no-end >stays &
 	holder=$!
 	until grep -qs ^hold stays; do sleep 0.02; done
