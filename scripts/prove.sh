@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# prove.sh - runs prove, two tests at a time; after prove's summary it shows the failed cases
-# with their messages.
+# prove.sh - runs prove, two tests at a time, and shows how long each took; after prove's
+# summary it shows the failed cases with their messages.
 #
 # Usage: scripts/prove.sh TEST...
 #
@@ -19,6 +19,6 @@ fi
 kept=$(mktemp -d)
 trap 'rm -rf "$kept"' EXIT
 trap 'exit 130' INT TERM
-PROVE_KEEPS=$kept prove -j2 --exec "$0" "$@" || status=$?
+PROVE_KEEPS=$kept prove -j2 --timer --exec "$0" "$@" || status=$?
 ((!status)) || (cd "$kept" && grep -H -A 12 -E '^not ok|^# stopped' ./* | cut -c 3-) || :
 exit "${status:-0}"
