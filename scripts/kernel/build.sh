@@ -52,13 +52,18 @@ stock() {
 	step "Linux $KERNEL${DEBUG:+ $DEBUG}: built"
 }
 
+# configured: makes what the build knows of the configuration match .config. The series has a
+# Kconfig symbol that the stock .config does not know.
+configured() {
+	quietly "$LOG" make LOCALVERSION= -C "$SRC" olddefconfig
+	quietly "$LOG" make LOCALVERSION= -C "$SRC" modules_prepare
+}
+
 # modules [OPTION]...: builds KVM's modules; the options are make's. kbuild compares only
 # times of files, so the function checks that the result matches .config.
 modules() {
 	local wanted built
-	# The series has a Kconfig symbol that the stock .config does not know.
-	quietly "$LOG" make LOCALVERSION= -C "$SRC" olddefconfig
-	quietly "$LOG" make LOCALVERSION= -C "$SRC" modules_prepare
+	configured
 	quietly "$LOG" make LOCALVERSION= -C "$SRC" -j"$(nproc)" M=arch/x86/kvm "$@" modules
 	wanted=$(grep -cx CONFIG_KVM_EXIT_CYCLES=y "$SRC/.config" || true)
 	built=$(nm "$SRC/arch/x86/kvm/kvm.ko" | grep -c ' kvm_exit_cycles_init$' || true)
@@ -71,10 +76,11 @@ forget_objects() {
 	find "$SRC/arch/x86/kvm" "$SRC/virt/kvm" -name '*.o' -delete
 }
 
-# whole: restores the .config that `without` changed, and makes it newer than all objects.
+# whole: restores the .config that `without` changed.
 whole() {
 	forget_objects
 	cp "$SRC/.config.whole" "$SRC/.config"
+	configured
 	rm "$SRC/.config.whole"
 }
 

@@ -77,12 +77,12 @@ each() {
 	unpack
 	stock
 	rm -f "$OUT/patched.key"
-	apply_series
-	commits=$(git_src rev-list --reverse base..HEAD)
+	clean
 	if type -p sparse >/dev/null; then
-		git_src checkout -q --detach base
 		stock=$(sparse_says)
 	fi
+	apply_series
+	commits=$(git_src rev-list --reverse base..HEAD)
 	for commit in $commits; do
 		git_src checkout -q --detach "$commit"
 		modules
@@ -96,10 +96,9 @@ each() {
 		[[ $says ]] && die "sparse: $says"
 		echo "sparse: no more than of stock"
 	fi
+	install_modules patched
 	without DEBUG_FS
 	without KVM_EXIT_CYCLES
 	whole
-	modules
-	install_modules patched
 	series_key >"$OUT/patched.key"
 }

@@ -86,14 +86,19 @@ go_back() {
 	[[ ! $worked_on ]] || git_src checkout -q exit_cycles
 }
 
-apply_series() {
-	local files
-	files=$(series)
+# clean: checks out the source without the series. Commits stay on their branch.
+clean() {
 	keep_edits
 	git_src am -q --abort 2>/dev/null || true
 	# what an interrupted `each` left
-	[[ -f $SRC/.config.whole ]] && whole
+	[[ ! -f $SRC/.config.whole ]] || whole
 	git_src checkout -q -f --detach base
+}
+
+apply_series() {
+	local files
+	files=$(series)
+	clean
 	[[ -n $files ]] || die "$PATCHES: no patches there"
 	# shellcheck disable=SC2086 # one name a line, and none has a blank
 	git_src am -q --committer-date-is-author-date $files ||
