@@ -15,7 +15,7 @@ is "lint is content" "$status" 0
 git clone -q "$TOP" "$T/copy"
 cd "$T/copy"
 cp -R "$TOP/scripts" .
-find tests -name '*.t' -delete
+find scripts tests \( -name '*.sh' -o -name '*.t' \) ! -name lint.sh ! -name common.sh ! -name deps.sh ! -path 'scripts/source/*' -delete
 find patches -name '*.patch' ! -name '0001-*' -delete
 run scripts/lint.sh
 is "a copy with no fault" "$status" 0
