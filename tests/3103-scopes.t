@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Promise: exit_cycles_guest decides what CPUID answers. With "off" the answers are stock
 # KVM's, bit for bit. With "vm" a guest learns nothing about another VM. With "host" it reads
-# the host's numbers.
+# the host's numbers. It has no other value.
 # Stress: svm:kasan svm:kcsan
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/lab/labs.sh"
@@ -22,6 +22,11 @@ answers() {
 lab-modules load stock
 answers stock
 lab-modules load patched
+section bad
+for value in on Vm hosts 1 ''; do
+	(echo "$value" >$P/exit_cycles_guest) 2>&1 | sed 's/.*: //'
+done
+cat $P/exit_cycles_guest
 echo off >$P/exit_cycles_guest
 answers off
 echo vm >$P/exit_cycles_guest
@@ -83,6 +88,7 @@ judge() {
 	local io=30 rdmsr=31
 	[[ $vendor == vmx ]] || io=123 rdmsr=124
 
+	is "$lab no other value is taken" "$(sort "$F/bad" | uniq -c | tr -s ' ' | tr '\n' ,)" " 5 Invalid argument, 1 vm,"
 	is "$lab off: what stock answers, and to 5000 random leaves" "$(answered off)" "$(answered stock)"
 	is "$lab switched off: the same" "$(answered N)" "$(answered stock)"
 	is "$lab vm: not what stock answers" "$([[ $(answered vm) == "$(answered stock)" ]] || echo different)" different

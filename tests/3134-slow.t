@@ -46,6 +46,11 @@ run_vmm pair --vcpus 2 sleep-user:2=20 / sleep-user:2=20
 echo 0 >$K/exit_cycles_reset
 account cleared
 
+# the threshold falls in a VM that has lost more before
+echo 15000 >$P/exit_cycles_slow
+run_vmm lower --at 'echo 1000 >'$P/exit_cycles_slow sleep-user:20=1 shell=1 sleep-user:2=3
+echo 0 >$K/exit_cycles_reset
+
 for clock in mono perf; do
 	echo $clock >$T/trace_clock
 	echo >$T/trace
@@ -154,11 +159,14 @@ judge_many() {
 	kept=$(slow many.vm time)
 	is "$lab gone: the host has them still" "$(slow gone time | head -n 16)" "$kept"
 	is "$lab gone: it keeps 16" "$(slow gone time | wc -l)" 16
+	is "$lab gone: and lost all others" "$(($(line_key gone lost) + 16))" "$(cell gone TOTAL slow)"
 	is "$lab gone: those of a later VM take the place of the oldest" "$(slow after time | tail -n 12)" "$(head -n 12 <<<"$kept")"
 	is "$lab pair: of two vCPUs 16 each" "$(slow pair.vm vcpu | sort | uniq -c | xargs)" "16 0 16 1"
 	is "$lab pair: the others are lost" "$(line_key pair.vm kept) $(($(line_key pair.vm lost) + 32))" "32 $(cell pair.vm TOTAL slow)"
 	is "$lab pair: the newest is first" "$(sane pair.vm)" ''
 	is "$lab reset: nothing is left" "$(slow cleared time) $(line_key cleared lost)" " 0"
+	is "$lab lower: a threshold is that of rows with a larger max, too" \
+		"$(slow lower.vm key | grep -c 0x501)" 4
 }
 
 # judge_clock CLOCK NOW: compares the file's moment in that clock with the tracepoint's.
