@@ -30,6 +30,8 @@ try 'is same a a' 'like x abc "b." ' 'unlike x abc "c." ' done_testing
 is 'is, like, unlike pass' "$status" 0
 try 'like x abc "c."' done_testing
 is 'like: no match fails' "$status" 1
+try 'like x "" "c"' done_testing
+is 'like: nor is no text a match' "$status" 1
 try 'unlike x abc "b."' done_testing
 is 'unlike: a match fails' "$status" 1
 try 'unlike x abc "["' done_testing

@@ -74,11 +74,26 @@ commit third
 kernel tree
 like 'nor is a branch that holds work' "$status:$err" '^1:kernel.sh: .*and the branch has work of its own'
 is 'it holds it still' "$(git -C "$tree" log -1 --format=%s exit_cycles)" third
+cp "$tree/.exit_cycles" "$T/key"
+echo 'another point release' >"$tree/.exit_cycles"
+kernel tree
+like 'nor is it for a new point release' "$status:$err" '^1:kernel.sh: .*branch exit_cycles has work that patches/ does not have'
+cp "$T/key" "$tree/.exit_cycles"
+mkdir "$tree/.git/rebase-merge"
+kernel applies
+like 'a rebase that is under way is not disturbed' "$status:$err" '^1:kernel.sh: .*src: a rebase is under way there'
+rmdir "$tree/.git/rebase-merge"
 git -C "$tree" branch -qm exit_cycles mine
 kernel tree
 is 'moved away, it makes room for the patches' "$status:$(branch):$(tail -n 1 "$tree/virt/file")" 0:exit_cycles:first
 mv "$T/aside"/* "$PATCHES/"
 kernel tree
 is 'a branch without work follows the patches' "$status:$(branch):$(tail -n 1 "$tree/virt/file")" 0:exit_cycles:second
+git -C "$tree" reset -q --hard HEAD~
+kernel refresh
+is 'the patch of a commit that is gone goes' "$status:$err:$(cd "$PATCHES" && echo *)" 0::0001-first.patch
+sed -i 's/^TRACKED="/& /' "$T/top/scripts/kernel.sh"
+kernel tree
+like 'other files are to be tracked: the source is unpacked again' "$status:$err" "^0:.*unpacking $T"
 
 done_testing

@@ -22,17 +22,19 @@ program() {
 
 deps() {
 	: >"$T/asked"
-	run env PATH="$T/bin" T="$T" "$TOP/scripts/deps.sh" "$@"
+	run env -u DEBIAN_FRONTEND PATH="$T/bin" T="$T" "$TOP/scripts/deps.sh" "$@"
 }
 
 # all packages but flex and bochs-term are installed, until apt-get has been asked.
 machine='for name; do
 	[[ $name != -* && $name != *Package* ]] || continue
-	[[ $name != flex && $name != bochs-term || -e $T/installed ]] || continue
+	# flex was removed, and its settings are still there
+	[[ $name != flex || -e $T/installed ]] || { echo "$name deinstall ok config-files"; continue; }
+	[[ $name != bochs-term || -e $T/installed ]] || continue
 	echo "$name install ok installed"
 done'
 program dpkg-query "$machine"
-program apt-get 'echo "$*" >>"$T/asked"
+program apt-get 'echo "$DEBIAN_FRONTEND $*" >>"$T/asked"
 case "$*" in
 *update*) touch "$T/updated" ;;
 *) [[ -e $T/updated ]] && touch "$T/installed" ;;
@@ -44,8 +46,8 @@ program sudo '"$@"'
 deps
 is "what is missing is installed at the second try" "$status" 0
 is "after new lists, asked for once" "$(grep -c update "$T/asked")" 1
-like "just that, without recommended packages" "$(tail -n 1 "$T/asked")" \
-	'install --no-install-recommends bochs-term flex$'
+like "just that, without recommended packages and questions, even if apt is at work" "$(tail -n 1 "$T/asked")" \
+	'^noninteractive .*-y .*DPkg::Lock::Timeout=[0-9]+ install --no-install-recommends bochs-term flex$'
 like "and said so" "$err" 'installing bochs-term flex$'
 deps
 is "nothing missing: nothing said" "$status $out $err" '0  '
@@ -61,11 +63,16 @@ is "no such group" "$status $err" '1 deps.sh: nonsense: no such group (build lab
 
 # Packages that have another name here, or do not exist.
 rm "$T/installed"
-echo "libclang-rt-dev" >"$T/unknown"
 program dpkg-query 'for name; do
-	[[ $name != -* && $name != *Package* && $name != libclang-rt* && $name != flex ]] || continue
+	[[ $name != -* && $name != *Package* && $name != libclang-rt* && $name != flex && $name != gcc-14 ]] || continue
 	echo "$name install ok installed"
 done'
+deps test
+like "the first of two names, where both are known" "$(tail -n 1 "$T/asked")" ' libclang-rt-dev$'
+echo "gcc-14" >"$T/unknown"
+deps host
+is "an optional one that is unknown here is left out" "$status $err" '0 '
+echo "libclang-rt-dev" >"$T/unknown"
 deps test
 like "the second of two names, where the first is unknown" "$(tail -n 1 "$T/asked")" ' libclang-rt-14-dev$'
 echo "flex" >"$T/unknown"

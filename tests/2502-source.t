@@ -25,7 +25,7 @@ program() {
 # apt with and without a network; `says` chooses its answers.
 program apt-get 'echo "$*" >>"$T/asked"
 case "$*" in
-*indextargets*) ;;
+*indextargets*) printf "%s\n" "Debian http://mirror/debian" "Debian-Security http://mirror/security" ;;
 *update*)
 	if [[ -e $T/no-network ]]; then
 		echo "E: Could not resolve a name" >&2
@@ -35,10 +35,12 @@ case "$*" in
 	;;
 *download*)
 	[[ -e $T/no-download ]] && { echo "E: Failed to fetch it" >&2; exit 100; }
+	! flock -n "$T/cache/exit_cycles/source.lock" true || echo unlocked >>"$T/asked"
 	cp "$T/source.deb" .
 	;;
 esac'
-program apt-cache '[[ $* != *madison* || -e $T/no-package ]] || echo "linux-source-9.9 | 9.9.1-1 | somewhere"'
+program apt-cache '[[ $* != *madison* || -e $T/no-package ]] ||
+	printf " linux-source-%s | somewhere\n" "9.9-rt | 9.9.2-1" "9.9 | 9.9.1-1" "9.9 | 9.9.0-1"'
 PATH=$T/bin:$PATH
 
 source_of() {
@@ -59,7 +61,9 @@ like "no network: one line" "$status:$(grep -v '^\[' <<<"$err")" \
 rm "$T/no-network"
 
 touch "$T/no-package"
+: >"$T/asked"
 source_of
+like "and no list: the next one is read again, and an error in any is one" "$(<"$T/asked")" 'APT::Update::Error-Mode=any update'
 is "an archive without the package: 3, and one line" "$status:$(grep -v '^\[' <<<"$err")" \
 	"3:fetch.sh: linux-source-9.9: no longer in Debian's archive, so Linux 9.9 is skipped"
 run "$T/top/scripts/deps.sh" build
@@ -67,12 +71,16 @@ is "where packages are installed it is said, and no error" "$status:$(grep -v '^
 	"0:fetch.sh: linux-source-9.9: no longer in Debian's archive, so Linux 9.9 is skipped"
 is "and the tests know it" "$(bash -c 'TOP=$T/top CACHE=$T/cache/exit_cycles; . "$TOP/scripts/source/kernels.sh"; gone 9.9; available')" \
 	"linux-source-9.9: no longer in Debian's archive, so Linux 9.9 is skipped"
-rm "$T/no-package"
+touch "$T/cache/exit_cycles/source/linux-source-9.9.tar.xz"
+is "unless it has come another way" "$(bash -c 'TOP=$T/top CACHE=$T/cache/exit_cycles; . "$TOP/scripts/source/kernels.sh"; gone 9.9 || available')" 9.9
+rm "$T/no-package" "$T/cache/exit_cycles/source/linux-source-9.9.tar.xz"
 
 touch "$T/no-download"
 source_of
 like "a download that fails: one line" "$status:$(grep -v '^\[' <<<"$err")" \
 	'^1:fetch.sh: linux-source-9.9: cannot be fetched: E: Failed to fetch it$'
+run "$T/top/scripts/deps.sh" build
+is "where packages are installed, too" "$status" 1
 rm "$T/no-download"
 
 # The disk becomes full while the package is unpacked.
@@ -99,15 +107,22 @@ rm "$T/no-package"
 : >"$T/asked"
 source_of
 is "else: it is there" "$status:$out" "0:$T/cache/exit_cycles/source/linux-source-9.9.tar.xz"
+unlike "with lists that are younger than an hour" "$(<"$T/asked")" ' update'
+unlike "and no other process does it at the same time" "$(<"$T/asked")" unlocked
 ok "byte for byte" cmp "$T/deb/usr/src/linux-source-9.9.tar.xz" "$out"
 is "nothing else is" "$(left)" "linux-source-9.9.tar.xz linux-source-9.9.version"
+is "it is of the newest version" "$(<"$T/cache/exit_cycles/source/linux-source-9.9.version")" 9.9.1-1
 is "nothing was installed" "$(grep -w install "$T/asked")" ''
 is "every look at the archive is with lists of our own" \
 	"$(grep -v indextargets "$T/asked" | grep -vc "Dir::State::lists=$T/cache/exit_cycles/apt/lists")" 0
 like "signatures are checked" "$(<"$T/cache/exit_cycles/apt/sources.list")" "^deb \\[signed-by=$T/keyring\\] "
+is "each suite comes from this machine's mirror of it" "$(awk '{ print $4, $3 }' "$T/cache/exit_cycles/apt/sources.list" | grep ^bookworm)" \
+	$'bookworm http://mirror/debian\nbookworm-security http://mirror/security\nbookworm-backports http://mirror/debian'
 : >"$T/asked"
 source_of
 is "again: nothing is asked" "$status:$out:$(<"$T/asked")" "0:$T/cache/exit_cycles/source/linux-source-9.9.tar.xz:"
+run "$T/top/scripts/deps.sh" build
+is "nor where packages are installed" "$status:$err:$(<"$T/asked")" 0::
 
 run "$T/top/scripts/source/fetch.sh" -k 5.10
 is "no such kernel: refused" "$status:$err" "1:fetch.sh: -k 5.10: no such kernel (one of: 9.9)"

@@ -69,16 +69,19 @@ B (4.0k)\t0\t25\t50\t100\t100'
 } >many.csv
 like 'cycles: what is beyond the first thirteen is one bar, not left out' \
 	"$(awk -f "$TOP/scripts/plot/reasons.awk" -v kind=cycles many.csv | tail -n 1)" $'^7 others\t28000\t'
+sed '1s/$/,total,halt,user/; 2,$s/,[0-9]*$/,10,100,5,20/' many.csv >parts.csv
+is 'where: so it is there, with all of its parts' \
+	"$(awk -f "$TOP/scripts/plot/reasons.awk" -v kind=where parts.csv | tail -n 1)" $'others (700)\t0\t10\t15\t35\t100'
 plot cycles -u us -o us.svg known.csv
 like 'the unit of a CSV is that of -u' "$(words us.svg)" 'exit handler, microseconds'
 "$EXITDUMP" -i now --csv -u us >us.csv
 plot cycles -u us -o real.svg us.csv
 is 'what exitdump writes with -u: fractions as well' "$status $err" '0 '
 like 'drawn with its numbers' "$(words real.svg)" 'EPT_MISCONFIG\|.*\|2\.3k, [0-9.]+ %'
-printf '%s\n' name,exits,cycles A,1,18446744073709551615 B,1,5 >large.csv
+printf '%s\n' name,exits,cycles A,1,18446744073709551615 B,1,999600 >large.csv
 plot cycles -o large.svg large.csv
 is 'cycles up to 2^64' "$status $err" '0 '
-like 'drawn as well' "$(words large.svg)" 'A\|.*\|18\.4E, 100\.0 %'
+like 'drawn as well' "$(words large.svg)" 'A\|.*\|18\.4E, 100\.0 %\|1\.0M, 0\.0 %'
 
 # Over time.
 {
@@ -125,6 +128,8 @@ for picture in patched ways; do
 	ok "$picture: well-formed XML" xmllint --noout $picture.svg
 done
 like 'patched: stock, and what is added' "$(words patched.svg)" '840\|.*\+5\|.*\+48\|'
+awk -f "$TOP/scripts/plot/bench.awk" -v kind=ways -v folder="$T" bench.csv >/dev/null
+is 'ways: the data, above stock' "$(<vmx-6.1)" $'vmx 6.1\toff\ton\thist\tevents\tbpf\tperf\ncpuid\t5\t48\t760\t1160\t1560\t2760'
 like 'ways: a unit' "$(words ways.svg)" 'instructions added to an exit'
 
 # Ten reasons. The first of them halts, so it is the last by lost time.
@@ -136,6 +141,14 @@ awk -f "$TOP/scripts/plot/latency.awk" -v names="$T/ten.names" ten.json >ten.dat
 is 'latency: by what is lost, and what is beyond the first seven in one panel' "$(sed 's/:* .*//' ten.names | tr '\n' ' ')" \
 	'R10 R9 R8 R7 R6 R5 R4 3 '
 is 'with all of its exits' "$(command awk '$1 == 1 { print $2 }' ten.data | tr '\n' ' ')" '10 9 8 7 6 5 4 6 '
+
+# Two exits in buckets 1 and 3, and one in the last bucket.
+for hist in "0,1,0,1$(printf ',0%.0s' {1..28})" "$(printf '0,%.0s' {1..31})1"; do
+	printf '{"name":"R","total":%d,"halt":0,"hist":[%s]},\n' 1 "$hist" | sed "s/R/R${#hist}${hist: -1}/"
+done >bounds.json
+awk -f "$TOP/scripts/plot/latency.awk" -v names="$T/bounds.names" bounds.json >bounds.data
+is 'latency: the bounds' "$(<bounds.names)" \
+	$'R630: 2 exits, half of them below 2, 99 % below 8\nR631: 1 exit, half of them above 1.1G, 99 % above 1.1G'
 
 # Titles, and what gnuplot or XML could take for its own.
 plot cycles -t "a <b> & 'c' \$x" -o title.svg now
@@ -173,6 +186,8 @@ head -n 4 now >truncated
 echo name,exits,cycles >none.csv
 printf 'name,exits,cycles\nA,1,-5\n' >negative.csv
 printf 'name,exits,cycles\nA,1\n' >short.csv
+printf 'time,name,exits\n2,A,1\n1,A,1\n' >back.csv
+fails 'a time that goes back' 'back.csv: line 3: the time goes back' over-time -o x.svg back.csv
 fails 'not ours' 'bad: no column name (is it what exitdump --csv wrote? add it with -o)' cycles -o x.svg bad
 fails 'empty' 'empty: no exits in it, nothing to draw' cycles -o x.svg empty
 fails 'no exits' 'none.csv: no exits in it, nothing to draw' cycles -o x.svg none.csv

@@ -117,7 +117,7 @@ like 'no exits: lost nothing' "$(<"$T/page.html")" 'lost <strong>no</strong> tim
 
 # Known numbers, and names that would break a page. Each reason has totals of 4000 cycles.
 # 3400 of them are lost: 920 handler, 2000 user space, 200 no CPU, 280 other.
-evil='<b>&"\<script>'
+evil='<b>&"\|<script>'
 mkdir "$T/<i>&"
 tree "$T/<i>&" 2 2
 printf 'qemu\0-name\0guest=%s\1\n\0' "$evil" >"$T/<i>&/proc/1000/cmdline"
@@ -127,7 +127,7 @@ kvm="$T/<i>&/sys/kernel/debug/kvm"
 sed -i 's/REASON_8/<s>"8/' "$kvm"/exit_cycles{,_hist}
 {
 	lines '#~exit_cycles~1 vendor=vmx tsc_khz=2000000 tsc=stable scope=host vms=2 vcpus=4 guest=9000 replaced=3' \
-		'reason name key exits cycles total max' '0 REASON_0 0x6e0 4 400 4000 1000' \
+		'reason name key exits cycles total max' '0 REASON_0 0x6e0 4 400 4000 1000' '0 REASON_0 0x8000000000000000 1 10 400 100' \
 		'9 REASON_9 0x8000000000000007 20 1000 120000 3900' '9 REASON_9 - 20 500 40000 -'
 } >"$kvm/exit_cycles_keys"
 {
@@ -138,19 +138,19 @@ sed -i 's/REASON_8/<s>"8/' "$kvm"/exit_cycles{,_hist}
 page -t "$evil" "$T/<i>&"
 sound 'hostile names'
 html=$(<"$T/page.html")
-like 'a name is text' "$html" '<td class="what">&lt;b&gt;&amp;&quot;\\&lt;script&gt;\?\?</td>'
-like 'so is the title' "$html" '<h1>&lt;b&gt;&amp;&quot;\\&lt;script&gt;</h1>'
+like 'a name is text' "$html" '<td class="what">&lt;b&gt;&amp;&quot;\\\|&lt;script&gt;\?\?</td>'
+like 'so is the title' "$html" '<h1>&lt;b&gt;&amp;&quot;\\\|&lt;script&gt;</h1>'
 like 'the capture, the kernel' "$html" '<dd>Linux 6\.1&lt;u&gt;\?</dd>.*<dd>&lt;i&gt;&amp;</dd>'
 like "a reason with a name" "$html" "<b>&lt;s&gt;&quot;8</b>.*<td>&lt;s&gt;&quot;8</td>"
 like 'a bar and its parts' "$html" '<b>REASON_9</b>.*"kvm" style="width:27.059%".*"user" style="width:58.824%".*"sched" style="width:5.882%".*"other" style="width:8.235%".*>68.0us</span><span class="n dim">18.2%</span>'
 like 'a histogram' "$html" '<b>REASON_9</b> 40 exits, p50 1.95us, p99 1.95us</figcaption><div class="columns"><i style="height:100.00%" title="1.02us to 2.05us: 40 exits">'
 is 'keys under their reason, with their part of it' "$(sed -n '/Why: the keys/,/<\/section>/s/<[^>]*>/ /gp' "$T/page.html" | grep -A 2 REASON | sed 's/^ *//; s/  */ /g; s/ $//')" \
-	$'REASON_9\nL2:0x7 L2 20 60.0us 75.0% 500ns 1.95us\n- other 20 20.0us 25.0% 250ns -\nREASON_0\n0x6e0 - 4 2.00us 25.0% 200ns 500ns'
+	$'REASON_9\nL2:0x7 L2 20 60.0us 75.0% 500ns 1.95us\n- other 20 20.0us 25.0% 250ns -\nREASON_0\n0x6e0 - 4 2.00us 25.0% 200ns 500ns\nL2:0x0 L2 1 200ns 2.5% 5.00ns 50.0ns'
 like 'keys that gave way' "$html" '3 keys gave way'
 like 'a slow exit: of which VM, with a name' "$(rows 'Slow exits')" '^2023-11-14 22:13:20.500 11.0ms user space 1000.* 1 IO_INSTRUCTION 0x3f8 COM1, out 500ns 10.0ms 500us 500us 0xffffffff81000040$'
 like 'slow exits: over what, and how many are gone' "$html" 'lost more than 1500us.*Overwritten since: 1\.'
 run "$TOP/scripts/report.sh" -o "$T/page.md" "$T/<i>&"
-like 'in Markdown they are text as well' "$(<"$T/page.md")" '\| \\<b>\\&"\\\\\\<script>'
+like 'in Markdown they are text as well' "$(<"$T/page.md")" '\| \\<b>\\&"\\\\\\\|\\<script>'
 
 # A mistake gives one line, and the page from before stays.
 no_page() { # TITLE LINE ARGUMENT...
@@ -177,6 +177,17 @@ for part in '' _hist _keys _slow; do
 	ok "exit_cycles$part spoilt: what was there stays" cmp "$T/page.html" "$T/first.html"
 done
 is 'nothing else is left' "$(find "$T" -name '*.new' -o -name '*.html' ! -name page.html ! -name first.html)" ''
+mkdir "$T/small"
+if ((EUID == 0)) && mount -t tmpfs -o size=8k tmpfs "$T/small" 2>/dev/null; then
+	echo old >"$T/small/page.html"
+	run "$TOP/scripts/report.sh" -o "$T/small/page.html" "$T/one"
+	left=$(grep -r '' "$T/small")
+	umount "$T/small"
+	like 'no space: one line' "$status:$out:$err" $'^1::report.sh: [^\n]*No space left on device$'
+	is 'no space: what was there stays, and nothing else' "$left" "$T/small/page.html:old"
+else
+	skip 'no space' 'only root can mount a small disk'
+fi
 rm -rf "$T/new" "$T/bad"
 
 # --- the boot report
@@ -189,19 +200,26 @@ md=$(<report.md)
 html=$(<report.html)
 ok 'the page is well-formed' xmllint --noout report.html
 is 'and refers to nothing outside itself' "$(outside report.html)" ''
-like 'each run is a bar' "$html" '<b>run 5</b>.*"r1" style='
+for run in 2 5; do
+	cost=$(($(table run$run all exits) - $(table run$((run - 1)) all exits)))
+	like "run $run is a bar, with what it cost" "$html" "<b>run $run</b>[^"$'\n'"]*\"r1\" style=[^"$'\n'"]*<span class=\"n\">$(group $cost)</span>"
+done
+is 'the bar of the run that cost most is whole' "$(grep '<b>run 1<' report.html | grep -o 'width:[0-9.]*' | awk -F: '{ all += $2 } END { printf "%.1f", all }')" 100.0
 for picture in cycles where latency runs; do
 	like "the Markdown shows $picture" "$md" "\\]\\($picture.svg\\)"
 done
 
 like 'the total after boot' "$md" "After boot: $(group "$(table boot all exits)") exits\\."
+like 'the largest part of what was lost' "$md" 'The largest part of it, 91\.0%, was interrupts of the host'
 like 'the total in the end' "$md" "$(group "$(table run5 all exits)") exits and $(group "$(table run5 all cycles)") cycles"
 like 'the most frequent reasons' "$md" "Most frequent after boot: npf $(group "$(table boot 1024 exits)"), io "
-like 'the least frequent' "$md" 'Least frequent, of the 17 reasons that happened: .*rsm 1'
+like 'the least frequent' "$md" 'Least frequent, of the 17 reasons that happened: rsm 1, [^,]* 1, [^,]* 1; '
 like 'and how many never happened' "$md" "; $(($(grep -c '^   0x4ffffffd' "$RECORDING") / 5 - 17)) more that the kernel names never happened"
 one=$(told 1 '0x4ffffffd 0x72') two=$(told 2 '0x4ffffffd 0x72')
 like 'each run, and what it has more than the one before' "$md" \
 	"cpuid \\| 114 \\| $(table boot 114 exits) \\| $(group "$one") \\| $(group "$two") \\(\\+$((two - one))\\) \\|"
+differences=$(for run in 2 3 4 5; do echo $(($(told $run '0x4fffffff 0x00') - $(told $((run - 1)) '0x4fffffff 0x00'))); done | sort -n)
+like 'the least and the most of all runs' "$md" "From run to run $(group "${differences%%$'\n'*}") to $(group "${differences##*$'\n'}") exits"
 one=$(told 1 '0x4fffffff 0x00') two=$(told 2 '0x4fffffff 0x00')
 like 'and of all reasons' "$md" "\\| \\*\\*$(group "$one")\\*\\* \\| \\*\\*$(group "$two") \\(\\+$((two - one))\\)\\*\\*"
 like 'the same on the page' "$html" "<td class=\"n\">$(group "$two") <small>\\+$((two - one))</small></td>"

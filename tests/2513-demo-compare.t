@@ -80,6 +80,14 @@ done
 compare < <(reads 6 "${right[@]:1}"; reads "${right[@]}")
 is "a read made again counts when it agrees" "$status" 0
 
+compare < <(reads "${right[@]}"; reads 6 "${right[@]:1}")
+is "and stays counted" "$status" 0
+hlt() { one 0x4ffffffd 12 7; one 0x4ffffffc 12 $((1 << 33)); }
+compare < <(there ffffffff; hlt)
+is "a reason of its own" "$status" 0
+compare < <(there ffffffff; hlt | sed '/^after/,/^read/s/IO_INSTRUCTION	51/IO_INSTRUCTION	52/')
+is "a read with another stop in it is not identical" "$status" 1
+
 compare < <(there 00000000; one 0x4ffffffd 12 0)
 is "leaves that are not there" "$status" 4
 like "are said to be so" "$out" 'leaves are not there'

@@ -58,7 +58,7 @@ host() {
 		CONFIG_BUILD_SALT="6.1.0-1-amd64"
 		CONFIG_MODVERSIONS=y
 		CONFIG_KVM=m
-		CONFIG_ADDRESS=0x0
+		CONFIG_ADDRESS=0
 	END
 	grep -v SALT "$headers/.config" >"$T/boot/config-$version"
 	cp "$T/vmlinux" "$headers/vmlinux"
@@ -114,6 +114,9 @@ taken 'without MODVERSIONS'
 sed -i s/KVM_MODULE/KVM/ "$generated/autoconf.h"
 try 'installed 6.1.1-1'
 refused 'another configuration than the kernel' ".*/autoconf.h: not of the configuration of $T/boot/config-$version: CONFIG_KVM"
+sed -i '/ADDRESS/d; s/KVM=m/KVM=y/' "$T/boot/config-$version"
+try 'installed 6.1.1-1'
+refused 'one symbol more than the kernel' ".*/autoconf.h: not of the configuration of $T/boot/config-$version: CONFIG_ADDRESS 0"
 rm "$T/boot/config-$version"
 try 'installed 6.1.1-1'
 refused 'another configuration than the headers' ".*/autoconf.h: not of the configuration of $headers/.config: CONFIG_KVM"
@@ -123,6 +126,9 @@ stub gcc-12 'echo 13'
 try 'installed 6.1.1-1'
 refused 'another compiler' 'gcc-12: is version 13, and the kernel is of 12 \(apt-get install --reinstall gcc-12\)'
 stub gcc-12 'echo 12'
+stub pahole 'echo 125'
+try 'installed 6.1.1-1'
+taken 'a newer pahole'
 stub pahole 'echo 123'
 try 'installed 6.1.1-1'
 refused 'an older pahole' 'pahole: is version 123, and the kernel is of 124'
@@ -135,6 +141,11 @@ objcopy --add-section ".BTF=$T/types" "$T/bare" "$headers/vmlinux"
 try 'installed 6.1.1-1'
 refused 'headers of other types' "$headers/vmlinux: not the types of the kernel that runs, $T/sys"
 host
+cp "$T/bin/uname" "$T/uname"
+sed -i s/6.1.1-1/6.1.0-9/ "$T/bin/uname"
+try 'installed 6.1.1-1'
+refused 'another kernel runs' 'the kernel that runs is "#1 SMP Debian 6\.1\.0-9 \(2026-01-01\)", its headers are of 6\.1\.1-1 '
+cp "$T/uname" "$T/bin/uname"
 rm "$T/sys/kernel/btf/vmlinux"
 try 'installed 6.1.1-1'
 refused 'a kernel without types' "$T/sys/kernel/btf/vmlinux: No such file"
@@ -159,6 +170,29 @@ is "KVM's own structures in another size: taken" "$status:$err" 0:
 came_out 'kvm_vcpu	19' 'file	16'
 refused "the kernel's in another size" "kvm.ko: came out without the kernel's own struct file"
 
+# What is built depends on the patches and on the compiler: then it is built anew.
+# shellcheck disable=SC2016 # the shell there expands it
+kept() {
+	env PATH="$T/bin:$PATH" bash -c '. "$1"; series=6.1 compiler=gcc-12 version=1 package=2 configuration=3 types=4; key' \
+		"${script##*/}" "${script%/*}/functions"
+}
+is 'the same: the same key' "$(kept)" "$(kept)"
+before=$(kept)
+stub gcc-12 'echo another'
+ok 'another compiler: another key' test "$(kept)" != "$before"
+stub gcc-12 'echo 12'
+echo >>"$(echo "$T"/top/patches/6.1/0001*)"
+ok 'another patch: another key' test "$(kept)" != "$before"
+mkdir -p "$T/old/modules"
+# shellcheck disable=SC2016 # the stub expands it
+stub tar 'mkdir -p "$4/arch/x86/kvm" && : >"$4/arch/x86/kvm/Makefile"'
+# shellcheck disable=SC2016 # the shell there expands it
+run env PATH="$T/bin:$PATH" bash -c '. "$1"; compile() { echo built; }; series=6.1 source=x dir=$2 key=new; build; mkdir "$dir/modules"; build' \
+	"${script##*/}" "${script%/*}/functions" "$T/old"
+is 'another key: built anew, once' "$status:$out" 0:built
+rm "$T/bin/tar"
+is 'the series of a kernel, exactly' "$(series_of 6.12.1-amd64; series_of 6.1.0-1-cloud-amd64; series_of 6.10.1-amd64)" $'6.12\n6.1'
+
 # made TITLE VERMAGIC PARAMETERS ERROR: checks how the script judges the output of make.
 mkdir -p "$T/build/src/arch/x86/kvm"
 touch "$T"/build/src/arch/x86/kvm/kvm{,-intel,-amd}.ko "$headers/Makefile"
@@ -167,7 +201,7 @@ made() {
 	# shellcheck disable=SC2016 # the shell there expands it
 	run env PATH="$T/bin:$PATH" headers="$headers" bash -c '. "$1"; package=1 configuration=2 types=3 dir=$2; compile' \
 		"${script##*/}" "${script%/*}/functions" "$T/build"
-	is "$1" "$(sed -n 's/^host-modules.sh: //p' "$T/.err"):$(cd "$T/build" && echo modules/*)" "$4"
+	is "$1" "$(sed -n 's/^host-modules.sh: //; T; s/^make .* failed (.*/make failed/; p' "$T/.err"):$(cd "$T/build" && echo modules/*)" "$4"
 }
 made 'made: types that differ' "$version SMP" 'exit_cycles:Count' \
 	"kvm.ko: came out without the kernel's own struct file ():modules/*"
@@ -175,6 +209,11 @@ made 'made: for another kernel' 6.1.0-2-amd64 'exit_cycles:Count' "kvm.ko: came 
 made 'made: an empty shell' "$version SMP" '' 'kvm.ko: came out without the parameter exit_cycles, an empty shell:modules/*'
 : >"$T/more"
 came_out 'slot	6'
+stub make 'echo no; exit 2'
+made 'made: not at all' "$version SMP" 'exit_cycles:Count' 'make failed:modules/*'
+stub make ''
+stub strip "echo \"\$1\" >>$T/stripped"
 made 'made: as it should be' "$version SMP" 'exit_cycles:Count' ':modules/kernel modules/kvm-amd.ko modules/kvm-intel.ko modules/kvm.ko'
+is 'made: without what only a debugger reads' "$(sort "$T/stripped" | uniq -c | xargs)" '3 --strip-debug'
 
 done_testing
