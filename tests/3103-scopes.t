@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Promise: exit_cycles_guest decides what CPUID answers. With "off" the answers are stock
 # KVM's, bit for bit. With "vm" a guest learns nothing about another VM. With "host" it reads
-# the host's numbers. It has no other value.
+# the host's numbers. It has no other value. A trace of CPUID has the leaves, too.
 # Stress: svm:kasan svm:kcsan
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/lab/labs.sh"
@@ -39,6 +39,14 @@ total() {
 	awk '$2 == "TOTAL" { print $3 }' $K/exit_cycles
 }
 
+T=/sys/kernel/tracing
+mkdir -p $T
+mount -t tracefs nodev $T 2>/dev/null || :
+echo 1 >$T/events/kvm/kvm_cpuid/enable
+vmm --quiet leaf:0x4ffffffd=10,114
+echo 0 >$T/events/kvm/kvm_cpuid/enable
+section traced
+grep "func 4ffffffd" $T/trace
 run_vmm alone rdmsr=5 vmcall=3 leaves=$numbers
 before=$(total)
 vmm --loop 0 cpuid=100 out-kernel=100 rdmsr=100 wrmsr-slow=100 vmcall=10 mmio=10 >neighbour &
@@ -101,6 +109,7 @@ judge() {
 		is "$lab vm: the others the account, beside $own" "$(accounted vm-$own)" "$(echo cdef | tr -d $own)"
 	done
 
+	is "$lab vm: a trace of CPUID has the leaves" "$(wc -l <"$F/traced")" 2
 	is "$lab vm: alone, all was answered" "$(exits_answered alone | wc -l)" 134
 	is "$lab vm: a guest reads the same beside another VM as alone" "$(exits_answered beside)" "$(exits_answered alone)"
 	ok "$lab vm: and the other was busy" test "$(vmm_says neighbour | awk -v r=$io '$1 == r { print $2 }')" -gt 500

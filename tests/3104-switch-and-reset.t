@@ -15,6 +15,8 @@ switch='/sys/module/kvm/parameters/exit_cycles'
 run_vmm switch --at "if [ \$VMM_AT = 1 ]; then echo N; else sleep 0.3; echo Y; fi >$switch" \
 	cpuid=10 shell=1 cpuid=7 shell=1 cpuid=5
 run_vmm off-on --at "echo N >$switch; sleep 0.3; echo Y >$switch" cpuid=10 shell=1 cpuid=5
+# this switches nothing
+run_vmm same --at "echo Y >$switch; echo Y >$P/exit_cycles_keys" cpuid=10 shell=1 cpuid=5
 
 # Resets each scope while vCPU 0 is in user space and vCPU 1 has ended; takes the accounts just
 # before and just after.
@@ -30,6 +32,21 @@ for scope in vm vcpu host; do
 	X
 	run_vmm $scope --vcpus 2 --at '. ./reset' cpuid=10 shell=1 cpuid=7 / cpuid=20
 	account $scope-host2
+done
+
+# Two vCPUs, then two VMs, of which one is in user space while the other resets both.
+for scope in vm host; do
+	cat >both <<-X
+		if mkdir $scope-first 2>/dev/null; then
+			sleep 0.1
+			echo 0 >$K/$(reset_file $scope)
+		else
+			sleep 0.3
+		fi
+	X
+	each="--vms 2 --together" folder=
+	[ $scope = host ] || each="--vcpus 2" folder='$VMM_DIRS'
+	vmm --quiet $each --at ". ./both" --after ". ./words; account both-$scope $folder" cpuid=10 shell=1 cpuid=3
 done
 
 section refused
@@ -94,6 +111,7 @@ judge() {
 	is "$lab switched: CPUID exits while on, none while off" "$(cell switch.vm $cpuid exits)" 15
 	is "$lab switched: no OUT exit, in which it was switched or the vCPU ended" "$(cell switch.vm $io exits)" 0
 	is "$lab off and on in one exit: that is dropped, no other" "$(cells off-on.vm $cpuid exits) $(cells off-on.vm $io exits)" "15 0"
+	is "$lab switched on while it is on: no exit is dropped" "$(cells same.vm $cpuid exits) $(cells same.vm $io exits)" "15 1"
 	for section in switch off-on; do
 		ok "$lab $section: no exit of 0.3 s" test "$(cell $section.vm TOTAL max)" -lt $((300 * $(key $section.vm tsc_khz)))
 		ok "$lab $section: nor 0.3 s in the guest" test "$(key $section.vm guest)" -lt $((300 * $(key $section.vm tsc_khz)))
@@ -106,6 +124,9 @@ judge() {
 	judge_reset host "$(cell host-host0 $cpuid exits)" 0 "vm 0 1" "7 0"
 	is "$lab reset of host: nothing is left" "$(cells host-host1 TOTAL exits cycles total halt user max)" "0 0 0 0 0 0"
 
+	for run in vm host; do
+		is "$lab reset of $run, by one of two: both are counted later" "$(cell both-$run $cpuid exits)" 6
+	done
 	is "$lab only a zero resets" "$(sort -u "$F/refused") $(wc -l <"$F/refused")" "Invalid argument 8"
 	is "$lab modes of the files" "$(xargs <"$F/modes")" "444 444 444 444 200"
 

@@ -26,6 +26,11 @@ judge() {
 		ok "$lab $state: nor the handler's" test "$(cell $state.vm $io cycles)" -lt $((wait / 10))
 		is "$lab $state: all halt is there" "$(cell $state.vm TOTAL halt)" "$(cell $state.vm $io halt)"
 		ok "$lab $state: and nothing of it in the guest" test "$(key $state.vm guest)" -lt $((wait / 10))
+		# the time between the signal and the next KVM_RUN is stop
+		ok "$lab $state: a stop" test "$(cell $state.vm $io stop)" -gt 0
+		is "$lab $state: the keys have it as the row has, in total and not in max" \
+			"$(awk -F'\t' -v io=$io '$1 == io { total += $6; if ($7 > max) max = $7 } END { printf "%.0f %.0f", total, max }' "$F/$state.vm_keys")" \
+			"$(cell $state.vm $io total) $(cell $state.vm $io max)"
 		is "$lab $state: the account agrees with itself" "$(contradictions $state.vm)" ''
 	done
 }

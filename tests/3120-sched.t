@@ -15,7 +15,9 @@
 in_lab <<'EOF'
 hogs_only
 khz=$(awk -F"[=\t]" "/^# / { print \$5 }" $K/exit_cycles)
+echo 10 >$P/exit_cycles_slow
 run_vmm yield --vcpus 2 yield=5000
+echo 1000 >$P/exit_cycles_slow
 if [ "$vendor" = vmx ]; then
 	# the last stretch in the guest ends with an exit of its own
 	run_vmm pause --vcpus 2 pause=6000 cpuid=1
@@ -71,6 +73,8 @@ judge_yield() {
 	wait=$(cell "$1.vm" "$2" hsched)
 	ok "$lab $1: the handler yields, so most of the wait is in it: $(percent "$wait" "$(cell "$1.vm" "$2" sched)") %" \
 		test "$(percent "$wait" "$(cell "$1.vm" "$2" sched)")" -ge 50
+	ok "$lab $1: slow exits tell the wait in the handler" test \
+		"$(awk -F'\t' 'NR > 2 && $14 > most { most = $14 } END { printf "%.0f", most }' "$F/$1.vm_slow")" -gt 0
 	ok "$lab $1: much of the handler's cycles is that: $(percent "$wait" "$(cell "$1.vm" "$2" cycles)") %" \
 		test "$(percent "$wait" "$(cell "$1.vm" "$2" cycles)")" -ge "$3"
 }

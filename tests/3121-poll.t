@@ -17,6 +17,9 @@ echo 20000000 >$P/halt_poll_ns
 run_vmm grown $halts
 echo 20000000 >$P/halt_poll_ns_grow_start
 run_vmm polled $halts
+# the statistics are cleared during a halt
+run_vmm cleared --vcpus 2 --at "sleep 0.2; echo 0 >$K/halt_poll_success_ns; echo 0 >$K/halt_poll_fail_ns" \
+	shell=1 / hlt:$((khz * 10))=5 hlt:$((khz * 500))=1
 EOF
 
 judge() {
@@ -34,6 +37,8 @@ judge() {
 		is "$lab $run: no other row polled" "$(cell $run.vm TOTAL poll)" "$(cell $run.vm $hlt poll)"
 		is "$lab $run: the account agrees with itself" "$(contradictions $run.vm)" ''
 	done
+	ok "$lab cleared: a halt during which KVM forgets what it polled is not all poll" test \
+		"$(cell cleared.1 $hlt poll)" -lt $((200 * $(key cleared.vm tsc_khz)))
 	is "$lab none: nothing polled" "$(cell none.vm $hlt poll)" 0
 	is "$lab none: all halts slept" "$(($(kvm_stat none halt_wait_ns) > 0))" 1
 	ok "$lab grown: some polled, and then slept" test "$(kvm_stat grown halt_poll_fail_ns)" -gt 0

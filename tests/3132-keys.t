@@ -106,7 +106,10 @@ judge() {
 	is "$lab and of all VMs that are gone" "$(largest $cpuid 0x2 gone)" "$(largest $cpuid 0x2 known.vm two.vm)"
 	ok "$lab what is read, and what is fetched, of pages that were not there" \
 		test "$(exits_of known.vm $fault 0x1)" -ge 6 -a "$(exits_of known.vm $fault 0x4)" -ge 1
+	like "$lab L2's page faults are told from L1's" "$(keys_of known.vm $fault)" "0x800000000000000[1-9a-f] "
 	is "$lab a VM has all keys of its vCPUs, above 64 as well" "$(keyed wide.vm)" $(($(keyed wide.0) + $(keyed wide.1)))
+	is "$lab and its replaced= is all of theirs" "$(key wide.vm_keys replaced)" $(($(key wide.0_keys replaced) + $(key wide.1_keys replaced)))
+	ok "$lab both replaced some" test "$(key wide.0_keys replaced)" -gt 0 -a "$(key wide.1_keys replaced)" -gt 0
 	ok "$lab of 40 keys that came when others no longer did it has $(awk -F'\t' '$3 ~ /^0x20..$/' "$F/faded.vm_keys" | wc -l)" \
 		test "$(awk -F'\t' '$3 ~ /^0x20..$/' "$F/faded.vm_keys" | wc -l)" -ge 30
 	ok "$lab the host tells what gave way in VMs that are gone" test "$(key walked_keys replaced)" -ge \

@@ -21,7 +21,7 @@ try() {
 try patched patched
 try stock stock
 try off patched exit_cycles=N
-try host patched exit_cycles_guest=host
+try host patched exit_cycles exit_cycles_keys exit_cycles_guest=host
 try no-leaves patched exit_cycles_guest=off
 EOF
 

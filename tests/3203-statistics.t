@@ -14,7 +14,7 @@ HIST="exit_total_cycles_hist"
 in_lab <<EOF
 FIELDS="$FIELDS" HIST="$HIST"
 $(cat <<'INSIDE'
-run_vmm vmm --vcpus 2 --at 'sleep 2' cpuid=50 out-user=7 hlt:5000000=3 shell=1 / cpuid=20
+run_vmm vmm --vcpus 2 --at 'sleep 2' yield=1000 cpuid=50 out-user=7 hlt:5000000=3 wait-uninit:10=1 shell=1 / yield=1000 cpuid=20
 section modes
 for field in $FIELDS; do stat -c %a $K/$field; done
 
@@ -33,6 +33,8 @@ qmp() {
 	done >fields
 	echo '{"execute": "query-stats", "arguments": {"target": "vcpu", "providers": [{"provider": "kvm"}]}}'
 	while ! grep -q '"stats"' answers; do sleep 0.2; done
+	echo '{"execute": "query-stats-schemas", "arguments": {"provider": "kvm"}}'
+	while ! grep -q '"target"' answers; do sleep 0.2; done
 	echo '{"execute": "quit"}'
 }
 >answers
@@ -78,7 +80,7 @@ need_command jq
 # statistic NAME: prints QEMU's value for the vCPU; a list as numbers with blanks.
 statistic() {
 	jq -r --arg name "$1" 'select(.return | type == "array") | .return[].stats[]
-		| select(.name == $name) | .value | if type == "array" then join(" ") else . end' "$F/answers"
+		| select(.name == $name and has("value")) | .value | if type == "array" then join(" ") else . end' "$F/answers"
 }
 
 # table ACCOUNT: prints the values that the statistics should have.
@@ -107,14 +109,21 @@ for one in $LABS; do
 	done
 	is "$lab vCPU 0: the histogram of exit_cycles" \
 		"$(awk -v name=$HIST '$1 == "stat" && $3 == 0 && $4 == name' "$F/vmm" | cut -f 5- | tr '\t' '\n')" "$(hist vmm.0)"
-	ok "$lab a halt and a return to user space among them" \
-		test "$(kvm_stat vmm exit_halt_cycles 0)" -gt 0 -a "$(kvm_stat vmm exit_user_cycles 0)" -gt 0
+	for field in $FIELDS; do
+		# in Bochs the two vCPUs may not meet
+		[[ $field == *poll* || $machine:$field == vmx:*handler_sched* ]] ||
+			ok "$lab there is $field" test "$(kvm_stat vmm "$field")" -gt 0
+	done
 	is "$lab debugfs has them, read only" "$(xargs <"$F/modes")" "444 444 444 444 444 444 444 444 444"
 
 	is "$lab QEMU ran" "$(cat "$F/qemu-stderr")" ''
 	ok "$lab QEMU made exits" test "$(cell qemu.0 TOTAL exits)" -gt 100
 	is "$lab query-stats: the sums of exit_cycles" \
 		"$(for field in $FIELDS; do statistic "$field"; done)" "$(table qemu.0)"
+	is "$lab query-stats-schemas: all are cycles" \
+		"$(jq -r 'select(.return | type == "array") | .return[] | select(.target == "vcpu") | .stats[]?
+			| select(.name | test("^exit_.*cycles|^guest_cycles")) | [.type, .unit, .exponent] | join(" ")' "$F/answers" | sort | uniq -c | xargs)" \
+		"9 instant cycles 0 1 log2-histogram cycles 0"
 	# QEMU prints lists in reverse, the last bucket first; also for KVM's other histograms.
 	is "$lab query-stats: the histogram" "$(statistic $HIST | tr ' ' '\n' | sort -n)" \
 		"$(hist qemu.0 | sort -n)"
