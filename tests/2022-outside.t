@@ -110,4 +110,11 @@ echo 'nonsense' >"$T/after/proc/1000/stat"
 over --raw -o vmmcpu -n 1
 is 'a process that cannot be read: not known' "$status:$out" 0:-
 
+# The order needs what is not shown.
+stat before 1001 busy 0
+stat after 1001 busy 50
+interval=0.5 half=0.25
+over --raw -o vm -s vmmcpu
+is 'by a CPU time that is not shown' "$out" $'1001-11\n1000-11'
+
 done_testing
