@@ -107,6 +107,8 @@ TOTAL          30.0us <=16.4us  100%'
 exitdump -i "$T/vm" -n 1 -o +p99
 like '-o + adds to the usual ones' "$out" \
 	$'\nNAME +EXITS +LOST +SHARE +KVM +AVG +USER +HALT +P99\n'
+exitdump -i "$T/vm" -n 1 -o exits,vm
+is 'no blanks at the end of a line' "$(sed 1d "$T/.out")" $'EXITS VM\n    7 -\n  109'
 
 # bounds TITLE UNIT KHZ BUCKET EXPECTED [BUCKET EXPECTED]...: how tables show p50.
 bounds() {

@@ -28,8 +28,8 @@ exitdump -i "$T/x" hist -u auto 120
 like 'with a unit' "$out" ' 1\.07s -> more'
 exitdump -i "$T/x" hist -u us 120
 like 'a unit that numbers do not carry stands above' "$out" $'\n +us +to +exits\n +1073741\.824 -> more '
-exitdump -i "$T/x" hist TOTAL
-like 'TOTAL: all together' "$out" '^TOTAL: 26 exits'
+exitdump -i "$T/x" hist Total
+like 'TOTAL, in any spelling: all together' "$out" '^TOTAL: 26 exits'
 exitdump -i "$T/x" hist '*'
 is 'a pattern: one for each, the costly first' "$(grep -c ": [0-9]* exits" "$T/.out")" 2
 exitdump -i "$T/x" hist nothing
