@@ -368,7 +368,7 @@ for bad in 0 -1 nan inf 1e9 86401 x 1x; do
 	run timeout 10 "$EXITDUMP" -S "$T/root" -- "$bad"
 	is "an interval of $bad" "$status$out" 1
 done
-exitdump -S "$T/root" 1 0
+run timeout 10 "$EXITDUMP" -S "$T/root" 1 0
 is 'no number of intervals' "$status" 1
 exitdump -S "$T/root" 1 2 3
 is 'an argument too many' "$status:$err" '1:exitdump: 3: one argument too many (see --help)'
