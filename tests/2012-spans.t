@@ -209,6 +209,8 @@ show tree1
 is 'run: SIGTERM reaches the command, whose status counts' "$(traps TERM)" "23:$(lines 'REASON_9 80')"
 is 'run: and SIGINT' "$(traps INT)" "23:$(lines 'REASON_9 80')"
 is 'run: Ctrl-C, which both get' "$(traps INT -)" "23:$(lines 'REASON_9 80')"
+run env --ignore-signal=HUP "$EXITDUMP" run -S "$T/root" --raw -- sh -c 'kill -HUP $$; exit 5'
+is 'run: a signal that is ignored, as under nohup' "$status" 5
 : >"$T/no-program"
 exitdump run -S "$T/root" -- "$T/no-program"
 is 'run: what cannot be run' "$status:$out:$err" "126::exitdump: $T/no-program: Permission denied"
