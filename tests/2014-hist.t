@@ -82,4 +82,11 @@ for args in '--hist -a' '--hist -o exits' '--hist --csv' 'list --hist' 'hist 9 x
 	is "$args: refused" "$status:$out" 1:
 done
 
+# A histogram of a part of what was asked for would be a wrong one.
+tree "$T/two" 2 1
+rm "$T/two/sys/kernel/debug/kvm/1001-11/exit_cycles_hist"
+exitdump -S "$T/two" --vm 'vm*' hist
+is 'several VMs, of which one has no histogram' "$status:$out:$err" \
+	'1::exitdump: no histogram (it is in exit_cycles_hist, beside exit_cycles)'
+
 done_testing
