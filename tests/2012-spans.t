@@ -101,6 +101,10 @@ between tree1 --raw
 is 'cleared: the whole host' "$status:$out:$err" \
 	'0::exitdump: counters were cleared in this interval, so its figures are left out'
 show tree2
+between tree1 -a --raw --output exits
+is 'cleared: all VMs' "$status:$out:$err" \
+	"0:$(lines - -):exitdump: counters of 2 VMs were cleared in this interval, so their figures are left out"
+show tree2
 between tree1 --json
 is 'cleared: in JSON' "$(jq -c '[.rows, .totals[0].cleared, .totals[0].exits]' "$T/.out")" \
 	'[[],true,null]'
