@@ -45,15 +45,17 @@ is 'reasons by number; no rate without an interval' "$out" \
 	"$(lines '30 IO_INSTRUCTION 7 -' '12 HLT 2 -' '10 CPUID 100 -')"
 raw -o name -s name
 is 'names by the alphabet' "$out" $'CPUID\nHLT\nIO_INSTRUCTION'
+raw -o name,avg -s avg
+is 'by an average, the largest first' "$out" "$(lines 'IO_INSTRUCTION 100.00' 'HLT 20.00' 'CPUID 10.00')"
 raw -o name,other -s other
 is 'other: total without cycles, halt and user' "$out" \
 	"$(lines 'IO_INSTRUCTION 6300' 'CPUID 2000' 'HLT 960')"
 lines '#~exit_cycles~1 vendor=vmx' 'reason name exits cycles total halt user max poll sched hsched stop slow' \
 	'10 CPUID 9 1000 10000 200 3000 5000 100 2000 400 1500 1' \
 	'- TOTAL 9 1000 10000 200 3000 5000 100 2000 400 1500 1' >"$T/parts"
-exitdump -i "$T/parts" --raw -o lost,other,sched,hsched,stop,poll,slow
-is 'lost is without halt and stop; other what no part has, hsched being in two' "$out" \
-	"$(lines '8300 2700 2000 400 1500 100 1')"
+exitdump -i "$T/parts" --raw -u ns --tsc-khz 500000 -o lost,other,sched,hsched,stop,poll,slow
+is 'lost is without halt and stop; other what no part has, hsched being in two; slow is no time' "$out" \
+	"$(lines '16600 5400 4000 800 3000 200 1')"
 lines '#~exit_cycles~1 vendor=vmx' 'reason name exits total max' \
 	'1 A 1 10 5' '2 B 1 10 0' '3 C 1 10 7' '- TOTAL 3 30 7' >"$T/unknown"
 for order in max -max; do
@@ -79,8 +81,8 @@ raw -o name,p50,p90,p99,p99.9 -s name
 is 'percentiles: the upper bound of their bucket, and never above max' "$out" \
 	"$(lines 'CPUID 31 31 63 900' 'HLT 32767 60000 60000 60000' \
 		'IO_INSTRUCTION 2047 9000 9000 9000')"
-raw -o max -s max -n 2
-is '--limit' "$out" $'60000\n9000'
+raw -o name -o max -s max -n 2
+is '--limit; the last --output counts' "$out" $'60000\n9000'
 raw -o name,max -u ns -s max
 is '--unit ns' "$out" "$(lines 'HLT 30000' 'IO_INSTRUCTION 4500' 'CPUID 450')"
 raw -o name,max,p99 -u us -s max
@@ -105,6 +107,8 @@ TOTAL          30.0us <=16.4us  100%'
 exitdump -i "$T/vm" -n 1 -o +p99
 like '-o + adds to the usual ones' "$out" \
 	$'\nNAME +EXITS +LOST +SHARE +KVM +AVG +USER +HALT +P99\n'
+exitdump -i "$T/vm" -n 1 -o exits,vm
+is 'no blanks at the end of a line' "$(sed 1d "$T/.out")" $'EXITS VM\n    7 -\n  109'
 
 # bounds TITLE UNIT KHZ BUCKET EXPECTED [BUCKET EXPECTED]...: how tables show p50.
 bounds() {
@@ -162,6 +166,8 @@ exitdump -i "$T/wide" -u cycles
 like 'large numbers are shortened' "$out" 'avic_unaccelerated_access 18\.45E .* 18\.45E'
 exitdump -i "$T/wide"
 like 'and so are long times' "$out" 'avic_unaccelerated_access 18\.45E .* 292y'
+exitdump -i "$T/wide" --tsc-khz 1999118
+like 'in years of 365.25 days' "$out" 'avic_unaccelerated_access 18\.45E .* 292y'
 exitdump -i "$T/wide" --raw -o exits,cycles
 is 'programs get them whole' "$out" "$n"$'\t'"$n"
 

@@ -82,6 +82,8 @@ TOTAL            660 1.12ms    33.3%  100% 330us 660us 66.0us  165us'
 is '--all-vms of one reason' "$(total -a -r 9)" 120
 raw -a --vm 'vm[02]' -o vmname
 is '--all-vms of some' "$out" $'vm0\nvm2'
+exitdump -S "$T/tree" --all-vcpus -n 1
+like '--all-vcpus: each VM counts once' "$out" '^overhead 33\.3%: 3 VMs, 12 vCPUs, vmx; by lost'
 raw --all-vcpus -o vm,vcpu,exits --vm vm1
 is '--all-vcpus: a line per vCPU' "$out" \
 	"$(printf '1001-11\t%d\t55\n' 0 1 2 3)"

@@ -57,8 +57,8 @@ like 'diff of two trees' "$out" 'TOTAL +220 294118 748000'
 kvm=sys/kernel/debug/kvm
 exitdump diff "$T/tree1/$kvm/exit_cycles" "$T/tree3/$kvm/exit_cycles" --raw -o hist,exits
 is 'diff: no such column' "$status" 1
-exitdump diff "$T/tree1/$kvm/exit_cycles" "$T/tree3/$kvm/exit_cycles" --raw -o p50,exits -r 9
-is 'diff of two files, with their histograms' "$out" "$(lines '4095 80')"
+exitdump diff "$T/tree1/$kvm/exit_cycles" "$T/tree3/$kvm/exit_cycles" --raw -o p50,exits,rate -r 9
+is 'diff of two files, with their histograms; how long it was is not known' "$out" "$(lines '4095 80 -')"
 exitdump diff "$T/tree2" "$T/tree1"
 is 'diff: the wrong way round' "$status:$out:$err" "1::exitdump: $T/tree1: has lower counters than $T/tree2 (wrong order? cleared in between?)"
 tree "$T/svm" 2 2 -v vendor=svm
@@ -80,6 +80,9 @@ done
 sed $'1s/\t.*//' "$T/tree1/$kvm/exit_cycles" >"$T/tells-nothing"
 exitdump diff "$T/tells-nothing" "$T/tree2/$kvm/exit_cycles" --raw -r 9 -o exits
 is 'diff: where one does not tell' "$status:$out" 0:40
+awk -F '\t' -v OFS='\t' 'NR > 2 { for (i = 3; i <= NF; i++) $i = 0 } NR < 3 || $2 == "TOTAL"' "$T/tells-nothing" >"$T/nothing-yet"
+exitdump diff "$T/nothing-yet" "$T/tree2/$kvm/exit_cycles" --raw -r 9 -o exits
+is 'diff: of a reason that only the second has' "$status:$out:$err" 0:80:
 exitdump diff "$T/tree1"
 is 'diff: one capture' "$status" 1
 
@@ -97,6 +100,10 @@ show tree2
 between tree1 --raw
 is 'cleared: the whole host' "$status:$out:$err" \
 	'0::exitdump: counters were cleared in this interval, so its figures are left out'
+show tree2
+between tree1 -a --raw --output exits
+is 'cleared: all VMs' "$status:$out:$err" \
+	"0:$(lines - -):exitdump: counters of 2 VMs were cleared in this interval, so their figures are left out"
 show tree2
 between tree1 --json
 is 'cleared: in JSON' "$(jq -c '[.rows, .totals[0].cleared, .totals[0].exits]' "$T/.out")" \
@@ -206,6 +213,8 @@ show tree1
 is 'run: SIGTERM reaches the command, whose status counts' "$(traps TERM)" "23:$(lines 'REASON_9 80')"
 is 'run: and SIGINT' "$(traps INT)" "23:$(lines 'REASON_9 80')"
 is 'run: Ctrl-C, which both get' "$(traps INT -)" "23:$(lines 'REASON_9 80')"
+run env --ignore-signal=HUP "$EXITDUMP" run -S "$T/root" --raw -- sh -c 'kill -HUP $$; exit 5'
+is 'run: a signal that is ignored, as under nohup' "$status" 5
 : >"$T/no-program"
 exitdump run -S "$T/root" -- "$T/no-program"
 is 'run: what cannot be run' "$status:$out:$err" "126::exitdump: $T/no-program: Permission denied"
@@ -361,11 +370,11 @@ is 'CSV: and is that of the day' "$(tail -n 1 <<<"$out" | awk -F, -v now="$(date
 show tree1
 exitdump -S "$T/root" -r TYPO --raw 0.01 2
 is 'of a reason that is none: said once' "$status:$out:$err" '0::exitdump: TYPO: no such exit so far'
-for bad in 0 -1 nan inf 1e9 x 1x; do
-	exitdump -S "$T/root" -- "$bad"
+for bad in 0 -1 nan inf 1e9 86401 x 1x; do
+	run timeout 10 "$EXITDUMP" -S "$T/root" -- "$bad"
 	is "an interval of $bad" "$status$out" 1
 done
-exitdump -S "$T/root" 1 0
+run timeout 10 "$EXITDUMP" -S "$T/root" 1 0
 is 'no number of intervals' "$status" 1
 exitdump -S "$T/root" 1 2 3
 is 'an argument too many' "$status:$err" '1:exitdump: 3: one argument too many (see --help)'

@@ -48,9 +48,9 @@ else
 	is 'every key is in the manual page' "$missing" ''
 	lines '#~exit_cycles~1' 'reason name exits' '- OTHER 1' '- TOTAL 1' >"$T/early"
 	exitdump --json -i "$T/early"
-	is 'what an early file lacks is null' "$(jq -c '[.vendor, .tsc_khz, .rows[0].reason,
+	is 'what an early file lacks is null' "$(jq -c '[.vendor, .tsc_khz, .vms, .vcpus, .rows[0].reason,
 		.rows[0].total, .rows[0].hist, .totals[0].guest]' "$T/.out")" \
-		'[null,null,null,null,null,null]'
+		'[null,null,null,null,null,null,null,null]'
 	n=18446744073709551615
 	lines '#~exit_cycles~1' 'reason name exits' "1 A $n" "- TOTAL $n" >"$T/large"
 	exitdump --json -i "$T/large"

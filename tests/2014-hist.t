@@ -28,8 +28,8 @@ exitdump -i "$T/x" hist -u auto 120
 like 'with a unit' "$out" ' 1\.07s -> more'
 exitdump -i "$T/x" hist -u us 120
 like 'a unit that numbers do not carry stands above' "$out" $'\n +us +to +exits\n +1073741\.824 -> more '
-exitdump -i "$T/x" hist TOTAL
-like 'TOTAL: all together' "$out" '^TOTAL: 26 exits'
+exitdump -i "$T/x" hist Total
+like 'TOTAL, in any spelling: all together' "$out" '^TOTAL: 26 exits'
 exitdump -i "$T/x" hist '*'
 is 'a pattern: one for each, the costly first' "$(grep -c ": [0-9]* exits" "$T/.out")" 2
 exitdump -i "$T/x" hist nothing
@@ -81,5 +81,12 @@ for args in '--hist -a' '--hist -o exits' '--hist --csv' 'list --hist' 'hist 9 x
 	exitdump -S "$T/root" $args
 	is "$args: refused" "$status:$out" 1:
 done
+
+# A histogram of a part of what was asked for would be a wrong one.
+tree "$T/two" 2 1
+rm "$T/two/sys/kernel/debug/kvm/1001-11/exit_cycles_hist"
+exitdump -S "$T/two" --vm 'vm*' hist
+is 'several VMs, of which one has no histogram' "$status:$out:$err" \
+	'1::exitdump: no histogram (it is in exit_cycles_hist, beside exit_cycles)'
 
 done_testing

@@ -26,7 +26,7 @@ is 'and which exits are its own' "$err" \
 	'exitdump: 12 of the CPUID exits were made by this reading'
 guest svm --raw -o reason,name,exits,cycles -s exits
 is 'SVM: the rows, by exit code' "$out" "$(lines '114 cpuid 139 140000' \
-	'123 io 17 12884901895' '4294967295 invalid_guest_state 1 5')"
+	'123 io 17 12884901895' '1024 npf 2 9' '4294967295 invalid_guest_state 1 5')"
 guest vmx
 is 'the table adds up' "$status:${out##*$'\n'}" \
 	'0:TOTAL             53  100% 12.88G 243.1M'

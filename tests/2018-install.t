@@ -63,6 +63,7 @@ completes 'files for diff' 'exitdump diff ' ''
 completes 'files for --input' 'exitdump -i ' ''
 completes 'options behind a command' 'exitdump list --vm' --vm
 completes 'no command for an argument' 'exitdump -v top li' list
+completes 'nor for a folder' 'exitdump -S / li' list
 completes 'commands for run' 'exitdump run -- compge' compgen
 completes 'and then files' 'exitdump run -- ls --he' ''
 completes 'files for run -o' 'exitdump run -o na' ''

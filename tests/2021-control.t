@@ -58,6 +58,7 @@ done <<'END'
 set guest all|set guest: takes off, vm or host
 set keys 1|set keys: takes on or off
 set slow 1s|set slow: takes microseconds, or off
+set slow 99999999999|set slow: takes microseconds, or off
 set slow 1 2|set slow: takes microseconds, or off
 set slow|set slow: takes microseconds, or off
 set fast 1|set: fast: not one of guest, keys, slow

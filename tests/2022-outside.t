@@ -97,8 +97,9 @@ rm -r "$T"/{before,after}/proc/1000/task/1004
 rm "$T/before/$kvm/1000-11/vcpu0/pid" "$T/after/$kvm/1000-11/vcpu0/pid"
 stat before 1000/task/1003 'CPU 0/KVM' 5000
 stat after 1000/task/1003 'CPU 0/KVM' 5002
-over --raw -o vcpucpu -n 1
-like 'vCPUs by the name of their threads' "$out" '^0\.0(18|19|20)'
+echo 5 >"$T/after/$kvm/1000-11/irq_injections"	# fewer than before
+over --raw -o vcpucpu,irqs -n 1
+like 'vCPUs by the name of their threads; a number of interrupts that fell is not known' "$out" $'^0\.0(18|19|20)[0-9]*\t-$'
 
 # Without a span of time, these values are unknown.
 exitdump list -S "$T/root" --raw -o vm,vcpucpu,vmmcpu,irqs,busiest
@@ -109,5 +110,12 @@ is 'nothing happened: 0, which is known' "$out" "$(lines '0.000000 0.000000 0.00
 echo 'nonsense' >"$T/after/proc/1000/stat"
 over --raw -o vmmcpu -n 1
 is 'a process that cannot be read: not known' "$status:$out" 0:-
+
+# The order needs what is not shown.
+stat before 1001 busy 0
+stat after 1001 busy 50
+interval=0.5 half=0.25
+over --raw -o vm -s vmmcpu
+is 'by a CPU time that is not shown' "$out" $'1001-11\n1000-11'
 
 done_testing

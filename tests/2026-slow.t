@@ -113,7 +113,7 @@ cat >"$T/map" <<-'END'
 	ffffffff81000040 D some_data
 	ffffffff81000040 T serial_out
 	ffffffff81000040 t an_alias
-	ffffffff81234000 t ept_fault	[a_module]
+	ffffffff81234000 W ept_fault	[a_module]
 	ffffffff81235000 B _end
 END
 raw --symbols "$T/map" -o rip

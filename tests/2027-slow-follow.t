@@ -114,4 +114,11 @@ sleep 0.2
 interrupt 'a recorder that is off'
 is 'and once' "$(wc -l <"$T/off.err")" 1
 
+for option in "--limit 1" "--sort lost" "--input $T/a/$kvm/exit_cycles_slow"; do
+	# shellcheck disable=SC2086 # two words
+	exitdump slow --follow $option
+	is "not with ${option% *}" "$status:$out:$err" \
+		'1::exitdump: slow: --follow prints exits as they happen: not with --input, --limit or --sort'
+done
+
 done_testing
