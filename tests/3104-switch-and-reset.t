@@ -38,10 +38,12 @@ done
 for scope in vm host; do
 	cat >both <<-X
 		if mkdir $scope-first 2>/dev/null; then
-			sleep 0.1
+			until [ -e $scope-second ]; do sleep 0.02; done
 			echo 0 >$K/$(reset_file $scope)
+			>$scope-reset
 		else
-			sleep 0.3
+			>$scope-second
+			until [ -e $scope-reset ]; do sleep 0.02; done
 		fi
 	X
 	each="--vms 2 --together" folder=
