@@ -34,6 +34,7 @@ static void usage(FILE *out)
 		"  --mode MODE       %s\n"
 		"  --no-irqchip      no interrupt controller in the kernel\n"
 		"  --page-in MS      a page that nobody has touched comes after MS\n"
+		"  --peek            after each `sleep-user`, other threads read the vCPU's registers\n"
 		"  --pin             vCPU n on CPU n\n"
 		"  --populate        pages that nobody has touched are there from the start\n"
 		"  --quiet           print no results\n"
@@ -129,7 +130,7 @@ static void check(void)
 }
 
 enum { O_AFTER, O_AT, O_BAD_ENTRY, O_BEFORE, O_CPUID_FAULT, O_DONE_MMIO, O_ENTRY, O_FAIL, O_HELP, O_HIGH_IDS, O_HOLD, O_LATE, O_LOOP, O_MIGRATE,
-       O_MODE, O_NO_IRQCHIP, O_PAGE_IN, O_PIN, O_POPULATE, O_QUIET, O_RING, O_SET, O_SPARE, O_STATS, O_TOGETHER, O_TSC, O_VCPUS, O_VMS };
+       O_MODE, O_NO_IRQCHIP, O_PAGE_IN, O_PEEK, O_PIN, O_POPULATE, O_QUIET, O_RING, O_SET, O_SPARE, O_STATS, O_TOGETHER, O_TSC, O_VCPUS, O_VMS };
 
 static const struct option options[] = {
 	{ "after", required_argument, NULL, O_AFTER },
@@ -149,6 +150,7 @@ static const struct option options[] = {
 	{ "mode", required_argument, NULL, O_MODE },
 	{ "no-irqchip", no_argument, NULL, O_NO_IRQCHIP },
 	{ "page-in", required_argument, NULL, O_PAGE_IN },
+	{ "peek", no_argument, NULL, O_PEEK },
 	{ "pin", no_argument, NULL, O_PIN },
 	{ "populate", no_argument, NULL, O_POPULATE },
 	{ "quiet", no_argument, NULL, O_QUIET },
@@ -186,6 +188,7 @@ void parse(int argc, char **argv)
 		case O_MODE:		opt.mode = parse_mode(optarg); break;
 		case O_NO_IRQCHIP:	opt.irqchip = false; break;
 		case O_PAGE_IN:		opt.page_in = parse_number(optarg, 10000); break;
+		case O_PEEK:		opt.peek = true; break;
 		case O_PIN:		opt.pin = true; break;
 		case O_POPULATE:	opt.populate = true; break;
 		case O_QUIET:		opt.quiet = true; break;

@@ -91,6 +91,35 @@ static void wait_in_kvm(struct vcpu *v, uint32_t state, uint32_t ms)
 	set_state(v, state);
 }
 
+static void start_thread(pthread_t *thread, void *(*function)(void *), void *arg)
+{
+	int error = pthread_create(thread, NULL, function, arg);
+
+	if (error)
+		errx(EX_FAILED, "pthread_create: %s", strerror(error));
+}
+
+static void *read_registers(void *arg)
+{
+	struct vcpu *v = arg;
+	struct kvm_regs regs;
+
+	for (int i = 0; i < 5000; i++)
+		CALL(v->fd, KVM_GET_REGS, &regs);
+	return NULL;
+}
+
+/* New threads, which have never waited for a CPU, have ioctls of the vCPU. */
+static void peek(struct vcpu *v)
+{
+	pthread_t thread;
+
+	for (int i = 0; i < 10; i++) {
+		start_thread(&thread, read_registers, v);
+		pthread_join(thread, NULL);
+	}
+}
+
 /* As a migration does, once for each of its passes. It is no change to set the flag again. */
 static void log_dirty(struct vm *vm)
 {
@@ -119,6 +148,8 @@ static enum user classify(struct vcpu *v)
 			return U_IO;
 		case PORT_SLEEP:
 			usleep((value & 0xff) * 1000);
+			if (opt.peek)
+				peek(v);
 			return U_SLEEP;
 		case PORT_SHELL:
 			shell(opt.at, v->user[U_SHELL] + 1);
@@ -204,14 +235,6 @@ static void *run_vcpu(void *arg)
 	v->run_cycles = left - begin;
 	__atomic_sub_fetch(&v->vm->running, 1, __ATOMIC_SEQ_CST);
 	return NULL;
-}
-
-static void start_thread(pthread_t *thread, void *(*function)(void *), void *arg)
-{
-	int error = pthread_create(thread, NULL, function, arg);
-
-	if (error)
-		errx(EX_FAILED, "pthread_create: %s", strerror(error));
 }
 
 /* With --late, all but the first are created only now. */
