@@ -34,7 +34,6 @@ static void usage(FILE *out)
 		"  --mode MODE       %s\n"
 		"  --no-irqchip      no interrupt controller in the kernel\n"
 		"  --page-in MS      a page that nobody has touched comes after MS\n"
-		"  --peek            after each `sleep-user`, other threads read the vCPU's registers\n"
 		"  --pin             vCPU n on CPU n\n"
 		"  --populate        pages that nobody has touched are there from the start\n"
 		"  --quiet           print no results\n"
@@ -45,7 +44,8 @@ static void usage(FILE *out)
 		"  --together        all VMs at once, not one after another\n"
 		"  --tsc PERCENT     of the host's frequency, at which the guests' TSC runs\n"
 		"  --vcpus N         in each VM, all run the script\n"
-		"  --vms N\n\nSteps:\n", mode_help);
+		"  --vms N\n"
+		"  --wait-elsewhere  the wait of `wait-uninit` is another thread's, after 250 ms in user space\n\nSteps:\n", mode_help);
 	for (int i = 0; ops[i].name; i++)
 		fprintf(out, "  %-16s  %s\n", ops[i].name, ops[i].help);
 	fprintf(out, "  %-16s  %s\n", "leaves", "=ECX,A-B,... the account's four leaves, printed");
@@ -130,7 +130,7 @@ static void check(void)
 }
 
 enum { O_AFTER, O_AT, O_BAD_ENTRY, O_BEFORE, O_CPUID_FAULT, O_DONE_MMIO, O_ENTRY, O_FAIL, O_HELP, O_HIGH_IDS, O_HOLD, O_LATE, O_LOOP, O_MIGRATE,
-       O_MODE, O_NO_IRQCHIP, O_PAGE_IN, O_PEEK, O_PIN, O_POPULATE, O_QUIET, O_RING, O_SET, O_SPARE, O_STATS, O_TOGETHER, O_TSC, O_VCPUS, O_VMS };
+       O_MODE, O_NO_IRQCHIP, O_PAGE_IN, O_PIN, O_POPULATE, O_QUIET, O_RING, O_SET, O_SPARE, O_STATS, O_TOGETHER, O_TSC, O_VCPUS, O_VMS, O_WAIT_ELSEWHERE };
 
 static const struct option options[] = {
 	{ "after", required_argument, NULL, O_AFTER },
@@ -150,7 +150,6 @@ static const struct option options[] = {
 	{ "mode", required_argument, NULL, O_MODE },
 	{ "no-irqchip", no_argument, NULL, O_NO_IRQCHIP },
 	{ "page-in", required_argument, NULL, O_PAGE_IN },
-	{ "peek", no_argument, NULL, O_PEEK },
 	{ "pin", no_argument, NULL, O_PIN },
 	{ "populate", no_argument, NULL, O_POPULATE },
 	{ "quiet", no_argument, NULL, O_QUIET },
@@ -162,6 +161,7 @@ static const struct option options[] = {
 	{ "tsc", required_argument, NULL, O_TSC },
 	{ "vcpus", required_argument, NULL, O_VCPUS },
 	{ "vms", required_argument, NULL, O_VMS },
+	{ "wait-elsewhere", no_argument, NULL, O_WAIT_ELSEWHERE },
 	{ }
 };
 
@@ -188,7 +188,6 @@ void parse(int argc, char **argv)
 		case O_MODE:		opt.mode = parse_mode(optarg); break;
 		case O_NO_IRQCHIP:	opt.irqchip = false; break;
 		case O_PAGE_IN:		opt.page_in = parse_number(optarg, 10000); break;
-		case O_PEEK:		opt.peek = true; break;
 		case O_PIN:		opt.pin = true; break;
 		case O_POPULATE:	opt.populate = true; break;
 		case O_QUIET:		opt.quiet = true; break;
@@ -200,6 +199,7 @@ void parse(int argc, char **argv)
 		case O_TSC:		opt.tsc = parse_number(optarg, 1000); break;
 		case O_VCPUS:		opt.vcpus = parse_number(optarg, MAX_VCPUS); break;
 		case O_VMS:		opt.vms = parse_number(optarg, 1000000); break;
+		case O_WAIT_ELSEWHERE:	opt.wait_elsewhere = true; break;
 		default:		exit(EX_MISUSE);
 		}
 	}

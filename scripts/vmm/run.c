@@ -78,6 +78,14 @@ static void set_state(struct vcpu *v, uint32_t state)
 	v->waits = state != KVM_MP_STATE_RUNNABLE;
 }
 
+static void start_thread(pthread_t *thread, void *(*function)(void *), void *arg)
+{
+	int error = pthread_create(thread, NULL, function, arg);
+
+	if (error)
+		errx(EX_FAILED, "pthread_create: %s", strerror(error));
+}
+
 /* The next KVM_RUN is to wait; a signal ends it after so long. */
 static void wait_in_kvm(struct vcpu *v, uint32_t state, uint32_t ms)
 {
@@ -91,33 +99,17 @@ static void wait_in_kvm(struct vcpu *v, uint32_t state, uint32_t ms)
 	set_state(v, state);
 }
 
-static void start_thread(pthread_t *thread, void *(*function)(void *), void *arg)
-{
-	int error = pthread_create(thread, NULL, function, arg);
-
-	if (error)
-		errx(EX_FAILED, "pthread_create: %s", strerror(error));
-}
-
-static void *read_registers(void *arg)
+/* Likewise, but another thread has that KVM_RUN; before, the vCPU is a while in user space. */
+static void *wait_elsewhere(void *arg)
 {
 	struct vcpu *v = arg;
-	struct kvm_regs regs;
 
-	for (int i = 0; i < 5000; i++)
-		CALL(v->fd, KVM_GET_REGS, &regs);
+	usleep(250000);
+	wait_in_kvm(v, KVM_MP_STATE_UNINITIALIZED, 100);
+	if (ioctl(v->fd, KVM_RUN, 0) == 0 || errno != EINTR)
+		err(EX_FAILED, "vCPU %d: KVM_RUN elsewhere", v->index);
+	set_state(v, KVM_MP_STATE_RUNNABLE);
 	return NULL;
-}
-
-/* New threads, which have never waited for a CPU, have ioctls of the vCPU. */
-static void peek(struct vcpu *v)
-{
-	pthread_t thread;
-
-	for (int i = 0; i < 10; i++) {
-		start_thread(&thread, read_registers, v);
-		pthread_join(thread, NULL);
-	}
 }
 
 /* As a migration does, once for each of its passes. It is no change to set the flag again. */
@@ -136,6 +128,7 @@ static void log_dirty(struct vm *vm)
 static enum user classify(struct vcpu *v)
 {
 	struct kvm_run *run = v->run;
+	pthread_t other;
 	uint32_t value;
 
 	switch (run->exit_reason) {
@@ -148,8 +141,6 @@ static enum user classify(struct vcpu *v)
 			return U_IO;
 		case PORT_SLEEP:
 			usleep((value & 0xff) * 1000);
-			if (opt.peek)
-				peek(v);
 			return U_SLEEP;
 		case PORT_SHELL:
 			shell(opt.at, v->user[U_SHELL] + 1);
@@ -158,7 +149,12 @@ static enum user classify(struct vcpu *v)
 			set_account(v, value & 0xff);
 			return U_SET;
 		case PORT_UNINIT:
-			wait_in_kvm(v, KVM_MP_STATE_UNINITIALIZED, value & 0xff);
+			if (opt.wait_elsewhere) {
+				start_thread(&other, wait_elsewhere, v);
+				pthread_join(other, NULL);
+			} else {
+				wait_in_kvm(v, KVM_MP_STATE_UNINITIALIZED, value & 0xff);
+			}
 			return U_WAIT;
 		case PORT_SIPI:
 			wait_in_kvm(v, KVM_MP_STATE_INIT_RECEIVED, value & 0xff);
