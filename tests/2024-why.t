@@ -241,6 +241,11 @@ between 'what gave way is in the rest; nothing is in it twice' "$(lines 'hlt 0x8
 	'io 0x72 3 30 10' 'io 0x70 4 50 30' 'io - 5 50 -')"
 exitdump diff "$T/a" "$T/b" --keys --json
 is 'and how many did; the largest of all is not known' "$(jq -c "[.replaced, .totals[0].max]" "$T/.out")" "[2,null]"
+sed '1s/\treplaced=[0-9]*//' "$T/a" >"$T/old"
+exitdump diff "$T/old" "$T/b" --keys --json
+is 'or not known, if the begin does not say' "$status:$(jq .replaced "$T/.out")" 0:null
+exitdump diff "$T/old" "$T/b" --keys
+unlike 'then the head does not say either' "$status:$out" '^[^0]|replaced'
 exitdump diff "$T/a" "$T/b" --keys io
 is 'diff takes two' "$status:$out" 1:
 keys "$T/b" <<<'123 io 0x70 24 24 240 30'
