@@ -106,8 +106,8 @@ is 'cleared: all VMs' "$status:$out:$err" \
 	"0:$(lines - -):exitdump: counters of 2 VMs were cleared in this interval, so their figures are left out"
 show tree2
 between tree1 --json
-is 'cleared: in JSON' "$(jq -c '[.rows, .totals[0].cleared, .totals[0].exits]' "$T/.out")" \
-	'[[],true,null]'
+is 'cleared: in JSON, and not beside it' "$(jq -c '[.rows, .totals[0].cleared, .totals[0].exits]' "$T/.out"):$err" \
+	'[[],true,null]:'
 
 rm -r "$T/cleared/$kvm/1001-11"
 cp -r "$T/tree3/$kvm/1001-11" "$T/cleared/$kvm/"
@@ -195,7 +195,7 @@ traps() { # SIGNAL TO
 	local pid i
 	rm -f "$T/ready"
 	# shellcheck disable=SC2016 # the command's own
-	setsid env --default-signal=INT "$EXITDUMP" run -S "$T/root" --raw --output name,exits -- bash -c 'trap "sleep 0.2; exit 23" INT TERM
+	setsid env --default-signal=INT,HUP "$EXITDUMP" run -S "$T/root" --raw --output name,exits -- bash -c 'trap "sleep 0.2; exit 23" HUP INT TERM
 		touch "$0"; for ((i = 0; i < 300; i++)); do sleep 0.1; done' "$T/ready" >"$T/.out" 2>"$T/.err" &
 	pid=$!
 	for ((i = 0; i < 300; i++)); do
@@ -212,9 +212,14 @@ traps() { # SIGNAL TO
 show tree1
 is 'run: SIGTERM reaches the command, whose status counts' "$(traps TERM)" "23:$(lines 'REASON_9 80')"
 is 'run: and SIGINT' "$(traps INT)" "23:$(lines 'REASON_9 80')"
+is 'run: and SIGHUP' "$(traps HUP)" "23:$(lines 'REASON_9 80')"
 is 'run: Ctrl-C, which both get' "$(traps INT -)" "23:$(lines 'REASON_9 80')"
 run env --ignore-signal=HUP "$EXITDUMP" run -S "$T/root" --raw -- sh -c 'kill -HUP $$; exit 5'
 is 'run: a signal that is ignored, as under nohup' "$status" 5
+run env --ignore-signal=CHLD "$EXITDUMP" run -S "$T/root" --raw -- sh -c 'exit 5'
+is 'run: where the caller ignores SIGCHLD' "$status:$err" 5:
+exitdump run -S "$T/root" --openmetrics -- touch "$T/ran"
+like 'run: metrics are no differences, so nothing is run' "$status:$out:$err:$(ls "$T/ran" 2>/dev/null)" '^1::exitdump: [^'$'\n'']*:$'
 : >"$T/no-program"
 exitdump run -S "$T/root" -- "$T/no-program"
 is 'run: what cannot be run' "$status:$out:$err" "126::exitdump: $T/no-program: Permission denied"

@@ -235,8 +235,16 @@ keys Escape
 sees 'Esc: the host' 'host, 3 VMs.*REASON_9 +60 '
 keys c
 sees 'c: all vCPUs of the host' $'\n1002-11 vm2 +1 +55 '
+keys Enter
+sees 'Enter: vCPU 0' $'vCPU 0 of VM 1000-11 \\(vm0\\).*\nREASON_9 +10 '
+keys Escape
+sees 'Esc: all of them' $'\n1002-11 vm2 +1 +55 '
 keys Escape Escape
 sees 'Esc at the beginning: nothing' 'host, 3 VMs.*REASON_9 +60 '
+keys v v v v v v v v v v
+sees 'v again and again: no deeper than it can go back' $'\n1000-11 vm0 +110 '
+keys Escape Escape Escape Escape Escape Escape Escape Escape
+sees 'Esc: the beginning' 'host, 3 VMs.*REASON_9 +60 '
 
 # A VM that ended before Enter: nothing changes, and top says so.
 keys v
@@ -248,7 +256,7 @@ show less
 keys Enter
 sees 'Enter on a VM that ended: said, and the VMs stay' $'no VM 1002-11 .*\n1000-11 vm0 +110 .*\n1002-11 vm2 +110 [^\n]*<\n'
 keys p
-sees 'and go on' '2 VMs, 4 vCPUs'
+sees 'and go on' $'2 VMs, 4 vCPUs.*\nevery 0\.2 s'
 keys Escape
 show tree1
 
@@ -269,6 +277,15 @@ keys End Up Up Up Up Up Up Up Up Up Up Up Space x
 sees 'any other key: the lines, with the columns' $'\nNAME +LOST +SHARE +KVM +AVG +USER +SCHED +HALT +TOTAL +P99'
 sees 'read anew where they need more' $'\nREASON_9 [^\n]*<=1\\.95us'
 keys q
+sees 'and q' 'status 0'
+
+start -a -o vm,exits 3600
+sees 'VMs' $'\n1000-11 +110 '
+keys o End Up Up Up Up Up Up Up Up Up Up Up Space x
+sees 'a percentile, whose histograms are read now' $'\nVM +EXITS +P99 *\n1000-11 +110 +<=1\.95us'
+keys o Home Down Down Down Down Down Down Down Down Down Space Home Down Space End Up Up Up Up Up Up Up Up Up Up Up Space Down
+sees 'of all columns one stays' $'\n  \\[x\\] p99 +[^\n]*\n> \\[ \\] p99\.9 .*'
+keys x q
 sees 'and q' 'status 0'
 
 start 3600 -u auto
@@ -351,10 +368,36 @@ keys z
 sees 'z: it begins now' $'since the view began.*\nTOTAL +0 '
 keys x
 sees 'a key that is none: nothing' $'since the view began.*\nTOTAL +0 '
+keys p t t
+sees 'p' 'PAUSED.*the last interval'
+keys z
+sees 'z: no interval has passed since' 'PAUSED.*all counts so far'
+keys p
+show nothing
+sees 'files that went away: said' 'No such file'
+show tree2
+sees 'and are back: no more' $'\nevery 0\.2 s'
 keys BSpace q
 sees 'and q' 'status 0'
 show tree1
 
+# What is not in the kernel's table.
+mkdir -p "$T/other/$kvm"
+lines '#~exit_cycles~1 vendor=vmx' 'reason name exits' '12 HLT 3' '- OTHER 5' '- TOTAL 8' >"$T/other/$kvm/exit_cycles"
+show other
+start 3600
+sees 'OTHER' $'\nOTHER +5 [^\n]*<\n'
+keys Enter
+sees 'Enter: also of it alone' 'OTHER: no histogram'
+keys q
+sees 'and q' 'status 0'
+show tree1
+
+for option in '-O x' --json; do
+	# shellcheck disable=SC2086 # two words
+	exitdump -S "$T/root" top $option </dev/null
+	like "not with $option" "$status:$out:$err" '^1::exitdump: top: shows a screen: not with '
+done
 exitdump -S "$T/root" top </dev/null
 is 'without a terminal' "$status:$out:$err" \
 	'1::exitdump: top: needs a terminal (exitdump INTERVAL needs none)'

@@ -292,6 +292,10 @@ tm send-keys Escape Down
 sees 'Esc, Down' $'\nREASON_8 [^\n]*<\n'
 tm send-keys Enter
 sees 'Enter: its keys' $'by total.*\nNAME +KEY +WHAT .*\nREASON_8 0x70 .*\nREASON_8 - +other .*\nTOTAL +10 '
+tm send-keys Down
+sees 'Down: the cursor among them' $'\nREASON_8 0x70 [^<\n]*\nREASON_8 - [^\n]*<\n'
+tm send-keys Up
+sees 'Up' $'\nREASON_8 0x70 [^\n]*<\n'
 tm send-keys h
 sees 'h: the histogram of the same' 'REASON_8: 9 exits'
 tm send-keys Escape

@@ -281,7 +281,7 @@ fi
 # A second slow exit of the same vCPU and reason.
 lines "899000000000 999 0 0 12 HLT - 0x0 9000000 1 0 0 0 0 0" >>"$T/tree/$kvm/exit_cycles_slow"
 show tree
-tm new-session -d -x 120 -y 24 "TZ=UTC '$EXITDUMP' -S '$T/root' top 0.2; echo status \$?; read -r"
+tm new-session -d -x 120 -y 24 "TZ=UTC '$EXITDUMP' -S '$T/root' top -o name,exits,lost 0.2; echo status \$?; read -r"
 sees 'reasons' 'the last interval'
 tm send-keys s
 sees 's: the slow exits, all that there are, without a sum' \
