@@ -147,6 +147,16 @@ mkdir "$T/tree/sys/kernel/debug/kvm/1001-11/vcpu"{7,9,10}
 raw list --vm vm1 -o vcpus
 is 'list: numbers and ranges' "$out" 0-3,7,9-10
 
+# A reason that has happened in one of two VMs only; a vCPU whose file is damaged.
+tree "$T/few" 2 2
+tree "$T/fewer" 1 1 -v reasons=5
+cp "$T/fewer/sys/kernel/debug/kvm/1000-11/exit_cycles" "$T/few/sys/kernel/debug/kvm/1000-11/"
+exitdump -S "$T/few" --raw -a -r 9 -o vmname,name,exits
+is 'a reason of the second VM only' "$status:$out:$err" "0:$(lines 'vm1 REASON_9 20'):"
+sed -i '$d' "$T/few/sys/kernel/debug/kvm/1001-11/vcpu1/exit_cycles"
+exitdump -S "$T/few" --all-vcpus
+like 'a damaged file of a vCPU: said, and nothing else' "$status:$out:$err" '^1::exitdump: [^'$'\n'']*1001-11/vcpu1/exit_cycles: [^'$'\n'']*$'
+
 # On a terminal of 80 columns only names are cut, and end in ">"; numbers and the VM's id are
 # shown in full.
 if ! command -v script >/dev/null; then

@@ -32,6 +32,7 @@ exitdump -i "$T/x" hist Total
 like 'TOTAL, in any spelling: all together' "$out" '^TOTAL: 26 exits'
 exitdump -i "$T/x" hist '*'
 is 'a pattern: one for each, the costly first' "$(grep -c ": [0-9]* exits" "$T/.out")" 2
+is 'and an empty line between two' "$(grep -c '^$' "$T/.out"):$(sed '1d; $d' "$T/.out" | grep -c '^$')" 1:1
 exitdump -i "$T/x" hist nothing
 is 'a reason that has not happened' "$status:$out:$err" \
 	'1::exitdump: nothing: no such exit so far'

@@ -123,6 +123,7 @@ refused() {
 }
 refused 'a key that is no number' 'has a key' '1 A 0xg 1 1 1 1'
 refused 'a key in base 10' 'has a key' '1 A 12 1 1 1 1'
+refused 'a key without digits' 'has a key' '1 A 0x 1 1 1 1'
 refused 'a key with a zero before it' 'has a key' '1 A 0x01 1 1 1 1'
 refused 'a key of 65 bits' 'has a key' '1 A 0x10000000000000000 1 1 1 1'
 refused 'a key that no exit has' 'has a key' '1 A 0xffffffffffffffff 1 1 1 1'

@@ -137,6 +137,7 @@ is 'printed as other names are' "$status:$out:$err" "0:$(lines '0x10510 fw_cfg:~
 # Names that are too long, and an answer that is too long.
 {
 	sed '/pci.*net0/d; /msix/d' "$T/map" | sed -n '1,/^ Root memory region: system/p'
+	printf '  0000000000000000-000000000009ffff (prio 0, ram): %0155d owner:{dev id=d}\n' 0
 	for ((i = 0; i < 16; i++)); do
 		printf '  00000000fe7400%x0-00000000fe7400%xf (prio 0, i/o): r%x owner:{dev path=/machine/d}\n' "$i" "$i" "$i"
 	done
@@ -145,10 +146,11 @@ is 'printed as other names are' "$status:$out:$err" "0:$(lines '0x10510 fw_cfg:~
 } >"$T/long"
 returns <"$T/long" >"$T/pretty"
 serve "${talk[@]}" "$T/pretty"
-ask npf -n 2 -o what
+ask npf -n 3 -o what
 is 'many owners, and a long name: cut, and that it is' "$status:$out:$err" \
 	"0:r0$(printf ' or r%x' {1..15}) or ..., at 0xfe740000
-local APIC: $(printf '%0156d' 0)..., at 0xfee00000:"
+local APIC: $(printf '%0156d' 0)..., at 0xfee00000
+$(printf '%0155d' 0) ..., at 0x80000:"
 
 # --qmp needs a choice of one VM.
 tree "$T/two" 2 1
@@ -214,6 +216,8 @@ fails 'no socket' "$T/none" "$T/none: No such file or directory"
 fails 'a file' "$T/map" "$T/map: Connection refused"
 fails 'no name' '' ': [^'$'\n'']*'
 fails 'a long name' "/$(printf '%0200d' 0)" '/0*\.\.\.: File name too long for a socket'
+fails 'a name that is one byte too long' "/$(printf '%0107d' 0)" '/0*\.\.\.: File name too long for a socket'
+fails 'the longest name' "/$(printf '%0106d' 0)" '/0*: No such file or directory'
 
 # Servers of all kinds. The file `line`, for printf %b, is the answer in place of the map.
 no_qmp="$T/s: not a QMP socket \(start QEMU with -qmp unix:PATH,server=on,wait=off\)"
