@@ -142,7 +142,7 @@ is 'printed as other names are' "$status:$out:$err" "0:$(lines '0x10510 fw_cfg:~
 		printf '  00000000fe7400%x0-00000000fe7400%xf (prio 0, i/o): r%x owner:{dev path=/machine/d}\n' "$i" "$i" "$i"
 	done
 	echo '  00000000fe740100-00000000fe7401ff (prio 0, i/o): r16 owner:{dev id=d}'
-	printf '  00000000fee00000-00000000fee00fff (prio 0, i/o): %0500d owner:{dev id=d}\n\n' 0
+	printf '  00000000fee00000-00000000fee00fff (prio 0, i/o): %02000d owner:{dev id=d}\n\n' 0
 } >"$T/long"
 returns <"$T/long" >"$T/pretty"
 serve "${talk[@]}" "$T/pretty"
