@@ -202,12 +202,12 @@ start 3600
 sees 'HLT' HLT
 keys h
 sees 'a histogram longer than the screen: the lowest share a line' \
-	$'HLT: 300 exits.*\n +cycles +to +exits\n +0 -> 31 +21 \|\(6 buckets in one line\) +\|\n +32 -> 63 +7 '
+	$'HLT: 300 exits.*\n +cycles +to +exits\n +0 -> 31 +21 \|\(6 buckets in one line\) {15}\|\n +32 -> 63 +7 '
 like 'and the longest are there' "$(screen)" $'4\.194M -> 8\.389M +24 \|\*{38}\|\nq quit'
 tm resize-window -y 40
 sees 'all of them on a taller terminal' $' 0 -> 0 +1 .*\n +1 -> 1 +2 .*4\.194M -> 8\.389M +24 '
 tm resize-window -y 7
-sees 'at least the longest' $'cycles +to +exits\n +0 -> 4\.194M +276 .*in one line.*\n +4\.194M -> 8\.389M +24 '
+sees 'at least the longest' $'cycles +to +exits\n +0 -> 4\.194M +276 \|\(23 buckets in one line\) {14}\|\n +4\.194M -> 8\.389M +24 '
 keys '?'
 sees 'help that does not fit says so' $'Enter +show what is inside[^\n]*\n.*\(more on a taller terminal\)\nq quit'
 keys q q
