@@ -85,6 +85,7 @@ FlatView #2
   00000000fe740000-00000000fe74003f (prio 0, i/o): msix-table owner:{dev id=net0}
   00000000fe740800-00000000fe740807 (prio 0, i/o): msix-pba owner:{dev id=net0}
   00000000fe740808-00000000fe74080f (prio 0, i/o): msix-table owner:{dev id=net0}
+  00000000fe740810-00000000fe740817 (prio 0, i/o): msix-table owner:{dev id=net1}
   00000000fee00000-00000000feefffff (prio 4096, i/o): kvm-apic-msi orphan
 
 FlatView #3
@@ -98,7 +99,7 @@ talk=("$T/event" "$T/hello" line "$T/event" "$T/ready" "$T/event" line "$T/event
 right=$(lines '0x10510 fw_cfg:~fwcfg,~in' '0x10071 RTC:~rtc,~in' '0x1234 unassigned,~out' \
 	'0x608 ACPI~PM~timer~(q35,~pc):~unassigned,~out' '0x3cc0a unassigned,~in,~string' \
 	'0x8000000000000510 fw_cfg,~out,~L2' '0x7f io~of~io,~out' \
-	'0xfe740 msix-table~of~net0~or~msix-pba~of~net0,~at~0xfe740000' \
+	'0xfe740 msix-table~of~net0~or~msix-pba~of~net0~or~msix-table~of~net1,~at~0xfe740000' \
 	'0xfee00 local~APIC:~kvm-apic-msi,~at~0xfee00000' '0x80 pc.ram,~at~0x80000' \
 	'0x80000000000fee00 local~APIC,~at~0xfee00000,~L2' '0x10000000000fee00 at~0xfee00000')
 serve "${talk[@]}" "$T/answer"
@@ -114,7 +115,7 @@ is 'over intervals it is asked once' "$status:$err:$(wc -l <"$T/asked")" 0::2
 serve "${talk[@]}" "$T/answer"
 exitdump --keys -S "$T/tree" --qmp "$T/s" --json -r npf
 is '--keys, --json: of the VM, and not of the host' "$(jq -r '[.scope, .rows[0].vm, .rows[0].what] | @tsv' "$T/.out")" \
-	$'vm\t1000-11\tmsix-table of net0 or msix-pba of net0, at 0xfe740000'
+	$'vm\t1000-11\tmsix-table of net0 or msix-pba of net0 or msix-table of net1, at 0xfe740000'
 wait "$server"
 serve "${talk[@]}" "$T/answer"
 exitdump run --keys -S "$T/tree" --qmp "$T/s" -- true
