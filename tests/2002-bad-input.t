@@ -67,6 +67,13 @@ bad 'a short row' 'has a row with fewer' "$HEAD" "$COLS" '10 A 1' '- TOTAL 1 0'
 bad 'a long row' 'has a row with more' "$HEAD" "$COLS" '10 A 1 0 0' '- TOTAL 1 0'
 bad 'a name with an escape sequence' 'has a name' \
 	"$HEAD" "$COLS" $'10 \e[2J 1 0' '- TOTAL 1 0'
+bad 'a name with DEL' 'has a name' "$HEAD" "$COLS" $'10 a\x7fb 1 0' '- TOTAL 1 0'
+bad 'no name' 'has a name' "$HEAD" "$COLS" $'10 \t1 0' '- TOTAL 1 0'
+long=$(printf '%047d' 0)
+bad 'a name of more than 47 characters' 'has a name' "$HEAD" "$COLS" "10 0$long 1 0" '- TOTAL 1 0'
+lines "$HEAD" "$COLS" "10 $long 1 0" '- TOTAL 1 0' >"$T/long"
+exitdump -i "$T/long" --raw -o name
+is 'but one of 47 is none' "$status:$out:$err" "0:$long:"
 bad 'a reason beyond 32 bits' 'has a reason' \
 	"$HEAD" "$COLS" '4294967296 A 1 0' '- TOTAL 1 0'
 for n in 18446744073709551616 99999999999999999999999 -1 +1 0x10 1e3 1.5 ''; do

@@ -37,6 +37,8 @@ is 'written in parts: the same' "$status:$(sed 's/"time":[0-9.]*//' "$T/.out" | 
 # Output to a file of one's own, in any format.
 exitdump -i "$T/good" --csv -o name,exits -O "$T/file"
 is '--output-file: all of it there, nothing here' "$status:$out:$err:$(<"$T/file")" $'0:::name,exits\nCPUID,23'
+run bash -c 'umask 027; "$0" -i "$1" -O "$2"' "$EXITDUMP" "$T/good" "$T/mine"
+is 'with the rights that umask leaves' "$status:$(stat -c %a "$T/mine")" 0:640
 exitdump -i "$T/good" -O /dev/full
 is 'and full: status 1' "$status:$out:$err" '1::exitdump: /dev/full: No space left on device'
 exitdump -i "$T/good" -O "$T/none/file"

@@ -170,6 +170,9 @@ exitdump -i "$T/wide" --tsc-khz 1999118
 like 'in years of 365.25 days' "$out" 'avic_unaccelerated_access 18\.45E .* 292y'
 exitdump -i "$T/wide" --raw -o exits,cycles
 is 'programs get them whole' "$out" "$n"$'\t'"$n"
+lines '#~exit_cycles~1 guest=1' 'reason name exits total' '1 A 1 50000000000000' '- TOTAL 1 50000000000000' >"$T/much"
+exitdump -i "$T/much" --raw -o glost
+is 'and a ratio beyond all measure' "$out" 50000000000000.000000
 
 exitdump -i "$T/vm" -o name,nonsense
 is 'an unknown column' "$status:$err" \

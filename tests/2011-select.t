@@ -32,8 +32,11 @@ for none in NONE 0x99 0x '9 ' 010,NONE; do
 	is "--reason '$none' of none: nothing, and it is said" "$status:$out:$err" \
 		"0::exitdump: $none: no such exit so far"
 done
-raw -r 4294967296
-is '--reason beyond 32 bits: none, and not OTHER' "$out" ''
+lines '#~exit_cycles~1' 'reason name exits' '- OTHER 5' '- TOTAL 5' >"$T/other"
+exitdump -i "$T/other" --raw -o exits -r 4294967296
+is '--reason beyond 32 bits: none, and not OTHER' "$status:$out:$err" '0::exitdump: 4294967296: no such exit so far'
+exitdump -i "$T/other" --raw -o exits -r other
+is 'which has a name, but no number' "$status:$out" 0:5
 for args in '--vm vm0' '--vcpu 0' -a --all-vcpus "-S $T/tree" -g; do
 	# shellcheck disable=SC2086 # words
 	exitdump -i "$T/tree/sys/kernel/debug/kvm/exit_cycles" $args
@@ -146,6 +149,16 @@ is 'list in a unit that numbers do not carry: said' "$out" \
 mkdir "$T/tree/sys/kernel/debug/kvm/1001-11/vcpu"{7,9,10}
 raw list --vm vm1 -o vcpus
 is 'list: numbers and ranges' "$out" 0-3,7,9-10
+
+# A reason that has happened in one of two VMs only; a vCPU whose file is damaged.
+tree "$T/few" 2 2
+tree "$T/fewer" 1 1 -v reasons=5
+cp "$T/fewer/sys/kernel/debug/kvm/1000-11/exit_cycles" "$T/few/sys/kernel/debug/kvm/1000-11/"
+exitdump -S "$T/few" --raw -a -r 9 -o vmname,name,exits
+is 'a reason of the second VM only' "$status:$out:$err" "0:$(lines 'vm1 REASON_9 20'):"
+sed -i '$d' "$T/few/sys/kernel/debug/kvm/1001-11/vcpu1/exit_cycles"
+exitdump -S "$T/few" --all-vcpus
+like 'a damaged file of a vCPU: said, and nothing else' "$status:$out:$err" '^1::exitdump: [^'$'\n'']*1001-11/vcpu1/exit_cycles: [^'$'\n'']*$'
 
 # On a terminal of 80 columns only names are cut, and end in ">"; numbers and the VM's id are
 # shown in full.

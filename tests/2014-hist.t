@@ -32,6 +32,7 @@ exitdump -i "$T/x" hist Total
 like 'TOTAL, in any spelling: all together' "$out" '^TOTAL: 26 exits'
 exitdump -i "$T/x" hist '*'
 is 'a pattern: one for each, the costly first' "$(grep -c ": [0-9]* exits" "$T/.out")" 2
+is 'and an empty line between two' "$(grep -c '^$' "$T/.out"):$(sed '1d; $d' "$T/.out" | grep -c '^$')" 1:1
 exitdump -i "$T/x" hist nothing
 is 'a reason that has not happened' "$status:$out:$err" \
 	'1::exitdump: nothing: no such exit so far'
@@ -88,5 +89,15 @@ rm "$T/two/sys/kernel/debug/kvm/1001-11/exit_cycles_hist"
 exitdump -S "$T/two" --vm 'vm*' hist
 is 'several VMs, of which one has no histogram' "$status:$out:$err" \
 	'1::exitdump: no histogram (it is in exit_cycles_hist, beside exit_cycles)'
+exitdump -S "$T/two" --vm 'vm*' --raw -o name,exits,p50 -r 9
+is 'the percentile of all is not that of a part' "$out" "$(lines 'REASON_9 20 -')"
+exitdump -S "$T/two" -a -o vm,exits,p50
+is 'of a line for each, only that of the sum is not known' "$(awk '{ print $NF }' "$T/.out" | tail -n 3 | xargs)" '<=1.95us - -'
+kvm=$T/two/sys/kernel/debug/kvm
+mv "$kvm/1000-11/exit_cycles_hist" "$kvm/1001-11/"
+exitdump -S "$T/two" --vm 'vm*' --json
+is 'in JSON, also if the first one has none' "$(jq -c '[.rows[0].hist, .rows[0].p99, .totals[0].hist]' "$T/.out")" '[null,null,null]'
+exitdump -S "$T/two" --vm 'vm*' --openmetrics --buckets
+is 'nor has --openmetrics its buckets' "$(grep -c '_bucket{' "$T/.out")" 0
 
 done_testing

@@ -18,26 +18,26 @@ guest() { # KIND ARGUMENT...
 }
 
 guest vmx --raw -o reason,name,exits,cycles -s reason
-# CPUID instructions before the row CPUID is read: 1 for the leaves, 1 for the vendor, 10 for
-# the reasons 0 to 9. The row's cycles are read by the next one.
+# CPUID instructions before the row CPUID is read: 1 for the leaves, 1 for the vendor, 11 for
+# the reasons 0 to 9, as 0 has cycles. The row's cycles are read by the next one.
 is 'VMX: the rows' "$out" "$(lines '76 reason~76 1 5' '30 IO_INSTRUCTION 17 12884901895' \
-	'10 CPUID 35 36000')"
+	'10 CPUID 36 37000' '0 EXCEPTION_NMI 1 5')"
 is 'and which exits are its own' "$err" \
-	'exitdump: 12 of the CPUID exits were made by this reading'
+	'exitdump: 13 of the CPUID exits were made by this reading'
 guest svm --raw -o reason,name,exits,cycles -s exits
-is 'SVM: the rows, by exit code' "$out" "$(lines '114 cpuid 139 140000' \
-	'123 io 17 12884901895' '1024 npf 2 9' '4294967295 invalid_guest_state 1 5')"
+is 'SVM: the rows, by exit code' "$out" "$(lines '114 cpuid 140 141000' \
+	'123 io 17 12884901895' '1024 npf 2 9' '0 read_cr0 1 5' '4294967295 invalid_guest_state 1 5')"
 guest vmx
 is 'the table adds up' "$status:${out##*$'\n'}" \
-	'0:TOTAL             53  100% 12.88G 243.1M'
+	'0:TOTAL             55  100% 12.88G 234.3M'
 guest vmx --json
 is 'JSON has its own exits as a number' "$(jq -c '[.vendor, .own_exits, .totals[0].exits]' \
-	"$T/.out")" '["vmx",12,53]'
+	"$T/.out")" '["vmx",13,55]'
 guest vmx --json 0.01 2
 is 'in each interval all CPUIDs are its own, as many as a reading takes' \
-	"$(jq -c '[.own_exits, .totals[0].exits]' "$T/.out")" $'[133,133]\n[133,133]'
+	"$(jq -c '[.own_exits, .totals[0].exits]' "$T/.out")" $'[134,134]\n[134,134]'
 guest vmx --openmetrics
-is 'metrics work as well' "$(grep -c '^kvm_exits_total{' "$T/.out")" 3
+is 'metrics work as well' "$(grep -c '^kvm_exits_total{' "$T/.out")" 4
 
 for kind in zeros basic; do
 	guest "$kind"

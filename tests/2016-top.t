@@ -193,7 +193,7 @@ sees 'and q' 'status 0'
 # A histogram of 24 buckets with 1 to 24 exits: on 24 lines there is room for 19.
 kvm=sys/kernel/debug/kvm
 mkdir -p "$T/tail/$kvm"
-lines '#~exit_cycles~1 vendor=vmx' 'reason name exits' '12 HLT 300' '- TOTAL 300' >"$T/tail/$kvm/exit_cycles"
+lines '#~exit_cycles~1 vendor=vmx' 'reason name exits' '12 HLT 300' '- OTHER 5' '- TOTAL 305' >"$T/tail/$kvm/exit_cycles"
 row=$(echo {1..24} 0 0 0 0 0 0 0 0)
 lines '#~exit_cycles~1 vendor=vmx' "reason name $(echo {0..31})" "12 HLT $row" \
 	"- TOTAL $row" >"$T/tail/$kvm/exit_cycles_hist"
@@ -202,17 +202,19 @@ start 3600
 sees 'HLT' HLT
 keys h
 sees 'a histogram longer than the screen: the lowest share a line' \
-	$'HLT: 300 exits.*\n +cycles +to +exits\n +0 -> 31 +21 \|\(6 buckets in one line\) +\|\n +32 -> 63 +7 '
+	$'HLT: 300 exits.*\n +cycles +to +exits\n +0 -> 31 +21 \|\(6 buckets in one line\) {15}\|\n +32 -> 63 +7 '
 like 'and the longest are there' "$(screen)" $'4\.194M -> 8\.389M +24 \|\*{38}\|\nq quit'
 tm resize-window -y 40
 sees 'all of them on a taller terminal' $' 0 -> 0 +1 .*\n +1 -> 1 +2 .*4\.194M -> 8\.389M +24 '
+keys Escape Down Enter
+sees 'of what is not in the kernel'\''s table' 'OTHER: no histogram'
+keys Escape Up h
 tm resize-window -y 7
-sees 'at least the longest' $'cycles +to +exits\n +0 -> 4\.194M +276 .*in one line.*\n +4\.194M -> 8\.389M +24 '
+sees 'at least the longest' $'cycles +to +exits\n +0 -> 4\.194M +276 \|\(23 buckets in one line\) {14}\|\n +4\.194M -> 8\.389M +24 '
 keys '?'
 sees 'help that does not fit says so' $'Enter +show what is inside[^\n]*\n.*\(more on a taller terminal\)\nq quit'
 keys q q
 sees 'and q' 'status 0'
-
 
 # Into a VM, a vCPU and a reason, and back the same way.
 show tree1
@@ -235,8 +237,14 @@ keys Escape
 sees 'Esc: the host' 'host, 3 VMs.*REASON_9 +60 '
 keys c
 sees 'c: all vCPUs of the host' $'\n1002-11 vm2 +1 +55 '
-keys Escape Escape
+keys Enter
+sees 'Enter: vCPU 0' $'vCPU 0 of VM 1000-11 \\(vm0\\).*\nREASON_9 +10 '
+keys Escape Escape Escape
 sees 'Esc at the beginning: nothing' 'host, 3 VMs.*REASON_9 +60 '
+keys v v v v v v v v v v
+sees 'v again and again: no deeper than it can go back' $'\n1000-11 vm0 +110 '
+keys Escape Escape Escape Escape Escape Escape Escape Escape
+sees 'Esc: the beginning' 'host, 3 VMs.*REASON_9 +60 '
 
 # A VM that ended before Enter: nothing changes, and top says so.
 keys v
@@ -248,7 +256,7 @@ show less
 keys Enter
 sees 'Enter on a VM that ended: said, and the VMs stay' $'no VM 1002-11 .*\n1000-11 vm0 +110 .*\n1002-11 vm2 +110 [^\n]*<\n'
 keys p
-sees 'and go on' '2 VMs, 4 vCPUs'
+sees 'and go on' $'2 VMs, 4 vCPUs.*\nevery 0\.2 s'
 keys Escape
 show tree1
 
@@ -269,6 +277,15 @@ keys End Up Up Up Up Up Up Up Up Up Up Up Space x
 sees 'any other key: the lines, with the columns' $'\nNAME +LOST +SHARE +KVM +AVG +USER +SCHED +HALT +TOTAL +P99'
 sees 'read anew where they need more' $'\nREASON_9 [^\n]*<=1\\.95us'
 keys q
+sees 'and q' 'status 0'
+
+start -a -o vm,exits 3600
+sees 'VMs' $'\n1000-11 +110 '
+keys o End Up Up Up Up Up Up Up Up Up Up Up Space x
+sees 'a percentile, whose histograms are read now' $'\nVM +EXITS +P99 *\n1000-11 +110 +<=1\.95us'
+keys o Home Down Down Down Down Down Down Down Down Down Space Home Down Space End Up Up Up Up Up Up Up Up Up Up Up Space Down
+sees 'of all columns one stays' $'\n  \\[x\\] p99 +[^\n]*\n> \\[ \\] p99\.9 .*'
+keys x q
 sees 'and q' 'status 0'
 
 start 3600 -u auto
@@ -321,7 +338,6 @@ like 'after a second of a pause: as it was' "$(screen)" $'PAUSED.*\nTOTAL +330 '
 keys q
 sees 'and q' 'status 0'
 
-
 # The other keys, and the CPU time that VMs use outside their vCPUs.
 show tree1
 start 0.2
@@ -351,10 +367,24 @@ keys z
 sees 'z: it begins now' $'since the view began.*\nTOTAL +0 '
 keys x
 sees 'a key that is none: nothing' $'since the view began.*\nTOTAL +0 '
+keys p t t
+sees 'p' 'PAUSED.*the last interval'
+keys z
+sees 'z: no interval has passed since' 'PAUSED.*all counts so far'
+keys p
+show nothing
+sees 'files that went away: said' 'No such file'
+show tree2
+sees 'and are back: no more' $'\nevery 0\.2 s'
 keys BSpace q
 sees 'and q' 'status 0'
 show tree1
 
+for option in '-O x' --json; do
+	# shellcheck disable=SC2086 # two words
+	exitdump -S "$T/root" top $option </dev/null
+	like "not with $option" "$status:$out:$err" '^1::exitdump: top: shows a screen: not with '
+done
 exitdump -S "$T/root" top </dev/null
 is 'without a terminal' "$status:$out:$err" \
 	'1::exitdump: top: needs a terminal (exitdump INTERVAL needs none)'

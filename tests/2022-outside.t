@@ -107,6 +107,16 @@ is 'a snapshot does not know' "$out" "$(lines '1000-11 - - - -' '1001-11 - - - -
 show before
 exitdump list -S "$T/root" 0.01 1 --raw -o vmmcpu,vcpucpu,irqs,busiest -n 1
 is 'nothing happened: 0, which is known' "$out" "$(lines '0.000000 0.000000 0.000 -')"
+# It is of a whole VM: of a reason it is not known.
+cp -r "$T/after" "$T/more"
+tree "$T/more" 2 1 -v step=2
+show before
+exitdump run -S "$T/root" -a --raw --output vmname,name,vcpucpu -n 1 -- ln -sfn more "$T/root"
+is 'of a reason it is not known' "$status:$out:$err" "0:$(lines 'vm0 REASON_9 -'):"
+show before
+exitdump run -S "$T/root" -a --raw --output vmname,vcpucpu -n 1 -- ln -sfn more "$T/root"
+like 'but of its VM' "$status:$out:$err" $'^0:vm0\t[0-9.]+:$'
+
 echo 'nonsense' >"$T/after/proc/1000/stat"
 over --raw -o vmmcpu -n 1
 is 'a process that cannot be read: not known' "$status:$out" 0:-

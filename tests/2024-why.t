@@ -123,6 +123,7 @@ refused() {
 }
 refused 'a key that is no number' 'has a key' '1 A 0xg 1 1 1 1'
 refused 'a key in base 10' 'has a key' '1 A 12 1 1 1 1'
+refused 'a key without digits' 'has a key' '1 A 0x 1 1 1 1'
 refused 'a key with a zero before it' 'has a key' '1 A 0x01 1 1 1 1'
 refused 'a key of 65 bits' 'has a key' '1 A 0x10000000000000000 1 1 1 1'
 refused 'a key that no exit has' 'has a key' '1 A 0xffffffffffffffff 1 1 1 1'
@@ -241,6 +242,11 @@ between 'what gave way is in the rest; nothing is in it twice' "$(lines 'hlt 0x8
 	'io 0x72 3 30 10' 'io 0x70 4 50 30' 'io - 5 50 -')"
 exitdump diff "$T/a" "$T/b" --keys --json
 is 'and how many did; the largest of all is not known' "$(jq -c "[.replaced, .totals[0].max]" "$T/.out")" "[2,null]"
+sed '1s/\treplaced=[0-9]*//' "$T/a" >"$T/old"
+exitdump diff "$T/old" "$T/b" --keys --json
+is 'or not known, if the begin does not say' "$status:$(jq .replaced "$T/.out")" 0:null
+exitdump diff "$T/old" "$T/b" --keys
+unlike 'then the head does not say either' "$status:$out" '^[^0]|replaced'
 exitdump diff "$T/a" "$T/b" --keys io
 is 'diff takes two' "$status:$out" 1:
 keys "$T/b" <<<'123 io 0x70 24 24 240 30'
@@ -287,6 +293,10 @@ tm send-keys Escape Down
 sees 'Esc, Down' $'\nREASON_8 [^\n]*<\n'
 tm send-keys Enter
 sees 'Enter: its keys' $'by total.*\nNAME +KEY +WHAT .*\nREASON_8 0x70 .*\nREASON_8 - +other .*\nTOTAL +10 '
+tm send-keys Down
+sees 'Down: the cursor among them' $'\nREASON_8 0x70 [^<\n]*\nREASON_8 - [^\n]*<\n'
+tm send-keys Up
+sees 'Up' $'\nREASON_8 0x70 [^\n]*<\n'
 tm send-keys h
 sees 'h: the histogram of the same' 'REASON_8: 9 exits'
 tm send-keys Escape

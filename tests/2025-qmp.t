@@ -85,6 +85,7 @@ FlatView #2
   00000000fe740000-00000000fe74003f (prio 0, i/o): msix-table owner:{dev id=net0}
   00000000fe740800-00000000fe740807 (prio 0, i/o): msix-pba owner:{dev id=net0}
   00000000fe740808-00000000fe74080f (prio 0, i/o): msix-table owner:{dev id=net0}
+  00000000fe740810-00000000fe740817 (prio 0, i/o): msix-table owner:{dev id=net1}
   00000000fee00000-00000000feefffff (prio 4096, i/o): kvm-apic-msi orphan
 
 FlatView #3
@@ -98,7 +99,7 @@ talk=("$T/event" "$T/hello" line "$T/event" "$T/ready" "$T/event" line "$T/event
 right=$(lines '0x10510 fw_cfg:~fwcfg,~in' '0x10071 RTC:~rtc,~in' '0x1234 unassigned,~out' \
 	'0x608 ACPI~PM~timer~(q35,~pc):~unassigned,~out' '0x3cc0a unassigned,~in,~string' \
 	'0x8000000000000510 fw_cfg,~out,~L2' '0x7f io~of~io,~out' \
-	'0xfe740 msix-table~of~net0~or~msix-pba~of~net0,~at~0xfe740000' \
+	'0xfe740 msix-table~of~net0~or~msix-pba~of~net0~or~msix-table~of~net1,~at~0xfe740000' \
 	'0xfee00 local~APIC:~kvm-apic-msi,~at~0xfee00000' '0x80 pc.ram,~at~0x80000' \
 	'0x80000000000fee00 local~APIC,~at~0xfee00000,~L2' '0x10000000000fee00 at~0xfee00000')
 serve "${talk[@]}" "$T/answer"
@@ -114,7 +115,7 @@ is 'over intervals it is asked once' "$status:$err:$(wc -l <"$T/asked")" 0::2
 serve "${talk[@]}" "$T/answer"
 exitdump --keys -S "$T/tree" --qmp "$T/s" --json -r npf
 is '--keys, --json: of the VM, and not of the host' "$(jq -r '[.scope, .rows[0].vm, .rows[0].what] | @tsv' "$T/.out")" \
-	$'vm\t1000-11\tmsix-table of net0 or msix-pba of net0, at 0xfe740000'
+	$'vm\t1000-11\tmsix-table of net0 or msix-pba of net0 or msix-table of net1, at 0xfe740000'
 wait "$server"
 serve "${talk[@]}" "$T/answer"
 exitdump run --keys -S "$T/tree" --qmp "$T/s" -- true
@@ -137,18 +138,20 @@ is 'printed as other names are' "$status:$out:$err" "0:$(lines '0x10510 fw_cfg:~
 # Names that are too long, and an answer that is too long.
 {
 	sed '/pci.*net0/d; /msix/d' "$T/map" | sed -n '1,/^ Root memory region: system/p'
+	printf '  0000000000000000-000000000009ffff (prio 0, ram): %0155d owner:{dev id=d}\n' 0
 	for ((i = 0; i < 16; i++)); do
 		printf '  00000000fe7400%x0-00000000fe7400%xf (prio 0, i/o): r%x owner:{dev path=/machine/d}\n' "$i" "$i" "$i"
 	done
 	echo '  00000000fe740100-00000000fe7401ff (prio 0, i/o): r16 owner:{dev id=d}'
-	printf '  00000000fee00000-00000000fee00fff (prio 0, i/o): %0500d owner:{dev id=d}\n\n' 0
+	printf '  00000000fee00000-00000000fee00fff (prio 0, i/o): %02000d owner:{dev id=d}\n\n' 0
 } >"$T/long"
 returns <"$T/long" >"$T/pretty"
 serve "${talk[@]}" "$T/pretty"
-ask npf -n 2 -o what
+ask npf -n 3 -o what
 is 'many owners, and a long name: cut, and that it is' "$status:$out:$err" \
 	"0:r0$(printf ' or r%x' {1..15}) or ..., at 0xfe740000
-local APIC: $(printf '%0156d' 0)..., at 0xfee00000:"
+local APIC: $(printf '%0156d' 0)..., at 0xfee00000
+$(printf '%0155d' 0) ..., at 0x80000:"
 
 # --qmp needs a choice of one VM.
 tree "$T/two" 2 1
@@ -214,6 +217,8 @@ fails 'no socket' "$T/none" "$T/none: No such file or directory"
 fails 'a file' "$T/map" "$T/map: Connection refused"
 fails 'no name' '' ': [^'$'\n'']*'
 fails 'a long name' "/$(printf '%0200d' 0)" '/0*\.\.\.: File name too long for a socket'
+fails 'a name that is one byte too long' "/$(printf '%0107d' 0)" '/0*\.\.\.: File name too long for a socket'
+fails 'the longest name' "/$(printf '%0106d' 0)" '/0*: No such file or directory'
 
 # Servers of all kinds. The file `line`, for printf %b, is the answer in place of the map.
 no_qmp="$T/s: not a QMP socket \(start QEMU with -qmp unix:PATH,server=on,wait=off\)"
@@ -266,6 +271,7 @@ mapped 'no I/O' 's/"I.O"/"X"/'
 mapped 'no memory' 's/"memory"/"X"/'
 mapped 'I/O twice' 's/"virtio-net-pci"/"I\/O"/; s/No rendered.*/&/'
 mapped 'memory twice' 's/"cpu-smm-0"/"memory"/'
+mapped 'memory twice, with other ranges' 's/"cpu-smm-0"/"memory"/; s/^  0000000000000000-00000000000bffff/  00000000fef00000-00000000feffffff/'
 mapped 'memory and I/O as one' 's/"cpu-memory-0"/"I\/O"/'
 mapped 'ranges that fall' 's/-0000000000000511/-000000000000c040/'
 mapped 'a range that ends before it begins' 's/-000000000000007f/-000000000000007e/'

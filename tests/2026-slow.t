@@ -243,12 +243,15 @@ exitdump slow -S "$T/gone" --raw -o vm,vmname -n 1
 is 'a VM that has ended: its process' "$out" "$(lines '69 -')"
 exitdump slow -S "$T/gone" --vm 69 --raw -o vm
 is 'and chosen by that' "$(sort "$T/.out" | uniq -c | sed 's/^ *//')" '16 69'
+exitdump slow -S "$T/gone" --vm 69
+like 'its head has no numbers of the host' "$out" '^VM 69, svm, over 5ms; by time'
 exitdump slow -S "$T/gone" --vm 6
 is 'of which there is no other' "$status:$err" '1:exitdump: no VM 6 (exitdump list shows all VMs)'
 
 # Two VMs that run, one that has ended, and two of the same process.
 tree "$T/tree" 2 2
-mkdir "$T/tree/$kvm/77-4" "$T/tree/$kvm/77-9"
+mkdir "$T/tree/$kvm/77-4" "$T/tree/$kvm/77-9" "$T/tree/proc/77"
+printf 'qemu\0-name\0both\0' >"$T/tree/proc/77/cmdline"
 cp "$T/tree/$kvm/1000-11/exit_cycles" "$T/tree/$kvm/77-4/"
 cp "$T/tree/$kvm/1000-11/exit_cycles" "$T/tree/$kvm/77-9/"
 {
@@ -259,7 +262,7 @@ slow "$T/tree/$kvm/1001-11/exit_cycles_slow" 0 1000 vm <<<'998250123456 1001 0 2
 slow "$T/tree/$kvm/1000-11/exit_cycles_slow" 0 1000 vm <<<'999500000000 1000 1 3 30 IO_INSTRUCTION 0x3f8 0xffffffff81000040 22000000 1000 0 20000000 1000000 0 0'
 exitdump slow -S "$T/tree" --raw -o vm,vmname,vcpu,name
 is 'the VMs by their guests'\'' names' "$out" "$(lines '1000-11 vm0 1 IO_INSTRUCTION' '1001-11 vm1 0 EPT_VIOLATION' \
-	'1001-11 vm1 1 MSR_WRITE' '999 - 0 HLT' '999 - 0 EXTERNAL_INTERRUPT' '77 - 0 HLT')"
+	'1001-11 vm1 1 MSR_WRITE' '999 - 0 HLT' '999 - 0 EXTERNAL_INTERRUPT' '77 both 0 HLT')"
 exitdump slow -S "$T/tree"
 like 'the head is that of the host' "$out" '^host, 2 VMs, 3 vCPUs, vmx, over 1ms, 3 older ones overwritten; by time'
 exitdump slow -S "$T/tree" --vm vm1
@@ -278,7 +281,7 @@ fi
 # A second slow exit of the same vCPU and reason.
 lines "899000000000 999 0 0 12 HLT - 0x0 9000000 1 0 0 0 0 0" >>"$T/tree/$kvm/exit_cycles_slow"
 show tree
-tm new-session -d -x 120 -y 24 "TZ=UTC '$EXITDUMP' -S '$T/root' top 0.2; echo status \$?; read -r"
+tm new-session -d -x 120 -y 24 "TZ=UTC '$EXITDUMP' -S '$T/root' top -o name,exits,lost 0.2; echo status \$?; read -r"
 sees 'reasons' 'the last interval'
 tm send-keys s
 sees 's: the slow exits, all that there are, without a sum' \

@@ -26,6 +26,9 @@ state b 1 "$four" "$three" "$two"			# one was replaced after it was seen
 state c 6 "$(row 9000000000 51 0)" "$four"		# of four new ones, only one is left
 state d 0 "$(row 20000000000 51 0)"			# cleared
 state e 0 "$(row 30000000000 51 0)" "$(row 20000000000 51 0)"
+state f 2 "$(row 40000000000 123456 0)" "$(row 30000000000 51 0)"	# of two new ones, one is left
+state g 2 "$(row 50000000000 51 0)" "$(row 40000000000 123456 0)" "$(row 30000000000 51 0)"
+state s 1 "$three" "$two"			# one that ends with it comes later
 
 # watch NAME ARGUMENT...: starts exitdump in the background; a signal can end it. Its output
 # is in $T/NAME.out and $T/NAME.err.
@@ -61,6 +64,10 @@ show d
 ok 'counters that were cleared' has follow.out '21:57:01'
 show e
 ok 'and on' has follow.out '21:57:11'
+show f
+ok 'one that nobody saw' has follow.err 'was overwritten'
+show g
+ok 'below a wider one' has follow.out '21:57:31'
 sleep 0.2
 interrupt '--follow'
 is 'each once, in order, under one heading' "$(sed 1d "$T/follow.out")" \
@@ -69,9 +76,12 @@ is 'each once, in order, under one heading' "$(sed 1d "$T/follow.out")" \
 2023-11-14 21:56:44.000 50    0
 2023-11-14 21:56:50.000 51    0
 2023-11-14 21:57:01.000 51    0
-2023-11-14 21:57:11.000 51    0'
+2023-11-14 21:57:11.000 51    0
+2023-11-14 21:57:21.000 123456    0
+2023-11-14 21:57:31.000 51        0'
 is 'and the others are counted' "$(<"$T/follow.err")" \
-	'exitdump: 3 more were overwritten before they could be seen (a shorter interval or a higher threshold helps)'
+	'exitdump: 3 more were overwritten before they could be seen (a shorter interval or a higher threshold helps)
+exitdump: 1 more was overwritten before it could be seen (a shorter interval or a higher threshold helps)'
 
 show a
 watch json --json
@@ -88,16 +98,28 @@ is 'an object where there is something new, with how many nobody saw' "$(jq -c '
 [[0],0]
 [[0,1,0],0]'
 show a
+watch json-none --json -r CPUID
+sleep 0.5
+show c
+ok '--follow --json of what is not chosen: an object, too' has json-none.out '}'
+interrupt '--follow --json of what is not chosen'
+is 'with how many nobody saw' "$(jq -c '[.rows, .overwritten]' "$T/json-none.out")" '[[],4]'
+show a
 watch csv --csv -o vm,vcpu -r HLT --than 8ms
 sleep 0.5
-show b
+show s
 ok '--follow --csv' has csv.out '50,0'
+show b
+ok 'one that ended at the same moment as one that was seen' has csv.out '50,1'
+show c
+ok 'and on' has csv.out '51,0'
 interrupt '--follow --csv'
-is 'under one heading' "$(<"$T/csv.out")" $'vm,vcpu\n50,1\n50,0'
+is 'each once, under one heading' "$(<"$T/csv.out")" $'vm,vcpu\n50,0\n50,1\n51,0'
 show a
-env --default-signal=INT "$EXITDUMP" -S "$T/root" slow 0.02 -r CPUID >"$T/none.out" 2>"$T/none.err" &
+env --ignore-signal=INT "$EXITDUMP" -S "$T/root" slow 0.02 -r CPUID >"$T/none.out" 2>"$T/none.err" &
 watcher=$!
 ok 'an interval is as --follow' has none.out 'by -time'
+kill -INT "$watcher"	# is ignored, as in a script's background
 show c
 ok 'what is overwritten is counted whatever is chosen' has none.err 'exitdump: 4 more were'
 show nowhere
@@ -114,6 +136,9 @@ sleep 0.2
 interrupt 'a recorder that is off'
 is 'and once' "$(wc -l <"$T/off.err")" 1
 
+show a
+run timeout 10 "$EXITDUMP" -S "$T/root" slow 1 2
+is 'an argument too many' "$status:$out:$err" '1::exitdump: 2: slow takes an interval only'
 for option in "--limit 1" "--sort lost" "--input $T/a/$kvm/exit_cycles_slow"; do
 	# shellcheck disable=SC2086 # two words
 	exitdump slow --follow $option

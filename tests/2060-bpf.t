@@ -59,6 +59,13 @@ if run unshare -m true && ((!status)); then
 		mkdir /sys/kernel/btf /sys/kernel/security && touch /sys/kernel/btf/vmlinux &&
 		echo none integrity [confidentiality] >/sys/kernel/security/lockdown'
 	like 'locked down' "$status:$out:$err" '^1::exitdump: --bpf: this kernel is locked down [^'$'\n'']*$'
+	run elsewhere 'mount -t tmpfs none /sys/module && mkdir /sys/module/kvm && mount -t tmpfs none /sys/kernel &&
+		mkdir /sys/kernel/btf /sys/kernel/security && touch /sys/kernel/btf/vmlinux &&
+		echo "[none] integrity confidentiality" >/sys/kernel/security/lockdown'
+	like 'not locked down: that BTF is none' "$status:$out:$err" '^1::exitdump: --bpf: the BTF of this kernel cannot be read: [^'$'\n'']*$'
+	run elsewhere 'mount -t tmpfs none /sys/module && mkdir /sys/module/kvm && mount -t tmpfs none /sys/kernel && mkdir /sys/kernel/btf &&
+		printf "\237\353\1\0\30\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\1\0\0\0\0" >/sys/kernel/btf/vmlinux'
+	is 'a BTF without kvm' "$status:$out:$err" "1::exitdump: --bpf: this kernel's kvm has no BTF (CONFIG_DEBUG_INFO_BTF_MODULES)"
 else
 	skip 'other kernels' 'no mount namespaces here'
 fi

@@ -120,6 +120,14 @@ is 'which standard error has as well, once' "$(tail -n +2 "$T/served")" "exitdum
 tree "$T/four" 4 2
 show "$T/four"
 is 'it goes on' "$(get /metrics):$(grep -c '^kvm_exits_total.*REASON_0"' "$T/body")" "$OPENMETRICS:4"
+show "$T/nothing"
+get /metrics >"$T/again"
+is 'gone again: said again' "$(grep -c ': No such file' "$T/served")" 2
+mkdir -p "$T/four/sys/module/kvm/parameters"
+echo N >"$T/four/sys/module/kvm/parameters/exit_cycles"
+show "$T/four"
+is 'nothing is counted: it is served, and said once' "$(get /metrics; get /metrics):$(grep -c 'nothing is counted at present' "$T/served")" \
+	"$OPENMETRICS$OPENMETRICS:1"
 
 # --- clients that are slow
 

@@ -254,16 +254,25 @@ bool account_subtract(struct account *a, const struct account *before)
 	return grown;
 }
 
-/* row_add() - add the counters of `from` to those of `to`. */
+/*
+ * row_add() - add the counters of `from` to those of `to`. The sum has a histogram only if
+ * all of its exits are in one: a percentile of a part is none of the whole.
+ */
 void row_add(struct row *to, const struct row *from)
 {
+	bool whole = (to->hist || !to->n[C_EXITS]) && (from->hist || !from->n[C_EXITS]);
+
 	for (int c = 0; c < C_MAX; c++)
 		to->n[c] += from->n[c];
 	if (from->n[C_MAX] > to->n[C_MAX])
 		to->n[C_MAX] = from->n[C_MAX];
 	if (from->hidden > to->hidden)
 		to->hidden = from->hidden;
-	if (!from->hist)
+	if (!whole) {
+		free(to->hist);
+		to->hist = NULL;
+	}
+	if (!whole || !from->hist)
 		return;
 	if (!to->hist) {
 		row_hist_copy(to, from->hist);

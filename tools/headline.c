@@ -26,7 +26,7 @@ static const struct part *one_vm(const struct sample *sample)
 /* Slow exits: the time from which on they are recorded, and how many were overwritten. */
 static void recorder(const struct account *a, struct out *to)
 {
-	uint64_t us = a->key[K_THRESHOLD], lost = a->key[K_LOST];
+	uint64_t us = a->key[K_THRESHOLD], lost = account_knows(a, K_LOST) ? a->key[K_LOST] : 0;
 
 	if (us)
 		out_format(to, ", over %lu%s", us % 1000 ? us : us / 1000, us % 1000 ? "us" : "ms");
@@ -62,7 +62,7 @@ static void whose(const struct view *view, struct out *to)
 		out_format(to, "%sby BPF", *a->vendor || *before ? ", " : "");
 	if (*a->tsc && strcmp(a->tsc, "stable"))
 		out_format(to, ", TSC %s", a->tsc);
-	if (a->key[K_REPLACED])
+	if (account_knows(a, K_REPLACED) && a->key[K_REPLACED])
 		out_format(to, ", %lu key%s replaced", a->key[K_REPLACED], a->key[K_REPLACED] == 1 ? "" : "s");
 	if (a->recorded)
 		recorder(a, to);

@@ -35,7 +35,7 @@ static void print_bucket(const struct view *view, struct out *to, int from, int 
 	out_format(to, " %10lu |", n);
 	if (from < at)
 		out_format(to, "(%d buckets in one line)%*s", at - from + 1,
-			   BAR - 24 - (at - from + 1 > 9), "");
+			   BAR - 23 - (at - from + 1 > 9), "");
 	else
 		bar(to, n, largest);
 	out_text(to, "|\n");

@@ -10,7 +10,7 @@
 #include "fail.h"
 
 enum span { SPAN_INTERVAL, SPAN_START, SPAN_ALL, N_SPANS };
-enum page { PAGE_LINES, PAGE_HIST, PAGE_COLUMNS, PAGE_HELP };
+enum page { PAGE_LINES, PAGE_COLUMNS, PAGE_HELP };
 enum { MAX_PLACES = 8 };
 
 struct place {

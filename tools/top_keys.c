@@ -122,8 +122,6 @@ static void column_key(struct top *top, int c)
 	case ' ': case '\n': case KEY_ENTER:
 		toggle_column(top, &columns[top->column]);
 		break;
-	case KEY_RESIZE:
-		break;
 	default:
 		top->page = PAGE_LINES;
 	}
