@@ -121,6 +121,7 @@ is "compare: nor may it be skipped" "$status" 1
 
 # The script in the lab: how it judges a TEST.
 sed -n '/^inside() {$/,/^}$/p' "$TOP/scripts/selftests.sh" >"$T/functions"
+# shellcheck source=/dev/null
 (. "$T/functions" && inside) >"$T/inside"
 mkdir "$T/lab" "$T/bin"
 cd "$T/lab"

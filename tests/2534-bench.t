@@ -4,6 +4,7 @@
 # computed as their headings say. A lab that fails makes bench.sh, bench-rtt.sh and
 # diagnose.sh fail, and nothing is written. The test has a stand-in for the lab, and known
 # numbers. (3301 and 3133 have the real ones.)
+# shellcheck disable=SC2016 # the stand-ins expand it
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 
 export T XDG_CACHE_HOME=$T/cache
