@@ -108,7 +108,7 @@ earlier 4 >quarter
 earlier 2 >half
 plot over-time -o steps.svg quarter half now
 is 'over time: of captures' "$status $err" '0 '
-like 'over time: what is between them, by name' "$(words steps.svg)" 'half\|now\|'
+like 'over time: what is between them, by name; half of all was in the last step' "$(words steps.svg)" '\|150\|200\|half\|now\|'
 like 'over time: nor do those of the reasons' "$(alike steps.svg)" '^0 8$'
 plot over-time -o pipe.png /dev/stdin <time.csv
 is 'a pipe will do' "$status $err" '0 '
