@@ -67,6 +67,11 @@ for one in 's/four/three/:changes 0 places' 's/one/three/:changes 2 places' 's/o
 	mutants
 	like "no mutant: ${one%%:*}" "$status:$err" "^1:.*wrong: ${one#*:}"
 done
+: >"$T/top/tests/mutants/scripts"
+mutant wrong 's/four/three/'
+mutant last '$s/one/three/'
+mutants -c
+is '-c: says which of them cannot be planted, and fails' "$status:$out:$err" '1::mutants.sh: wrong: changes 0 places of program.sh, not one'
 mutants nobody
 like 'no such mutant' "$status:$err" '^1:mutants.sh: nobody: no such mutant'
 

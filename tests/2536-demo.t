@@ -204,5 +204,24 @@ sed -n '/^cd \/guest/,$p' "$TOP/scripts/guest/init" | sed "s,/guest,$T/root/gues
 program "$T/bin/poweroff" <<<'echo off'
 echo "set -- 'sh' '-c' 'exit 3'" >"$T/root/guest.command"
 is "what the guest says in the end" "$(sh "$T/init")" $'guest: sh ended with status 3\noff'
+# what the guest reads for a report: all reasons that the kernel names
+for name in dd poweroff; do program "$T/bin/$name" </dev/null; done
+program "$T/bin/cpuid" <<'END'
+case $((${5:-0})) in
+0 | 114 | 255 | 1024 | 1031) edx=00000000 ;;
+*) edx=ffffffff ;;
+esac
+exits=5
+[[ $5 != 255 && $edx == 00000000 ]] || exits=0
+echo "   $3 $5: eax=0x00000000 ebx=0x0000000$exits ecx=0x00000000 edx=0x$edx"
+END
+sed "s,/dev/ttyS1,$T/read,; s,/tmp/run,$T/run,g" "$TOP/scripts/report/guest.sh" >"$T/guest"
+RUNS=2 run sh "$T/guest"
+one='0x4fffffff - 0x4ffffffe - 0x4ffffffd 0 0x4ffffffc 0 0x4ffffffd 114 0x4ffffffc 114 0x4ffffffd 255 0x4ffffffd 1024 0x4ffffffc 1024 0x4ffffffd 1031 0x4ffffffc 1031'
+is "the guest reads each reason there is, and the cycles of those that happened" \
+	"$status:$(sed 's/^ *\(0x4[^ ]*\) \([0-9]*\):.*/\1 \2/; s/ $/ -/' "$T/read" | paste -sd ' ')" "0:run 1 $one run 2 $one end"
+program "$T/bin/cpuid" <<<'echo "   $3 $5: eax=0x0 ebx=0x00000000 ecx=0x00000000 edx=0x00000000"'
+RUNS=2 run sh "$T/guest"
+is "or says that there are none" "$status:$out" '1:report: the leaves are not there'
 
 done_testing
