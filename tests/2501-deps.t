@@ -87,6 +87,31 @@ like "an answer about another name is none: apt takes a dot for any character" "
 cp "$T/apt-cache" "$T/bin/"
 program dpkg-query "$machine"
 
+# Services that come with a package do not stay; here, systemd runs if the folder is there.
+mkdir "$T/run"
+cp -R "$TOP/scripts" "$TOP/patches" "$T/"
+sed -i "s,/run/systemd/system,$T/run," "$T/scripts/deps.sh"
+program dpkg-query 'for name; do
+	[[ $name == -* || $name == *Package* || $name == prometheus* ]] || echo "$name install ok installed"
+done'
+program systemctl 'echo "$*" >>"$T/asked"; exit "$(cat "$T/status")"'
+# services: installs the group test with systemd, and prints what it is asked.
+services() {
+	: >"$T/asked"
+	run env PATH="$T/bin" T="$T" "$T/scripts/deps.sh" test
+}
+echo 0 >"$T/status"
+services
+is "services: each is stopped, now and at the next boot" "$status:$(grep -v install "$T/asked" | paste -sd,)" \
+	'0:-q disable --now prometheus,-q disable --now prometheus-node-exporter'
+echo 1 >"$T/status"
+services
+like "services: one that cannot be stopped is told" "$status:$err" '^0:.*prometheus runs as a service now'
+rmdir "$T/run"
+services
+is "services: none without systemd" "$status:$(grep -vc install "$T/asked")" 0:0
+program dpkg-query "$machine"
+
 rm -f "$T/installed"
 program apt-get 'echo "E: no network"; exit 100'
 deps build

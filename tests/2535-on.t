@@ -61,4 +61,23 @@ is 'a release without one of the kernels' "$status:$err" '125:on.sh: sid: no suc
 on trixie
 is 'no command' "$status:$err" '125:on.sh: RELEASE and COMMAND? (-h shows the usage)'
 
+# --- the Debian of a VM is made once, too, and again if the script has changed
+
+mkdir "$T/top/scripts/guest"
+sed "s,/usr/share/debootstrap,$T,; s,^make_guest() {,&\n\techo guest >>\"\$T/made\"; mkdir -p \"\$dir\"; echo \"\$key\" >\"\$dir/key\"; return," \
+	"$TOP/scripts/guest/debian.sh" >"$T/top/scripts/guest/debian.sh"
+guest() {
+	: >"$T/made"
+	run "${as[@]}" bash "$T/top/scripts/guest/debian.sh" "$@"
+}
+guest trixie
+is 'a guest: its folder' "$status:$err:$out:$(<"$T/made")" "0::$T/cache/exit_cycles/guest/trixie:guest"
+guest trixie
+is 'a guest: again' "$status:$out:$(<"$T/made")" "0:$T/cache/exit_cycles/guest/trixie:"
+echo '# a change' >>"$T/top/scripts/guest/debian.sh"
+guest trixie
+is 'a guest: by another script, made anew' "$status:$(<"$T/made")" 0:guest
+guest sid
+like 'a guest: of no release that is known' "$status:$err" '^1:debian.sh: sid: no release that is known here'
+
 done_testing
