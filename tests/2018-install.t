@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck disable=SC2016 # units and stand-ins expand it
 # Promise: make install puts the program, the manual page and the completion into the places
-# of DESTDIR and PREFIX. The page is clean and names every option and column. Completion
-# offers all possible words.
+# of DESTDIR and PREFIX, and make uninstall removes all of it. The other targets of make run
+# what they say, and fail if it fails. The page is clean and names every option and column.
+# Completion offers all possible words.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/fixtures/exitdump.sh"
 

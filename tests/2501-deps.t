@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Promise: deps.sh asks apt-get for exactly the missing packages, and tries again with new
 # lists. If there is no apt-get, or no right to use it, one line names the missing packages.
-# If nothing is missing, it does nothing.
+# If nothing is missing, it does nothing. Services of the packages do not stay.
 # shellcheck disable=SC2016 # the programs made here expand it themselves
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 

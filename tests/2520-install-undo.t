@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Promise: if any step of install.sh fails, halfway or completely, or is interrupted, all
 # files of the host are the same, byte for byte, as before. The next run repairs what a power
-# cut leaves. A kernel that apt installs later gets its account. The test uses a stand-in
-# for the host: the script is install.sh itself with other paths, and a list stands for the
-# loaded modules. (3401 has the real host.)
+# cut leaves. It refuses modules that do not fit the host; uninstall leaves nothing. A kernel
+# that apt installs later gets its account, and takes it along when it goes. The test uses a
+# stand-in for the host: the script is install.sh itself with other paths, and a list stands
+# for the loaded modules. (3401 has the real host.)
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 
 as=()
