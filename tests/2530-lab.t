@@ -101,13 +101,13 @@ verdict "a panic counts more" 242 'lab.sh: the kernel panicked' 'lab: modules' '
 verdict "no word: it ended too early" 244 'lab.sh: the machine ended before the command did' 'lab: modules'
 verdict "nor before the modules" 244 'lab.sh: the machine ended before the command did' 'lab: exit 0'
 verdict "no KVM: the command was not tried" 245 'lab.sh: svm: no modules' 'lab: modules' 'lab: failed: no modules'
-lab "$(log 'lab: modules')"$'\nexec sleep 100' -k 6.12 -t 1 -l "$T/log" -- true
-like "a hang" "$status:$err" '^243:lab.sh: it hung: not done after 1 s'
+lab "$(log 'lab: modules')"$'\nexec sleep 100' -k 6.12 -t 3 -l "$T/log" -- true
+like "a hang" "$status:$err" '^243:lab.sh: it hung: not done after 3 s'
 is "-l: its log, from the beginning" "$(<"$T/log")" $'WARNING: of the boot\nlab: modules'
 lab "$ended" -k 6.12 -l "$T/log" -- true
 is "-l: and after a good end" "$(<"$T/log")" $'WARNING: of the boot\nlab: modules\nlab: exit 0'
 # The output comes only when the machine has ended.
-lab "$ended"$'\n{ sleep 0.5; echo late; } >"$output" 2>/dev/null &' -k 6.12 -- true
+lab "$ended"$'\nexec 8>"$output"\n{ sleep 0.5; echo late; } >&8 2>/dev/null &' -k 6.12 -- true
 is "late output comes, too" "$status:$out" 0:late
 run sh -c '"$@" >/dev/full' sh env TMPDIR="$T/tmp" "$T/top/scripts/lab.sh" -m svm -k 6.12 -- true
 like "late output that cannot be written" "$status:$err" '^244:.*standard output: cannot be written'

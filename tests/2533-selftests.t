@@ -129,17 +129,17 @@ echo 'arguments() { :; }' >arguments
 echo WARNING >bad
 printf '#!/bin/sh\ncat %s/log 2>/dev/null; : >%s/log\n' "$T" "$T" >"$T/bin/dmesg"
 chmod +x "$T/bin/dmesg"
-# judged TEXT: what the script says of a TEST that does this.
+# judged TEXT [SECONDS]: what the script says of a TEST that does this.
 judged() {
 	printf '#!/bin/sh\n%s\n' "$1" >one
 	chmod +x one
-	PATH=$T/bin:$PATH sh "$T/inside" 1 one | sed -n 's/^result one //p' | sed 's/ [0-9]* / /; s/ $//'
+	PATH=$T/bin:$PATH sh "$T/inside" "${2:-60}" one | sed -n 's/^result one //p' | sed 's/ [0-9]* / /; s/ $//'
 }
 is "inside: 0" "$(judged 'exit 0')" pass
 is "inside: 4 is skip" "$(judged 'echo "1..0 # SKIP - no such CPU"; exit 4')" 'skip no such CPU'
 is "inside: any other is a failure" "$(judged 'echo "==== Test Assertion Failure ===="; echo "  x.c:1: a == b"; echo end; exit 254')" 'fail=254 x.c:1: a == b'
 is "inside: or its last words" "$(judged 'echo one; echo last; echo "# "; exit 1')" 'fail=1 last'
-is "inside: too long" "$(judged 'exec sleep 100')" timeout
+is "inside: too long" "$(judged 'exec sleep 100' 1)" timeout
 is "inside: the kernel complains" "$(judged "echo 'WARNING: it' >$T/log")" pass+log
 
 done_testing

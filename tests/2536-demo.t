@@ -22,7 +22,7 @@ program() {
 
 cp "$TOP"/scripts/{common,demo/host,guest/stops}.sh "$TOP/scripts/demo/compare.awk" "$T/flat/"
 cp "$TOP/scripts/report/host.sh" "$T/flat/report.sh"
-sed -i "s,^KVM=.*,KVM=$T/kvm,; s,^PATIENCE=1800,PATIENCE=6,; s,read -r -t 5 -u,read -r -t 1 -u," "$T/flat/stops.sh"
+sed -i "s,^KVM=.*,KVM=$T/kvm,; s,^PATIENCE=1800,PATIENCE=60,; s,read -r -t 5 -u,read -r -t 1 -u," "$T/flat/stops.sh"
 program "$T/flat/exitdump" <<<'echo "exitdump $*"'
 # table CPUID IO: the account of a VM that made so many exits of 300 and 500 cycles.
 cat >"$T/table" <<'END'

@@ -64,7 +64,7 @@ like 'output that cannot be written' "$status:$err" '^1:prints: standard output'
 mkdir -p "$T/fails" "$T/debug"/{failslab,fail_page_alloc}
 cp "$VMM"/*.h "$T/fails/"
 sed -i "s,\"/sys/kernel/debug/\",\"$T/debug/\"," "$T/fails/monitor.h"
-sed "s,/proc/thread-self/,$T/,; s/= ioctl(/= fake_ioctl(/" "$VMM/fails.c" >"$T/fails/fails.c"
+sed "s,/proc/thread-self/,$T/," "$VMM/fails.c" >"$T/fails/fails.c"
 for folder in failslab fail_page_alloc; do
 	touch "$T/debug/$folder"/{ignore-gfp-wait,task-filter,verbose,interval,times,probability,space,min-order,ignore-gfp-highmem}
 done
@@ -116,7 +116,7 @@ int main(int argc, char **argv)
 	return 0;
 }
 END
-gcc -std=gnu11 -O1 -w -I"$T/fails" -o "$T/failing" "$T/fails"/{main,fails}.c
+gcc -std=gnu11 -O1 -w -Dioctl=fake_ioctl -I"$T/fails" -o "$T/failing" "$T/fails"/{main,fails}.c
 run "$T/failing" no </dev/null
 is '--fail: what failed and what did not' "$status:$err:$(paste -sd, <<<"$out" | tr '\t' ' ')" '0::fail 0 - once 2 1,fail 0 - slab 16 8,fail 0 - pages 16 8'
 run "$T/failing" left </dev/null
