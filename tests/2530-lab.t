@@ -159,4 +159,30 @@ rm "$T/modules/usr/lib/lab/stock/kvm.ko"
 modules load stock
 like "modules: none there" "$status:$err:$done" '^1:lab-modules: no modules in .*/stock:$'
 
+
+
+# --- the command inside: lab-run, with a file for the parallel port
+
+{
+	echo '#include <stdio.h>'
+	echo 'static FILE *port;'
+	echo 'static int ioperm(unsigned long from, unsigned long n, int on) { port = fopen(getenv("PORT"), "w"); return !port; }'
+	# the byte is there when it is strobed
+	echo 'static void outb(unsigned char byte, int at) { static int data; if (at == 0x378) data = byte; else if (byte & 1) { putc(data, port); fflush(port); } }'
+} >"$T/port.h"
+sed "s,<sys/io.h>,\"$T/port.h\",; s,/dev/kmsg,$T/kmsg," "$TOP/scripts/lab/run.c" >"$T/run.c"
+gcc -std=gnu11 -O1 -w -o "$T/lab-run" "$T/run.c"
+# ran WORD...: what lab-run says of this command, and its output.
+ran() {
+	: >"$T/kmsg"
+	PORT=$T/port run "$T/lab-run" "$@"
+	echo "$status:$(<"$T/kmsg"):$(<"$T/port")"
+}
+is "inside: the command's status and output" "$(ran sh -c 'echo one; echo two >&2; exit 7')" $'0:lab: exit 7:one\ntwo'
+is "inside: a signal" "$(ran sh -c 'kill -9 $$')" '0:lab: exit 137:'
+like "inside: not found" "$(ran no-such-command)" '^0:lab: exit 127:.*no-such-command: No such file'
+like "inside: not to be run" "$(ran "$T/run.c")" '^0:lab: exit 126:.*run.c: Permission denied'
+is "inside: what still runs holds nothing up, and all of the output comes" \
+	"$(ran sh -c 'sleep 100 & head -c 300000 /dev/zero | tr "\0" a; echo end' | tail -c 5):$(wc -c <"$T/port")" aend:300004
+
 done_testing

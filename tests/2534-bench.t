@@ -158,6 +158,74 @@ is 'and writes nothing' "$(ls "$T/other")" ''
 bench svm:2.6
 is 'no such kernel' "$status:$err" '1:bench.sh: svm:2.6: no such kernel (one of: 6.1 6.12)'
 
+
+# --- exits.sh, in the lab: what is on while each way is measured
+
+mkdir -p "$T/sys/trace/events/kvm"/{kvm_exit,kvm_entry,kvm_msr,kvm_pio} "$T"/sys/trace/per_cpu/cpu0 "$T"/sys/module/{kvm,kvm_intel}/parameters "$T/inside"
+sed "s,/sys/kernel/debug/tracing,$T/sys/trace,; s,/sys/kernel/debug/kvm,$T/sys,; s,/sys/module,$T&,g; s,/proc/sys/net/core/bpf_jit_enable,$T/jit," \
+	"$TOP/scripts/bench/exits.sh" >"$T/inside/exits.sh"
+printf '%s\n' 'entries: 200' 'overrun: 5' 'commit overrun: 2' 'bytes: 9000' 'dropped events: 1' >"$T/sys/trace/per_cpu/cpu0/stats"
+echo '    Dropped: 4' >"$T/sys/trace/events/kvm/kvm_exit/hist"
+printf '# exit_cycles 1\nreason\tname\texits\n10\tCPUID\t20\n' >"$T/sys/exit_cycles"
+printf '10\tMSR\t0x8b\t7\n10\tMSR\t0x10000008b\t8\n' >"$T/sys/exit_cycles_keys"
+touch "$T"/sys/module/kvm/parameters/exit_cycles{,_keys} "$T"/sys/trace/{trace,events/kvm/kvm_{msr,pio}/hist}
+stand_in "$T/bin/lab-modules" <<<'echo "$2" >$T/series; echo Y | tee $T/sys/module/kvm/parameters/exit_cycles{,_keys} >/dev/null'
+stand_in "$T/bin/bpf-exits" <<<'shift 2; "$@"; echo "counted	139	9" >bpf.out'
+# perf: records while its last words run, and says what it is asked
+stand_in "$T/bin/perf" <<'END'
+case $* in
+*record*) echo perf >"$T/watch"; sh loop; rm "$T/watch"; echo data >perf.data; exit "$(cat "$T/perf")" ;;
+*--event=msr*) echo '0x8b:r 3' ;;
+*report*) echo 'cpuid 60 50.0%' ;;
+*script*) echo 'x PERF_RECORD_LOST 2'; echo 'x PERF_RECORD_LOST 3' ;;
+esac
+END
+# vmm: notes what is on
+stand_in "$T/bin/vmm" <<'END'
+cd "$T/sys"
+on=$(cat "$T/series")
+on+=$(cat module/kvm/parameters/exit_cycles{,_keys} | tr -d '\n')
+on+=$(grep -l '^hist' trace/events/kvm/*/trigger 2>/dev/null | cut -d / -f 4 | sed 's/^/ /' | tr -d '\n')
+on+=$(grep -l 1 trace/events/kvm/*/enable 2>/dev/null | cut -d / -f 4 | sed 's/^/ +/' | tr -d '\n')
+[[ ! -e exit_cycles_reset ]] || on+=" reset"
+[[ ! -e $T/watch ]] || on+=" perf"
+[[ $1 != cpuid* ]] || echo "$on" >>"$T/on"
+echo "step	0	0	${1%=*}	1	1	1	1"
+END
+inside() {
+	: >"$T/on"
+	(cd "$T/inside" && run sh exits.sh "$@" && echo "$status" && cat "$T/.out") >"$T/inside.out"
+}
+echo 0 >"$T/perf"
+inside
+is 'exits.sh: what is on during each way' "$(paste -sd, "$T/on")" \
+	'stockYY,stockYY,stockYY kvm_exit,stockYY +kvm_entry +kvm_exit,stockYY,stockYY perf,stockYY kvm_msr kvm_pio,stockYY,patchedNY,patchedYN reset,patchedYY reset'
+# says WAY: its lines but for vmm's
+says() { grep "^$1	" "$T/inside.out" | grep -v '	step	' | cut -f 2- | tr '\t' ' ' | paste -sd,; }
+is 'exits.sh: events' "$(says events)" 'lost 8,bytes 9000 100'
+is 'exits.sh: hist' "$(says hist)" 'lost 4,bytes 0 1'
+is 'exits.sh: perf' "$(says perf)" 'counted cpuid 60,lost 5,bytes 5 60,key 3'
+is 'exits.sh: the account, with its keys' "$(says on)|$(says keys)|$(says keybpf)" 'counted 10 20,lost 0,bytes 0 1|key 15|key 9'
+echo 1 >"$T/perf"
+inside
+like 'exits.sh: perf fails' "$(head -n 1 "$T/inside.out")" '^[1-9]'
+inside off on
+is 'exits.sh: some ways only' "$(cut -f 1 "$T/inside.out" | sort -u | paste -sd ' ')" '0 off on stock'
+
+# --- boot.sh, in the lab
+
+mkdir "$T/boots"
+sed "s,/sys/kernel/debug/kvm,$T/sys," "$TOP/scripts/bench/boot.sh" >"$T/boots/boot.sh"
+cp "$TOP/scripts/common.sh" "$T/boots/"
+stand_in "$T/boots/run-vm.sh" <<<'cat "$T/guest"'
+stand_in "$T/bin/ticks" <<<'shift; "$@" && echo "$(cat "$T/series")" | sed "s/stock/100/; s/patched/103/" >&2'
+boots() { (cd "$T/boots" && run bash ./boot.sh 2 bzImage initrd && echo "$status:$(paste -sd, "$T/.out" | tr '\t' ' '):$err"); }
+echo 'guest: Linux 6.12 is up' >"$T/guest"
+printf -- '-\tTOTAL\t77\n' >>"$T/sys/exit_cycles"
+is 'boot.sh: by turns' "$(boots)" '0:stock 100,on 103,stock 100,on 103,exits 77:'
+echo 'Kernel panic' >"$T/guest"
+is 'boot.sh: a guest that does not come up' "$(boots)" '1::boot.sh: the guest did not come up: Kernel panic'
+
 # --- bench-rtt.sh
 
 for one in stock=800 off=803 on=841 keys=859 slow=1000; do
