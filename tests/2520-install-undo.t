@@ -39,14 +39,17 @@ case $1 in
 esac
 END
 stub rmmod <<'END'
+echo "$1" >>$R/removed
 [ "$1" != kvm ] || rm -f $R/sys/module/kvm/parameters/exit_cycles $R/loaded
 END
 stub insmod <<'END'
 echo "${1##*/}${2:+ $2}${3:+ $3}" >>$R/inserted
 case $1 in
 */kvm.ko)
+	! grep -q foreign $1 || { echo "insmod: ERROR: could not insert: Invalid module format"; exit 1; }
 	[ ! -e $R/loaded ] || { echo 'insmod: File exists'; exit 1; }
 	grep -q empty $1 || touch $R/sys/module/kvm/parameters/exit_cycles
+	[ ! -e $R/sys/module/kvm/parameters/halt_poll_ns ] || echo 0 >$R/sys/module/kvm/parameters/halt_poll_ns
 	touch $R/loaded ;;
 esac
 END
@@ -220,6 +223,33 @@ echo "$OLD 6.1.1-1" >"$T/good/kernel"
 echo empty >"$T/good/kvm.ko"
 refused 'an empty shell' '.*has no parameter exit_cycles' "${install[@]}"
 cp "$T/kvm.ko" "$T/good/kvm.ko"
+
+config=$(sed -n 's/^CONFIG_A=y$/#define CONFIG_A 1/p' <<<CONFIG_A=y | sha256sum | cut -d' ' -f1)
+types=$(echo types | sha256sum | cut -d' ' -f1)
+mkdir -p "$R"/{boot,sys/kernel/btf}
+echo CONFIG_A=y >"$R/boot/config-$OLD"
+echo types >"$R/sys/kernel/btf/vmlinux"
+echo "$OLD 6.1.1-1 $config ${types#??}ff" >"$T/good/kernel"
+refused 'of other types' '.*of other types than this kernel.s' "${install[@]}"
+echo "$OLD 6.1.1-1 ${config#??}ff $types" >"$T/good/kernel"
+refused 'of another configuration' '.*of another configuration than this kernel.s' "${install[@]}"
+mkdir -p "$R/sys/module/kvm/holders/kvmgt"
+echo "$OLD 6.1.1-1 $config $types" >"$T/good/kernel"
+refused 'a module that uses KVM' 'kvmgt is loaded' "${install[@]}"
+rm -r "$R/sys/module/kvm/holders"
+echo foreign >"$T/good/kvm.ko"
+rm -f "$R/removed"
+refused 'the kernel would not take it' '.*this kernel would not take it: Invalid module format' "${install[@]}"
+is 'and the stock ones were not unloaded' "$(cat "$R/removed" 2>/dev/null)" ''
+cp "$T/kvm.ko" "$T/good/kvm.ko"
+mkdir -p "$R/sys/kernel/debug/kvm"
+echo nothing >"$R/sys/kernel/debug/kvm/exit_cycles"
+refused 'no account' '.*exit_cycles: not there, or not an account' "${install[@]}"
+echo '# exit_cycles 1' >"$R/sys/kernel/debug/kvm/exit_cycles"
+echo 12345 >"$R/sys/module/kvm/parameters/halt_poll_ns"
+try no 0 "${install[@]}"
+is 'all is right: installed, and parameters are kept' "$status:$(<"$R/sys/module/kvm/parameters/halt_poll_ns")" 0:12345
+echo "$OLD 6.1.1-1" >"$T/good/kernel"
 
 every bare 'no half term kill' install "${install[@]}"
 every earlier half install "${install[@]}"

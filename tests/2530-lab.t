@@ -30,6 +30,7 @@ chmod +x "$CACHE/lab-run"
 cat >"$T/bin/qemu-system-x86_64" <<'END'
 #!/bin/bash
 echo "$*" >"$T/given"
+taskset -cp $$ | sed 's/.*: //' >"$T/pinned"
 while (($#)); do
 	case $1 in
 	-kernel) cp "$2" "$T/kernel" ;;
@@ -82,6 +83,9 @@ is "-d kasan: its kernel, its modules" "$(set_in LAB_DEBUG):$(<"$T/kernel"):$(<"
 LAB_APPEND='extra=1 more' lab "$ended" -k 6.12 -c 3 -M 1234 -- true
 like "LAB_APPEND, CPUs and memory" "$(<"$T/given")" '-smp 3 -m 1234 .*-append console=.* extra=1 more'
 unlike "its TSC is not that of instructions" "$(<"$T/given")" icount
+like "it has one CPU of the host" "$(<"$T/pinned")" '^[0-9]+$'
+LAB_PIN=no lab "$ended" -- true
+is "LAB_PIN=no: or all" "$(<"$T/pinned")" "$(taskset -cp $$ | sed 's/.*: //')"
 lab "$ended" -x -- true
 like "-x: its TSC is" "$(<"$T/given")" '-icount shift=0'
 lab "$ended" -x -c 2 -- true
