@@ -190,7 +190,7 @@ use_own_kernel() {
 
 # plant NAME: plants the bug and builds; false if it does not build.
 plant() {
-	restore
+	restore "${TABLE[$1]}"
 	planted=$tree/${FILE[$1]}
 	if [[ ${TABLE[$1]} == kernel ]]; then
 		use_own_kernel "$(kernel_of "$1")"
@@ -206,11 +206,13 @@ plant() {
 	esac
 }
 
+# restore [TABLE]: removes the bug; TABLE is that of the bug that comes next. Another bug of a
+# kernel builds it anyway.
 restore() {
 	[[ $planted ]] || return 0
 	cat "$work/original" >"$planted"
 	case $planted in
-	*/arch/* | */virt/* | */include/*) own_kernel edited ;;
+	*/arch/* | */virt/* | */include/*) [[ $1 == kernel ]] || own_kernel edited ;;
 	esac
 	planted=''
 }
