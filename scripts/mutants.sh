@@ -199,6 +199,8 @@ plant() {
 	cat "$planted" >"$work/original"
 	change "$1" "$work/original" "$work/changed"
 	cat "$work/changed" >"$planted"
+	# 2503 checks the table: what is planted already could not be planted again
+	sed -i "/^name *$1\$/,/^\$/d" "$tree/tests/mutants/${TABLE[$1]}"
 	case $planted in
 	*/arch/* | */virt/* | */include/*) own_kernel edited ;;
 	*/tools/*.[ch]) make -s -C "$tree/tools" >&2 ;;
@@ -211,6 +213,7 @@ plant() {
 restore() {
 	[[ $planted ]] || return 0
 	cat "$work/original" >"$planted"
+	cp "$TOP"/tests/mutants/* "$tree/tests/mutants/"
 	case $planted in
 	*/arch/* | */virt/* | */include/*) [[ $1 == kernel ]] || own_kernel edited ;;
 	esac
