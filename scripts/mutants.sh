@@ -82,6 +82,8 @@ copy_tree() {
 	mkdir -p "$tree"
 	git -C "$TOP" ls-files -coz --exclude-standard |
 		tar -C "$TOP" --null -T - --ignore-failed-read -cf - 2>/dev/null | tar -C "$tree" -xf -
+	# tests that copy the checkout again ask git for its files
+	git -C "$tree" init -q
 	# what is built already need not be built again
 	[[ ! -d $TOP/tools/build ]] || cp -a "$TOP/tools/build" "$TOP/tools/exitdump" "$tree/tools/"
 }
@@ -305,7 +307,7 @@ tree=$work/tree
 state=$OWN_CACHE/state
 mkdir -p "$state"
 copy_tree
-trees_key=$(cd "$tree" && find . -type f ! -path './tools/build/*' ! -name exitdump -print0 | sort -z | xargs -0 sha1sum | sha1sum | cut -c -12)
+trees_key=$(cd "$tree" && find . -type f ! -path './.git/*' ! -path './tools/build/*' ! -name exitdump -print0 | sort -z | xargs -0 sha1sum | sha1sum | cut -c -12)
 survived=()
 for name in "${some[@]}"; do
 	one "$name" || survived+=("$name")
