@@ -56,15 +56,16 @@ lint_patches() {
 }
 
 lint_c() {
-	local file
+	local file bad=''
 	step "compiler warnings: tools/, tests/, scripts/"
 	tmp=$(mktemp -d)
 	trap 'rm -rf "$tmp"' EXIT
 	make -s -C "$TOP/tools" BUILD="$tmp/tools" PROG="$tmp/exitdump" CFLAGS="-O2 -Werror"
 	shopt -s nullglob
 	for file in "$TOP"/tests/{,stress/,fuzz/,fixtures/}*.c "$TOP"/scripts/{lab,demo,vmm}/*.c; do
-		cc -std=gnu11 -I"$TOP/tools" -O2 -Wall -Wextra -Werror -c -o "$tmp/object" "$file"
+		cc -std=gnu11 -I"$TOP/tools" -O2 -Wall -Wextra -Werror -c -o "$tmp/object" "$file" || bad=1
 	done
+	[[ ! $bad ]]
 }
 
 if (($#)); then

@@ -70,5 +70,9 @@ chmod +x "$T/fails.t"
 run "$TOP/scripts/prove.sh" "$T/fails.t"
 is "make test: a test that fails fails it" "$status" 1
 like "and behind the summary stands the case, with why" "$out" 'Result: FAIL.*fails.t:not ok 1 - same.*got: +a'
+printf '#!/bin/bash\n. %q\nok good true\nfalse\ndone_testing\n' "$TOP/tests/lib.sh" >"$T/stops.t"
+chmod +x "$T/stops.t"
+run "$TOP/scripts/prove.sh" "$T/stops.t"
+like "one that stops half-way does, too, and is named" "$status:$out" '^1:.*stops.t:# stopped before done_testing'
 
 done_testing

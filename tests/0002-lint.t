@@ -28,16 +28,22 @@ tells() {
 }
 
 printf '#!/bin/bash\n%s\n' "cat \$1" >tests/faulty.t
+printf '#!/bin/sh\n%s\n' "cat \$1" >tests/unsound
 tells "a word unquoted" 'faulty.t.*SC2086'
-rm tests/faulty.t
+like "also in a script of another shell, which has no suffix" "$out" 'tests/unsound.*SC2086'
+rm tests/{faulty.t,unsound}
 
 kernel=$(default_kernel)
 sed '0,/^+$/s//+ /' patches/"$kernel"/0001-* >"patches/$kernel/0002-faulty.patch"
 tells "a blank at the end of a line" '0002-faulty.patch:[0-9]+: ERROR: trailing whitespace'
 rm "patches/$kernel/0002-faulty.patch"
 
-echo 'int main(void) { int unused; return 0; }' >tests/faulty.c
+places=(tests{,/stress,/fuzz,/fixtures} scripts/{lab,demo,vmm})
+for place in "${places[@]}"; do
+	echo 'int main(void) { int unused; return 0; }' >"$place/faulty.c"
+done
 tells "a variable unused" 'faulty.c:.*Werror=unused-variable'
-rm tests/faulty.c
+is "in all folders at once" "$(grep -c 'faulty.c:.*Werror=unused-variable' <<<"$err")" "${#places[@]}"
+rm "${places[@]/%//faulty.c}"
 
 done_testing

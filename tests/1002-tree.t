@@ -63,6 +63,14 @@ kernel refresh
 is 'the patches are generated' "$status:$err:$(cd "$PATCHES" && echo *)" '0::0001-first.patch 0002-second.patch'
 kernel applies
 is 'and generate themselves' "$status:$err$out" 0:
+cp "$PATCHES"/0002* "$T/0002"
+sed -i 's/^---$/&\nby hand/' "$PATCHES"/0002*
+kernel applies
+like 'a patch that is not what its commit gives is told' "$status:$out" '^1:.*by hand'
+is 'and the branch is checked out again' "$(branch)" exit_cycles
+cat "$T/0002" >"$(echo "$PATCHES"/0002*)"
+kernel -d kasan tree
+is 'nobody works in the source of a debug kernel' "$status:$err" '1:kernel.sh: -d kasan: only for the verbs build and module'
 
 # In the meantime patches/ lose the second patch, as after a git pull.
 mkdir "$T/aside"

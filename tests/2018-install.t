@@ -1,8 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
+# shellcheck disable=SC2016 # units and stand-ins expand it
 # Promise: make install puts the program, the manual page and the completion into the places
-# of DESTDIR and PREFIX. The page is clean and names every option and column. Completion
-# offers all possible words.
+# of DESTDIR and PREFIX, and make uninstall removes all of it. The other targets of make run
+# what they say, and fail if it fails. The page is clean and names every option and column.
+# Completion offers all possible words.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/fixtures/exitdump.sh"
 
@@ -14,6 +16,46 @@ is 'make install' "$status:$(cd "$T/root" && find . -type f | sort)" \
 ./opt/x/share/man/man8/exitdump.8'
 run make -s -C "$TOP/tools" uninstall DESTDIR="$T/root" PREFIX=/opt/x
 is 'make uninstall' "$status:$(find "$T/root" -type f)" 0:
+run make -s -C "$TOP/tools" install install-fleet DESTDIR="$T/root" PREFIX=/opt/x
+is 'make install-fleet' "$status:$(cd "$T/root/opt/x" && find . -type f | sort | paste -sd ' ')" \
+	'0:./bin/exitdump ./bin/exitdump-textfile ./lib/systemd/system/exitdump-serve.service ./lib/systemd/system/exitdump-textfile.service ./lib/systemd/system/exitdump-textfile.timer ./share/bash-completion/completions/exitdump ./share/exitdump/README.md ./share/exitdump/exit-cycles.dashboard.json ./share/exitdump/exit-cycles.rules.yml ./share/exitdump/exitdump-serve-bpf.conf ./share/man/man8/exitdump.8'
+is 'its units start what will be there' "$(grep -h ^ExecStart "$T"/root/opt/x/lib/systemd/system/*.service | paste -sd ' ')" \
+	'ExecStart=/opt/x/bin/exitdump serve $BPF $EXITDUMP_OPTIONS ExecStart=/opt/x/bin/exitdump-textfile $EXITDUMP_OPTIONS'
+run make -s -C "$TOP/tools" uninstall DESTDIR="$T/root" PREFIX=/opt/x
+is 'make uninstall: that, too' "$status:$(find "$T/root" -type f):$(ls "$T/root/opt/x/share")" $'0::bash-completion\nman'
+
+# What the targets run, with stand-ins for the scripts.
+mkdir -p "$T"/top/{scripts,tests/bench,tools,patches/6.1}
+cp "$TOP/Makefile" "$T/top/"
+printf 'tool:\n' >"$T/top/tools/Makefile"
+touch "$T"/top/tests/{0001-a,2001-b,3001-c}.t
+for script in scripts/{deps,prove,kernel,stress,mutants,bench,boot-report,demo,lint,install} tests/bench/exitdump; do
+	printf '#!/bin/sh\necho "%s $* $FIRMWARE" | xargs\n[ "$2" != gone ] || exit 3\n[ "$2" != bad ] || exit 2\nexit "${STATUS:-0}"\n' \
+		"${script##*/}" >"$T/top/$script.sh"
+	chmod +x "$T/top/$script.sh"
+done
+# makes TARGET... EXPECTED: what the target runs, without deps.sh.
+makes() {
+	run make -s -C "$T/top" "${@:1:$#-1}"
+	is "make ${*:1:$#-1}" "$status:$(grep -v '^deps' <<<"$out" | paste -sd,)" "${*: -1}"
+}
+makes test '0:prove tests/0001-a.t tests/2001-b.t tests/3001-c.t'
+makes check '0:prove tests/0001-a.t tests/2001-b.t'
+makes stress STRESS='-q -n' '0:stress -q -n'
+makes mutants MUTANTS=-c 0:mutants\ -c
+makes report REPORT='-m host' '0:boot-report -m host'
+makes demo FIRMWARE=ovmf '0:demo ovmf'
+makes bench '0:bench,exitdump'
+makes bench BENCH=scale '0:bench scale'
+makes kernel '0:kernel -k 6.1 build'
+makes kernel KERNELS='gone 6.1' '0:kernel -k gone build,kernel -k 6.1 build'
+makes kernel KERNELS='bad 6.1' '2:kernel -k bad build'
+makes install-kvm '0:install install'
+makes uninstall-kvm '0:install uninstall'
+for target in test check stress mutants report demo lint kernel install-kvm; do
+	run env STATUS=1 make -s -C "$T/top" "$target"
+	is "make $target fails with its script" "$status" 2
+done
 
 run make -s -C "$TOP" help
 like 'make help' "$status:$out:$err" '^0:make .*make clean [^:]*:$'
@@ -104,6 +146,7 @@ completes 'a list of reasons' 'exitdump -r REASON_1,REASON_2' 'REASON_1,REASON_2
 completes 'reasons for hist' 'exitdump hist REASON_3' 'REASON_3'
 completes 'slow' 'exitdump slow --fol' --follow
 completes 'files for --symbols' 'exitdump slow --symbols ' ''
+completes 'a command behind --qmp SOCKET' 'exitdump --qmp /run/x li' list
 completes 'no command for --than' 'exitdump slow --than ' ''
 completes 'reasons for why' 'exitdump why REASON_3' 'REASON_3'
 

@@ -44,6 +44,12 @@ if command -v systemd-analyze >/dev/null; then
 else
 	skip 'the units' 'systemd-analyze is not installed'
 fi
+# what systemd does not check
+is 'the timer comes again and again' "$(sed -n 's/^On//p' "$units-textfile.timer" | paste -sd ' ')" 'BootSec=15s UnitActiveSec=15s'
+is 'settings can be missing' "$(grep -h ^EnvironmentFile= "$units"-{serve,textfile}.service | sort | paste -sd ' ')" \
+	'EnvironmentFile=-/etc/default/exitdump-serve EnvironmentFile=-/etc/default/exitdump-textfile'
+is 'what --bpf needs is allowed, and no more' "$(sed -n 's/^.*Capabilit[a-zA-Z]*=//p' "$fleet/exitdump-serve-bpf.conf" | sort | uniq -c | xargs)" \
+	'2 CAP_BPF CAP_PERFMON'
 cmp -s "$T/usr/share/exitdump/exit-cycles.rules.yml" "$rules"
 
 export TEXTFILE=$T/textfile/exit_cycles.prom

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Promise: deps.sh asks apt-get for exactly the missing packages, and tries again with new
 # lists. If there is no apt-get, or no right to use it, one line names the missing packages.
-# If nothing is missing, it does nothing.
+# If nothing is missing, it does nothing. Services of the packages do not stay.
 # shellcheck disable=SC2016 # the programs made here expand it themselves
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 
@@ -85,6 +85,31 @@ program apt-cache 'printf "%sx:\n  Candidate: 1\n" "$2"'
 deps build
 like "an answer about another name is none: apt takes a dot for any character" "$status:$(tail -n 1 <<<"$err")" '^1:deps.sh: flex: apt-get does not know these packages'
 cp "$T/apt-cache" "$T/bin/"
+program dpkg-query "$machine"
+
+# Services that come with a package do not stay; here, systemd runs if the folder is there.
+mkdir "$T/run"
+cp -R "$TOP/scripts" "$TOP/patches" "$T/"
+sed -i "s,/run/systemd/system,$T/run," "$T/scripts/deps.sh"
+program dpkg-query 'for name; do
+	[[ $name == -* || $name == *Package* || $name == prometheus* ]] || echo "$name install ok installed"
+done'
+program systemctl 'echo "$*" >>"$T/asked"; exit "$(cat "$T/status")"'
+# services: installs the group test with systemd, and prints what it is asked.
+services() {
+	: >"$T/asked"
+	run env PATH="$T/bin" T="$T" "$T/scripts/deps.sh" test
+}
+echo 0 >"$T/status"
+services
+is "services: each is stopped, now and at the next boot" "$status:$(grep -v install "$T/asked" | paste -sd,)" \
+	'0:-q disable --now prometheus,-q disable --now prometheus-node-exporter'
+echo 1 >"$T/status"
+services
+like "services: one that cannot be stopped is told" "$status:$err" '^0:.*prometheus runs as a service now'
+rmdir "$T/run"
+services
+is "services: none without systemd" "$status:$(grep -vc install "$T/asked")" 0:0
 program dpkg-query "$machine"
 
 rm -f "$T/installed"

@@ -31,7 +31,9 @@ case "$*" in
 		echo "E: Could not resolve a name" >&2
 		exit 100
 	fi
-	[[ ! -e $T/suite-gone ]] || ! grep -q backports "$(sed "s/.*sourcelist=\([^ ]*\).*/\1/" <<<"$*")" || exit 100
+	list=$(sed "s/.*sourcelist=\([^ ]*\).*/\1/" <<<"$*")
+	[[ ! -e $T/suite-gone ]] || ! grep -q backports "$list" || exit 100
+	[[ ! -e $T/last-fails || $(wc -l <"$list") == 1 ]] || { echo "E: Connection failed" >&2; exit 100; }
 	;;
 *download*)
 	[[ -e $T/no-download ]] && { echo "E: Failed to fetch it" >&2; exit 100; }
@@ -99,6 +101,14 @@ touch "$T/suite-gone"
 source_of
 is "a suite that has moved away is left out" "$status:$out" "0:$T/cache/exit_cycles/source/linux-source-9.9.tar.xz"
 rm "$T/suite-gone"
+forget
+touch "$T/suite-gone" "$T/last-fails"
+source_of
+like "a network that fails in the end: one line" "$status:$(grep -v '^\[' <<<"$err")" \
+	"^1:fetch.sh: Debian's archive cannot be read: E: Connection failed$"
+rm "$T/suite-gone" "$T/last-fails"
+source_of
+is "and the lists are not taken for new ones" "$status:$(grep -c 'reading the lists' <<<"$err")" 0:1
 
 forget
 touch "$T/no-package"
@@ -124,6 +134,9 @@ is "again: nothing is asked" "$status:$out:$(<"$T/asked")" "0:$T/cache/exit_cycl
 run "$T/top/scripts/deps.sh" build
 is "nor where packages are installed" "$status:$err:$(<"$T/asked")" 0::
 
+mkdir -p "$T"/order/patches/{6.12,6.2,7.3,10.1}
+is "kernels come in the order of their versions, and the first is the default" \
+	"$(bash -c 'TOP=$T/order CACHE=$T/none; . "$0/scripts/source/kernels.sh"; echo "$KERNELS $(default_kernel)"' "$TOP")" '6.2 6.12 7.3 10.1 6.2'
 run "$T/top/scripts/source/fetch.sh" -k 5.10
 is "no such kernel: refused" "$status:$err" "1:fetch.sh: -k 5.10: no such kernel (one of: 9.9)"
 run "$TOP/scripts/on.sh" potato true

@@ -67,6 +67,17 @@ for one in 's/four/three/:changes 0 places' 's/one/three/:changes 2 places' 's/o
 	mutants
 	like "no mutant: ${one%%:*}" "$status:$err" "^1:.*wrong: ${one#*:}"
 done
+: >"$T/top/tests/mutants/scripts"
+mutant wrong 's/four/three/'
+mutant last '$s/one/three/'
+mutants -c
+is '-c: says which of them cannot be planted, and fails' "$status:$out:$err" '1::mutants.sh: wrong: changes 0 places of program.sh, not one'
+: >"$T/top/tests/mutants/scripts"
+mutant middle 2s/one/three/
+mutant last '$s/one/three/'
+sed -i 's/^cd .*/&\n! grep -q "^name middle" tests\/mutants\/scripts || echo not ok 0 - it is in the table/' "$T/top/tests/2001-one.t"
+mutants -q
+is 'what is planted is not in the table of the copy, all others are' "$(sed -n 's/.* mutants: \([a-z]*: [a-zA-Z]*\) .*/\1/p' <<<"$err" | paste -sd,)" 'middle: SURVIVED,last: killed'
 mutants nobody
 like 'no such mutant' "$status:$err" '^1:mutants.sh: nobody: no such mutant'
 

@@ -108,7 +108,10 @@ earlier 4 >quarter
 earlier 2 >half
 plot over-time -o steps.svg quarter half now
 is 'over time: of captures' "$status $err" '0 '
-like 'over time: what is between them, by name' "$(words steps.svg)" 'half\|now\|'
+like 'over time: what is between them, by name; half of all was in the last step' "$(words steps.svg)" '\|150\|200\|half\|now\|'
+printf 'time,name,exits\n1,A,10\n3,A,30\n' >gap.csv
+is 'over time: a step without exits is empty, and those after it stay where they are' \
+	"$(awk -f "$TOP/scripts/plot/spans.awk" -v steps=4 gap.csv | cut -f 1,3 | tr '\t' ' ' | paste -sd,)" 'place A,1.000000 10,2.000000 0,3.000000 30,4.000000 0'
 like 'over time: nor do those of the reasons' "$(alike steps.svg)" '^0 8$'
 plot over-time -o pipe.png /dev/stdin <time.csv
 is 'a pipe will do' "$status $err" '0 '

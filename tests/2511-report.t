@@ -82,6 +82,13 @@ is 'slow exits' "$(rows 'Slow exits')" "$(cells slow -S "$TOP/tests/fixtures/rep
 is 'keys: the first eight of each reason' "$(rows 'Why: the keys' | grep -v '^\.\.\.' | sed 's/ [0-9.]*% / /' | sort)" \
 	"$(cells why -S "$TOP/tests/fixtures/report/boot" -o name,key,what,exits,total,cycles,max | sed '/^TOTAL/d' | awk '++seen[$1] <= 8 { sub(/^[^ ]* /, ""); print }' | sort)"
 like 'keys: how many more there are' "$(rows 'Why: the keys')" "\\.\\.\\. 14 more"
+# In a table, all rows are as wide as the head, and a share is a bar as long.
+is 'all rows are as wide as their head' "$(awk -F'<t[hd]' '
+	/<thead>/ { getline; width = NF - 1; tables++ }
+	/^<tr/ { n = NF - 1; if (match($0, /colspan="[0-9]+/)) { n = substr($0, RSTART + 9, RLENGTH - 9); groups++ } if (n != width) print }
+	END { if (tables < 4 || groups < 3) print "too few" }' "$T/page.html")" ''
+is 'each share has a bar' "$(sed -n 's/.*class="n share" style="--part:\([0-9.]*%\)">\1<.*/bar/p' "$T/page.html" | grep -c .)" \
+	$(($(rows 'Exits by reason' | grep -vc '^TOTAL') + $(rows 'Why: the keys' | grep -c '[0-9]%')))
 like 'a kernel that is told' "$(<"$T/page.html")" '<dt>Kernel</dt><dd>Linux 6\.1\.192</dd>'
 page "$CAPTURES/vmx-6.1"
 html=$(<"$T/page.html")
@@ -232,9 +239,11 @@ like 'an older recording: no keys' "$html" 'there is no exit_cycles_keys'
 like 'how many numbers lie where they must' "$md" "Consistent: all $(grep -c '^   0x4fffff' "$RECORDING") numbers"
 
 # A changed read of the guest: 1 more in the upper half of a number.
-sed '0,/^   0x4ffffffd 0x72: /s/\(0x4ffffffd 0x72: .*\) ecx=0x00000000/\1 ecx=0x00000001/' "$RECORDING" >"$T/changed"
+sed '/^== lab$/,+1s/^svm$/kvm/; 0,/^   0x4ffffffd 0x72: /s/\(0x4ffffffd 0x72: .*\) ecx=0x00000000/\1 ecx=0x00000001/' "$RECORDING" >"$T/changed"
 report -i "$T/changed" -o "$T/changed.page"
 like 'a number that cannot be is not hidden' "$status $(<"$T/changed.page/report.md")" '^0 .*NOT consistent: of [0-9]* numbers that the guest read, 1 do not lie'
+like 'the machine is told' "$md" 'the lab: an AMD machine emulated by QEMU.s TCG'
+like 'another as what it is' "$(<"$T/changed.page/report.md")" 'the lab: QEMU, with this host.s nested virtualization'
 
 # A kernel that keeps keys and slow exits.
 for part in keys slow; do

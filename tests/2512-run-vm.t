@@ -59,6 +59,12 @@ done
 printf 'QFI\373' >"$T/disk"
 run "$TOP/scripts/run-vm.sh" -f seabios -m 1 -d "$T/disk"
 like 'qcow2 is known' "$status:$out" "^0:QEMU .*file=$T/disk,format=qcow2,"
+# root may write to any file, but not without its rights
+rights=()
+((EUID)) || rights=(setpriv --bounding-set=-all --inh-caps=-all)
+chmod 400 "$T/disk"
+run "${rights[@]}" "$TOP/scripts/run-vm.sh" -f seabios -m 1 -d "$T/disk"
+is 'a disk that cannot be written to' "$status:$out:$err" "1::run-vm.sh: $T/disk: Permission denied (the VM writes to its disk)"
 cd "$T/a:b"
 run "$TOP/scripts/run-vm.sh" -f seabios -m 1 -d c,snapshot=off
 like 'nor is a disk here taken for one elsewhere' "$status:$out" "^0:QEMU .* -drive file=$T/a:b/c,,snapshot=off,"

@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Promise: if any step of install.sh fails, halfway or completely, or is interrupted, all
 # files of the host are the same, byte for byte, as before. The next run repairs what a power
-# cut leaves. A kernel that apt installs later gets its account. The test uses a stand-in
-# for the host: the script is install.sh itself with other paths, and a list stands for the
-# loaded modules. (3401 has the real host.)
+# cut leaves. It refuses modules that do not fit the host; uninstall leaves nothing. A kernel
+# that apt installs later gets its account, and takes it along when it goes. The test uses a
+# stand-in for the host: the script is install.sh itself with other paths, and a list stands
+# for the loaded modules. (3401 has the real host.)
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 
 as=()
@@ -20,7 +21,7 @@ cp -R "$TOP/scripts" "$T/top/"
 # shellcheck disable=SC2016 # for the script to expand
 sed -i -E 's,(^|[^a-z])/(boot|lib/modules|usr/local|usr/src|etc|sys|proc|run|var/cache|dev/kvm),\1$R/\2,g' \
 	"$T"/top/scripts/{install.sh,install/*}
-printf '#!/bin/sh\necho "%s"\n' "$T/good" >"$T/top/scripts/host-modules.sh"
+printf '#!/bin/sh\ntouch "%s"\necho "%s"\n' "$T/built" "$T/good" >"$T/top/scripts/host-modules.sh"
 echo patch >"$T/top/patches/6.1/0001.patch"
 echo kvm >"$T/good/kvm.ko"
 echo kvm-intel >"$T/good/kvm-intel.ko"
@@ -38,17 +39,22 @@ case $1 in
 esac
 END
 stub rmmod <<'END'
+echo "$1" >>$R/removed
 [ "$1" != kvm ] || rm -f $R/sys/module/kvm/parameters/exit_cycles $R/loaded
 END
 stub insmod <<'END'
+echo "${1##*/}${2:+ $2}${3:+ $3}" >>$R/inserted
 case $1 in
 */kvm.ko)
+	! grep -q foreign $1 || { echo "insmod: ERROR: could not insert: Invalid module format"; exit 1; }
 	[ ! -e $R/loaded ] || { echo 'insmod: File exists'; exit 1; }
-	touch $R/sys/module/kvm/parameters/exit_cycles $R/loaded ;;
+	grep -q empty $1 || touch $R/sys/module/kvm/parameters/exit_cycles
+	[ ! -e $R/sys/module/kvm/parameters/halt_poll_ns ] || echo 0 >$R/sys/module/kvm/parameters/halt_poll_ns
+	touch $R/loaded ;;
 esac
 END
 stub modprobe <<'END'
-[ "$1" != -c ] || exit 0
+[ "$1" != -c ] || { cat $R/options 2>/dev/null; exit 0; }
 touch $R/loaded
 [ ! -e $R/lib/modules/$OLD/updates/exit_cycles/kvm.ko ] || touch $R/sys/module/kvm/parameters/exit_cycles
 END
@@ -144,6 +150,7 @@ host bare
 bare=$(files)
 try no 0 "${install[@]}"
 is 'installed' "$status:$(<"$R/lib/modules/$OLD/updates/exit_cycles/kvm.ko")" 0:kvm
+ok 'modules that are given are not built' test ! -e "$T/built"
 try no 0 sh "$R/etc/kernel/header_postinst.d/exit_cycles" "$NEW"
 like 'a kernel that apt brings' "$status:$err" "^0:.*Linux $NEW will have its account\$"
 is 'has the modules built for it' "$(cat "$R/lib/modules/$NEW/updates/exit_cycles/kvm.ko")" kvm
@@ -154,6 +161,95 @@ ok 'has none' test ! -e "$R/lib/modules/$NEW/updates/exit_cycles"
 mkdir "$R/usr/src/linux-headers-$NEW"
 try no 0 "${uninstall[@]}"
 is 'uninstalled: as before' "$status:$(diff <(echo "$bare") <(files | grep -v " usr/local/lib "))" 0:
+
+# What the kernels and the hooks have.
+host earlier
+mkdir -p "$R/var/cache/exit_cycles/host"
+try no 0 "${uninstall[@]}"
+is 'uninstalled: nothing stays, of no kernel' "$status:$(find "$R" -name '*exit_cycles*' ! -name '*.lock')" 0:
+host bare
+printf '%s\n' 'options kvm_intel nested=0' 'options other x=1' 'options kvm-intel ept=0' >"$R/options"
+try no 0 "${install[@]}"
+is 'the options of modprobe.d are given' "$status:$(paste -sd, "$R/inserted")" '0:kvm.ko,kvm.ko,kvm-intel.ko nested=0 ept=0'
+try no 0 sh "$R/etc/kernel/postinst.d/exit_cycles" "$NEW"
+ok 'without -m they are built' test -e "$T/built"
+try no 0 sh "$R/etc/kernel/postrm.d/exit_cycles" "$NEW"
+ok 'the hook for a kernel that is there still: its modules stay' test -e "$R/lib/modules/$NEW/updates/exit_cycles/kvm.ko"
+rm -r "$R/lib/modules/$NEW/kernel"
+try no 0 sh "$R/etc/kernel/postrm.d/exit_cycles" "$NEW"
+is 'the hook for one that is gone: they go' "$status:$err:$(ls "$R/lib/modules/$NEW")" 0::
+cp "$T/good/kvm.ko" "$T/kvm.ko"
+echo newer >"$T/good/kvm.ko"
+try no 0 "${install[@]}"
+is 'installed again: the new ones, and no old file' "$status:$(cat "$R/lib/modules/$OLD/updates/exit_cycles/kvm.ko"):$(find "$R" -name '*.old' -o -name '.exit*')" 0:newer:
+cp "$T/kvm.ko" "$T/good/kvm.ko"
+
+# refused TITLE REGEX COMMAND...: one line, and the host is as it was.
+refused() {
+	local before
+	before=$(files)
+	try no 0 "${@:3}"
+	like "$1: refused" "$status:${err%%$'\n'*}" "^1:install.sh: $2"
+	is "$1: nothing changes" "$(files)" "$before"
+}
+host bare
+exec 7>"$R/run/exit_cycles.lock"
+flock 7
+refused 'another run is at work' 'another install.sh is at work$' "${install[@]}"
+flock -u 7
+try no 0 "${install[@]}"
+flock 7
+try no 0 sh "$R/etc/kernel/postinst.d/exit_cycles" "$NEW"
+is 'but apt sees no error of the hook' "$status" 0
+exec 7>&-
+host bare
+for module in kvm_intel kvm_amd; do
+	mkdir -p "$R/sys/module/$module"
+	echo 1 >"$R/sys/module/$module/refcnt"
+	refused "$module is in use" 'VMs are running' "${install[@]}"
+	rm -r "$R/sys/module/$module"
+done
+mkdir -p "$R/sys/kernel/security"
+for mode in integrity confidentiality; do
+	echo "none $mode" | sed "s/$mode/[&]/" >"$R/sys/kernel/security/lockdown"
+	refused "not signed, $mode" '.*kvm.ko: not signed, and this kernel takes signed modules only' "${install[@]}"
+done
+rm -r "$R/sys/kernel/security"
+echo "$OLD 6.1.2-1" >"$T/good/kernel"
+refused 'of another point release' '.*from the source of 6.1.2-1, and "#1 SMP Debian 6.1.1-1 \(2026-01-01\)" is running' "${install[@]}"
+echo "$NEW 6.1.1-1" >"$T/good/kernel"
+refused 'of another kernel' '.*for the kernel 6.1.0-2-amd64, and 6.1.0-1-amd64 is running' "${install[@]}"
+echo "$OLD 6.1.1-1" >"$T/good/kernel"
+echo empty >"$T/good/kvm.ko"
+refused 'an empty shell' '.*has no parameter exit_cycles' "${install[@]}"
+cp "$T/kvm.ko" "$T/good/kvm.ko"
+
+config=$(sed -n 's/^CONFIG_A=y$/#define CONFIG_A 1/p' <<<CONFIG_A=y | sha256sum | cut -d' ' -f1)
+types=$(echo types | sha256sum | cut -d' ' -f1)
+mkdir -p "$R"/{boot,sys/kernel/btf}
+echo CONFIG_A=y >"$R/boot/config-$OLD"
+echo types >"$R/sys/kernel/btf/vmlinux"
+echo "$OLD 6.1.1-1 $config ${types#??}ff" >"$T/good/kernel"
+refused 'of other types' '.*of other types than this kernel.s' "${install[@]}"
+echo "$OLD 6.1.1-1 ${config#??}ff $types" >"$T/good/kernel"
+refused 'of another configuration' '.*of another configuration than this kernel.s' "${install[@]}"
+mkdir -p "$R/sys/module/kvm/holders/kvmgt"
+echo "$OLD 6.1.1-1 $config $types" >"$T/good/kernel"
+refused 'a module that uses KVM' 'kvmgt is loaded' "${install[@]}"
+rm -r "$R/sys/module/kvm/holders"
+echo foreign >"$T/good/kvm.ko"
+rm -f "$R/removed"
+refused 'the kernel would not take it' '.*this kernel would not take it: Invalid module format' "${install[@]}"
+is 'and the stock ones were not unloaded' "$(cat "$R/removed" 2>/dev/null)" ''
+cp "$T/kvm.ko" "$T/good/kvm.ko"
+mkdir -p "$R/sys/kernel/debug/kvm"
+echo nothing >"$R/sys/kernel/debug/kvm/exit_cycles"
+refused 'no account' '.*exit_cycles: not there, or not an account' "${install[@]}"
+echo '# exit_cycles 1' >"$R/sys/kernel/debug/kvm/exit_cycles"
+echo 12345 >"$R/sys/module/kvm/parameters/halt_poll_ns"
+try no 0 "${install[@]}"
+is 'all is right: installed, and parameters are kept' "$status:$(<"$R/sys/module/kvm/parameters/halt_poll_ns")" 0:12345
+echo "$OLD 6.1.1-1" >"$T/good/kernel"
 
 every bare 'no half term kill' install "${install[@]}"
 every earlier half install "${install[@]}"

@@ -38,7 +38,7 @@ say() {
 run() {
 	local way=$1
 	shift
-	"$@" sh loop >out
+	"$@" sh loop >out || return
 	sed -n "s/^\(step\|known\|made\)/$way	&/p" out
 }
 

@@ -29,7 +29,7 @@ but_for_lines() {
 # applies: works on a detached checkout of clean source, and leaves the tree as the build
 # needs it.
 applies() {
-	local again
+	local again same=1
 	unpack
 	again=$(mktemp -d)
 	# shellcheck disable=SC2064 # the name of now
@@ -37,10 +37,14 @@ applies() {
 	apply_series
 	format_series "$again" HEAD
 	if same_base; then
-		diff -r "$PATCHES" "$again"
+		diff -r "$PATCHES" "$again" || same=''
 	else
 		step "Linux $KERNEL: patches/$KERNEL is of another point release: numbers of lines may differ"
-		diff <(but_for_lines "$PATCHES") <(but_for_lines "$again")
+		diff <(but_for_lines "$PATCHES") <(but_for_lines "$again") || same=''
+	fi
+	if [[ ! $same ]]; then
+		go_back
+		exit 1
 	fi
 }
 

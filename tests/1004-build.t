@@ -1,0 +1,126 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Promise: kernel.sh builds anew if the source, the patches, the configuration or the compiler
+# have changed, and only then. It refuses a configuration that the kernel does not take, and
+# modules that are not what they should be; what sparse finds in the series is an error. The
+# test has a stand-in for make: nothing is built. (3001 has the real builds.)
+# shellcheck disable=SC2016 # the shell there expands it
+. "${BASH_SOURCE[0]%/*}/lib.sh"
+
+export XDG_CACHE_HOME=$T/cache T
+dir=$T/cache/exit_cycles/6.12
+mkdir -p "$T"/{bin,top/patches/6.12} "$dir"/{src/{scripts/kconfig,arch/x86/{kvm,boot},virt/{lib,kvm}},out} "$T/cache/exit_cycles/source"
+cp -R "$TOP/scripts" "$T/top/"
+echo a patch >"$T/top/patches/6.12/0001-one.patch"
+echo 6.12.1-1 >"$T/cache/exit_cycles/source/linux-source-6.12.version"
+sed -i "s,/usr/src/,$T/none/," "$T/top/scripts/source/kernels.sh"
+program() {
+	printf '#!/bin/bash\n%s\n' "$2" >"$T/bin/$1"
+	chmod +x "$T/bin/$1"
+}
+program gcc 'echo "gcc 12"'
+PATH=$T/bin:$PATH
+# The functions of kernel.sh, without its command line.
+sed '/^kernel=\$(default_kernel)/,$d' "$T/top/scripts/kernel.sh" >"$T/top/scripts/functions"
+# kernel COMMANDS: runs them after these functions.
+kernel() {
+	run bash -c '. "$1"; DEBUG=; use_kernel 6.12; '"$1" kernel.sh "$T/top/scripts/functions"
+}
+
+# --- the keys: what a build depends on
+
+base() { kernel base_key; echo "$out"; }
+series() { kernel series_key; echo "$out"; }
+base=$(base) series=$(series)
+is 'nothing changed: the same keys' "$(base) $(series)" "$base $series"
+ok 'which are not empty, nor the same' test "$base" != "$series" -a ${#base} = 64 -a ${#series} = 64
+# changes TITLE FILE TEXT WHICH: another FILE changes these keys.
+changes() {
+	local now
+	cp "$2" "$T/aside"
+	echo "$3" >>"$2"
+	now=$(base)
+	[[ $now != "$base" ]] && now=stock || now=
+	[[ $(series) == "$series" ]] || now+=' patched'
+	cp "$T/aside" "$2"
+	is "$1: what is built anew" "$now" "$4"
+}
+sed -i 's/12/13/' "$T/bin/gcc"
+ok 'another compiler: all' test "$(base)" != "$base" -a "$(series)" != "$series"
+sed -i 's/13/12/' "$T/bin/gcc"
+changes 'another source' "$T/cache/exit_cycles/source/linux-source-6.12.version" 6.12.2-1 'stock patched'
+changes 'another configuration' "$T/top/scripts/kernel/lab.config" CONFIG_NEW=y 'stock patched'
+changes 'another comment there' "$T/top/scripts/kernel/lab.config" '# new' ''
+changes 'another patch' "$T/top/patches/6.12/0001-one.patch" more ' patched'
+
+# --- the configuration
+
+cp "$T/top/scripts/kernel/lab.config" "$T/lab.config"
+printf '%s\n' '# a comment' CONFIG_ONE=y CONFIG_TWO=m 'CONFIG_NEWER=y?' >"$T/top/scripts/kernel/lab.config"
+program make 'case $* in *olddefconfig) [[ ! -e $T/refuses ]] || sed -i "/$(cat "$T/refuses")/d" "$T"/cache/exit_cycles/6.12/src/.config ;; esac'
+printf '#!/bin/sh\ncp "$3" .config\n' >"$dir/src/scripts/kconfig/merge_config.sh"
+chmod +x "$dir/src/scripts/kconfig/merge_config.sh"
+kernel configure
+is 'a configuration that the kernel takes' "$status:$err:$(sort "$dir/src/.config" | paste -sd ' ')" '0::CONFIG_NEWER=y CONFIG_ONE=y CONFIG_TWO=m'
+echo TWO >"$T/refuses"
+kernel configure
+is 'one that it does not take' "$status:$err" '1:kernel.sh: lab.config: CONFIG_TWO=m: Linux 6.12 does not take it'
+echo NEWER >"$T/refuses"
+kernel configure
+is 'one that it need not take' "$status:$err" 0:
+rm "$T/refuses"
+cp "$T/lab.config" "$T/top/scripts/kernel/lab.config"
+
+# --- the modules
+
+touch "$dir"/src/arch/x86/kvm/kvm{,-intel,-amd}.ko
+echo CONFIG_KVM_EXIT_CYCLES=y >"$dir/src/.config"
+program nm 'cat "$T/symbols"'
+echo '0 t kvm_exit_cycles_init' >"$T/symbols"
+kernel 'modules; install_modules stock'
+is 'modules of the series, without an irqbypass of their own' "$status:$err:$(cd "$dir/out/stock" && echo *)" '0::kvm-amd.ko kvm-intel.ko kvm.ko'
+touch "$dir/src/virt/lib/irqbypass.ko"
+kernel 'install_modules stock'
+is 'or with one' "$status:$(cd "$dir/out/stock" && echo *)" '0:irqbypass.ko kvm-amd.ko kvm-intel.ko kvm.ko'
+rm "$dir/src/arch/x86/kvm/kvm-amd.ko"
+kernel 'install_modules stock'
+is 'not all of them are built: those from before stay' "$status:$(cd "$dir/out/stock" && echo *)" '1:irqbypass.ko kvm-amd.ko kvm-intel.ko kvm.ko'
+touch "$dir/src/arch/x86/kvm/kvm-amd.ko"
+: >"$T/symbols"
+kernel modules
+like 'stock modules, where patched ones should be' "$status:$err" '^1:kernel.sh: .*kvm.ko: not what .config says'
+: >"$dir/src/.config"
+echo '0 t kvm_exit_cycles_init' >"$T/symbols"
+kernel modules
+like 'and the other way round' "$status:$err" '^1:kernel.sh: .*kvm.ko: not what .config says'
+
+# --- a module of a test
+
+mkdir "$T/module" "$T/to"
+touch "$T/module/one.ko"
+echo headers >"$dir/out/patched.headers"
+kernel 'build() { :; }; series_headers() { echo headers; }; module "$T/module" "$T/to"'
+is 'a module for the patched ones' "$status:$err:$(ls "$T/to")" 0::one.ko
+kernel 'build() { :; }; series_headers() { echo others; }; module "$T/module" "$T/to"'
+like 'not for those of other headers' "$status:$err" '^1:kernel.sh: .*not as in patches/6.12'
+
+# --- each patch alone
+
+program sparse ''
+each='unpack() { :; }; stock() { :; }; clean() { now=stock; }; apply_series() { now=patched; }; without() { echo "without $1"; }; whole() { :; }; install_modules() { :; }
+	git_src() { case $1 in rev-list) echo one; echo two ;; checkout) ;; *) echo "subject of $4" ;; esac; }
+	modules() { cat "$T/says.$now" >>"$LOG" 2>/dev/null || :; }
+	cp() { :; }
+	each'
+echo 'a.c:10:5: warning: of stock' >"$T/says.stock"
+echo 'a.c:19:5: warning: of stock' >"$T/says.patched"
+kernel "$each"
+is 'each patch, sparse, and without parts' "$status:$(paste -sd, <<<"$out")" \
+	'0:builds: subject of one,builds: subject of two,sparse: no more than of stock,without DEBUG_FS,without KVM_EXIT_CYCLES'
+is 'after that all is built' "$(<"$dir/out/patched.key")" "$(series)"
+echo 'a.c:20:5: warning: of the series' >>"$T/says.patched"
+kernel "$each"
+is 'sparse finds more than before' "$status:$err" '1:kernel.sh: sparse: a.c: of the series'
+ok 'and nothing counts as built' test ! -e "$dir/out/patched.key"
+
+done_testing

@@ -1,0 +1,192 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Promise: lab.sh boots the kernel, the series and the command that it is asked for, and its
+# status says how the lab ended, whatever else the log says. The log of -l is complete
+# however the lab ends. The test has a stand-in for QEMU, which writes what a machine would
+# write. (3002 has the real machine.)
+# shellcheck disable=SC2016 # the stand-in, or the lab's shell, expands it
+. "${BASH_SOURCE[0]%/*}/lib.sh"
+
+for program in busybox cpio taskset; do
+	type -P $program >/dev/null || skip_all "$program is not installed"
+done
+
+export XDG_CACHE_HOME=$T/cache T
+CACHE=$T/cache/exit_cycles
+mkdir -p "$T"/{top/patches/{6.1,6.12},bin,tmp}
+cp -R "$TOP/scripts" "$T/top/"
+printf '#!/bin/sh\n' | tee "$T"/top/scripts/{deps,kernel}.sh >/dev/null
+for build in 6.1 6.12 6.12/kasan 6.12/kcsan; do
+	mkdir -p "$CACHE/$build/out"/{stock,patched}
+	echo "kernel $build" >"$CACHE/$build/out/bzImage"
+	for series in stock patched; do
+		echo "$series $build" >"$CACHE/$build/out/$series/kvm.ko"
+	done
+	: >"$CACHE/$build/lock"
+done
+printf '#!/bin/sh\n' >"$CACHE/lab-run"
+chmod +x "$CACHE/lab-run"
+# The machine: it keeps what it was given, and does what the file `machine` says.
+cat >"$T/bin/qemu-system-x86_64" <<'END'
+#!/bin/bash
+echo "$*" >"$T/given"
+taskset -cp $$ | sed 's/.*: //' >"$T/pinned"
+while (($#)); do
+	case $1 in
+	-kernel) cp "$2" "$T/kernel" ;;
+	-initrd) cp "$2" "$T/initrd" ;;
+	-serial) console=${2#file:} ;;
+	file,id=output,path=*) output=${1##*=} ;;
+	esac
+	shift
+done
+. "$T/machine"
+END
+chmod +x "$T/bin/qemu-system-x86_64"
+PATH=$T/bin:$PATH
+
+# lab MACHINE [WORD]...: runs lab.sh with that machine, which also has a log of its boot.
+lab() {
+	printf '%s\n' 'echo "WARNING: of the boot" >"$console"' "$1" >"$T/machine"
+	shift
+	TMPDIR=$T/tmp run "$T/top/scripts/lab.sh" -m svm "$@"
+}
+log() { printf 'printf "%%s\\n" %s >>"$console"\n' "$(printf '%q ' "$@")"; }
+# inside: unpacks what the machine has got.
+inside() {
+	rm -rf "$T/root"
+	mkdir "$T/root"
+	(cd "$T/root" && cpio -i --quiet <"$T/initrd")
+}
+
+# --- what it boots
+
+ended=$(log 'lab: modules' 'lab: exit 0')
+echo brought >"$T/file"
+lab "$ended"$'\necho out >"$output"' -k 6.12 -a "$T/file" -- show "it's" '' $'two\nlines' '$HOME *'
+is "it ends well, with its output" "$status:$out:$err" 0:out:
+is "nothing stays" "$(ls -A "$T/tmp")" ''
+inside
+is "the kernel" "$(<"$T/kernel")" 'kernel 6.12'
+is "the words" "$(sh -c '. "$0"; for word; do echo "[$word]"; done' "$T/root/lab.command")" $'[show]\n[it\'s]\n[]\n[two\nlines]\n[$HOME *]'
+is "the file" "$(<"$T/root/lab/file")" brought
+# set_in NAME...: prints what the lab's command finds in its environment.
+set_in() { sh -c '. "$0"; for name in '"$*"'; do eval "echo \$$name"; done' "$T/root/lab.command" | paste -sd ' '; }
+is "without -s: patched" "$(set_in LAB_MACHINE LAB_KERNEL LAB_SERIES LAB_MODULES)" 'svm 6.12 patched /usr/lib/lab/patched'
+is "both series are there" "$(cat "$T"/root/usr/lib/lab/{stock,patched}/kvm.ko)" $'stock 6.12\npatched 6.12'
+lab "$ended" -s stock -- true
+inside
+is "-s stock; and the first kernel" "$(set_in LAB_KERNEL LAB_SERIES LAB_MODULES):$(<"$T/kernel")" '6.1 stock /usr/lib/lab/stock:kernel 6.1'
+lab "$ended" -k 6.12 -d kasan -- true
+inside
+is "-d kasan: its kernel, its modules" "$(set_in LAB_DEBUG):$(<"$T/kernel"):$(<"$T/root/usr/lib/lab/patched/kvm.ko")" 'kasan:kernel 6.12/kasan:patched 6.12/kasan'
+LAB_APPEND='extra=1 more' lab "$ended" -k 6.12 -c 3 -M 1234 -- true
+like "LAB_APPEND, CPUs and memory" "$(<"$T/given")" '-smp 3 -m 1234 .*-append console=.* extra=1 more'
+unlike "its TSC is not that of instructions" "$(<"$T/given")" icount
+like "it has one CPU of the host" "$(<"$T/pinned")" '^[0-9]+$'
+LAB_PIN=no lab "$ended" -- true
+is "LAB_PIN=no: or all" "$(<"$T/pinned")" "$(taskset -cp $$ | sed 's/.*: //')"
+lab "$ended" -x -- true
+like "-x: its TSC is" "$(<"$T/given")" '-icount shift=0'
+lab "$ended" -x -c 2 -- true
+is "-x with two CPUs: refused" "$status:$err" '245:lab.sh: -x -m svm: only with one CPU'
+
+# --- how it ended
+
+# verdict TITLE STATUS REASON LINE...: the log has these lines.
+verdict() {
+	lab "$(log "${@:4}")" -k 6.12 -- true
+	like "$1" "$status:${err%%$'\n'*}" "^$2:$3\$"
+}
+verdict "the command's status" 7 '' 'lab: modules' 'lab: exit 7'
+verdict "the last word counts: a command can log the same" 7 '' 'lab: modules' 'lab: exit 0' 'lab: exit 7'
+verdict "a warning counts" 241 "lab.sh: the kernel's log has: WARNING: real" 'lab: modules' 'WARNING: real' 'lab: exit 0'
+verdict "a panic counts more" 242 'lab.sh: the kernel panicked' 'lab: modules' 'WARNING: real' 'lab: exit 0' 'Kernel panic - not syncing'
+verdict "no word: it ended too early" 244 'lab.sh: the machine ended before the command did' 'lab: modules'
+verdict "nor before the modules" 244 'lab.sh: the machine ended before the command did' 'lab: exit 0'
+verdict "no KVM: the command was not tried" 245 'lab.sh: svm: no modules' 'lab: modules' 'lab: failed: no modules'
+lab "$(log 'lab: modules')"$'\nexec sleep 100' -k 6.12 -t 3 -l "$T/log" -- true
+like "a hang" "$status:$err" '^243:lab.sh: it hung: not done after 3 s'
+is "-l: its log, from the beginning" "$(<"$T/log")" $'WARNING: of the boot\nlab: modules'
+lab "$ended" -k 6.12 -l "$T/log" -- true
+is "-l: and after a good end" "$(<"$T/log")" $'WARNING: of the boot\nlab: modules\nlab: exit 0'
+# The output comes only when the machine has ended.
+lab "$ended"$'\nexec 8>"$output"\n{ sleep 0.5; echo late; } >&8 2>/dev/null &' -k 6.12 -- true
+is "late output comes, too" "$status:$out" 0:late
+run sh -c '"$@" >/dev/full' sh env TMPDIR="$T/tmp" "$T/top/scripts/lab.sh" -m svm -k 6.12 -- true
+like "late output that cannot be written" "$status:$err" '^244:.*standard output: cannot be written'
+
+# --- data races: those of the account count
+
+cat >"$T/symbols" <<'END'
+    1: 0000000000000000     0 FILE    LOCAL  DEFAULT  ABS exit_cycles.c
+    2: 0000000000000000    56 FUNC    LOCAL  DEFAULT    1 show_scope
+    3: 0000000000000000     0 FILE    LOCAL  DEFAULT  ABS x86.c
+    4: 0000000000000000    56 FUNC    LOCAL  DEFAULT    1 kvm_other
+    5: 0000000000000000    56 FUNC    GLOBAL DEFAULT    1 kvm_exit_cycles_open
+END
+# races TITLE NAMES COUNTS: whether a race between these functions counts.
+races() {
+	awk -f "$TOP/scripts/lab/races.awk" "$T/symbols" - <<<"[ 1.2] BUG: KCSAN: data-race in $2" >"$T/races"
+	is "a race: $1" "$(grep -c 'BUG: KCSAN' "$T/races")" "$3"
+}
+races "in the account's file" 'show_scope+0x12/0x340 [kvm]' 1
+races "with the account's file" 'kvm_other [kvm] / show_scope [kvm]' 1
+races "in a function of its name" 'kvm_other [kvm] / kvm_exit_cycles_open+0x1/0x2 [kvm]' 1
+races "between hooks" 'vcpu_run [kvm] / vcpu_enter_guest [kvm]' 1
+races "of a hook with another" 'vcpu_run [kvm] / kvm_other [kvm]' 0
+races "between others" 'kvm_other [kvm] / schedule' 0
+
+# --- the modules inside
+
+mkdir -p "$T/modules"/usr/lib/lab/{stock,patched}
+touch "$T/modules"/usr/lib/lab/{stock,patched}/kvm{,-intel,-amd}.ko
+sed "s,/usr/lib/lab,$T/modules&,; s,/proc/,$T/proc/,; s,-c /dev/kvm,-c /dev/null," "$TOP/scripts/lab/modules" >"$T/lab-modules"
+mkdir "$T/proc"
+echo 'flags : svm' >"$T/proc/cpuinfo"
+for name in insmod rmmod; do
+	printf '#!/bin/sh\necho "%s ${1##*/}${2:+ $2}${3:+ $3}" >>"$T/done"\n' $name >"$T/bin/$name"
+	chmod +x "$T/bin/$name"
+done
+modules() {
+	: >"$T/done"
+	LAB_MODULES=$T/modules/usr/lib/lab/patched run sh "$T/lab-modules" "$@"
+	done=$(paste -sd, "$T/done")
+}
+: >"$T/proc/modules"
+modules load stock halt_poll_ns=0
+is "modules: loaded" "$status:$done" '0:insmod kvm.ko tsc_tolerance_ppm=10000 halt_poll_ns=0,insmod kvm-amd.ko'
+printf '%s\n' 'kvm_amd 1 0' 'kvm 1 1' >"$T/proc/modules"
+modules load
+is "modules: those that are loaded go first" "$status:$done" '0:rmmod kvm-amd,rmmod kvm,insmod kvm.ko tsc_tolerance_ppm=10000,insmod kvm-amd.ko'
+rm "$T/modules/usr/lib/lab/stock/kvm.ko"
+modules load stock
+like "modules: none there" "$status:$err:$done" '^1:lab-modules: no modules in .*/stock:$'
+
+
+
+# --- the command inside: lab-run, with a file for the parallel port
+
+{
+	echo '#include <stdio.h>'
+	echo 'static FILE *port;'
+	echo 'static int ioperm(unsigned long from, unsigned long n, int on) { port = fopen(getenv("PORT"), "w"); return !port; }'
+	# the byte is there when it is strobed
+	echo 'static void outb(unsigned char byte, int at) { static int data; if (at == 0x378) data = byte; else if (byte & 1) { putc(data, port); fflush(port); } }'
+} >"$T/port.h"
+sed "s,<sys/io.h>,\"$T/port.h\",; s,/dev/kmsg,$T/kmsg," "$TOP/scripts/lab/run.c" >"$T/run.c"
+gcc -std=gnu11 -O1 -w -o "$T/lab-run" "$T/run.c"
+# ran WORD...: what lab-run says of this command, and its output.
+ran() {
+	: >"$T/kmsg"
+	PORT=$T/port run "$T/lab-run" "$@"
+	echo "$status:$(<"$T/kmsg"):$(<"$T/port")"
+}
+is "inside: the command's status and output" "$(ran sh -c 'echo one; echo two >&2; exit 7')" $'0:lab: exit 7:one\ntwo'
+is "inside: a signal" "$(ran sh -c 'kill -9 $$')" '0:lab: exit 137:'
+like "inside: not found" "$(ran no-such-command)" '^0:lab: exit 127:.*no-such-command: No such file'
+like "inside: not to be run" "$(ran "$T/run.c")" '^0:lab: exit 126:.*run.c: Permission denied'
+is "inside: what still runs holds nothing up, and all of the output comes" \
+	"$(ran sh -c 'sleep 100 & head -c 300000 /dev/zero | tr "\0" a; echo end' | tail -c 5):$(wc -c <"$T/port")" aend:300004
+
+done_testing

@@ -1,0 +1,78 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Promise: stress.sh fails if a test or a build fails, and says what was tried, all of it. The
+# next run continues with what has not passed, and tries again what has changed. The test has
+# stand-ins for the builds, and tests that need no lab. (3601 has the real ones.)
+. "${BASH_SOURCE[0]%/*}/lib.sh"
+
+export XDG_CACHE_HOME=$T/cache
+mkdir -p "$T"/top/{patches/{6.1,6.12},tests/stress}
+cp -R "$TOP/scripts" "$T/top/"
+for kernel in 6.1 6.12; do echo patch >"$T/top/patches/$kernel/0001.patch"; done
+cat >"$T/top/scripts/kernel.sh" <<END
+#!/bin/sh
+echo "\$*" >>"$T/built"
+exit "\$(cat "$T/status")"
+END
+# toy NAME STRESS-LABS TEXT: a test, which says what it tried.
+toy() {
+	printf '%s\n' '#!/bin/sh' "# Stress: $2" "echo \"$1 \$LABS \$STRESS_SIZE\" >>$T/ran" "$3" >"$T/top/tests/$1.t"
+	chmod +x "$T/top/tests/$1.t"
+}
+# shellcheck disable=SC2016 # the test expands it
+good='echo 1..2; echo ok 1 - a; echo ok 2 - b; echo "exits made 100" >>"$STRESS_TRIED"'
+toy stress/4199-good 'svm:kasan svm:kcsan' "$good"
+toy 3198-plain 'svm' "$good"
+toy 3199-other 'vmx' "$good"
+sed -i '/^# Stress/d' "$T/top/tests/3199-other.t"
+stress() {
+	: >"$T/built"
+	: >"$T/ran"
+	run "$T/top/scripts/stress.sh" "$@"
+	ran=$(sort "$T/ran" | sed 's/ *$//' | paste -sd,)
+}
+# tried: the list at the end of it.
+tried() { sed -n '/^Tried/,/^[NS]/{/^  */s///p}' <<<"$out" | sed 's/  */ /' | paste -sd,; }
+
+echo 0 >"$T/status"
+stress
+is "all pass" "$status:${out##*$'\n'}" '0:No findings.'
+is "each in its labs, for each kernel; without the line, not at all" "$ran" \
+	"3198-plain svm:6.1,3198-plain svm:6.12,stress/4199-good svm:6.12:kasan,stress/4199-good svm:6.12:kcsan,stress/4199-good svm:6.1:kasan,stress/4199-good svm:6.1:kcsan"
+is "their kernels are built" "$(sort "$T/built" | paste -sd,)" \
+	'-k 6.1 -d kasan build,-k 6.1 -d kcsan build,-k 6.1 build,-k 6.12 -d kasan build,-k 6.12 -d kcsan build,-k 6.12 build'
+is "all that was tried is added up" "$(tried)" '600 exits made,12 checks'
+stress -q -k 6.12
+is "-q: the stress tests, on the ordinary kernel; -k: of this one" "$status:$ran" "0:stress/4199-good svm:6.12 small"
+is "-q: what was tried" "$(tried)" '100 exits made,2 checks'
+echo 3 >"$T/status"
+stress -q -k 6.12
+is "a kernel that cannot be had is no failure" "$status" 0
+echo 1 >"$T/status"
+stress -q -k 6.12
+is "a kernel that does not build is one" "$status:$ran" 1:
+echo 0 >"$T/status"
+
+toy stress/4198-bad svm 'echo 1..1; echo not ok 1 - it does not work; exit 1'
+stress -q -k 6.12
+is "a test that fails: 1" "$status:${out##*$'\n'}" '1:Something failed: see above.'
+like "with what it said, and what the others tried" "$out" $'not ok 1 - it does not work\n.* 2  checks'
+stress -q -k 6.12
+is "again: only that one" "$status:$ran" "1:stress/4198-bad svm:6.12 small"
+echo '# a change' >>"$T/top/tests/stress/4199-good.t"
+stress -q -k 6.12
+is "and a test that has changed" "$ran" "stress/4198-bad svm:6.12 small,stress/4199-good svm:6.12 small"
+stress -q -n -k 6.12
+is "-n: all" "$ran" "stress/4198-bad svm:6.12 small,stress/4199-good svm:6.12 small"
+echo '# a change' >>"$T/top/patches/6.12/0001.patch"
+stress -q -k 6.12
+is "a series that has changed: all" "$ran" "stress/4198-bad svm:6.12 small,stress/4199-good svm:6.12 small"
+toy stress/4198-bad svm "$good"
+stress -q -k 6.12
+is "mended: nothing failed, and all that was tried is told" "$status:$ran:$(tried)" "0:stress/4198-bad svm:6.12 small:200 exits made,4 checks"
+stress -q -k 6.12 "$T/top/tests/3198-plain.t"
+is "a test by name" "$status:$ran" "0:3198-plain svm:6.12 small"
+stress -q "$T/top/tests/none.t"
+is "no such test" "$status:$err" "1:stress.sh: $T/top/tests/none.t: no such test"
+
+done_testing

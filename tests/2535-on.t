@@ -1,0 +1,83 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Promise: on.sh runs a command in a clone of the last commit, on another release, with the
+# command's status. The release's root is made once, completely or not at all, and the clone
+# does not stay. The test has stand-ins for debootstrap and chroot. (3701 has the real ones.)
+# shellcheck disable=SC2016 # the stand-ins expand it
+. "${BASH_SOURCE[0]%/*}/lib.sh"
+
+as=()
+((EUID == 0)) || as=("$(type -P unshare)" -r)
+"${as[@]}" true 2>/dev/null || skip_all "neither root nor a user namespace"
+export XDG_CACHE_HOME=$T/cache T
+mkdir -p "$T"/{bin,top/scripts,scripts,dir}
+cp -R "$TOP"/scripts/{on.sh,common.sh,source} "$T/top/scripts/"
+sed -i "s,/usr/share/debootstrap,$T," "$T/top/scripts/on.sh"
+touch "$T"/scripts/{trixie,sid}
+program() {
+	printf '#!/bin/bash\n%s\n' "$2" >"$T/bin/$1"
+	chmod +x "$T/bin/$1"
+}
+program apt-get ''
+program apt-config 'echo "Acquire::http::Proxy \"http://proxy\";"'
+program debootstrap 'echo "$*" >>"$T/made"
+mkdir -p "${@: -2:1}"/{etc/apt/apt.conf.d,tmp,proc,dev,sys}
+[[ ! -e $T/broken ]] || { echo "E: no mirror"; exit 1; }'
+program setpriv 'shift 2; exec "$@"'
+program unshare 'while [[ $1 == --* ]]; do shift; done; exec "$@"'
+program mount 'echo "$*" >>"$T/mounted"'
+program chroot 'exec sh -c "${4/cd /cd $1}" "${@:5}"'
+PATH=$T/bin:$PATH
+cd "$T/top"
+echo committed >file
+git init -q .
+git -c user.name=n -c user.email=e add . && git -c user.name=n -c user.email=e@e commit -qm one
+echo changed >file
+
+on() {
+	: >"$T/made"
+	run "${as[@]}" "$T/top/scripts/on.sh" "$@"
+	err=$(grep -v '^\[' <<<"$err" || :)
+}
+root=$T/cache/exit_cycles/on/trixie
+
+touch "$T/broken"
+on trixie true
+like 'a root that cannot be made: 125, and one line' "$status:$err" '^125:on.sh: debootstrap trixie failed: E: no mirror \([^'$'\n'']*$'
+ok 'half a root is none' test ! -e "$root"
+rm "$T/broken"
+on trixie sh -c 'cat file; echo "$ON_RELEASE ${PWD##*/}"; exit 7'
+is "the command's status and output, in a clone of the commit" "$status:$err:$out" $'7::committed\ntrixie exit_cycles'
+like 'the root was made now' "$(<"$T/made")" "trixie ${root}[.]new http"
+like 'with this machine'\''s proxy' "$(cat "$root/etc/apt/apt.conf.d/90proxy")" '"http://proxy"'
+is 'the clone does not stay' "$(ls "$root/tmp")" ''
+on -b "$T/dir" trixie true
+is 'again: not made again' "$status:$(<"$T/made")" 0:
+like '-b: is there' "$(<"$T/mounted")" "--bind $T/dir $root$T/dir"
+on -b "$T/none" trixie true
+is '-b: no such folder' "$status:$err" "125:on.sh: -b $T/none: No such folder"
+on sid true
+is 'a release without one of the kernels' "$status:$err" '125:on.sh: sid: no such release (one of: bookworm trixie)'
+on trixie
+is 'no command' "$status:$err" '125:on.sh: RELEASE and COMMAND? (-h shows the usage)'
+
+# --- the Debian of a VM is made once, too, and again if the script has changed
+
+mkdir "$T/top/scripts/guest"
+sed "s,/usr/share/debootstrap,$T,; s,^make_guest() {,&\n\techo guest >>\"\$T/made\"; mkdir -p \"\$dir\"; echo \"\$key\" >\"\$dir/key\"; return," \
+	"$TOP/scripts/guest/debian.sh" >"$T/top/scripts/guest/debian.sh"
+guest() {
+	: >"$T/made"
+	run "${as[@]}" bash "$T/top/scripts/guest/debian.sh" "$@"
+}
+guest trixie
+is 'a guest: its folder' "$status:$err:$out:$(<"$T/made")" "0::$T/cache/exit_cycles/guest/trixie:guest"
+guest trixie
+is 'a guest: again' "$status:$out:$(<"$T/made")" "0:$T/cache/exit_cycles/guest/trixie:"
+echo '# a change' >>"$T/top/scripts/guest/debian.sh"
+guest trixie
+is 'a guest: by another script, made anew' "$status:$(<"$T/made")" 0:guest
+guest sid
+like 'a guest: of no release that is known' "$status:$err" '^1:debian.sh: sid: no release that is known here'
+
+done_testing

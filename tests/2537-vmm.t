@@ -1,0 +1,192 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Promise: vmm fails if a command or its output fails, or if a vCPU that could not be created
+# leaves a folder; it refuses what it cannot do with status 2; and its guests notice answers
+# that break the rules of the leaves. The tests in labs rely on this. The test has stand-ins
+# for KVM.
+# shellcheck disable=SC2016 # another shell expands it
+. "${BASH_SOURCE[0]%/*}/lib.sh"
+
+VMM=$TOP/scripts/vmm
+build() { gcc -std=gnu11 -O1 -w -I"$VMM" -o "$@" -pthread; }
+"$VMM/build.sh" "$T/vmm"
+
+# --- the command line
+
+# refused TITLE LINE ARGUMENT...
+refused() {
+	run timeout 20 "$T/vmm" "${@:3}"
+	is "refused: $1" "$status:$out:$err" "2::vmm: $2 (see --help)"
+}
+refused 'real mode has no rings' '--ring: real mode has no rings' --mode real --ring 3 cpuid=1
+refused 'a range that ends before it begins' 'leaf:0x4ffffffd=9-2: not a step' leaf:0x4ffffffd=9-2
+refused 'more leaves than there is room for' 'leaf:0=0-900: not a step' leaf:0=0-900
+refused 'a step for ring 0' 'wrmsr-fast: needs --ring 0' --ring 3 wrmsr-fast=1
+refused 'a step for long mode' 'ept: needs --mode long' --mode protected ept=1
+refused 'too many real vCPUs' '--vcpus: at most 8 in real mode' --mode real --vcpus 9 cpuid=1
+refused 'no vCPU' '--vcpus, --vms: at least 1' --vcpus 0 cpuid=1
+refused 'a count that is none' 'cpuid=-1: not a step' cpuid=-1
+refused 'what is no step' 'cpu=1: not a step' cpu=1
+refused 'no place after the end' 'triple: ends the guest: the last step, once' triple=1 cpuid=1
+
+# --- its status, with a VM that only prints
+
+cat >"$T/monitor.c" <<'END'
+#include "monitor.h"
+#include <stdlib.h>
+bool svm;
+int call(int fd, unsigned long request, void *arg, const char *what) { return 0; }
+void open_kvm(void) { }
+static void *nothing(void *arg) { return NULL; }
+void create_vm(struct vm *vm, int i) { vm->number = i; vm->vcpu = calloc(opt.vcpus, sizeof(*vm->vcpu)); }
+void create_vcpu(struct vm *vm, int i) { }
+void create_vcpus(struct vm *vm) { }
+void destroy_vm(struct vm *vm) { free(vm->vcpu); }
+void add_memory(struct vm *vm, int slot, uint64_t gpa, void *m, size_t size, int flags) { }
+void *answer_asks(void *arg) { return NULL; }
+void on_usr1(int signal) { }
+void fail_creations(struct vm *vm) { }
+void print_vm(const struct vm *vm) { printf("step of %d\n", vm->number); }
+END
+sed 's/^static void \*run_vcpu(void \*arg)$/static void *run_vcpu(void *arg) { return NULL; }\nvoid *old_run_vcpu(void *arg)/' "$VMM/run.c" >"$T/run.c"
+build "$T/prints" "$T/monitor.c" "$T/run.c" "$VMM"/{vmm,options,script}.c
+run "$T/prints" --vms 2 --after 'echo after $VMM_DIRS' cpuid=1
+like 'it prints' "$status:$out" $'^0:vm\t0\t.*step of 0\nafter [0-9]*-0\nvm\t1\t.*step of 1\nafter'
+for option in --before --after; do
+	run "$T/prints" $option 'exit 3' cpuid=1
+	is "a command that fails: $option" "$status:$err" '1:prints: exit 3: failed (wait status 0x300)'
+done
+run sh -c '"$1" cpuid=1 >/dev/full' sh "$T/prints"
+like 'output that cannot be written' "$status:$err" '^1:prints: standard output'
+
+# --- --fail
+
+mkdir -p "$T/fails" "$T/debug"/{failslab,fail_page_alloc}
+cp "$VMM"/*.h "$T/fails/"
+sed -i "s,\"/sys/kernel/debug/\",\"$T/debug/\"," "$T/fails/monitor.h"
+sed "s,/proc/thread-self/,$T/," "$VMM/fails.c" >"$T/fails/fails.c"
+for folder in failslab fail_page_alloc; do
+	touch "$T/debug/$folder"/{ignore-gfp-wait,task-filter,verbose,interval,times,probability,space,min-order,ignore-gfp-highmem}
+done
+touch "$T"/{fail-nth,make-it-fail}
+cat >"$T/fails/main.c" <<'END'
+#include "monitor.h"
+#include <err.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+struct opt opt;
+static const char *left;
+void write_file(const char *path, const char *value) { if (access(path, W_OK)) err(1, "%s", path); }
+/* Each third creation does not fail. */
+int fake_ioctl(int fd, unsigned long request, int id)
+{
+	static const char *const names[] = { "exit_cycles", "exit_cycles_hist", "exit_cycles_keys", "exit_cycles_slow" };
+	static int n;
+	char path[256];
+	bool fails = ++n % 3;
+
+	snprintf(path, sizeof(path), DEBUGFS "kvm/%d-%d/vcpu%d", getpid(), fd, id);
+	if (!fails || *left == 'l')
+		mkdir(path, 0777);
+	for (int i = 0; !fails && i < 4; i++) {
+		char file[300];
+		FILE *out;
+
+		snprintf(file, sizeof(file), "%s/%s", path, names[i]);
+		out = fopen(file, "w");
+		fprintf(out, "# exit_cycles %d\tvendor=svm tsc_khz=1000000 scope=vcpu\n", *left == 'h' && i == 1 ? 2 : 1);
+		fclose(out);
+	}
+	errno = *left == 'e' ? EIO : ENOMEM;
+	return fails ? -1 : dup(0);
+}
+int main(int argc, char **argv)
+{
+	struct vm vm = { .fd = 7 };
+	char path[256];
+
+	left = argv[1];
+	mkdir(DEBUGFS "kvm", 0777);
+	snprintf(path, sizeof(path), DEBUGFS "kvm/%d-7", getpid());
+	mkdir(path, 0777);
+	fail_creations(&vm);
+	return 0;
+}
+END
+gcc -std=gnu11 -O1 -w -Dioctl=fake_ioctl -I"$T/fails" -o "$T/failing" "$T/fails"/{main,fails}.c
+run "$T/failing" no </dev/null
+is '--fail: what failed and what did not' "$status:$err:$(paste -sd, <<<"$out" | tr '\t' ' ')" '0::fail 0 - once 2 1,fail 0 - slab 16 8,fail 0 - pages 16 8'
+run "$T/failing" left </dev/null
+like '--fail: a folder without its vCPU' "$status:$err" '^1:failing: .*/vcpu32: is there, though its vCPU is not$'
+run "$T/failing" half </dev/null
+like '--fail: a file that is half-made' "$status:$err" '^1:failing: .*/exit_cycles_hist: half-made$'
+run "$T/failing" error </dev/null
+like '--fail: another error than no memory' "$status:$err" '^1:failing: KVM_CREATE_VCPU, once 1: Input/output error$'
+
+# --- what the guests notice
+
+cat >"$T/answers.c" <<'END'
+#include "guest-cpu.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+static uint64_t answers[8];
+static int at;
+static void fake_regs(uint32_t leaf, uint32_t ecx, struct regs *r)
+{
+	uint64_t n = answers[at++];
+
+	r->rbx = n & 0xffffffff;
+	r->rcx = n >> 32;
+	r->rax = leaf & 1 ? r->rbx : 0;
+	r->rdx = 0;
+}
+#define cpuid_regs fake_regs
+#include "guest.c"
+void nested(struct guest *g, const struct step *s, struct result *result) { }
+void guest_halt(void) { }
+
+/* monotonic N...: how many of these totals are bad; bad LEAF ECX RAX RBX RCX RDX: whether it is. */
+int main(int argc, char **argv)
+{
+	static struct guest g;
+	struct step s = { .count = argc - 2 };
+	struct result result = { 0 };
+	uint64_t n[8] = { 0 };
+
+	for (int i = 2; i < argc; i++)
+		n[i - 2] = strtoull(argv[i], NULL, 0);
+	if (!strcmp(argv[1], "monotonic")) {
+		memcpy(answers, n, sizeof(n));
+		monotonic(&g, &s, &result);
+		printf("%d\n", (int)g.bad);
+	} else {
+		struct regs r = { .rax = n[2], .rbx = n[3], .rcx = n[4], .rdx = n[5] };
+
+		printf("%d\n", bad_answer(n[0], n[1], &r));
+	}
+}
+END
+build "$T/guest" "$T/answers.c"
+is 'totals that only grow, by 64 bits' "$("$T/guest" monotonic 1 100 2 0x1000000000 3 0x1000000001)" 0
+is 'exits that go back' "$("$T/guest" monotonic 5 100 4 200 6 300)" 1
+is 'cycles that go back' "$("$T/guest" monotonic 1 100 2 90 3 0x1000000000 4 0xfffffff)" 2
+# answers EXPECTED LEAF,ECX,RAX,RBX,RCX,RDX...: whether each is bad
+answers() {
+	local one got='' words
+	for one in "${@:2}"; do
+		IFS=, read -ra words <<<"$one"
+		got+=$("$T/guest" bad "${words[@]}")
+	done
+	echo "$got"
+}
+is 'good answers' "$(answers 0 0x4fffffff,0,5,5,1,0 0x4ffffffe,0,0,5,1,0 0x4ffffffd,10,5,5,0,0 0x4ffffffc,10,0,5,0,0 0x4ffffffd,99,0,0,0,0xffffffff 1,0,1,2,3,4)" 000000
+is 'wrong answers: EAX of counts and of cycles, EDX, too many bits' \
+	"$(answers 0 0x4fffffff,0,4,5,1,0 0x4ffffffe,0,5,5,1,0 0x4ffffffd,10,5,5,0,1 0x4ffffffd,10,0x100000005,5,0,0 1,0,0,0x100000000,0,0)" 11111
+is 'wrong answers: a reason without a name that has a count, totals without a name, a name for 0xfffffffe' \
+	"$(answers 0 0x4ffffffd,99,0,1,0,0xffffffff 0x4fffffff,0,0,0,0,0xffffffff 0x4ffffffd,0xfffffffe,0,0,0,0)" 111
+
+done_testing
