@@ -13,8 +13,9 @@ in_lab <<'EOF'
 hogs_only
 khz=$(awk -F"[=\t]" '/^# / { print $5 }' $K/exit_cycles)
 switch=/sys/module/kvm/parameters/exit_cycles
-run_vmm other --wait-elsewhere --at "sleep 0.2; echo N >$switch; sleep 0.5; echo Y >$switch" --vcpus 2 \
-	shell=1 / hog:200=1 hlt:$((khz * 500))=1 wait-uninit=1 cpuid=3
+run_vmm other --wait-elsewhere --vcpus 2 \
+	--at "if [ \$VMM_AT = 0 ]; then echo Y; else sleep 0.5; echo N; fi >$switch" \
+	shell=1 / hog:200=1 hlt:$((khz * 1500))=1 wait-uninit=1 cpuid=3
 EOF
 
 for one in $LABS; do

@@ -45,7 +45,8 @@ static void usage(FILE *out)
 		"  --tsc PERCENT     of the host's frequency, at which the guests' TSC runs\n"
 		"  --vcpus N         in each VM, all run the script\n"
 		"  --vms N\n"
-		"  --wait-elsewhere  the wait of `wait-uninit` is another thread's, after 250 ms in user space\n\nSteps:\n", mode_help);
+		"  --wait-elsewhere  `wait-uninit` first runs the command of --at, with VMM_AT=0, and another\n"
+		"                    thread has the wait\n\nSteps:\n", mode_help);
 	for (int i = 0; ops[i].name; i++)
 		fprintf(out, "  %-16s  %s\n", ops[i].name, ops[i].help);
 	fprintf(out, "  %-16s  %s\n", "leaves", "=ECX,A-B,... the account's four leaves, printed");

@@ -99,12 +99,12 @@ static void wait_in_kvm(struct vcpu *v, uint32_t state, uint32_t ms)
 	set_state(v, state);
 }
 
-/* Likewise, but another thread has that KVM_RUN; before, the vCPU is a while in user space. */
+/* Likewise, but another thread has that KVM_RUN, after the command of --at. */
 static void *wait_elsewhere(void *arg)
 {
 	struct vcpu *v = arg;
 
-	usleep(250000);
+	shell(opt.at, 0);
 	wait_in_kvm(v, KVM_MP_STATE_UNINITIALIZED, 100);
 	if (ioctl(v->fd, KVM_RUN, 0) == 0 || errno != EINTR)
 		err(EX_FAILED, "vCPU %d: KVM_RUN elsewhere", v->index);
