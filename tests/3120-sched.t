@@ -17,11 +17,12 @@ hogs_only
 khz=$(awk -F"[=\t]" "/^# / { print \$5 }" $K/exit_cycles)
 echo 10 >$P/exit_cycles_slow
 run_vmm yield --vcpus 2 yield=5000
-echo 1000 >$P/exit_cycles_slow
 if [ "$vendor" = vmx ]; then
 	# the last stretch in the guest ends with an exit of its own
 	run_vmm pause --vcpus 2 pause=6000 cpuid=1
+	echo 1000 >$P/exit_cycles_slow
 else
+	echo 1000 >$P/exit_cycles_slow
 	run_vmm busy --vcpus 2 spin=100000000
 fi
 run_vmm late hlt-late:$((khz * 5)):50=4 cpuid=5
