@@ -26,7 +26,7 @@
 TABLES=(exitdump scripts kernel)
 OWN_CACHE=$CACHE/mutants
 LIMIT=1800		# seconds; a test that hangs has failed
-LONG='(^| )(0002|2012|2016|2025|2050|230.|2503|2511|2520|3...)'	# tests that take more than a few seconds
+LONG='(^| )(0002|2012|2016|2025|205.|206.|230.|2503|2511|2520|3...)'	# tests that take more than a few seconds
 
 declare -A TABLE FILE SED TESTS BREAKS LAB LIVES
 names=()
