@@ -67,7 +67,7 @@ run_vmm halt-off-on --at "sleep 0.1; echo N >$switch; echo Y >$switch" --vcpus 2
 # off while it is in user space, on while its guest runs; then the guest waits for the CPU
 if [ $vendor = svm ]; then
 	hogs_only
-	run_vmm on-in-guest --at "echo N >$switch; (sleep 0.2; echo Y >$switch) &" shell=1 spin=$((ticks * 2)) hog:100=1
+	run_vmm on-in-guest --at "echo N >$switch; (sleep 0.2; echo Y >$switch) &" shell=1 spin=$ticks hog:100=1
 fi
 wakeups='cat /sys/kernel/debug/kvm/$VMM_DIRS/halt_wakeup >>wakeups'
 run_vmm halt-reset --at "sleep 0.1; $wakeups; echo 0 >/sys/kernel/debug/kvm/\$VMM_DIRS/vcpu1/exit_cycles_reset; $wakeups" \
