@@ -20,6 +20,25 @@ find patches -name '*.patch' ! -name '0001-*' -delete
 run scripts/lint.sh
 is "a copy with no fault" "$status" 0
 
+# What has passed is not looked at again, until it or what scripts source changes.
+mkdir "$T/bin"
+cat >"$T/bin/shellcheck" <<EOF
+#!/bin/sh
+[ "\$1" != --version ] || exec $(type -P shellcheck) --version
+echo "again: \$2"
+exit 1
+EOF
+chmod +x "$T/bin/shellcheck"
+PATH=$T/bin:$PATH run scripts/lint.sh
+is "what has passed" "$status$(grep again <<<"$out")" 0
+echo "# $T" >>scripts/deps.sh
+PATH=$T/bin:$PATH run scripts/lint.sh
+ok "a change: the status" test "$status" -ne 0
+is "only what has changed" "$(grep again <<<"$out")" "again: scripts/deps.sh"
+echo "# $T" >>scripts/common.sh
+PATH=$T/bin:$PATH run scripts/lint.sh
+like "others too, if what they source has changed" "$out" "again: scripts/source/fetch.sh"
+
 # tells FAULT REGEX: lint.sh reports the fault.
 tells() {
 	run scripts/lint.sh
