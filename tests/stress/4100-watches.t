@@ -63,32 +63,4 @@ for one in $LABS; do
 	done
 done
 
-# KCSAN's reports: about the account's code, and about other code.
-cat >"$T/symbols" <<'EOF'
-     1: 0000000000000000     0 FILE    LOCAL  DEFAULT  ABS mmu.c
-     2: 0000000000001234    56 FUNC    LOCAL  DEFAULT    1 mmu_helper
-     3: 0000000000000000     0 FILE    LOCAL  DEFAULT  ABS exit_cycles.c
-     4: 0000000000001234    56 FUNC    LOCAL  DEFAULT    1 show_scope
-     5: 0000000000001234    56 FUNC    GLOBAL DEFAULT    1 kvm_exit_cycles_reset
-     6: 0000000000001234    56 FUNC    GLOBAL DEFAULT    1 kvm_vcpu_kick
-     7: 0000000000001234    56 FUNC    GLOBAL DEFAULT    1 kvm_arch_vcpu_update_stats
-EOF
-cat >"$T/races" <<'EOF'
-1 BUG: KCSAN: data-race in show_scope [kvm] / vcpu_enter_guest [kvm]
-2 BUG: KCSAN: data-race in mmu_helper [kvm] / kvm_exit_cycles_reset [kvm]
-3 BUG: KCSAN: data-race in vcpu_enter_guest [kvm] / vcpu_enter_guest [kvm]
-4 BUG: KCSAN: data-race in vcpu_enter_guest [kvm]
-5 BUG: KCSAN: data-race in kvm_vcpu_kick [kvm] / vcpu_enter_guest [kvm]
-6 BUG: KCSAN: data-race in mmu_helper [kvm]
-7 BUG: KCSAN: data-race in tick_sched_do_timer / tick_sched_do_timer
-8 BUG: KCSAN: data-race in show_scope+0x12/0x340 [kvm]
-9 BUG: KCSAN: data-race in _find_first_bit+0x37/0x60
-10 WARNING: CPU: 0 PID: 73 at kernel/kcsan/report.c:343 replace_stack_entry.constprop.0+0xdc/0xe0
-11 WARNING: CPU: 0 PID: 73 at arch/x86/kvm/x86.c:343 vcpu_enter_guest+0xdc/0xe0
-12 BUG: KCSAN: data-race in kvm_arch_vcpu_update_stats [kvm] / _copy_to_user
-13 BUG: KCSAN: data-race in svm_exit_handlers_fastpath [kvm_amd] / vcpu_enter_guest [kvm]
-14 BUG: KCSAN: data-race in kvm_get_stat_per_vcpu [kvm] / vcpu_enter_guest [kvm]
-EOF
-is "races are the account's, or the kernel's own" \
-	"$(awk -f "$TOP/scripts/lab/races.awk" "$T/symbols" "$T/races" | sed -n 's/ \(BUG: KCSAN\|WARNING\).*//p' | xargs)" "1 2 3 4 8 11 12 13"
 done_testing
