@@ -19,7 +19,7 @@ test:
 	@$(MAKE) -s tool
 	@scripts/prove.sh tests/*.t
 
-# What needs no lab, two minutes; and what needs no build.
+# What needs no lab; and what needs no build.
 check:
 	@scripts/deps.sh
 	@$(MAKE) -s tool
@@ -62,7 +62,7 @@ help:
 	@echo 'make           build exitdump (needs cc, ncurses; for --bpf clang, bpftool, libbpf; for serve libmicrohttpd)'
 	@echo 'make demo      patched kernel, VM, both views, in a lab (minutes)'
 	@echo 'make test      all tests, the lab included (most of an hour, cold)'
-	@echo 'make check     the tests that need no lab (two minutes)'
+	@echo 'make check     the tests that need no lab (some minutes)'
 	@echo 'make lint      shellcheck, checkpatch, compiler warnings'
 	@echo 'make stress    the tests at length, on kernels that watch themselves (hours)'
 	@echo 'make mutants   small bugs, planted one at a time: does a test fail? (hours; MUTANTS=-h)'

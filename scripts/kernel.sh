@@ -17,15 +17,16 @@
 #            (as scripts/mutants.sh does)
 #   module FOLDER OUT  build the module in FOLDER for the patched modules, and put
 #            it into the folder OUT
-#   each [FOLDER]  build the modules after each patch alone, with warnings as errors; then
+#   each     build the modules after each patch alone, with warnings as errors; then
 #            the whole series without debugfs, and without KVM_EXIT_CYCLES. sparse must
-#            report nothing that it does not report for the stock source. The modules
-#            after the Nth patch are kept in FOLDER/N
+#            report nothing that it does not report for the stock source. Keeps the modules
+#            after patch N in $CACHE/KERNEL/each/N, and builds only what has changed
 #   applies  apply the series to clean source, regenerate it, compare the bytes
 #
 # Needs what scripts/deps.sh installs. Status 3: Debian no longer has the kernel's source
-# (scripts/source/fetch.sh), or the kernel cannot be the one of -d. Writes only to the cache, and with refresh to patches/. An
-# interrupted build continues where it stopped. Nothing here touches the running kernel.
+# (scripts/source/fetch.sh), or the kernel cannot be the one of -d. Writes only to the cache,
+# and with refresh to patches/. An interrupted build continues where it stopped. Nothing here
+# touches the running kernel.
 
 # shellcheck source=scripts/common.sh
 . "${BASH_SOURCE[0]%/*}/common.sh"
@@ -51,6 +52,7 @@ use_kernel() {
 	DIR=$CACHE/$KERNEL${DEBUG:+/$DEBUG}
 	SRC=$DIR/src
 	OUT=$DIR/out
+	EACH=$DIR/each
 	LOG=$DIR/build.log
 	PATCHES=$TOP/patches/$KERNEL
 	CONFIGS=(lab.config ${DEBUG:+"$DEBUG.config"})
@@ -136,8 +138,7 @@ done
 shift $((OPTIND - 1))
 use_kernel "$kernel"
 case ${1:-build} in
-build | tree | refresh | applies | edited) ;;
-each) (($# <= 2)) || { usage >&2; exit 2; } ;;
+build | tree | refresh | applies | edited | each) ;;
 module) (($# == 3)) || { usage >&2; exit 2; } ;;
 *) usage >&2; exit 2 ;;
 esac

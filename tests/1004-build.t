@@ -73,7 +73,7 @@ cp "$T/lab.config" "$T/top/scripts/kernel/lab.config"
 
 # --- the modules
 
-touch "$dir"/src/arch/x86/kvm/kvm{,-intel,-amd}.ko
+touch "$dir"/src/arch/x86/kvm/{Kconfig,kvm.ko,kvm-intel.ko,kvm-amd.ko}
 echo CONFIG_KVM_EXIT_CYCLES=y >"$dir/src/.config"
 program nm 'cat "$T/symbols"'
 echo '0 t kvm_exit_cycles_init' >"$T/symbols"
@@ -107,20 +107,57 @@ like 'not for those of other headers' "$status:$err" '^1:kernel.sh: .*not as in 
 # --- each patch alone
 
 program sparse ''
+echo another patch >"$T/top/patches/6.12/0002-two.patch"
+touch "$dir"/src/arch/x86/kvm/kvm{,-intel,-amd}.ko
 each='unpack() { :; }; stock() { :; }; clean() { now=stock; }; apply_series() { now=patched; }; without() { echo "without $1"; }; whole() { :; }; install_modules() { :; }
-	git_src() { case $1 in rev-list) echo one; echo two ;; checkout) ;; *) echo "subject of $4" ;; esac; }
+	git_src() { case $1 in rev-parse) echo tip ;; checkout) step "${!#}" ;; esac; }
 	modules() { cat "$T/says.$now" >>"$LOG" 2>/dev/null || :; }
-	cp() { :; }
 	each'
+built() { grep -o 'tip~[0-9]*' <<<"$err" | paste -sd ' '; }
+says='builds: 0001-one.patch,builds: 0002-two.patch,sparse: no more than of stock,without DEBUG_FS,without KVM_EXIT_CYCLES'
 echo 'a.c:10:5: warning: of stock' >"$T/says.stock"
 echo 'a.c:19:5: warning: of stock' >"$T/says.patched"
 kernel "$each"
-is 'each patch, sparse, and without parts' "$status:$(paste -sd, <<<"$out")" \
-	'0:builds: subject of one,builds: subject of two,sparse: no more than of stock,without DEBUG_FS,without KVM_EXIT_CYCLES'
+is 'each patch, sparse, and without parts' "$status:$(built):$(paste -sd, <<<"$out")" "0:tip~1 tip~0:$says"
 is 'after that all is built' "$(<"$dir/out/patched.key")" "$(series)"
-echo 'a.c:20:5: warning: of the series' >>"$T/says.patched"
+is 'and the modules after each patch are kept' "$(cd "$dir/each" && echo */*.ko)" \
+	'1/kvm-amd.ko 1/kvm-intel.ko 1/kvm.ko 2/kvm-amd.ko 2/kvm-intel.ko 2/kvm.ko'
 kernel "$each"
-is 'sparse finds more than before' "$status:$err" '1:kernel.sh: sparse: a.c: of the series'
+is 'nothing changed: nothing is built' "$status:$err:$(paste -sd, <<<"$out")" "0::$says"
+echo more >>"$T/top/patches/6.12/0002-two.patch"
+kernel "$each"
+is 'another second patch: the first is not built again' "$status:$(built):$(paste -sd, <<<"$out")" "0:tip~0:$says"
+echo '# more' >>"$T/top/scripts/kernel/check.sh"
+kernel "$each"
+is 'another way to build: all are' "$status:$(built)" '0:tip~1 tip~0'
+echo 'a.c:20:5: warning: of the series' >>"$T/says.patched"
+echo more >>"$T/top/patches/6.12/0002-two.patch"
+for try in first second; do
+	kernel "$each"
+	is "sparse finds more than before, the $try time" "$status:$out:${err##*kernel.sh: }" '1::sparse: a.c: of the series'
+done
 ok 'and nothing counts as built' test ! -e "$dir/out/patched.key"
+sed -i -s "\$d" "$T/top/patches/6.12/0002-two.patch" "$T/says.patched"
+kernel "$each"
+is 'nor what a failure left' "$status:$(paste -sd, <<<"$out")" "0:$says"
+
+# --- the configuration changes
+
+rm "$dir/src/.configured"
+program make 'echo "$*" >>$T/made'
+for change in '' .config arch/x86/kvm/Kconfig; do
+	[[ ! $change ]] || echo "# more" >>"$dir/src/$change"
+	: >"$T/made"
+	kernel 'configured; configured'
+	is "the build learns of the configuration once${change:+, and of another $change}" "$status:$(wc -l <"$T/made")" 0:2
+done
+program make '[[ $* != *modules_prepare ]]'
+echo "# more" >>"$dir/src/.config"
+kernel configured
+sed -i '$d' "$dir/src/.config"
+program make 'echo "$*" >>$T/made'
+: >"$T/made"
+kernel configured
+is 'an interrupted one counts for none' "$status:$(wc -l <"$T/made")" 0:2
 
 done_testing

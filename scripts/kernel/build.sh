@@ -52,11 +52,19 @@ stock() {
 	step "Linux $KERNEL${DEBUG:+ $DEBUG}: built"
 }
 
-# configured: makes what the build knows of the configuration match .config. The series has a
-# Kconfig symbol that the stock .config does not know.
+# configured: makes what the build knows of the configuration match .config, if that or
+# KVM's Kconfig has changed. The series has a symbol that the stock .config does not know.
 configured() {
+	local key=$SRC/.configured
+	has_key "$key" "$(configuration)" && return
+	rm -f "$key"
 	quietly "$LOG" make LOCALVERSION= -C "$SRC" olddefconfig
 	quietly "$LOG" make LOCALVERSION= -C "$SRC" modules_prepare
+	configuration >"$key"
+}
+
+configuration() {
+	cat "$SRC/.config" "$SRC/arch/x86/kvm/Kconfig" | sha256sum
 }
 
 # modules [OPTION]...: builds KVM's modules; the options are make's. kbuild compares only

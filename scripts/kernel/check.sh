@@ -59,13 +59,6 @@ without() {
 	echo "without $1: builds"
 }
 
-# keep FOLDER: copies the modules as they are now.
-keep() {
-	mkdir -p "$1"
-	# shellcheck disable=SC2086 # a list of paths
-	(cd "$SRC" && cp $MODULES "$1/")
-}
-
 # sparse_says: prints sparse's reports on KVM as it is now, one a line, without line numbers.
 # make builds several files at once; -O keeps the reports of one file together.
 sparse_says() {
@@ -76,33 +69,70 @@ sparse_says() {
 	tail -c "+$((before + 1))" "$LOG" | sed -nE 's/:[0-9]+:[0-9]+: (warning|error): /: /p' | sort
 }
 
-each() {
-	local commit commits n=0 stock='' says=''
-	unpack
-	stock
+# each_key PATCH...: prints a checksum of these patches, and of all else that decides what
+# `each` finds.
+each_key() {
+	{
+		base_key
+		cat "$TOP"/scripts/kernel/*.sh "$@"
+		! type -p sparse || sparse --version
+	} | sha256sum | cut -d' ' -f1
+}
+
+# one_by_one PATCH...: the work of `each`. After a change of the series, the cache still has
+# the modules after the patches before.
+one_by_one() {
+	local n key tip stock='' says=''
 	rm -f "$OUT/patched.key"
 	clean
 	if type -p sparse >/dev/null; then
 		stock=$(sparse_says)
 	fi
 	apply_series
-	commits=$(git_src rev-list --reverse base..HEAD)
-	for commit in $commits; do
-		git_src checkout -q --detach "$commit"
-		modules
-		((++n))
-		[[ $1 ]] && keep "$1/$n"
-		echo "builds: $(git_src show -s --format=%s "$commit")"
+	tip=$(git_src rev-parse HEAD)
+	for ((n = 1; n <= $#; n++)); do
+		key=$(each_key "${@:1:n}")
+		if ! has_key "$EACH/$n/key" "$key"; then
+			git_src checkout -q --detach "$tip~$(($# - n))"
+			step "Linux $KERNEL: building the modules after patch $n of $#"
+			modules
+			rm -rf "${EACH:?}/$n"
+			mkdir -p "$EACH/$n"
+			# shellcheck disable=SC2086 # a list of paths
+			(cd "$SRC" && cp $MODULES "$EACH/$n/")
+			echo "$key" >"$EACH/$n/key"
+		fi
+		echo "builds: $(basename "${!n}")"
 	done
+	git_src checkout -q --detach "$tip"
 	if type -p sparse >/dev/null; then
 		says=$(sparse_says)
 		says=$(comm -13 <(echo "$stock") <(echo "$says"))
 		[[ $says ]] && die "sparse: $says"
 		echo "sparse: no more than of stock"
+	else
+		modules
 	fi
 	install_modules patched
 	without DEBUG_FS
 	without KVM_EXIT_CYCLES
 	whole
 	series_key >"$OUT/patched.key"
+}
+
+each() {
+	local key patches
+	unpack
+	stock
+	mapfile -t patches < <(series)
+	key=$(each_key "${patches[@]}")
+	has_key "$EACH/key" "$key" && {
+		cat "$EACH/says"
+		return
+	}
+	mkdir -p "$EACH"
+	rm -f "$EACH/key"
+	one_by_one "${patches[@]}" >"$EACH/says"
+	echo "$key" >"$EACH/key"
+	cat "$EACH/says"
 }
