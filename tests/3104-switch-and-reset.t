@@ -6,6 +6,7 @@
 # cycles.
 # Stress: svm:kasan svm:kcsan svm:rt
 . "$(dirname "$0")/lib.sh"
+MACHINES="svm one-vmx"
 . "$(dirname "$0")/lab/labs.sh"
 
 in_lab <<'EOF'

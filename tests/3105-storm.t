@@ -6,10 +6,7 @@
 # again. Bochs, which has one CPU and is slow, runs only one kernel.
 # Stress: svm:kasan svm:kcsan
 . "$(dirname "$0")/lib.sh"
-if [[ ! $LABS ]]; then
-	LABS="$(available | sed "s/^/svm:/" | paste -sd" ") vmx:$(default_kernel)"
-	skip_gone
-fi
+MACHINES="svm one-vmx"
 . "$(dirname "$0")/lab/labs.sh"
 
 in_lab <<'EOF'

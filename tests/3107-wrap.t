@@ -5,6 +5,7 @@
 # the counter just below, between two exits of its vCPU.
 # Stress: svm:kasan
 . "$(dirname "$0")/lib.sh"
+MACHINES="svm one-vmx"
 . "$(dirname "$0")/lab/labs.sh"
 
 EXITS=(4294967290 18446744073709551610)

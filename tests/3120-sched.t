@@ -6,6 +6,7 @@
 # interrupts, after which the thread is switched out, has almost nothing else. The labs are
 # exact here, so the test may check cycles.
 . "$(dirname "$0")/lib.sh"
+MACHINES="svm one-vmx"
 . "$(dirname "$0")/lab/labs.sh"
 
 # Two vCPUs share the lab's one CPU. In the SVM lab their exits yield: those of a hypercall and

@@ -6,10 +6,7 @@
 # than the maximum, but not more than twice as much. Only in Bochs do two CPUs take turns often
 # enough for this; it is slow and runs only one kernel. The code that reads is the same on all.
 . "$(dirname "$0")/lib.sh"
-if [[ ! $LABS ]]; then
-	LABS=vmx:$(default_kernel)
-	skip_gone
-fi
+MACHINES="one-vmx"
 . "$(dirname "$0")/lab/labs.sh"
 
 # Between a reset and its read (by a shell that starts no process), the guest makes a few

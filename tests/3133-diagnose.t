@@ -5,6 +5,7 @@
 # exitdump slow has the one slow exit. exitdump has the page's row and column, before and
 # after the remedy. The outputs in the page are those of the lab.
 . "$(dirname "$0")/lib.sh"
+MACHINES="svm one-vmx"
 . "$(dirname "$0")/lab/labs.sh"
 
 PAGE=$TOP/docs/diagnose.md

@@ -5,6 +5,7 @@
 # sums in the form of all its statistics, read-only, and reading them never waits for memory.
 # Stress: svm:kasan svm:kcsan
 . "$(dirname "$0")/lib.sh"
+MACHINES="svm one-vmx"
 . "$(dirname "$0")/lab/labs.sh"
 
 FIELDS="exit_handler_cycles exit_total_cycles exit_halt_cycles exit_user_cycles exit_poll_cycles

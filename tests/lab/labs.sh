@@ -5,7 +5,8 @@
 # which the test judges afterwards. Sourced after lib.sh.
 #
 # LABS in the environment chooses the labs: MACHINE:KERNEL[:DEBUG] ... A test of code that both
-# vendors share sets MACHINES=svm, the quick machine, before; LABS overrides it.
+# vendors share sets MACHINES before: svm is the quick machine; one-vmx is Bochs, which is slow,
+# with the default kernel only. LABS overrides it.
 #
 #	in_lab <<'EOF'				commands, with the words of tests/lab/inside.sh
 #	run_vmm plain cpuid=23
@@ -21,7 +22,10 @@
 if [[ ! $LABS ]]; then
 	for kernel in $(available); do
 		for machine in ${MACHINES:-vmx svm}; do
-			LABS+=" $machine:$kernel"
+			case $machine in
+			one-vmx) [[ $kernel != "$(default_kernel)" ]] || LABS+=" vmx:$kernel" ;;
+			*) LABS+=" $machine:$kernel" ;;
+			esac
 		done
 	done
 	skip_gone
