@@ -5,6 +5,7 @@
 # the host's numbers. It has no other value. A trace of CPUID has the leaves, too.
 # Stress: svm:kasan svm:kcsan
 . "$(dirname "$0")/lib.sh"
+MACHINES="svm one-vmx"
 . "$(dirname "$0")/lab/labs.sh"
 
 in_lab <<'EOF'
