@@ -61,7 +61,7 @@ install-kvm uninstall-kvm:
 help:
 	@echo 'make           build exitdump (needs cc, ncurses; for --bpf clang, bpftool, libbpf; for serve libmicrohttpd)'
 	@echo 'make demo      patched kernel, VM, both views, in a lab (minutes)'
-	@echo 'make test      all tests, the lab included (most of an hour, cold)'
+	@echo 'make test      all tests, the lab included (an hour or more, cold)'
 	@echo 'make check     the tests that need no lab (some minutes)'
 	@echo 'make lint      shellcheck, checkpatch, compiler warnings'
 	@echo 'make stress    the tests at length, on kernels that watch themselves (hours)'

@@ -3,8 +3,7 @@
 # Promise: each patch of the series builds alone, as modules, with warnings as errors, on all
 # kernels. So does the whole series without debugfs, and without the feature. sparse reports
 # nothing that it does not report for the stock source. After each patch, the account is
-# right as far as it exists, also for exits that a fast path handles (in Bochs, which is slow, on
-# one kernel).
+# right as far as it exists, also for exits that a fast path handles.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 LABS=none
 . "${BASH_SOURCE[0]%/*}/lab/labs.sh"
@@ -54,9 +53,7 @@ for kernel in $(available); do
 	for ((n = 1; n <= ${#patches[@]}; n++)); do
 		diff -rq -x key "$CACHE/$kernel/each/"{$((n - 1)),$n} >/dev/null 2>&1 || changed+=("$n")
 	done
-	machines=svm
-	[[ $kernel != "$(default_kernel)" ]] || machines+=' vmx'
-	for machine in $machines; do
+	for machine in vmx svm; do
 		title="$machine $kernel" vendor=intel
 		[[ $machine == vmx ]] || vendor=amd
 		tar -C "$CACHE/$kernel/each" -cf "$T/modules.tar" "${changed[@]/%//kvm.ko}" "${changed[@]/%//kvm-$vendor.ko}"

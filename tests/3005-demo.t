@@ -6,7 +6,7 @@
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 
 skip_gone
-for lab in $(available | sed 's/^/svm:/') "vmx:$(default_kernel)"; do
+for lab in $(available | sed 's/.*/svm:& vmx:&/'); do
 	machine=${lab%:*} kernel=${lab#*:}
 	run "$TOP/scripts/demo.sh" -m "$machine" -k "$kernel" -f seabios
 	is "$lab: the demo succeeds" "$status" 0

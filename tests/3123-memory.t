@@ -5,7 +5,6 @@
 # more vCPUs. All of it is freed later, and reads leave no memory behind.
 # The five debugfs files of a vCPU take slab memory in addition; a note tells how much.
 . "$(dirname "$0")/lib.sh"
-MACHINES="svm one-vmx"
 . "$(dirname "$0")/lab/labs.sh"
 
 in_lab <<'EOF'

@@ -9,7 +9,6 @@
 # are exact, so only the guest's own work is slow.
 # Stress: svm:kasan svm:kcsan svm:rt svm:clang
 . "$(dirname "$0")/lib.sh"
-MACHINES="svm one-vmx"
 . "$(dirname "$0")/lab/labs.sh"
 
 in_lab <<'EOF'

@@ -5,7 +5,6 @@
 # parameters unchanged. If there is nothing to test, it says why and is skipped.
 # Stress: svm:kasan svm:kcsan
 . "$(dirname "$0")/lib.sh"
-MACHINES="svm one-vmx"
 . "$(dirname "$0")/lab/labs.sh"
 
 in_lab <<'EOF'

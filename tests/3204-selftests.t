@@ -4,7 +4,6 @@
 # and patched. Here only the quick ones run; ALL_SELFTESTS=1 in the environment runs all for
 # x86 that build.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
-MACHINES="svm one-vmx"
 . "${BASH_SOURCE[0]%/*}/lab/labs.sh"
 
 QUICK="cpuid_test cr4_cpuid_sync_test exit_cycles_test feature_msrs_test fix_hypercall_test get_msr_index_features

@@ -2,8 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Promise: everything that needs no lab works on every supported release of Debian, with only
 # git and make installed: `make check` in a fresh clone, on each release that this machine
-# does not run (without the mutants of 2503). RELEASES_COMMANDS are other commands to
-# try there, one a line.
+# does not run. RELEASES_COMMANDS are other commands to try there, one a line.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 # shellcheck source=scripts/source/archive.sh
 . "$TOP/scripts/source/archive.sh"
