@@ -16,7 +16,7 @@ in_lab <<EOF
 run_vmm known cpuid:2=7 cpuid:1=3 cpuid:0x80000000=5 cpuid:0x40000000=2 cpuid:0xd:1=4 \
 	rdmsr:0x8b=11 rdmsr:0x1b=3 wrmsr-slow:0x8b=4 wrmsr-slow:0x79=6 wrmsr-fast=9 \
 	out-kernel=17 out-kernel:0x21=4 in=7 in:0x20=3 ins=5 out-user=9 \
-	vmcall=4 vmcall:9=3 vmcall:77=2 mmio=8 cow=6 nested=13 nested-out=12
+	vmcall=4 vmcall:9=3 vmcall:77=2 mmio=8 cow=6 ud=5 dr7=3 nested=13 nested-out=12
 run_vmm two --vcpus 2 cpuid:2=5 out-kernel=3 / cpuid:2=8 cpuid:3=1
 account gone
 echo 0 >\$K/exit_cycles_reset
@@ -62,7 +62,7 @@ largest() {
 # wrong SECTION: prints rows whose keys do not add up to the table, and keys out of order.
 wrong() {
 	awk -F'\t' -v file="$F/$1" "$ACCOUNT"'
-		BEGIN { read_account(file) }
+		BEGIN { read_account(file); before = "none" }
 		FNR == 1 { split($0, told, "\tkeys=") }
 		FNR > 2 {
 			lines += $3 ~ /^0x/
@@ -127,6 +127,8 @@ judge() {
 	is "$lab a reason that has no keys has no line" "$(keys_of halted.vm $hlt)" ""
 	if [[ $vendor == vmx ]]; then
 		is "$lab interrupts: vectors, from 0x20 on" "$(awk -F"\t" "\$1 == 1 { print length(\$3) }" "$F/halted.vm_keys" | sort -u)" 4
+		is "$lab exceptions: their vectors" "$(exits_of known.vm 0 0x6)" '5 '
+		is "$lab debug registers: which, and that it is read" "$(exits_of known.vm 29 0x17)" '3 '
 	fi
 	is "$lab switched on again" "$(exits_of again.vm $cpuid 0x2)" '4 '
 

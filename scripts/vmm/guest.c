@@ -255,6 +255,12 @@ static void run_step(struct guest *g, const struct step *s, struct result *r)
 				;
 		}));
 		break;
+	case OP_UD:
+		TIMED(s->count, asm volatile("ud2"));
+		break;
+	case OP_DR7:
+		TIMED(s->count, ({ long dr7; cpuid(0, 0); asm volatile("mov %%dr7, %0" : "=r"(dr7)); }));
+		break;
 	case OP_TRIPLE:
 		asm volatile("lidt %0; ud2" : : "m"(no_idt));
 		break;

@@ -73,6 +73,8 @@
 #define OP_COW		28
 #define OP_WALK		29		/* what a says, from b on; each tenth is always the same */
 #define OP_LOCK		30		/* take the lock of all vCPUs for a ticks */
+#define OP_UD		31		/* UD2, skipped */
+#define OP_DR7		32		/* CPUID, then a read of DR7 */
 
 #define WALK_MSR	1
 #define WALK_PORT	2

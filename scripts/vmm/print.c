@@ -22,6 +22,8 @@ static const struct {
 	[HYPERCALL]	= { "hypercall", 18, 0x81 },
 	[EPT]		= { "ept", -1, -1 },
 	[MMIO_ACCESS]	= { "mmio", -1, -1 },
+	[EXCEPTION]	= { "exception", 0, 0x46 },
+	[DEBUG_REG]	= { "debug register", 29, 0x27 },
 	[TRIPLE]	= { "triple", 2, 0x7f },
 };
 

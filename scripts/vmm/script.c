@@ -55,6 +55,8 @@ const struct op ops[] = {
 	{ "nested-leaf-pass", ":LEAF=ECX,A-B,... the same, not intercepted by L1", OP_NESTED_LEAF, NESTED | ONLY_SVM, 0, 0, 0, { { CPUID, 1, 0 }, { HYPERCALL, 1, 0 } } },
 	{ "nested-random", "[:SEED] random by a nested guest, asked by L1", OP_NESTED_RANDOM, NESTED, 1, 0, 0, { { CPUID, 2, 0 }, { HYPERCALL, 1, 0 } } },
 	{ "nested-random-pass", "[:SEED] the same, not intercepted by L1", OP_NESTED_RANDOM, NESTED | ONLY_SVM, 1, 0, 0, { { CPUID, 1, 0 }, { HYPERCALL, 1, 0 } } },
+	{ "ud", "UD2, which the guest skips", OP_UD, 0, 0, 0, 2, { { EXCEPTION, 1, 0 } } },
+	{ "dr7", "CPUID, then a read of DR7: only the first one after another exit exits", OP_DR7, 0, 0, 0, 0, { { CPUID, 1, 0 }, { DEBUG_REG, 1, 0 } } },
 	{ "triple", "triple fault; the last step", OP_TRIPLE, 0, 0, 0, 0, { { TRIPLE, 1, 0 } } },
 	{ }
 };
