@@ -47,6 +47,7 @@
 #
 # LAB_PIN=no in the environment lets QEMU run on all CPUs. tests/lab/emulator-hang.sh shows
 # why QEMU is pinned otherwise. LAB_APPEND is added to the kernel's command line.
+# LAB_MODEL is Bochs' CPU model (default broadwell_ult).
 #
 # With status 241 to 244 the log goes to standard error. However the lab ends, even by
 # SIGKILL, none of its processes and files remain.

@@ -40,12 +40,12 @@ start_bochs() {
 		-c boot.cat -no-emul-boot -boot-load-size 4 -boot-info-table "$tmp/cd"
 	rm -rf "$tmp/cd"
 
-	# Not every CPU model works: on ivy_bridge a VM with two vCPUs hangs, and skylake_x makes
-	# the kernel print a warning at boot. The display "term" needs neither a terminal nor a
-	# port.
+	# Not every CPU model works: on ivy_bridge a VM with two vCPUs hangs. skylake_x scales the
+	# TSC of guests, but makes the kernel print a warning at boot. The display "term" needs
+	# neither a terminal nor a port.
 	cat >"$tmp/bochsrc" <<-EOF
 		display_library: term
-		cpu: model=broadwell_ult, $smp, ips=$IPS, reset_on_triple_fault=0
+		cpu: model=${LAB_MODEL:-broadwell_ult}, $smp, ips=$IPS, reset_on_triple_fault=0
 		memory: guest=$megs, host=$megs
 		clock: sync=none, time0=$EPOCH
 		romimage: file=/usr/share/bochs/BIOS-bochs-latest, options=fastboot
