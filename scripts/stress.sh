@@ -6,7 +6,7 @@
 # Usage: scripts/stress.sh [-nq] [-j JOBS] [-k KERNELS] [TEST]...
 #
 #   -n          start anew: also run tests that an interrupted run has passed
-#   -q          small: takes minutes, only on the ordinary kernel in QEMU's TCG
+#   -q          small: takes minutes; in QEMU's TCG, each test on one of KERNELS, in turn
 #   -j JOBS     number of labs at the same time (default: number of CPUs)
 #   -k KERNELS  a list of kernels (default: all of patches/)
 #   TEST        only these files of tests/ and tests/stress/
@@ -58,8 +58,8 @@ one() {
 	fi
 }
 
-# labs_of TEST: prints the labs of a test, from its line "# Stress: MACHINE[:DEBUG] ...", for
-# each of the chosen kernels. "host" means no lab.
+# labs_of TEST KERNEL...: prints the labs of a test, from its line "# Stress: MACHINE[:DEBUG] ...",
+# for each of these kernels. "host" means no lab.
 labs_of() {
 	local wanted kernel lab machine debug
 	wanted=$(sed -n "s/^# Stress: //p" "$1")
@@ -68,7 +68,7 @@ labs_of() {
 	[[ $small ]] && wanted=svm
 	for lab in $wanted; do
 		IFS=: read -r machine debug <<<"$lab"
-		for kernel in $kernels; do
+		for kernel in "${@:2}"; do
 			echo "$machine:$kernel${debug:+:$debug}"
 		done
 	done
@@ -91,7 +91,7 @@ what_is_tried() {
 main() {
 	# the longest tests come first, so that at the end no CPU waits for another
 	local tests=("$TOP"/tests/stress/*.t)
-	local kernels option small='' anew='' width test lab lock jobs=() failed='' running job results=()
+	local kernels option small='' anew='' width test lab lock jobs=() failed='' running job results=() all turn=0
 
 	kernels=$(available | xargs)
 	width=$(nproc)
@@ -114,7 +114,9 @@ main() {
 	fi
 	for test in "${tests[@]}"; do
 		[[ -f $test ]] || die "$test: no such test"
-		for lab in $(labs_of "$test"); do
+		read -ra all <<<"$kernels"
+		[[ ! $small ]] || all=("${all[turn++ % ${#all[@]}]}")
+		for lab in $(labs_of "$test" "${all[@]}"); do
 			jobs+=("$test $lab")
 		done
 	done

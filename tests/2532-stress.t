@@ -45,6 +45,10 @@ is "all that was tried is added up" "$(tried)" '600 exits made,12 checks'
 stress -q -k 6.12
 is "-q: the stress tests, on the ordinary kernel; -k: of this one" "$status:$ran" "0:stress/4199-good svm:6.12 small"
 is "-q: what was tried" "$(tried)" '100 exits made,2 checks'
+toy stress/4197-second vmx "$good"
+stress -q
+is "-q: each test on one kernel, in turn" "$status:$ran" "0:stress/4197-second svm:6.1 small,stress/4199-good svm:6.12 small"
+rm "$T/top/tests/stress/4197-second.t"
 echo 3 >"$T/status"
 stress -q -k 6.12
 is "a kernel that cannot be had is no failure" "$status" 0
