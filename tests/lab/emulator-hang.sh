@@ -9,6 +9,7 @@
 # CPU, by one instruction without a lock. If QEMU's main thread adds the APIC's timer at the
 # same time, one of the two is lost. The lab's Linux then waits for its timer for ever. Seen
 # with QEMU 7.2.22 and 10.0.13, with Debian's KVM without the series.
+# QEMU 11.1.3 uses an instruction with a lock there.
 #
 # Boots TIMES (default 5) labs with one CPU that may use all CPUs of this machine, and as many
 # that are pinned to one CPU, like all other labs. In each lab a VM runs for SECONDS (default
