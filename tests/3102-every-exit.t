@@ -69,6 +69,8 @@ judge() {
 		"$(cell fast-only.vm "$(row msr)" cycles)" "$(cell fast-only.vm "$(row msr)" total)" "$run"
 	if [[ $machine == vmx ]]; then
 		is "$lab timer: every expiry took the fast path" "$(cell timer.vm "$(row timer)" exits)" 50
+		ok "$lab ipi: the time of a fast path is not the guest's: $(($(key ipi.vm guest) / 200)), $(($(key left.vm guest) / 400))" \
+			test $(($(key ipi.vm guest) / 200)) -le 700
 		[[ $debug ]] || ok "$lab left: what the fast path leaves to the handler has the handler's cycles only, near those of a read" test \
 			$(($(cell left.vm 32 cycles) / 200 - $(cell left.vm 31 cycles) / 200)) -le 60
 		# after an IPI to itself the fast path does not enter the guest: the exit handler comes, too

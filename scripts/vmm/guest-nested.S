@@ -20,6 +20,7 @@ l2_cpuid:
 	jnz	l2_cpuid
 	jmp	l2_end
 l2_out:
+	movq	%dr7, %rax		/* one exit after each other exit */
 	movb	$0xff, %al
 	outb	%al, $PORT_KERNEL
 	decl	%r8d

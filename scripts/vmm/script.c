@@ -50,7 +50,7 @@ const struct op ops[] = {
 	{ "sweep", "[:LEAF[:N]] CPUID, leaves on from LEAF, each with N ECX (1), the same", OP_SWEEP, ANY_RING, 0, 1, 2, { { CPUID, 1, 0 } } },
 	{ "monotonic", "reads of the totals, checked", OP_MONOTONIC, ANY_RING, 0, 0, 2, { { CPUID, 1, 0 } } },
 	{ "nested", "CPUID by a nested guest, reflected to L1", OP_NESTED, NESTED, 0, 0, 0, { { CPUID, 1, 0 }, { HYPERCALL, 0, 1 } } },
-	{ "nested-out", "OUT by a nested guest, passed by L1", OP_NESTED_OUT, NESTED | IRQCHIP, 0, 0, 0, { { IO, 1, 0 }, { HYPERCALL, 0, 1 } } },
+	{ "nested-out", "read of DR7 and OUT by a nested guest, passed by L1", OP_NESTED_OUT, NESTED | IRQCHIP, 0, 0, 0, { { DEBUG_REG, 1, 0 }, { IO, 1, 0 }, { HYPERCALL, 0, 1 } } },
 	{ "nested-leaf", ":LEAF=ECX,A-B,... leaf by a nested guest, asked by L1", OP_NESTED_LEAF, NESTED, 0, 0, 0, { { CPUID, 2, 0 }, { HYPERCALL, 1, 0 } } },
 	{ "nested-leaf-pass", ":LEAF=ECX,A-B,... the same, not intercepted by L1", OP_NESTED_LEAF, NESTED | ONLY_SVM, 0, 0, 0, { { CPUID, 1, 0 }, { HYPERCALL, 1, 0 } } },
 	{ "nested-random", "[:SEED] random by a nested guest, asked by L1", OP_NESTED_RANDOM, NESTED, 1, 0, 0, { { CPUID, 2, 0 }, { HYPERCALL, 1, 0 } } },
