@@ -127,6 +127,8 @@ is '--sort vm: by number' "$(sorted vm)" '71-4 1000-7 1000-11 '
 is '--sort -vm: backwards' "$(sorted -vm)" '1000-11 1000-7 71-4 '
 is '--sort vmname,-vm: the second where the first is the same' "$(sorted vmname,-vm)" '71-4 1000-11 1000-7 '
 is '--sort -vmname,vm' "$(sorted -vmname,vm)" '1000-7 1000-11 71-4 '
+mkdir "$T/sorted/sys/kernel/debug/kvm/1000-7/vcpu7"
+is '--sort by what is not shown, and must be read' "$(sorted -vcpus)" '1000-7 71-4 1000-11 '
 exitdump -S "$T/sorted" -a -s -halt,vm
 like 'the head says by what' "$out" '^[^;]*; by -halt'
 exitdump -S "$T/sorted" -s vm,,exits

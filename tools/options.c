@@ -386,6 +386,7 @@ void options_check(struct options *opt)
 	pick->vcpu_lists |= opt->format == FORMAT_JSON;
 	for (size_t i = 0; i < opt->nsorts; i++) {
 		pick->hist |= opt->sorts[i].col->flags & COLUMN_HIST;
+		pick->vcpu_lists |= opt->sorts[i].col->flags & COLUMN_VCPUS;
 		pick->outside |= opt->sorts[i].col->flags & COLUMN_OUTSIDE;
 	}
 	for (size_t i = 0; i < opt->ncols; i++) {
