@@ -10,6 +10,8 @@ int cell_compare(const struct cell *a, const struct cell *b)
 {
 	if (a->kind == CELL_NONE || b->kind == CELL_NONE)
 		return (a->kind == CELL_NONE) - (b->kind == CELL_NONE);
+	if (a->kind != b->kind)		/* an address with a name, and one without */
+		return a->kind < b->kind ? -1 : 1;
 	if (a->kind == CELL_TEXT)
 		return strcasecmp(a->text, b->text);
 	if (a->n != b->n)
