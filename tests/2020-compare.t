@@ -72,6 +72,8 @@ is 'two spans: nothing has changed but their length' "$status:$(cut -f 4- <<<"$o
 exitdump compare "$T/tree2,$T/tree1" "$T/tree1"
 is 'the wrong way round' "$status:$out:$err" \
 	"1::exitdump: $T/tree2,$T/tree1: counters were cleared in between"
+exitdump compare "$T/tree1" "$T/tree2" 0.01
+is 'captures over an interval' "$status:$out:$err" "1::exitdump: $T/tree1: a capture has no interval"
 
 # Live, over an interval.
 show tree1

@@ -149,11 +149,8 @@ static int take_both(struct side *sides, double interval)
 	struct sample before[2] = { };
 	int ret = 0;
 
-	for (int i = 0; i < 2 && interval > 0 && !ret; i++) {
-		if (sides[i].to)
-			return fail("%s: a capture has no interval", sides[i].name);
+	for (int i = 0; i < 2 && interval > 0 && !ret; i++)
 		ret = take_side(&sides[i], &before[i]);
-	}
 	if (!ret && interval > 0)
 		usleep(interval * 1e6);
 	for (int i = 0; i < 2 && !ret; i++) {
@@ -337,11 +334,17 @@ int cmd_compare(struct options *opt, int argc, char **argv)
 	if (opt->format == FORMAT_HIST || opt->format == FORMAT_METRICS)
 		return fail("compare: prints a table, --csv, --json or --raw");
 	interval = argc == 3 ? interval_seconds(argv[2]) : 0;
-	if (interval > 0)
-		source_for_span(&opt->pick);
-	else if (opt->pick.bpf)
+	if (opt->pick.bpf && !interval)
 		return fail("compare --bpf: needs an interval too");
 	ret = parse_side(&sides[0], opt, argv[0]) ?: parse_side(&sides[1], opt, argv[1]);
+	for (int i = 0; i < 2 && interval > 0 && !ret; i++) {
+		if (sides[i].to)
+			ret = fail("%s: a capture has no interval", sides[i].name);
+	}
+	if (!ret && interval > 0) {
+		source_for_span(&opt->pick);
+		sides[0].pick.bpf = sides[1].pick.bpf = opt->pick.bpf;
+	}
 	ret = ret ?: take_both(sides, interval);
 	ret = ret ?: check_side(&sides[0], opt) ?: check_side(&sides[1], opt);
 	if (ret)
