@@ -56,6 +56,9 @@ bad 'lines of another system' 'has lines that end in CR LF' "$HEAD"$'\r' "$COLS"
 bad 'no columns' 'lacks one of the columns' "$HEAD" 'what ever' '- TOTAL'
 bad 'a column twice' 'has a column' "$HEAD" "$COLS exits" '- TOTAL 0 0 0'
 bad 'a key that is no number' 'has a number' '#~exit_cycles~1 guest=x' "$COLS" '- TOTAL 0 0'
+bad 'a field that is none' 'its first line has a field' "$HEAD tsc_khz" "$COLS" '- TOTAL 0 0'
+bad 'two vendors' 'has a key twice' "$HEAD vendor=svm" "$COLS" '- TOTAL 0 0'
+bad 'a histogram of keys' 'has a histogram of keys' "$HEAD" "$COLS key $(echo {0..31})" "10 A 1 1 0x1$(printf ' 1%.0s' {0..31})"
 bad 'no row of sums' 'cut off' "$HEAD" "$COLS" '10 CPUID 23 46000'
 bad 'only the head' 'cut off' "$HEAD" "$COLS"
 bad 'sums that do not match' 'its rows do not add up' \
@@ -134,6 +137,12 @@ for n in 1000 9; do
 		is 'a histogram of a moment before: taken' "$status:$err" 0:
 	fi
 done
+
+sed '1s/vmx/svm/' "$T/stale_hist" >"$T/svm_hist"
+cp "$T/stale" "$T/svm"
+exitdump -i "$T/svm" -o p99
+is 'a histogram of another vendor' "$status:$out:$err" \
+	"1::exitdump: $T/svm_hist: has another vendor or scope than its table"
 
 # A histogram whose rows do not add up to its TOTAL, in a bucket that the table cannot show.
 lines "$HEAD" "reason name $(echo {0..31})" "10 CPUID 8 2$(printf ' 0%.0s' {1..30})" \

@@ -44,6 +44,8 @@ is 'and full: status 1' "$status:$out:$err" '1::exitdump: /dev/full: No space le
 exitdump -i "$T/good" -O "$T/none/file"
 is 'and not to be made: status 1' "$status:$out:$err" "1::exitdump: $T/none/file: No such file or directory"
 tree "$T/tree" 1 1
+exitdump -S "$T/tree" --json -O "$T/file" 0.01 3
+is 'over intervals: all of them' "$status:$out:$err:$(wc -l <"$T/file")" 0:::3
 exitdump run -S "$T/tree" -O "$T/file" --json -- sh -c 'echo out; echo err >&2; exit 3'
 is 'run: the command has the streams for itself' "$status:$out:$err:$(head -c 12 "$T/file")" $'3:out:err:{"version":2'
 exitdump run -S "$T/tree" -O "$T/none/file" -- touch "$T/ran"

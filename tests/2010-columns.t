@@ -62,20 +62,36 @@ for order in max -max; do
 	exitdump -i "$T/unknown" --raw -o name -s $order
 	is "what is not known stays last: by $order" "${out//$'\n'/ }" "$([[ $order == max ]] && echo C A B || echo A C B)"
 done
+exitdump -i "$T/unknown" --raw -o lost,other -n 1
+is 'without the time of the handler, other is not known' "$out" "$(lines '10 -')"
+# Parts that are an exit ahead of their total, a guest that has not yet run, a tie.
+lines '#~exit_cycles~1 vendor=vmx tsc_khz=1000 guest=0' 'reason name exits cycles total halt user' \
+	'1 A 3 5 10 12 9' '2 B 5 0 0 0 0' '3 C 9 0 0 0 0' '- TOTAL 17 5 10 12 9' >"$T/ahead"
+exitdump -i "$T/ahead" -o name,lost,other,gexits,glost,overhead -u cycles
+is 'nothing below 0, nor of a guest that has not run; of a tie first what has more exits' "$out" \
+'vmx; by lost
+NAME  LOST OTHER GEXITS GLOST OVERHEAD
+C        0     0      -     -        -
+B        0     0      -     -        -
+A        0     0      -     -        -
+TOTAL    0     0      -     -        -'
+sed $'1s/\ttsc_khz=[0-9]*//' "$T/vm" >"$T/no-khz"
+exitdump -i "$T/no-khz" --raw -r CPUID -o gexits,glost
+is 'without a frequency there are no seconds' "$out" "$(lines '- 0.500000')"
 raw -o name -s p99
 is 'by a percentile that is not shown' "$out" $'HLT\nIO_INSTRUCTION\nCPUID'
 {
 	lines '#~exit_cycles~1 vendor=vmx tsc_khz=1000000' 'reason name exits total'
 	n=0 exits=0 total=0
-	for one in '999999 1' '1000000 999' '9999499 999499' '9999500 999500000' '1 5000000000000' '1 99999000000000' '1 100000000000000' '1 8639999999999999999'; do
+	for one in '999999 1' '1000000 999' '9999499 999499' '9999500 999500000' '1 5000000000000' '1 99999000000000' '1 100000000000000' '1 2592000000000000000' '1 8639999999999999999'; do
 		lines "$n R$n $one"
 		((++n, exits += ${one% *}, total += ${one#* }))
 	done
-	lines "- TOTAL $exits $total"
+	lines "- TOTAL $exits $(printf %u "$total")"
 } >"$T/edges"
 exitdump -i "$T/edges" -o exits,total -s name
 is 'numbers and times at the edges of six places' "$(sed '1,2d; $d' "$T/.out" | xargs -L 1)" \
-	$'999999 1.00ns\n1.000M 999ns\n9.999M 999us\n10.00M 1.00s\n1 5000s\n1 99999s\n1 1d\n1 274y'
+	$'999999 1.00ns\n1.000M 999ns\n9.999M 999us\n10.00M 1.00s\n1 5000s\n1 99999s\n1 1d\n1 30000d\n1 274y'
 raw -o name,p50,p90,p99
 raw -o name,p50,p90,p99,p99.9 -s name
 is 'percentiles: the upper bound of their bucket, and never above max' "$out" \
@@ -88,6 +104,10 @@ is '--unit ns' "$out" "$(lines 'HLT 30000' 'IO_INSTRUCTION 4500' 'CPUID 450')"
 raw -o name,max,p99 -u us -s max
 is '--unit us' "$out" "$(lines 'HLT 30.000 30.000' 'IO_INSTRUCTION 4.500 4.500' \
 	'CPUID 0.450 0.032')"
+raw -o avg,avgtotal -u us -r CPUID
+is 'averages, too' "$out" "$(lines '0.005 0.015')"
+raw -o NAME,kvm -r hlt
+is 'a column by its heading, in any spelling' "$out" "$(lines 'HLT 40')"
 raw -o p99 -r CPUID -u ns
 is 'a bound is rounded up: 63 cycles are at most 32 ns' "$out" 32
 raw -o max -r CPUID -u ns --tsc-khz 1000000
@@ -150,6 +170,13 @@ cp "$T/long_hist" "$T/nomax_hist"
 exitdump -i "$T/nomax" --raw -o p50
 is 'and without max its end is not known' "$out" -
 
+lines '#~exit_cycles~1 vendor=vmx' 'reason name exits' '12 HLT 1000000000000000000' '- TOTAL 1000000000000000000' >"$T/most"
+many=(5 700000000000000000 9 200000000000000000 14 100000000000000000)
+lines '#~exit_cycles~1 vendor=vmx' "reason name $(echo {0..31})" \
+	"$(hist 12 HLT "${many[@]}")" "$(hist - TOTAL "${many[@]}")" >"$T/most_hist"
+exitdump -i "$T/most" --raw -o p50,p90,p99
+is 'percentiles of more exits than there ever were' "$out" "$(lines '31 511 16383')"
+
 # The longest name of 6.1 and 6.12, with all counters at their widest.
 n=18446744073709551615
 lines "#~exit_cycles~1 vendor=svm tsc_khz=2000000 scope=host vms=1000 vcpus=10000 guest=$n" \
@@ -180,8 +207,12 @@ is 'an unknown column' "$status:$err" \
 exitdump -i "$T/vm" -u furlongs
 is 'an unknown unit' "$status:$err" \
 	'1:exitdump: --unit: furlongs: not one of cycles, ns, us, auto'
-exitdump -i "$T/vm" -n 0
-is 'a limit of nothing' "$status" 1
+for arg in 0 5k -1 +5 18446744073709551616; do
+	exitdump -i "$T/vm" -n "$arg"
+	is "a limit of $arg" "$status:$out:$err" "1::exitdump: --limit: $arg: not a number from 1 to 18446744073709551615"
+done
+exitdump -i "$T/vm" --tsc-khz 4294967296
+is 'a frequency of 33 bits' "$status:$out:$err" '1::exitdump: --tsc-khz: 4294967296: not a number from 1 to 4294967295'
 
 exitdump --help
 while read -r col; do

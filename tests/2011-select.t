@@ -25,6 +25,7 @@ is '--vcpu of all VMs' "$(total --vcpu 1)" 165
 is '--reason NAME, whatever its case' "$(total -r reason_9)" 120
 is '--reason NUMBER' "$(total -r 9)" 120
 is '--reason NUMBER in base 16' "$(total -r 0x9)" 120
+is '--reason NUMBER in base 16, in capitals' "$(total -r 0X9)" 120
 is '--reason PATTERN and list' "$(total -r 'REASON_[01],9')" 156
 is '--reason NUMBER begins with no octal 0' "$(total -r 08,001)" 132
 for none in NONE 0x99 0x '9 ' 010,NONE; do
@@ -129,6 +130,8 @@ is '--sort vmname,-vm: the second where the first is the same' "$(sorted vmname,
 is '--sort -vmname,vm' "$(sorted -vmname,vm)" '1000-7 1000-11 71-4 '
 mkdir "$T/sorted/sys/kernel/debug/kvm/1000-7/vcpu7"
 is '--sort by what is not shown, and must be read' "$(sorted -vcpus)" '1000-7 71-4 1000-11 '
+exitdump -S "$T/sorted" list --raw -o vm
+is 'list: by number' "$out" $'71-4\n1000-7\n1000-11'
 exitdump -S "$T/sorted" -a -s -halt,vm
 like 'the head says by what' "$out" '^[^;]*; by -halt'
 exitdump -S "$T/sorted" -s vm,,exits
@@ -148,7 +151,14 @@ fi
 exitdump -S "$T/tree" list -o vm,total -u us -n 1
 is 'list in a unit that numbers do not carry: said' "$out" \
 	$'overhead 33.3%: 3 VMs, 12 vCPUs, vmx; in us\nVM        TOTAL\n1000-11 440.000'
-mkdir "$T/tree/sys/kernel/debug/kvm/1001-11/vcpu"{7,9,10}
+exitdump -S "$T/tree" list -o vm,total -u ns -n 1
+is 'and in ns' "$out" $'overhead 33.3%: 3 VMs, 12 vCPUs, vmx; in ns\nVM       TOTAL\n1000-11 440000'
+for args in '-i x' -g --openmetrics --hist; do
+	# shellcheck disable=SC2086 # words
+	exitdump list $args
+	is "list $args: refused" "$status:$out:$err" '1::exitdump: list: not with --input, --guest, --hist or --openmetrics'
+done
+mkdir "$T/tree/sys/kernel/debug/kvm/1001-11/vcpu"{7,9,10,07,8x}
 raw list --vm vm1 -o vcpus
 is 'list: numbers and ranges' "$out" 0-3,7,9-10
 
@@ -200,6 +210,9 @@ is 'kvmtool'\''s --name' "$(named run --name web)" web
 is 'no name' "$(named -m 1)" -
 is '-name as the last word' "$(named -name)" -
 is 'nothing that reaches the terminal' "$(named -name $'a\e[2Jb')" 'a?[2Jb'
+printf 'qemu\0-name\0we' >"$T/tree/proc/1000/cmdline"
+raw --vm 1000 -a -o vmname
+is 'a command line that is cut off: no half a name' "$out" -
 : >"$T/tree/proc/1000/cmdline"
 raw --vm 1000 -a -o vmname
 is 'a process without a command line' "$out" -

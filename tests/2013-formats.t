@@ -37,8 +37,8 @@ else
 	is 'counting switched off: said' "$(jq .off "$T/.out")" true
 	rm -r "$T/tree/sys/module"
 	all --json --all-vcpus -r 9 -u ns
-	is 'by vCPU, in ns' "$(jq -c '.rows | map([.vm, .vcpu, .max])' "$T/.out")" \
-		'[["1000-11",0,1950],["1000-11",1,1950],["1001-11",0,1950],["1001-11",1,1950]]'
+	is 'by vCPU, in ns' "$(jq -c '[.unit] + (.rows | map([.vm, .vcpu, .max]))' "$T/.out")" \
+		'["ns",["1000-11",0,1950],["1000-11",1,1950],["1001-11",0,1950],["1001-11",1,1950]]'
 	keys=$(jq -r '(keys - ["rows", "totals"])[], (.rows[0] | keys[]), (.totals[0] | keys[])' "$T/.out")
 	missing=
 	page=$(sed -n '/^\.Sh JSON/,/^\.Sh FILES/p' "$TOP/tools/exitdump.8")
@@ -103,12 +103,13 @@ labels='vm="1000-11",vmname="vm0",vcpu="1",reason="REASON_9"'
 name=kvm_exit_latency_cycles
 has 'a bucket below' "${name}_bucket{$labels,le=\"2047\"} 0"
 has 'buckets are cumulative' "${name}_bucket{$labels,le=\"8191\"} 10"
+has 'a bound of six digits as it is' "${name}_bucket{$labels,le=\"131071\"} 10"
 has 'up to the last' "${name}_bucket{$labels,le=\"+Inf\"} 10"
 has 'their sum, without stops' "${name}_sum{$labels} 39000"
 has 'their count' "${name}_count{$labels} 10"
 unlike 'no number of VMs for a vCPU' "$out" 'kvm_v(ms|cpus)'
 like 'a bound as Go prints it' "$out" "_bucket.$labels,le=\"1\\.048575e\\+06\". 10"
-metrics 'of VMs alone' -S "$T/tree" -a -o exits,guest --buckets
+metrics 'of VMs alone' -S "$T/tree" -a -o vm,vmname,vcpu,exits,guest --buckets
 is 'what --output lists, without reasons' "$(grep -v -e '^#' -e _bucket "$T/.out" | sort)" \
 'kvm_exit_latency_cycles_count{vm="1000-11",vmname="vm0"} 110
 kvm_exit_latency_cycles_count{vm="1001-11",vmname="a\"b\\c"} 110

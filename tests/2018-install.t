@@ -149,5 +149,7 @@ completes 'files for --symbols' 'exitdump slow --symbols ' ''
 completes 'a command behind --qmp SOCKET' 'exitdump --qmp /run/x li' list
 completes 'no command for --than' 'exitdump slow --than ' ''
 completes 'reasons for why' 'exitdump why REASON_3' 'REASON_3'
+completes 'parameters for set' 'exitdump set ' 'guest keys slow'
+completes 'VMs for compare' 'exitdump compare 1001' 1001-11
 
 done_testing

@@ -57,6 +57,20 @@ is 'the largest change first, be it for the better; a vCPU of a name with a slas
 compare 100 200-9/0 --csv -r IO_INSTRUCTION
 is 'a VM by its PID, a vCPU; one reason' "$out" \
 	$'name,a_exits,b_exits,a_lost,b_lost,change,factor\nIO_INSTRUCTION,500.000,500.000,0.050000,0.050000,0.000000,1.000000'
+guest 400-9 edge,,a 200000000000 '1 A 9994 1000' '2 B 9997 1000' '3 C 1 1000'
+guest 500-9 edge,,b 200000000000 '1 A 9994 9994' '2 B 9997 9997' '3 C 1 99970'
+compare 400 edge,b
+is 'names with a comma; a PID and its name; numbers at the edge of their digits' "$status:$out" \
+'0:A: 400 (edge,a), overhead 0.0%
+B: edge,b, overhead 0.0%
+per second of guest time; the largest change first
+NAME  A EXITS/S B EXITS/S A LOST B LOST CHANGE FACTOR
+C           0.0       0.0   0.0%   0.0%  +0.0%   x100
+B           100       100   0.0%   0.0%  +0.0%  x10.0
+A          99.9      99.9   0.0%   0.0%  +0.0%  x9.99
+TOTAL       200       200   0.0%   0.0%  +0.0%  x40.0'
+compare healthy '[hs]*' --raw -r EPT_VIOLATION
+is 'several VMs: their sum' "$out" "$(lines 'EPT_VIOLATION 2000.000 3636.364 0.010000 0.018182 0.008182 1.818182')"
 exitdump compare "$T/host/$kvm/100-9/exit_cycles" "$T/host/$kvm/200-9/exit_cycles" --raw -n 1
 is 'two captured files' "$out" "$(lines 'EPT_VIOLATION 2000.000 20000.000 0.010000 0.100000 0.090000 10.000000')"
 exitdump compare "$T/host" "$T/host" --vm healthy --raw -n 1 -r CPUID --tsc-khz 4000000
@@ -72,6 +86,8 @@ is 'two spans: nothing has changed but their length' "$status:$(cut -f 4- <<<"$o
 exitdump compare "$T/tree2,$T/tree1" "$T/tree1"
 is 'the wrong way round' "$status:$out:$err" \
 	"1::exitdump: $T/tree2,$T/tree1: counters were cleared in between"
+exitdump compare "$T/tree1" "$T/tree2" --vcpu 7
+is 'captures without that vCPU' "$status:$out:$err" "1::exitdump: $T/tree1: has no account"
 exitdump compare "$T/tree1" "$T/tree2" 0.01
 is 'captures over an interval' "$status:$out:$err" "1::exitdump: $T/tree1: a capture has no interval"
 
@@ -95,7 +111,7 @@ is 'live, in JSON: with its length' "$(jq -c '[.interval > 1.99, .total.change +
 
 tree "$T/svm" 1 1 -v vendor=svm
 for args in "$T/tree1 $T/svm" 'healthy' 'healthy sick x' 'healthy nobody' 'healthy sick/x' \
-	"healthy sick 0.01 1" 'healthy sick -a' 'healthy sick --hist' 'healthy sick --openmetrics' 'healthy sick -o name'; do
+	"healthy sick 0.01 1" 'healthy sick -a' 'healthy sick --hist' 'healthy sick --openmetrics' 'healthy sick -o name' 'healthy sick -s exits'; do
 	# shellcheck disable=SC2086 # words
 	compare $args
 	is "compare ${args//"$T/"}: refused in one line" "$status:$out:$(wc -l <"$T/.err")" 1::1

@@ -26,6 +26,14 @@ is 'reset: VMs of a pattern' "$(reset_by --vm 'vm*')" './1000-11/exit_cycles_res
 is 'reset: a vCPU' "$(reset_by --vm vm0 --vcpu 1)" './1000-11/vcpu1/exit_cycles_reset '
 is 'reset: both, the first one included' "$(reset_by --vm vm0 --vcpu 0-1)" './1000-11/vcpu0/exit_cycles_reset ./1000-11/vcpu1/exit_cycles_reset '
 is 'reset: no such VM: nothing' "$(reset_by --vm vm7)" ''
+rm "$T/tree/$kvm/1000-11/exit_cycles_reset"
+is 'reset: a VM that has ended meanwhile: the others' "$(reset_by --vm 'vm*')" './1001-11/exit_cycles_reset '
+: >"$T/tree/$kvm/1000-11/exit_cycles_reset"
+for args in "-i $T/none" -g; do
+	# shellcheck disable=SC2086 # words
+	exitdump reset $args
+	is "reset ${args%% *}: refused" "$status:$out:$err" '1::exitdump: reset: takes only --sysroot, --vm and --vcpu'
+done
 exitdump reset -S "$T/tree" --vm vm7
 is 'and it is said' "$status:$out:$err" '1::exitdump: no VM vm7 (exitdump list shows all VMs)'
 
@@ -35,10 +43,14 @@ set_to() { # FILE ARGUMENT...: what stands there then, and what is said
 }
 is 'off' "$(set_to exit_cycles off)" 0:::N
 is 'on' "$(set_to exit_cycles on)" 0:::Y
+is 'set guest off' "$(set_to exit_cycles_guest set guest off)" 0:::offore
 is 'set guest host' "$(set_to exit_cycles_guest set guest host)" 0:::hostre
+is 'set keys off' "$(set_to exit_cycles_keys set keys off)" 0:::Nefore
 is 'set keys on' "$(set_to exit_cycles_keys set keys on)" 0:::Yefore
 is 'set slow 2500' "$(set_to exit_cycles_slow set slow 2500)" 0:::2500re
 is 'set slow off' "$(set_to exit_cycles_slow set slow off)" 0:::0500re
+exitdump set slow '' -S "$T/tree"
+is "set slow '': refused" "$status:$out:$err" '1::exitdump: set slow: takes microseconds, or off'
 printf 'vm\n' >"$parameters/exit_cycles_guest"
 rm "$parameters/exit_cycles_slow"
 exitdump set -S "$T/tree"

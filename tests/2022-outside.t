@@ -117,6 +117,30 @@ show before
 exitdump run -S "$T/root" -a --raw --output vmname,vcpucpu -n 1 -- ln -sfn more "$T/root"
 like 'but of its VM' "$status:$out:$err" $'^0:vm0\t[0-9.]+:$'
 
+# ticks TREE PROCESS MAIN WORKERS VCPU PIT
+ticks() {
+	tree "$T/$1" 1 1
+	stat "$1" 1000 qemu "$2"
+	stat "$1" 1000/task/1000 qemu "$3"
+	stat "$1" 1000/task/1001 worker "$4"
+	stat "$1" 1000/task/1002 worker "$4"
+	stat "$1" 1000/task/1003 'CPU 0/KVM' "$5"
+	stat "$1" 79 kvm-pit/1000 "$6"
+	stat "$1" 80 kvm-pit/10001 $(($6 * 9))
+}
+# outside COLUMNS: what happened from `past` to `now`, without the percentages.
+outside() {
+	ln -sfn past "$T/at"
+	exitdump run -S "$T/at" -a --raw --output "$1" -- ln -sfn now "$T/at"
+	sed 's/ [0-9.]*%//g' "$T/.out"
+}
+ticks past 6000 1000 100 5000 900
+ticks now 6010 1002 102 4000 903
+is 'a vCPU that was unplugged: no less than 0' "$(outside vcpucpu)" 0.000000
+is 'threads of a name together; the timer of this VM' "$(outside busiest)" 'worker, kvm-pit/1000'
+ticks now 6001 1000 100 5002 900
+is 'a vCPU that was read after its process: no less than 0' "$(outside vmmcpu)" 0.000000
+
 echo 'nonsense' >"$T/after/proc/1000/stat"
 over --raw -o vmmcpu -n 1
 is 'a process that cannot be read: not known' "$status:$out" 0:-

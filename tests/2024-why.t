@@ -79,6 +79,14 @@ is 'the keys beside a table' "$out" 0x1
 exitdump -i "$T/x" --json
 is 'without why no key in JSON' "$(jq -c 'has("replaced")' "$T/.out")" false
 
+lines "#~exit_cycles~1 vendor=svm replaced=1" 'reason name key exits total' '123 io 0x70 2 300' >"$T/few_keys"
+exitdump why -i "$T/few_keys" --openmetrics -n 1
+is 'metrics of what is known alone' "$(grep -v '^#' "$T/.out" | sed 's/{.*}//')" $'kvm_key_exits 2\nkvm_key_cycles 300'
+exitdump why -i "$T/few_keys"
+like 'one key gave way' "$out" '^svm, 1 key replaced; by total'
+exitdump why -i "$T/x_keys" -s what -n 3 --raw -o what
+is 'sorted by what they are' "$out" $'family, features\nfw_cfg, out\nIA32_TSC_DEADLINE, read, L2'
+
 # named REASON KEY TEXT: the name of this key is TEXT.
 named() {
 	keys "$T/named" <<<"7 $1 $2 1 1 1 1"
@@ -101,6 +109,8 @@ named EXCEPTION_NMI 0xe '#PF page fault'
 named CR_ACCESS 0x13 'read CR3'
 named DR_ACCESS 0x17 read
 named APIC_WRITE 0x300 ICR
+named avic_unaccelerated_access 0x80 TPR
+named MSR_READ_IMM 0x10 IA32_TSC
 named vmgexit 0x80000001 'MMIO read'
 named hlt 0x8000000000000000 L2
 bad_lines=$(grep -Evc '^(#.*|[a-z]+ 0x[0-9a-f]+ 0x[0-9a-f]+ .{1,40})?$' "$TOP/tools/key-names.txt" || :)
@@ -109,7 +119,10 @@ is 'every line of the table that is built in reads as one' "$bad_lines" 0
 printf '%s\n' '# of my own' '' 'port 1296 0x510 my device' >"$T/names"
 exitdump why -i "$T/x_keys" io --raw -o what --names "$T/names"
 is '--names wins' "$out" 'my device, out'
-for line in 'port 1' 'potato 1 2 x' 'port 2 1 x' 'port 1 2x y' 'port 1 99999999999999999999 x' 'port 1 2 '; do
+printf '  # mine\r\n \r\n  port 0x510 0x510 %s\r\n' "$(printf '%047d' 0)" >"$T/names"
+exitdump why -i "$T/x_keys" io --raw -o what --names "$T/names"
+is 'blanks at the begin of a line, another end, the longest name' "$status:$out:$err" "0:$(printf '%047d' 0), out:"
+for line in 'port 1' 'potato 1 2 x' 'port 2 1 x' 'port 1 2x y' 'port 1 99999999999999999999 x' 'port 1 2 ' "port 1 2 $(printf '%048d' 0)"; do
 	echo "$line" >"$T/names"
 	exitdump why -i "$T/x_keys" --names "$T/names"
 	like "--names '$line': refused" "$status:$out:$err" "^1::exitdump: $T/names: line 1: [^"$'\n'"]*$"

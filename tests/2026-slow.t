@@ -72,6 +72,8 @@ raw -o lost --than 0.0220001s
 is 'in s' "$out" 31000000
 raw -o lost -s lost
 is '--sort' "$out" $'31000000\n22000000\n9000000\n3500000\n3000000'
+raw -o vm -s -vm
+is '--sort by processes without a VM' "$out" $'1001\n1001\n1000\n999\n999'
 for arg in '' 5 ms 5m 5min -5ms +5ms 0ms .5ms 5.ms 1..5s 1e3ms 0x5ms ' 5ms' '5 ms' 5msx nan inf 99999999999999999999s; do
 	raw --than "$arg"
 	is "--than '$arg': refused in one line" "$status:$out:$err" \

@@ -110,6 +110,13 @@ is 'and then it still answers' "$(get /metrics)" "$OPENMETRICS"
 port=${url%/metrics} port=${port##*:}
 refused 'a port in use' "serve: $port: Address already in use" serve -S "$T/root" "$port"
 
+other=("$pid" "$url")
+serve -S "$T/root" || :
+like 'the port is 9913, unless told otherwise' "$(head -n 1 "$T/served")" \
+	'^exitdump: (http://127\.0\.0\.1:9913/metrics|serve: 9913: Address already in use)$'
+[[ ! $url ]] || ends TERM
+pid=${other[0]} url=${other[1]}
+
 # --- the source disappears and comes back
 
 show "$T/nothing"
