@@ -21,6 +21,10 @@ refused disk.img -c 1 -m 128 disk.img
 refused disk.img disk.img -m 128
 refused disk.img disk.img -- -S
 refused '' ''
+for option in -k -i -p; do
+	run "$TOP/scripts/run-vm.sh" -d disk $option x
+	is "refused: -d with $option" "$status:$out:$err" '1::run-vm.sh: -d: not together with -k, -i and -p'
+done
 for option in -c -m; do
 	run "$TOP/scripts/run-vm.sh" $option 0
 	is "refused: $option 0" "$status:$out:$err" "1::run-vm.sh: $option 0: not a number above 0"

@@ -155,6 +155,7 @@ try no 0 sh "$R/etc/kernel/header_postinst.d/exit_cycles" "$NEW"
 like 'a kernel that apt brings' "$status:$err" "^0:.*Linux $NEW will have its account\$"
 is 'has the modules built for it' "$(cat "$R/lib/modules/$NEW/updates/exit_cycles/kvm.ko")" kvm
 rm -r "$R/usr/src/linux-headers-$NEW"
+ok 'apt can run the hooks' test -x "$R/etc/kernel/postinst.d/exit_cycles" -a -x "$R/etc/kernel/postrm.d/exit_cycles"
 try no 0 sh "$R/etc/kernel/postinst.d/exit_cycles" "$NEW"
 like 'one that cannot be followed' "$status:$err" "^0:.*Linux $NEW gets its stock KVM: no linux-headers-$NEW yet\$"
 ok 'has none' test ! -e "$R/lib/modules/$NEW/updates/exit_cycles"

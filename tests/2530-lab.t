@@ -84,6 +84,8 @@ LAB_APPEND='extra=1 more' lab "$ended" -k 6.12 -c 3 -M 1234 -- true
 like "LAB_APPEND, CPUs and memory" "$(<"$T/given")" '-smp 3 -m 1234 .*-append console=.* extra=1 more'
 unlike "its TSC is not that of instructions" "$(<"$T/given")" icount
 like "it has one CPU of the host" "$(<"$T/pinned")" '^[0-9]+$'
+lab "$ended" -c 8 -- true
+like 'all CPUs that the lab has' "$status:$(<"$T/given")" '^0:.*-smp 8 '
 LAB_PIN=no lab "$ended" -- true
 is "LAB_PIN=no: or all" "$(<"$T/pinned")" "$(taskset -cp $$ | sed 's/.*: //')"
 lab "$ended" -x -- true

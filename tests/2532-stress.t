@@ -76,6 +76,8 @@ stress -q -k 6.12
 is "mended: nothing failed, and all that was tried is told" "$status:$ran:$(tried)" "0:stress/4198-bad svm:6.12 small:200 exits made,4 checks"
 stress -q -k 6.12 "$T/top/tests/3198-plain.t"
 is "a test by name" "$status:$ran" "0:3198-plain svm:6.12 small"
+stress -q -j 0
+is 'no labs at once' "$status:$ran" 2:
 stress -q "$T/top/tests/none.t"
 is "no such test" "$status:$err" "1:stress.sh: $T/top/tests/none.t: no such test"
 

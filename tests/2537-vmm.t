@@ -25,6 +25,7 @@ refused 'a step for ring 0' 'wrmsr-fast: needs --ring 0' --ring 3 wrmsr-fast=1
 refused 'a step for long mode' 'ept: needs --mode long' --mode protected ept=1
 refused 'too many real vCPUs' '--vcpus: at most 8 in real mode' --mode real --vcpus 9 cpuid=1
 refused 'no vCPU' '--vcpus, --vms: at least 1' --vcpus 0 cpuid=1
+refused 'no VM' '--vcpus, --vms: at least 1' --vms 0 cpuid=1
 refused 'a count that is none' 'cpuid=-1: not a step' cpuid=-1
 refused 'what is no step' 'cpu=1: not a step' cpu=1
 refused 'no place after the end' 'triple: ends the guest: the last step, once' triple=1 cpuid=1
