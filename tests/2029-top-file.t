@@ -23,15 +23,15 @@ show tree1
 top -i "$T/root/sys/kernel/debug/kvm/exit_cycles"
 keys t t
 sees 'a file' $'all counts so far.*\nREASON_9 +40 [^\n]*<\n'
-keys v c Down
-sees 'v, c: it has no VMs' $'host, 2 VMs.*\nREASON_8 +36 [^\n]*<\n'
-keys s
+keys Down s
 sees 's: nor slow exits beside it' $'exit_cycles_slow: No such file [^\n]*\n.*\nREASON_8 +36 [^\n]*<\n'
 keys Enter
 sees 'Enter: the histogram beside it' 'REASON_8: 36 exits'
 keys Escape
 show tree2
 sees 'it changes' $'\nREASON_8 +72 [^\n]*<\n'
+keys v c Down
+sees 'v, c: it has no VMs' $'host, 2 VMs.*\nREASON_7 +64 [^\n]*<\n'
 keys q
 sees 'and q' 'status 0'
 
