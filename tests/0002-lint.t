@@ -64,5 +64,7 @@ done
 tells "a variable unused" 'faulty.c:.*Werror=unused-variable'
 is "in all folders at once" "$(grep -c 'faulty.c:.*Werror=unused-variable' <<<"$err")" "${#places[@]}"
 rm "${places[@]/%//faulty.c}"
+echo 'static int unused;' >>tools/fail.c
+tells "one in exitdump" 'fail.c:.*Werror=unused-variable'
 
 done_testing

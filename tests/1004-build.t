@@ -69,6 +69,9 @@ echo NEWER >"$T/refuses"
 kernel configure
 is 'one that it need not take' "$status:$err" 0:
 rm "$T/refuses"
+echo CONFIG_TWO=y >"$T/top/scripts/kernel/kasan.config"
+kernel 'CONFIGS+=(kasan.config); settings'
+is "a debug kernel's own values count" "$status:$(paste -sd ' ' <<<"$out")" '0:CONFIG_ONE=y CONFIG_TWO=y CONFIG_NEWER=y?'
 cp "$T/lab.config" "$T/top/scripts/kernel/lab.config"
 
 # --- the modules

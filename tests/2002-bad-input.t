@@ -55,6 +55,10 @@ bad 'version 0' 'not an exit_cycles file' '#~exit_cycles~0' "$COLS" '- TOTAL 0 0
 bad 'lines of another system' 'has lines that end in CR LF' "$HEAD"$'\r' "$COLS"$'\r' $'- TOTAL 0 0\r'
 bad 'no columns' 'lacks one of the columns' "$HEAD" 'what ever' '- TOTAL'
 bad 'a column twice' 'has a column' "$HEAD" "$COLS exits" '- TOTAL 0 0 0'
+bad '129 columns' 'has more columns' "$HEAD" "$COLS $(echo x{1..125})" "- TOTAL$(printf ' 0%.0s' {1..127})"
+lines "$HEAD" "$COLS $(echo x{1..124})" "- TOTAL$(printf ' 0%.0s' {1..126})" >"$T/wide"
+exitdump -i "$T/wide" --raw
+is 'but 128 are read' "$status:$err" 0:
 bad 'a key that is no number' 'has a number' '#~exit_cycles~1 guest=x' "$COLS" '- TOTAL 0 0'
 bad 'a field that is none' 'its first line has a field' "$HEAD tsc_khz" "$COLS" '- TOTAL 0 0'
 bad 'two vendors' 'has a key twice' "$HEAD vendor=svm" "$COLS" '- TOTAL 0 0'

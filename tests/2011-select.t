@@ -62,6 +62,10 @@ for name in 'web[1]' "$long" büro 'b?*ro'; do
 	exitdump -S "$T/named" --raw -o exits -r 9 --vm "$name"
 	is "--vm $name: by its exact name as well" "$status:$out" 0:40
 done
+name 1000 Web
+name 1001 mail
+exitdump -S "$T/named" -a --raw -o vmname -s vmname
+like '--sort vmname: by the alphabet, whatever the case' "$out" $'^b.*\nmail\nWeb$'
 raw -r "$(printf '*%.0s' {1..127})Q"
 is '--reason with a long pattern: none of it is cut' "$status:$out" 0:
 raw -r "$(printf '*%.0s' {1..300})9" -o name
@@ -98,6 +102,8 @@ is '--all-vms with the column name: a line per VM and reason' "$out" \
 raw -a --vcpu 0-2 -o vm,vmname,vcpu,exits
 is '--all-vms --vcpu: a line per VM as well' "$out" \
 	"$(lines '1000-11 vm0 - 165' '1001-11 vm1 - 165' '1002-11 vm2 - 165')"
+raw -a -o vmname,vcpus
+is '--all-vms with the column vcpus' "$out" "$(lines 'vm0 0-3' 'vm1 0-3' 'vm2 0-3')"
 exitdump -S "$T/tree" -a --vcpu 3 -o vm,exits
 is '--all-vms of one vCPU each, and their sum' "$out" \
 'overhead 33.3%: 3 VMs, 3 vCPUs, vmx; by lost

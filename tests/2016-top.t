@@ -239,7 +239,9 @@ keys c
 sees 'c: all vCPUs of the host' $'\n1002-11 vm2 +1 +55 '
 keys Enter
 sees 'Enter: vCPU 0' $'vCPU 0 of VM 1000-11 \\(vm0\\).*\nREASON_9 +10 '
-keys Escape Escape Escape
+keys v
+sees 'v: the VMs, with all of their vCPUs' $'3 VMs, 6 vCPUs.*\n1000-11 vm0 +110 '
+keys Escape Escape Escape Escape
 sees 'Esc at the beginning: nothing' 'host, 3 VMs.*REASON_9 +60 '
 keys v v v v v v v v v v
 sees 'v again and again: no deeper than it can go back' $'\n1000-11 vm0 +110 '

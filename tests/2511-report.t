@@ -94,6 +94,7 @@ page "$CAPTURES/vmx-6.1"
 html=$(<"$T/page.html")
 like 'the title: how many, of what' "$html" '<h1>VM exits: 2 VMs, 4 vCPUs on Intel VMX</h1>'
 is 'the VMs' "$(rows VMs)" "$(cells -S "$CAPTURES/vmx-6.1" -a -o vm,vmname,vcpus,exits,lost,overhead,share,cycles,user,sched,halt | sed '/^TOTAL/d')"
+like 'a reason that lost next to nothing has no bar, and that is said' "$html" '<p>And 1 more reason, less than 0\.5%\.</p>'
 like 'a kernel that nobody tells' "$html" '<dt>Kernel</dt><dd>-</dd>'
 like 'what an older kernel does not tell apart' "$(rows 'Where the time')" 'no CPU - - -'
 for part in keys slow; do
