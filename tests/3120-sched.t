@@ -79,6 +79,8 @@ judge_yield() {
 		test "$(percent "$wait" "$(cell "$1.vm" "$2" sched)")" -ge 50
 	ok "$lab $1: slow exits tell the wait in the handler" test \
 		"$(awk -F'\t' 'NR > 2 && $14 > most { most = $14 } END { printf "%.0f", most }' "$F/$1.vm_slow")" -gt 0
+	ok "$lab $1: and a wait there counts once" test \
+		"$(awk -F'\t' 'NR > 2 && $14 > 0 && $13 == $14' "$F/$1.vm_slow" | wc -l)" -gt 0
 	ok "$lab $1: much of the handler's cycles is that: $(percent "$wait" "$(cell "$1.vm" "$2" cycles)") %" \
 		test "$(percent "$wait" "$(cell "$1.vm" "$2" cycles)")" -ge "$3"
 }
