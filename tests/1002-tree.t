@@ -47,6 +47,8 @@ git -C "$tree" checkout -qb first
 commit first
 git -C "$tree" format-patch -q -N --zero-commit --no-signature --full-index -o "$PATCHES" base..first
 
+kernel clean
+is 'a function of the script is no verb' "$status:$out" 2:
 kernel tree
 is 'the series is a branch, and where is said' "$status:$out:$(branch)" "0:$tree:exit_cycles"
 edit mine

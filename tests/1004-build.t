@@ -97,6 +97,12 @@ echo '0 t kvm_exit_cycles_init' >"$T/symbols"
 kernel modules
 like 'and the other way round' "$status:$err" '^1:kernel.sh: .*kvm.ko: not what .config says'
 
+rm -rf "$dir/out/patched"
+kernel 'modules() { :; }; series_headers() { echo headers; }; edited'
+is 'the source as it is: its modules are the patched ones' "$status:$(cd "$dir/out/patched" && echo *)" '0:irqbypass.ko kvm-amd.ko kvm-intel.ko kvm.ko'
+kernel 'series() { :; }; patched; echo "it goes on"'
+is 'no patches yet: nothing to build' "$status:$out" '0:it goes on'
+
 # --- a module of a test
 
 mkdir "$T/module" "$T/to"
@@ -106,6 +112,29 @@ kernel 'build() { :; }; series_headers() { echo headers; }; module "$T/module" "
 is 'a module for the patched ones' "$status:$err:$(ls "$T/to")" 0::one.ko
 kernel 'build() { :; }; series_headers() { echo others; }; module "$T/module" "$T/to"'
 like 'not for those of other headers' "$status:$err" '^1:kernel.sh: .*not as in patches/6.12'
+
+# --- the kernels that cannot be, and the configurations without a part
+
+mkdir -p "$T/linux-source-6.12/arch/x86/kernel/cpu"
+for text in '"setcpuid"' nothing; do
+	echo "$text" >"$T/linux-source-6.12/arch/x86/kernel/cpu/common.c"
+	tar -cf "$T/$text.tar" -C "$T" linux-source-6.12
+done
+kernel 'DEBUG=rt; supported "$T/nothing.tar"'
+is 'no real-time kernel: a reason to skip' "$status:$err" '3:kernel.sh: Linux 6.12: no real-time kernel for this lab (-d rt)'
+kernel 'DEBUG=rt; supported "$T/\"setcpuid\".tar"; DEBUG=; supported "$T/nothing.tar"'
+is 'one that can be, and any other' "$status:$err" 0:
+without='modules() { (cd "$SRC" && find . -name "*.o"); }; configured() { :; }; without ONE; whole; cat "$SRC/.config"'
+printf '#!/bin/sh\n[ -e "$T/stays" ] || sed -i "s/^CONFIG_$4=y/# CONFIG_$4 is not set/" "$2"\n' >"$dir/src/scripts/config"
+chmod +x "$dir/src/scripts/config"
+echo CONFIG_ONE=y >"$dir/src/.config"
+touch "$dir"/src/{arch/x86,virt}/kvm/old.o
+kernel "$without"
+is 'without a symbol: built anew; then all is as before' "$status:$err:$out" $'0::without ONE: builds\nCONFIG_ONE=y'
+touch "$T/stays"
+kernel "$without"
+is 'a symbol that stays is told' "$status:$err" "1:kernel.sh: $dir/src/.config: CONFIG_ONE is still set"
+rm "$dir/src/.config.whole"
 
 # --- each patch alone
 

@@ -58,6 +58,21 @@ deps tool lint
 is "groups: what others miss is not their matter" "$status $(<"$T/asked")" '0 '
 deps build
 like "groups: their own is" "$(tail -n 1 "$T/asked")" ' flex$'
+rm -f "$T/installed"
+program dpkg-query "${machine//bochs-term/shellcheck}"
+deps
+like "without groups: what builds, tests and lint need" "$(tail -n 1 "$T/asked")" ' flex shellcheck$'
+rm -f "$T/installed"
+program dpkg-query "${machine//bochs-term/linux-source-6.12}"
+program uname 'echo 6.12.1-1-amd64'
+deps host
+like "host: the source of the kernel that runs" "$(tail -n 1 "$T/asked")" ' install [^ ]* linux-source-6.12$'
+program uname 'echo 5.10.1-1-amd64'
+deps host
+is "host: none, if that has no patches" "$status:$(<"$T/asked")" 0:
+rm "$T/bin/uname"
+ln -s "$(type -P uname)" "$T/bin/"
+program dpkg-query "$machine"
 deps nonsense
 is "no such group" "$status $err" '1 deps.sh: nonsense: no such group (build lab tool test lint bench clang plot report host)'
 

@@ -81,6 +81,7 @@ touch "$T/no-download"
 source_of
 like "a download that fails: one line" "$status:$(grep -v '^\[' <<<"$err")" \
 	'^1:fetch.sh: linux-source-9.9: cannot be fetched: E: Failed to fetch it$'
+is "and nothing of it stays" "$(left)" linux-source-9.9.gone
 run "$T/top/scripts/deps.sh" build
 is "where packages are installed, too" "$status" 1
 rm "$T/no-download"
@@ -133,6 +134,58 @@ source_of
 is "again: nothing is asked" "$status:$out:$(<"$T/asked")" "0:$T/cache/exit_cycles/source/linux-source-9.9.tar.xz:"
 run "$T/top/scripts/deps.sh" build
 is "nor where packages are installed" "$status:$err:$(<"$T/asked")" 0::
+
+# --- stock.sh: Debian's own kernel, of the version of the source
+
+mkdir -p "$T"/{image/DEBIAN,image/boot,headers/DEBIAN,headers/usr/src} "$T/image/lib/modules/9.9.1-amd64/kernel"
+touch "$T/image/lib/modules/9.9.1-amd64"/{kernel/{kvm,kvm-intel,kvm-amd,irqbypass,dummy}.ko,modules.{builtin,builtin.modinfo,order}}
+echo kernel >"$T/image/boot/vmlinuz-9.9.1-amd64"
+echo CONFIG_A=y >"$T/image/boot/config-9.9.1-amd64"
+touch "$T/headers/usr/src/Makefile"
+for name in image headers; do
+	sed "s/linux-source-9.9/linux-$name/" "$T/deb/DEBIAN/control" >"$T/$name/DEBIAN/control"
+	dpkg-deb -b "$T/$name" "$T/$name.deb" >/dev/null
+done
+cp "$T/bin/apt-cache" "$T/apt-cache"
+program apt-cache 'echo "$*" >>"$T/asked"
+case "$*" in
+*search*) printf "%s - headers\n" linux-headers-9.9.{1-cloud-amd64,2-amd64,1-amd64} ;;
+*madison*headers*) printf " linux-headers-%s | somewhere\n" "9.9.1-cloud-amd64 | 9.9.1-1" "9.9.2-amd64 | 9.9.2-1" "9.9.1-amd64 | 9.9.1-1" ;;
+*"show linux-headers-9.9.1-amd64="*) echo "Depends: linux-kbuild-9.9.1 (>= 1), gcc-12, linux-image-9.9.1-amd64 (= 1) | linux-image-9.9.1-amd64-unsigned" ;;
+esac'
+cp "$T/bin/apt-get" "$T/apt-get"
+program apt-get 'echo "$*" >>"$T/asked"
+for word; do
+	case $word in
+	linux-image-*=*) cp "$T/image.deb" "$word.deb" ;;
+	linux-*=*) cp "$T/headers.deb" "$word.deb" ;;
+	esac
+done'
+program depmod 'printf "kernel/%s\n" "kvm.ko: kernel/irqbypass.ko" "irqbypass.ko:" "dummy.ko:" \
+	kvm-{amd,intel}.ko:" kernel/kvm.ko kernel/irqbypass.ko" >"$2/lib/modules/$3/modules.dep"
+[[ ! -e $T/no-kvm ]] || : >"$2/lib/modules/$3/modules.dep"'
+stock() {
+	: >"$T/asked"
+	run "$T/top/scripts/source/stock.sh" -k 9.9
+}
+touch "$T/no-kvm"
+stock
+is "a stock kernel without KVM is none" "$status:$(grep -v '^\[' <<<"$err")" '1:stock.sh: linux-image-9.9.1-amd64: has no KVM'
+rm "$T/no-kvm"
+stock
+is "a stock kernel: its folder, of that version and flavour" "$status:$out:$(cat "$out/version")" "0:$T/cache/exit_cycles/stock/9.9.1-amd64:9.9.1-amd64"
+is "what is fetched: its packages, and those that they need" "$(grep -o 'download .*' "$T/asked")" \
+	'download linux-headers-9.9.1-amd64=9.9.1-1 linux-image-9.9.1-amd64=9.9.1-1 linux-kbuild-9.9.1=9.9.1-1'
+is "for the lab: the modules of KVM, and those that they need" "$(<"$out/lab/bzImage"):$(cd "$out/lab/lib/modules/9.9.1-amd64/kernel" && echo *)" \
+	'kernel:irqbypass.ko kvm-amd.ko kvm-intel.ko kvm.ko'
+is "for a build: the headers, and the configuration" "$(cd "$out/headers" && find . -type f | sort | xargs)" './boot/config-9.9.1-amd64 ./usr/src/Makefile'
+stock
+is "again: nothing is asked" "$status:$out:$(<"$T/asked")" "0:$T/cache/exit_cycles/stock/9.9.1-amd64:"
+rm -r "$T/cache/exit_cycles/stock"
+program apt-cache ''
+stock
+like "one that Debian no longer has: 3, and one line" "$status:$out:$err" "^3::stock.sh: Debian's archive no longer has a linux-image of version 9.9.1-1[^"$'\n'"]*\$"
+cp "$T/apt-cache" "$T/apt-get" "$T/bin/"
 
 mkdir -p "$T"/order/patches/{6.12,6.2,7.3,10.1}
 is "kernels come in the order of their versions, and the first is the default" \

@@ -46,6 +46,8 @@ is 'one is killed, one survives' "$status:$(sed -n 's/.* mutants: //; s/, [0-9]*
 mutants
 like 'again: what was killed is not tried' "$err" 'last: killed before, by 2001'
 like 'what survived is' "$err" 'middle: SURVIVED'
+mutants -f last
+like '-f: it is' "$status:$err" '^0:.*last: killed by 2001'
 echo '# another test' >>"$T/top/tests/2001-one.t"
 mutants last
 like 'of another test than before, it is tried' "$status:$err" '^0:.*last: killed by 2001'
@@ -78,6 +80,15 @@ mutant last '$s/one/three/'
 sed -i 's/^cd .*/&\n! grep -q "^name middle" tests\/mutants\/scripts || echo not ok 0 - it is in the table/' "$T/top/tests/2001-one.t"
 mutants -q
 is 'what is planted is not in the table of the copy, all others are' "$(sed -n 's/.* mutants: \([a-z]*: [a-zA-Z]*\) .*/\1/p' <<<"$err" | paste -sd,)" 'middle: SURVIVED,last: killed'
+mutant middle 3s/two/three/
+mutants -c
+is 'two of one name' "$status:$err" '1:mutants.sh: scripts: middle: this name appears twice'
+: >"$T/top/tests/mutants/scripts"
+mutant middle 2s/one/three/
+sed -i 's/^tests/tets/' "$T/top/tests/mutants/scripts"
+mutants -c
+is 'no such field' "$status:$err" '1:mutants.sh: scripts: middle: tets: no such field'
+sed -i 's/^tets/tests/' "$T/top/tests/mutants/scripts"
 mutants nobody
 like 'no such mutant' "$status:$err" '^1:mutants.sh: nobody: no such mutant'
 

@@ -69,6 +69,8 @@ B (4.0k)\t0\t25\t50\t100\t100'
 } >many.csv
 like 'cycles: what is beyond the first thirteen is one bar, not left out' \
 	"$(awk -f "$TOP/scripts/plot/reasons.awk" -v kind=cycles many.csv | tail -n 1)" $'^7 others\t28000\t'
+head -n 15 many.csv >fourteen.csv
+is 'cycles: fourteen have a bar each' "$(awk -f "$TOP/scripts/plot/reasons.awk" -v kind=cycles fourteen.csv | sed -n '1p;$p;$=' | cut -f 1 | paste -sd ' ')" 'R14 R1 14'
 sed '1s/$/,total,halt,user/; 2,$s/,[0-9]*$/,10,100,5,20/' many.csv >parts.csv
 is 'where: so it is there, with all of its parts' \
 	"$(awk -f "$TOP/scripts/plot/reasons.awk" -v kind=where parts.csv | tail -n 1)" $'others (700)\t0\t10\t15\t35\t100'
@@ -112,6 +114,11 @@ like 'over time: what is between them, by name; half of all was in the last step
 printf 'time,name,exits\n1,A,10\n3,A,30\n' >gap.csv
 is 'over time: a step without exits is empty, and those after it stay where they are' \
 	"$(awk -f "$TOP/scripts/plot/spans.awk" -v steps=4 gap.csv | cut -f 1,3 | tr '\t' ' ' | paste -sd,)" 'place A,1.000000 10,2.000000 0,3.000000 30,4.000000 0'
+is 'over time: of nine reasons, two share a column' \
+	"$(sed '1s/.*/time,name,exits/; 2,$s/^\(.*\),.*,\(.*\)/1,\1,\2/; 11,$d' many.csv | sed 10q | awk -f "$TOP/scripts/plot/spans.awk" | cut -f 3- | tr '\t' ' ' | paste -sd:)" \
+	'R9 R8 R7 R6 R5 R4 R3 2 others:9000 8000 7000 6000 5000 4000 3000 3000'
+is 'numbers: at most four digits' "$(awk -f /dev/stdin <<<'BEGIN { print short(7), short(1.234), short(999), short(1000), short(99949), short(99960), short(999499), short(999500), group(999), group(1234567) }')" \
+	'7 1.23 999 1.0k 99.9k 100k 999k 1.0M 999 1,234,567'
 like 'over time: nor do those of the reasons' "$(alike steps.svg)" '^0 8$'
 plot over-time -o pipe.png /dev/stdin <time.csv
 is 'a pipe will do' "$status $err" '0 '
@@ -157,6 +164,7 @@ is 'latency: the bounds' "$(<bounds.names)" \
 plot cycles -t "a <b> & 'c' \$x" -o title.svg now
 is 'any title' "$status $err" '0 '
 ok 'is well-formed' xmllint --noout title.svg
+like 'also for who does not see it' "$(grep '<title>' title.svg)" "<title>a &lt;b> &amp; 'c' .x</title>"
 like 'and as it was' "$(words title.svg)" "a &lt;b> &amp; 'c' .x\\|"
 {
 	echo name,exits,cycles
@@ -182,6 +190,9 @@ fails 'two files' 'vm: cycles draws one file' cycles -o x.svg now vm
 fails 'no such file' 'none: no such file, or not readable' cycles -o x.svg none
 fails 'no such option' '-q: no such option, or its value is missing (-h shows them)' cycles -q
 fails 'no such unit' '-u ms: no such unit (cycles, ns or us)' cycles -u ms -o x.svg now
+fails 'a unit for a capture' '-u ns: a capture is in cycles (exitdump -i now -u ns --csv turns it into a CSV)' cycles -u ns -o x.svg now
+fails 'a title of two lines' '-t: a title is one line' cycles -t $'a\nb' -o x.svg now
+fails 'a CSV among captures' 'known.csv: not a capture; of other files, over-time draws only one' over-time -o x.svg now known.csv
 fails 'no such folder' 'none/x.svg: no such folder, or no right to write there' cycles -o none/x.svg now
 printf 'nonsense\n' >bad
 : >empty

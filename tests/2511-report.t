@@ -77,6 +77,10 @@ for capture in "$CAPTURES/vmx-6.1" "$CAPTURES/svm-6.1" "$TOP"/tests/fixtures/{sl
 		"The guests? lost <strong>$("$EXITDUMP" -S "$capture" | sed -n '1s/overhead \([^:]*\):.*/\1/p')</strong> of the time"
 	ok "$name: as Markdown" "$TOP/scripts/report.sh" -o "$T/page.md" "$capture"
 done
+is 'in Markdown, all rows of a table are as wide as its head' "$(awk -F'[|]' '
+	/^[|]/ { gsub(/\\[|]/, ""); if (!width) width = NF; if (NF != width) print; rows++ }
+	!/^[|]/ { width = 0 }
+	END { if (rows < 40) print "too few" }' "$T/page.md")" ''
 SLOW=time,lost,mostly,vm,vcpu,name,key,what,cycles,user,sched,other,rip
 is 'slow exits' "$(rows 'Slow exits')" "$(cells slow -S "$TOP/tests/fixtures/report/boot" -o $SLOW)"
 is 'keys: the first eight of each reason' "$(rows 'Why: the keys' | grep -v '^\.\.\.' | sed 's/ [0-9.]*% / /' | sort)" \
@@ -93,6 +97,7 @@ like 'a kernel that is told' "$(<"$T/page.html")" '<dt>Kernel</dt><dd>Linux 6\.1
 page "$CAPTURES/vmx-6.1"
 html=$(<"$T/page.html")
 like 'the title: how many, of what' "$html" '<h1>VM exits: 2 VMs, 4 vCPUs on Intel VMX</h1>'
+like 'several guests' "$html" 'The guests lost .* they wanted to run'
 is 'the VMs' "$(rows VMs)" "$(cells -S "$CAPTURES/vmx-6.1" -a -o vm,vmname,vcpus,exits,lost,overhead,share,cycles,user,sched,halt | sed '/^TOTAL/d')"
 like 'a reason that lost next to nothing has no bar, and that is said' "$html" '<p>And 1 more reason, less than 0\.5%\.</p>'
 like 'a kernel that nobody tells' "$html" '<dt>Kernel</dt><dd>-</dd>'
@@ -105,12 +110,17 @@ like 'for a narrow screen' "$html" 'name="viewport".*max-width: 40rem.*<div clas
 cp "$T/page.html" "$T/first.html"
 page "$CAPTURES/vmx-6.1"
 ok 'again: the same page' cmp "$T/page.html" "$T/first.html"
+tree "$T/many" 33 1
+page "$T/many"
+sound 'many VMs'
+like 'of many VMs, 32 are shown, and the rest is counted' "$(rows VMs | wc -l):$(<"$T/page.html")" '^32:.*<p>And 1 more VM that is not shown\.</p>'
 
 # The account of one vCPU alone, without other files beside it; then an empty account.
 cp "$CAPTURES/svm-6.1/sys/kernel/debug/kvm/72-4/vcpu0/exit_cycles" "$T/one"
 page "$T/one"
 sound 'one file'
 like 'one file: of a vCPU' "$(<"$T/page.html")" '<h1>VM exits: one vCPU on AMD SVM</h1>'
+like 'one file: one guest' "$(<"$T/page.html")" 'The guest lost .* it wanted to run'
 like 'one file: no histogram' "$(<"$T/page.html")" 'Not known here: there is no exit_cycles_hist'
 sed '1s/tsc_khz=[0-9]*/tsc_khz=0/; 1s/	guest=[0-9]*//' "$T/one" >"$T/less"
 page "$T/less"
@@ -149,6 +159,7 @@ html=$(<"$T/page.html")
 like 'a name is text' "$html" '<td class="what">&lt;b&gt;&amp;&quot;\\\|&lt;script&gt;\?\?</td>'
 like 'so is the title' "$html" '<h1>&lt;b&gt;&amp;&quot;\\\|&lt;script&gt;</h1>'
 like 'the capture, the kernel' "$html" '<dd>Linux 6\.1&lt;u&gt;\?</dd>.*<dd>&lt;i&gt;&amp;</dd>'
+like "the TSC" "$html" '<dt>TSC</dt><dd>2\.000 GHz, stable</dd>'
 like "a reason with a name" "$html" "<b>&lt;s&gt;&quot;8</b>.*<td>&lt;s&gt;&quot;8</td>"
 like 'a bar and its parts' "$html" '<b>REASON_9</b>.*"kvm" style="width:27.059%".*"user" style="width:58.824%".*"sched" style="width:5.882%".*"other" style="width:8.235%".*>68.0us</span><span class="n dim">18.2%</span>'
 like 'a histogram' "$html" '<b>REASON_9</b> 40 exits, p50 1.95us, p99 1.95us</figcaption><div class="columns"><i style="height:100.00%" title="1.02us to 2.05us: 40 exits">'
@@ -159,6 +170,14 @@ like 'a slow exit: of which VM, with a name' "$(rows 'Slow exits')" '^2023-11-14
 like 'slow exits: over what, and how many are gone' "$html" 'lost more than 1500us.*Overwritten since: 1\.'
 run "$TOP/scripts/report.sh" -o "$T/page.md" "$T/<i>&"
 like 'in Markdown they are text as well' "$(<"$T/page.md")" '\| \\<b>\\&"\\\\\\\|\\<script>'
+mkdir "$T/here"
+run env -C "$T/here" "$TOP/scripts/report.sh" "$T/one"
+is 'without -o' "$status:$(ls "$T/here")" 0:report.html
+rm "$T/here/report.html"
+printf '#!/bin/sh\necho "exitdump: not this one" >&2\nexit 1\n' >"$T/here/exitdump"
+chmod +x "$T/here/exitdump"
+EXITDUMP=$T/here/exitdump page "$T/one"
+is 'EXITDUMP names the program' "$status:$err" '1:report.sh: not this one'
 
 # A mistake gives one line, and the page from before stays.
 no_page() { # TITLE LINE ARGUMENT...
@@ -263,6 +282,12 @@ cp "$RECORDING" "$T/recording"
 report -i "$T/recording" -o "$T/new/page"
 is 'again, into the same folder' "$status $(<report.md)" "0 $md"
 is 'nothing else stays there' "$(find . -mindepth 1 | wc -l)" 7
+
+# A recording of one run.
+awk '/^== / { gone = /^== run[2-9]/ } /^run [2-9]$/ { gone = 1 } /^end$/ { gone = 0 } { sub(/^runs\t5$/, "runs\t1") } !gone' "$RECORDING" >"$T/single"
+report -i "$T/single" -o "$T/single.page"
+like 'one run' "$status $(<"$T/single.page/report.md")" '^0 # [^'$'\n'']* cpuid once.*Consistent: all'
+unlike 'one run: no other to compare' "$(<"$T/single.page/report.md")" 'From run to run'
 
 # A bad recording gives one line and no folder.
 fails() { # TITLE REGEX

@@ -1,15 +1,28 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: run-vm.sh starts no VM if it does not understand its command line, with or without
-# KVM on this machine. Options after -- go to QEMU.
+# Promise: run-vm.sh starts the VM that its usage promises, and none if it does not understand
+# its command line, or has no KVM. Options after -- go to QEMU. Disks and firmware are not
+# mistaken, and nothing stays. The test has stand-ins for QEMU and /dev/kvm.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 
-# A stand-in for QEMU that prints its arguments.
-mkdir "$T/bin"
-printf '#!/bin/sh\necho "QEMU $*"\n' >"$T/bin/qemu-system-x86_64"
+# A stand-in for QEMU that prints its arguments, and keeps the tools' disk.
+mkdir "$T"/{bin,tmp}
+cat >"$T/bin/qemu-system-x86_64" <<END
+#!/bin/bash
+echo "QEMU \$*"
+[[ \$* != *file=fat:* ]] || cp -R "\$(sed 's/.*file=fat:ro:\([^,]*\),.*/\1/' <<<"\$*")" "$T/disk.tools"
+END
 chmod +x "$T/bin/qemu-system-x86_64"
 PATH=$T/bin:$PATH
 : >"$T/kernel"
+cp -R "$TOP/scripts" "$T/"
+sed -i "s,\(-[crw]\) /dev/kvm ,\1 $T/kvm ,g" "$T/scripts/run-vm.sh"
+TOP=$T
+export TMPDIR=$T/tmp
+
+run "$TOP/scripts/run-vm.sh" -f seabios -m 1 -k "$T/kernel" -i "$T/kernel"
+like 'no KVM: one line' "$status:$out:$err" '^1::run-vm.sh: /dev/kvm: No such device [^'$'\n'']*$'
+ln -s /dev/null "$T/kvm"
 
 refused() { # WORD ARGUMENT...
 	run "$TOP/scripts/run-vm.sh" "${@:2}"
@@ -33,21 +46,28 @@ done
 taken() { # REGEX ARGUMENT...
 	local title="taken: ${*:2}"
 	run "$TOP/scripts/run-vm.sh" -f seabios -m 1 -k "$T/kernel" -i "$T/kernel" "${@:2}"
-	if [[ -r /dev/kvm && -w /dev/kvm ]]; then
-		like "$title" "$status:$out" "^0:QEMU $1"
-	else
-		like "$title, but for KVM" "$status:$out:$err" '^1::run-vm.sh: /dev/kvm: '
-	fi
+	like "$title" "$status:$out" "^0:QEMU $1"
 }
 taken '.*console=ttyS0 quiet panic=-1 $'
 taken '.*panic=-1 $' --
 taken '.* -S$' -- -S
 taken '.* -device pvpanic -- x$' -- -device pvpanic -- x
 
-if [[ ! -r /dev/kvm || ! -w /dev/kvm ]]; then
-	skip 'disks and memory' 'no /dev/kvm here'
-	done_testing
-fi
+taken '.* -smp 2 -m 1 .*panic=-1 $'
+taken '.* -smp 5 .*panic=-1 two words$' -c 5 -p 'two words'
+LAB_MACHINE=svm taken '.*panic=-1 noxsave $'
+ok 'no disk that nobody asked for' test ! -e "$T/disk.tools"
+is 'nothing stays' "$(ls -A "$T/tmp")" ''
+
+# The tools' disk: each program starts by its script, with the libraries beside it.
+cp "$(type -P echo)" "$T/bin/cpuid"
+for option in "-t -k $T/kernel -i $T/kernel" "-d $T/kernel"; do
+	rm -rf "$T/disk.tools"
+	# shellcheck disable=SC2086 # words
+	run "$TOP/scripts/run-vm.sh" -f seabios -m 1 $option
+	like "${option%% *}: the tools' disk" "$status:$out" '^0:QEMU .*fat:ro:.*,label=EXITTOOLS,read-only=on'
+	is "${option%% *}: with programs that start" "$(sh "$T/disk.tools/cpuid.sh" it starts 2>&1)" 'it starts'
+done
 
 # QEMU gives commas and colons a meaning of its own.
 mkdir "$T/a:b"
@@ -72,11 +92,10 @@ is 'a disk that cannot be written to' "$status:$out:$err" "1::run-vm.sh: $T/disk
 cd "$T/a:b"
 run "$TOP/scripts/run-vm.sh" -f seabios -m 1 -d c,snapshot=off
 like 'nor is a disk here taken for one elsewhere' "$status:$out" "^0:QEMU .* -drive file=$T/a:b/c,,snapshot=off,"
-cp -R "$TOP/scripts" "$T/scripts"
-sed -i "s,/proc/meminfo,$T/meminfo," "$T/scripts/run-vm.sh"
+sed "s,/proc/meminfo,$T/meminfo," "$T/scripts/run-vm.sh" >"$T/scripts/meminfo.sh"
 echo 'MemAvailable: 307200 kB' >"$T/meminfo"
-run "$T/scripts/run-vm.sh" -f seabios -k "$T/kernel" -i "$T/kernel"
-is 'nor a VM that has hardly any' "$status:$out:$err" '1::run-vm.sh: only 300 MiB of memory free, too little for a VM'
+run bash "$T/scripts/meminfo.sh" -f seabios -k "$T/kernel" -i "$T/kernel"
+is 'nor a VM that has hardly any' "$status:$out:$err" '1::meminfo.sh: only 300 MiB of memory free, too little for a VM'
 run "$TOP/scripts/run-vm.sh" -f seabios -m 9999999 -k "$T/kernel" -i "$T/kernel"
 like 'no more memory than there is' "$status:$out:$err" \
 	'^0:QEMU .* -m ([0-9]{2,6}) .*:run-vm.sh: 9999999 MiB is more than this host can give: the VM gets [0-9]{2,6} MiB$'
@@ -87,6 +106,16 @@ if [[ -r /usr/share/OVMF/OVMF_VARS_4M.fd ]]; then
 else
 	skip "the firmware's own variables" 'ovmf is not installed'
 fi
+
+sed "s,/usr/share/OVMF,$T/none,g" "$T/scripts/run-vm.sh" >"$T/scripts/bare.sh"
+run bash "$T/scripts/bare.sh" -f ovmf -m 1 -k "$T/kernel" -i "$T/kernel"
+is 'no OVMF here' "$status:$out:$err" "1::bare.sh: $T/none/OVMF_CODE_4M.fd: no such file (apt-get install ovmf, or -f seabios)"
+FIRMWARE='' run bash "$T/scripts/bare.sh" -m 1 -k "$T/kernel" -i "$T/kernel"
+like 'then SeaBIOS, if nobody asks' "$status:$err:$out" '^0::QEMU '
+for option in -k -i; do
+	run "$TOP/scripts/run-vm.sh" -f seabios -m 1 -k "$T/kernel" -i "$T/kernel" $option none
+	is "$option: no such file" "$status:$out:$err" '1::run-vm.sh: none: no such file, or not readable'
+done
 
 printf '#!/bin/sh\nexit 7\n' >"$T/bin/qemu-system-x86_64"
 run "$TOP/scripts/run-vm.sh" -f seabios -m 1 -k "$T/kernel" -i "$T/kernel"

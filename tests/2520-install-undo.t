@@ -21,6 +21,8 @@ cp -R "$TOP/scripts" "$T/top/"
 # shellcheck disable=SC2016 # for the script to expand
 sed -i -E 's,(^|[^a-z])/(boot|lib/modules|usr/local|usr/src|etc|sys|proc|run|var/cache|dev/kvm),\1$R/\2,g' \
 	"$T"/top/scripts/{install.sh,install/*}
+# the place of a process, below the stand-in's /proc
+sed -i 's,cut -d/ -f3,sed "s|.*/proc/||; s|/.*||",' "$T/top/scripts/install/modules.sh"
 printf '#!/bin/sh\ntouch "%s"\necho "%s"\n' "$T/built" "$T/good" >"$T/top/scripts/host-modules.sh"
 echo patch >"$T/top/patches/6.1/0001.patch"
 echo kvm >"$T/good/kvm.ko"
@@ -55,12 +57,14 @@ esac
 END
 stub modprobe <<'END'
 [ "$1" != -c ] || { cat $R/options 2>/dev/null; exit 0; }
+[ "$1" != irqbypass ] || { echo "$1" >>$R/probed; exit 0; }
 touch $R/loaded
 [ ! -e $R/lib/modules/$OLD/updates/exit_cycles/kvm.ko ] || touch $R/sys/module/kvm/parameters/exit_cycles
 END
 stub modinfo <<'END'
-[ "$1 $3 $4" != "-k -n kvm" ] || echo $R/lib/modules/$2/updates/exit_cycles/kvm.ko
-[ "$1 $2" != "-F vermagic" ] || echo 'modversions '
+[ "$1 $3 $4" != "-k -n kvm" ] || cat $R/elsewhere 2>/dev/null || echo $R/lib/modules/$2/updates/exit_cycles/kvm.ko
+[ "$1 $2" != "-F depends" ] || case $3 in */kvm.ko) echo irqbypass ;; *) echo kvm,irqbypass ;; esac
+[ "$1 $2" != "-F vermagic" ] || cat $R/vermagic 2>/dev/null || echo 'modversions '
 END
 
 # Step number AT fails: it does nothing (no) or does its work and then fails (half); or a
@@ -151,6 +155,7 @@ bare=$(files)
 try no 0 "${install[@]}"
 is 'installed' "$status:$(<"$R/lib/modules/$OLD/updates/exit_cycles/kvm.ko")" 0:kvm
 ok 'modules that are given are not built' test ! -e "$T/built"
+is 'what they need is loaded' "$(sort -u "$R/probed")" irqbypass
 try no 0 sh "$R/etc/kernel/header_postinst.d/exit_cycles" "$NEW"
 like 'a kernel that apt brings' "$status:$err" "^0:.*Linux $NEW will have its account\$"
 is 'has the modules built for it' "$(cat "$R/lib/modules/$NEW/updates/exit_cycles/kvm.ko")" kvm
@@ -159,6 +164,11 @@ ok 'apt can run the hooks' test -x "$R/etc/kernel/postinst.d/exit_cycles" -a -x 
 try no 0 sh "$R/etc/kernel/postinst.d/exit_cycles" "$NEW"
 like 'one that cannot be followed' "$status:$err" "^0:.*Linux $NEW gets its stock KVM: no linux-headers-$NEW yet\$"
 ok 'has none' test ! -e "$R/lib/modules/$NEW/updates/exit_cycles"
+mkdir -p "$R/usr/src/linux-headers-$NEW" "$R/sys/kernel/security"
+echo 'none [integrity] confidentiality' >"$R/sys/kernel/security/lockdown"
+try no 0 sh "$R/etc/kernel/header_postinst.d/exit_cycles" "$NEW"
+like 'under Secure Boot, a new kernel' "$status:$err:$(ls "$R/lib/modules/$NEW/updates" 2>/dev/null)" "^0:.*Linux $NEW gets its stock KVM: Secure Boot wants modules signed [^"$'\n'"]*:\$"
+rm -r "$R/usr/src/linux-headers-$NEW" "$R/sys/kernel/security"
 mkdir "$R/usr/src/linux-headers-$NEW"
 try no 0 "${uninstall[@]}"
 is 'uninstalled: as before' "$status:$(diff <(echo "$bare") <(files | grep -v " usr/local/lib "))" 0:
@@ -210,11 +220,50 @@ for module in kvm_intel kvm_amd; do
 	refused "$module is in use" 'VMs are running' "${install[@]}"
 	rm -r "$R/sys/module/$module"
 done
+refused 'no such folder' '-m .*/none: No such folder' "$T/top/scripts/install.sh" -m "$T/none" install
+mv "$T/good/kvm-intel.ko" "$T/"
+refused 'half of the modules' '.*/good/kvm-intel.ko: No such file' "${install[@]}"
+mv "$T/kvm-intel.ko" "$T/good/"
+echo 'SMP ' >"$R/vermagic"
+refused 'of unknown types, and nobody checks' '.*/good/kernel: does not say of which types they are' "${install[@]}"
+rm -f "$R/vermagic" "$T/built"
+echo 'flags : fpu' >"$R/proc/cpuinfo"
+refused 'no virtualization' 'this CPU offers neither VMX nor SVM' "$T/top/scripts/install.sh" install
+ok 'no virtualization: before anything is built' test ! -e "$T/built"
+host bare
+mkdir -p "$R/proc/77/fd" "$R/sys/module/kvm_intel"
+ln -s anon_inode:kvm-vcpu:0 "$R/proc/77/fd/5"
+echo qemu >"$R/proc/77/comm"
+echo 1 >"$R/sys/module/kvm_intel/refcnt"
+refused 'in use: by whom' '.*KVM is in use otherwise: qemu \(77\) ' "${install[@]}"
+host earlier
+mkdir "$R/sys/module/kvm_intel"
+echo 1 >"$R/sys/module/kvm_intel/refcnt"
+refused 'uninstall, while VMs run' 'VMs are running' "${uninstall[@]}"
+host bare
+echo /elsewhere/kvm.ko >"$R/elsewhere"
+refused 'others that modprobe prefers' 'modprobe would take /elsewhere/kvm.ko and not ' "${install[@]}"
+host bare
+try no 0 "${uninstall[@]}"
+like 'nothing to uninstall' "$status:$err" '^0:[^'$'\n'']*nothing is installed$'
 mkdir -p "$R/sys/kernel/security"
 for mode in integrity confidentiality; do
 	echo "none $mode" | sed "s/$mode/[&]/" >"$R/sys/kernel/security/lockdown"
 	refused "not signed, $mode" '.*kvm.ko: not signed, and this kernel takes signed modules only' "${install[@]}"
 done
+for module in kvm kvm-intel; do
+	echo $module >"$T/good/$module.ko"
+	echo '~Module signature appended~' >>"$T/good/$module.ko"
+done
+try no 0 "${install[@]}"
+is 'but signed ones are taken' "$status" 0
+echo kvm-intel >"$T/good/kvm-intel.ko"
+cp "$T/kvm.ko" "$T/good/kvm.ko"
+host bare
+mkdir -p "$R/sys/module/module/parameters" "$R/sys/kernel/security"
+echo Y >"$R/sys/module/module/parameters/sig_enforce"
+refused 'not signed, by a parameter' '.*kvm.ko: not signed' "${install[@]}"
+echo N >"$R/sys/module/module/parameters/sig_enforce"
 rm -r "$R/sys/kernel/security"
 echo "$OLD 6.1.2-1" >"$T/good/kernel"
 refused 'of another point release' '.*from the source of 6.1.2-1, and "#1 SMP Debian 6.1.1-1 \(2026-01-01\)" is running' "${install[@]}"

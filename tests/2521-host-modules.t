@@ -145,7 +145,15 @@ cp "$T/bin/uname" "$T/uname"
 sed -i s/6.1.1-1/6.1.0-9/ "$T/bin/uname"
 try 'installed 6.1.1-1'
 refused 'another kernel runs' 'the kernel that runs is "#1 SMP Debian 6\.1\.0-9 \(2026-01-01\)", its headers are of 6\.1\.1-1 '
+run env STATE='installed 6.1.1-1' PATH="$T/bin:$PATH" XDG_CACHE_HOME="$T/file" "$script" -r "$T/elsewhere"
+taken 'another kernel runs, but the headers of -r count'
+run env PATH="$T/bin:$PATH" "$script" -k 5.10.0-1-amd64
+refused 'a kernel without patches' "5.10.0-1-amd64: not a stock kernel of Debian, ${KERNELS// /, } for amd64"
 cp "$T/uname" "$T/bin/uname"
+sed -i s/6.1.0-1/6.1.0-2/ "$generated/utsrelease.h"
+try 'installed 6.1.1-1'
+refused 'headers of another kernel' "$headers: not the headers of $version"
+sed -i s/6.1.0-2/6.1.0-1/ "$generated/utsrelease.h"
 rm "$T/sys/kernel/btf/vmlinux"
 try 'installed 6.1.1-1'
 refused 'a kernel without types' "$T/sys/kernel/btf/vmlinux: No such file"
@@ -170,6 +178,10 @@ is "KVM's own structures in another size: taken" "$status:$err" 0:
 came_out 'kvm_vcpu	19' 'file	16'
 refused "the kernel's in another size" "kvm.ko: came out without the kernel's own struct file"
 
+# shellcheck disable=SC2016 # the shell there expands it
+is 'the packages that are missing, by their names' "$(bash -c '. "$1"; for one in "${@:2}"; do package_of "$one"; done' \
+	"${script##*/}" "${script%/*}/functions" git xz modinfo readelf gcc-12 x86_64-linux-gnu-gcc-12 | paste -sd ' ')" 'git xz-utils kmod binutils gcc-12 gcc-12'
+
 # What is built depends on the patches and on the compiler: then it is built anew.
 # shellcheck disable=SC2016 # the shell there expands it
 kept() {
@@ -193,6 +205,34 @@ is 'another key: built anew, once' "$status:$out" 0:built
 rm "$T/bin/tar"
 is 'the series of a kernel, exactly' "$(series_of 6.12.1-amd64; series_of 6.1.0-1-cloud-amd64; series_of 6.10.1-amd64)" $'6.12\n6.1'
 
+# The source, with a series of two patches.
+mkdir -p "$T"/linux/{arch/x86/{kvm,include/asm},virt/kvm,include/linux,mm} "$T/top/patches/9.9"
+for file in arch/x86/kvm/x86.c arch/x86/include/asm/kvm_host.h virt/kvm/kvm_main.c include/linux/kvm_host.h include/linux/mm.h mm/mm.c; do
+	echo old >"$T/linux/$file"
+done
+# shellcheck disable=SC2016 # make expands it
+echo 'KVM := $(srctree)/virt/kvm/' >"$T/linux/arch/x86/kvm/Makefile"
+tar -cf "$T/linux.tar" -C "$T" linux
+# changes FILE...: prints a patch of these files.
+changes() { for file; do printf -- '--- a/%s\n+++ b/%s\n@@ -1 +1 @@\n-old\n+new\n' "$file" "$file"; done; }
+changes arch/x86/kvm/x86.c arch/x86/include/asm/kvm_host.h >"$T/top/patches/9.9/0001-one.patch"
+changes virt/kvm/kvm_main.c include/linux/kvm_host.h Documentation/kvm.rst >"$T/top/patches/9.9/0002-two.patch"
+unpacked() {
+	mkdir -p "$T/unpacked"
+	# shellcheck disable=SC2016 # the shell there expands it
+	run bash -c '. "$1"; version=9.9.1-1-amd64 package=9.9.1-1 series=9.9 source=$2 dir=$3 key=new; compile() { :; }; build' \
+		"${script##*/}" "${script%/*}/functions" "$T/linux.tar" "$T/unpacked"
+}
+unpacked
+# shellcheck disable=SC2016 # make expands it
+is "the source: KVM's, and what the series changes" "$status:$(cd "$T/unpacked/src" && grep -r . | sort | paste -sd,)" \
+	'0:arch/x86/include/asm/kvm_host.h:new,arch/x86/kvm/Makefile:KVM := $(src)/../../../virt/kvm/,arch/x86/kvm/x86.c:new,include/linux/kvm_host.h:new,virt/kvm/kvm_main.c:new'
+changes virt/kvm/kvm_main.c >"$T/top/patches/9.9/0003-again.patch"
+rm -r "$T/unpacked"
+unpacked
+like 'a patch that does not apply: refused' "$status:$(ls "$T/unpacked"):$err" '^1:src:.*host-modules.sh: .*/0003-again.patch: does not apply to linux-source-9.9 9.9.1-1$'
+rm -r "$T/top/patches/9.9"
+
 # made TITLE VERMAGIC PARAMETERS ERROR: checks how the script judges the output of make.
 mkdir -p "$T/build/src/arch/x86/kvm"
 touch "$T"/build/src/arch/x86/kvm/kvm{,-intel,-amd}.ko "$headers/Makefile"
@@ -214,6 +254,10 @@ made 'made: not at all' "$version SMP" 'exit_cycles:Count' 'make failed:modules/
 stub make ''
 stub strip "echo \"\$1\" >>$T/stripped"
 made 'made: as it should be' "$version SMP" 'exit_cycles:Count' ':modules/kernel modules/kvm-amd.ko modules/kvm-intel.ko modules/kvm.ko'
+is 'made: for which kernel, as install.sh reads it' "$(<"$T/build/modules/kernel")" "$version 1 2 3"
+# shellcheck disable=SC2016 # the shell there expands it
+run env XDG_CACHE_HOME="$T/where" bash -c '. "$1"; check() { :; }; key() { :; }; build() { :; }; main -k 6.1.0-9-amd64' "${script##*/}" "${script%/*}/functions"
+is 'made: their folder' "$status:$out" "0:$T/where/exit_cycles/host/6.1.0-9-amd64/modules"
 is 'made: without what only a debugger reads' "$(sort "$T/stripped" | uniq -c | xargs)" '3 --strip-debug'
 
 done_testing

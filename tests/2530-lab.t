@@ -66,6 +66,8 @@ echo brought >"$T/file"
 lab "$ended"$'\necho out >"$output"' -k 6.12 -a "$T/file" -- show "it's" '' $'two\nlines' '$HOME *'
 is "it ends well, with its output" "$status:$out:$err" 0:out:
 is "nothing stays" "$(ls -A "$T/tmp")" ''
+like "memory, CPUs, and one thread for them" "$(<"$T/given")" ' -smp 1 -m 1024 .* -accel tcg,thread=single '
+is "all files are of the same time, so that the same lab is the same" "$(TZ=UTC cpio -tv --quiet <"$T/initrd" | grep -vc 'Nov 14  *2023')" 0
 inside
 is "the kernel" "$(<"$T/kernel")" 'kernel 6.12'
 is "the words" "$(sh -c '. "$0"; for word; do echo "[$word]"; done' "$T/root/lab.command")" $'[show]\n[it\'s]\n[]\n[two\nlines]\n[$HOME *]'
@@ -80,6 +82,7 @@ is "-s stock; and the first kernel" "$(set_in LAB_KERNEL LAB_SERIES LAB_MODULES)
 lab "$ended" -k 6.12 -d kasan -- true
 inside
 is "-d kasan: its kernel, its modules" "$(set_in LAB_DEBUG):$(<"$T/kernel"):$(<"$T/root/usr/lib/lab/patched/kvm.ko")" 'kasan:kernel 6.12/kasan:patched 6.12/kasan'
+like "-d kasan: with all that it finds" "$(<"$T/given")" ' kasan_multi_shot'
 LAB_APPEND='extra=1 more' lab "$ended" -k 6.12 -c 3 -M 1234 -- true
 like "LAB_APPEND, CPUs and memory" "$(<"$T/given")" '-smp 3 -m 1234 .*-append console=.* extra=1 more'
 unlike "its TSC is not that of instructions" "$(<"$T/given")" icount
@@ -89,9 +92,60 @@ like 'all CPUs that the lab has' "$status:$(<"$T/given")" '^0:.*-smp 8 '
 LAB_PIN=no lab "$ended" -- true
 is "LAB_PIN=no: or all" "$(<"$T/pinned")" "$(taskset -cp $$ | sed 's/.*: //')"
 lab "$ended" -x -- true
-like "-x: its TSC is" "$(<"$T/given")" '-icount shift=0'
+like "-x: its TSC is, and its clock" "$(<"$T/given")" '-icount shift=0,sleep=off -rtc base=2023-11-14T22:13:20,clock=vm'
 lab "$ended" -x -c 2 -- true
 is "-x with two CPUs: refused" "$status:$err" '245:lab.sh: -x -m svm: only with one CPU'
+lab "$ended" -k 6 -- true
+is "a part of a kernel's name: refused" "$status:$err" '245:lab.sh: -k 6: no such kernel (one of: 6.1 6.12)'
+lab "$ended" -M 10000000 -- true
+is "a number of eight digits: refused" "$status:$err" '245:lab.sh: -M 10000000: not a number above 0'
+program=$(type -P env)
+lab "$ended" -a "$program" -- true
+inside
+is "a program of /usr: in its place, and in the command's folder" "$(readlink "$T/root/lab/env"):$(cmp "$T/root/lab/../usr/bin/env" "$program")" "/usr/bin/env:"
+# A build has the lock, and writes another kernel before it ends.
+flock "$CACHE/6.12/lock" sh -c 'touch "$T/locked"; sleep 1; echo "kernel 6.12, built now" >"$0"' "$CACHE/6.12/out/bzImage" &
+until [[ -e $T/locked ]]; do sleep 0.02; done
+lab "$ended" -k 6.12 -- true
+wait
+is "a build under way is waited for" "$status:$(<"$T/kernel")" '0:kernel 6.12, built now'
+# A folder with another kernel.
+for name in modprobe insmod rmmod modinfo depmod lsmod; do
+	printf '#!/bin/sh\n' >"$T/bin/$name"
+	chmod +x "$T/bin/$name"
+done
+mkdir -p "$T/boot/lib/modules/6.1.0-1-amd64"
+lab "$ended" -b "$T/boot" -- true
+is "-b: no kernel there" "$status:$err" "245:lab.sh: -b $T/boot: no such folder, or without bzImage and lib/modules"
+echo "kernel of Debian" >"$T/boot/bzImage"
+lab "$ended" -b "$T/boot" -s stock -- true
+inside
+is "-b: that kernel with its modules, and none of ours" "$(<"$T/kernel"):$(cd "$T/root/usr/lib" && echo modules/* lab/*):$(set_in LAB_KERNEL LAB_SERIES LAB_MODULES)" \
+	"kernel of Debian:modules/6.1.0-1-amd64 lab/*:  "
+
+# --- the other machines: Bochs; and a host without KVM
+
+mkdir "$T/iso"
+touch "$T"/iso/{isolinux.bin,ldlinux.c32}
+sed -i "s,/usr/lib/ISOLINUX/,$T/iso/,; s,/usr/lib/syslinux/modules/bios/,$T/iso/," "$T/top/scripts/lab/machines.sh"
+sed -i "s,! -c /dev/kvm \]\],! -c $T/kvm ]]," "$T/top/scripts/lab.sh"
+printf '#!/bin/sh\nfor folder; do :; done\ncp "$folder/isolinux.cfg" "$T/"\n' >"$T/bin/xorriso"
+cat >"$T/bin/bochs" <<'END'
+#!/bin/bash
+cp "$2" "$T/bochsrc"
+console=$(sed -n 's/^com1:.*dev=//p' "$2") output=$(sed -n 's/^parport1:.*file=//p' "$2")
+. "$T/machine"
+END
+chmod +x "$T"/bin/{xorriso,bochs}
+lab "$ended"$'\necho out >"$output"' -m vmx -k 6.12 -c 2 -M 4096 -- true
+is "-m vmx: as it was asked for, and what it cannot have is told" "$status:$out:$err" '0:out:lab.sh: -M 4096: Bochs has at most 2048 MiB, which it gets'
+like "-m vmx: its CPUs, its memory" "$(<"$T/bochsrc")" 'cpu: model=broadwell_ult, count=2:1:1, ips=50000000, .*memory: guest=2048, host=2048'
+like "-m vmx: its TSC, on the command line" "$(<"$T/isolinux.cfg")" 'APPEND initrd=initrd .* idle=halt tsc_early_khz=50000$'
+lab "$ended" -m kvm -- true
+is "-m kvm, where there is none: a reason to skip" "$status:$err" '246:lab.sh: -m kvm: no /dev/kvm'
+rm "$T/bochsrc"
+TMPDIR=$T/tmp run "$T/top/scripts/lab.sh" -k 6.12 -- true
+ok "without -m: Bochs there" test "$status" = 0 -a -e "$T/bochsrc"
 
 # --- how it ended
 
@@ -106,17 +160,22 @@ verdict "a warning counts" 241 "lab.sh: the kernel's log has: WARNING: real" 'la
 verdict "a panic counts more" 242 'lab.sh: the kernel panicked' 'lab: modules' 'WARNING: real' 'lab: exit 0' 'Kernel panic - not syncing'
 verdict "no word: it ended too early" 244 'lab.sh: the machine ended before the command did' 'lab: modules'
 verdict "nor before the modules" 244 'lab.sh: the machine ended before the command did' 'lab: exit 0'
+lab 'echo "qemu: no such machine" >&2; exit 1' -k 6.12 -- true
+like "a machine that does not start: its own words" "$status:$err" '^244:lab.sh: the machine ended before the command did.*qemu: no such machine$'
 verdict "no KVM: the command was not tried" 245 'lab.sh: svm: no modules' 'lab: modules' 'lab: failed: no modules'
 lab "$(log 'lab: modules')"$'\nexec sleep 100' -k 6.12 -t 3 -l "$T/log" -- true
 like "a hang" "$status:$err" '^243:lab.sh: it hung: not done after 3 s'
 is "-l: its log, from the beginning" "$(<"$T/log")" $'WARNING: of the boot\nlab: modules'
-lab "$ended" -k 6.12 -l "$T/log" -- true
+lab "$(log $'lab: modules\r' $'lab: exit 0\r')" -k 6.12 -l "$T/log" -- true
 is "-l: and after a good end" "$(<"$T/log")" $'WARNING: of the boot\nlab: modules\nlab: exit 0'
 # The output comes only when the machine has ended.
 lab "$ended"$'\nexec 8>"$output"\n{ sleep 0.5; echo late; } >&8 2>/dev/null &' -k 6.12 -- true
 is "late output comes, too" "$status:$out" 0:late
 run sh -c '"$@" >/dev/full' sh env TMPDIR="$T/tmp" "$T/top/scripts/lab.sh" -m svm -k 6.12 -- true
 like "late output that cannot be written" "$status:$err" '^244:.*standard output: cannot be written'
+echo 'echo more >"$output"; sleep 20; touch "$T/ran-on"' >"$T/machine"
+{ TMPDIR=$T/tmp "$T/top/scripts/lab.sh" -m svm -k 6.12 -- true || echo $? >"$T/gone"; } 2>/dev/null | true
+is "a reader that goes away ends it, at once" "$(<"$T/gone"):$(ls "$T/ran-on" 2>/dev/null)" 141:
 
 # --- data races: reports about the account's code, and about other code
 
@@ -147,6 +206,14 @@ cat >"$T/races" <<'EOF'
 EOF
 is "races are the account's, or the kernel's own" \
 	"$(awk -f "$TOP/scripts/lab/races.awk" "$T/symbols" "$T/races" | sed -n 's/ \(BUG: KCSAN\|WARNING\).*//p' | xargs)" "1 2 3 4 8 11 12 13"
+printf '#!/bin/sh\ncat "$T/symbols"\n' >"$T/bin/readelf"
+chmod +x "$T/bin/readelf"
+lab "$(log 'lab: modules' "$(sed -n 's/^7 //p' "$T/races")" 'lab: exit 0')" -k 6.12 -d kcsan -- true
+is "-d kcsan: a race of other code is told, and is no failure" "$status:$err" \
+	"0:lab.sh: not the account's: data race in tick_sched_do_timer / tick_sched_do_timer (1)"
+like "-d kcsan: its CPUs run at the same time" "$(<"$T/given")" 'kcsan.skip_watch=500 .*thread=multi'
+lab "$(log 'lab: modules' "$(sed -n 's/^1 //p' "$T/races")" 'lab: exit 0')" -k 6.12 -d kcsan -- true
+like "-d kcsan: the account's is one" "$status:$err" "^241:lab.sh: the kernel's log has: BUG: KCSAN: data-race in show_scope"
 
 # --- the modules inside
 
@@ -155,13 +222,13 @@ touch "$T/modules"/usr/lib/lab/{stock,patched}/kvm{,-intel,-amd}.ko
 sed "s,/usr/lib/lab,$T/modules&,; s,/proc/,$T/proc/,; s,-c /dev/kvm,-c /dev/null," "$TOP/scripts/lab/modules" >"$T/lab-modules"
 mkdir "$T/proc"
 echo 'flags : svm' >"$T/proc/cpuinfo"
-for name in insmod rmmod; do
+for name in insmod rmmod modprobe; do
 	printf '#!/bin/sh\necho "%s ${1##*/}${2:+ $2}${3:+ $3}" >>"$T/done"\n' $name >"$T/bin/$name"
 	chmod +x "$T/bin/$name"
 done
 modules() {
 	: >"$T/done"
-	LAB_MODULES=$T/modules/usr/lib/lab/patched run sh "$T/lab-modules" "$@"
+	LAB_MODULES=${folder-$T/modules/usr/lib/lab/patched} run sh "$T/lab-modules" "$@"
 	done=$(paste -sd, "$T/done")
 }
 : >"$T/proc/modules"
@@ -170,12 +237,26 @@ is "modules: loaded" "$status:$done" '0:insmod kvm.ko tsc_tolerance_ppm=10000 ha
 printf '%s\n' 'kvm_amd 1 0' 'kvm 1 1' >"$T/proc/modules"
 modules load
 is "modules: those that are loaded go first" "$status:$done" '0:rmmod kvm-amd,rmmod kvm,insmod kvm.ko tsc_tolerance_ppm=10000,insmod kvm-amd.ko'
+touch "$T/modules/usr/lib/lab/patched/irqbypass.ko"
+modules load
+is "modules: irqbypass first, if it is one" "${done#*rmmod kvm,}" 'insmod irqbypass.ko,insmod kvm.ko tsc_tolerance_ppm=10000,insmod kvm-amd.ko'
+folder='' modules load halt_poll_ns=0
+is "modules: of the kernel itself, with parameters" "$status:${done#*rmmod kvm,}" '0:modprobe kvm halt_poll_ns=0,modprobe kvm-amd'
 rm "$T/modules/usr/lib/lab/stock/kvm.ko"
 modules load stock
 like "modules: none there" "$status:$err:$done" '^1:lab-modules: no modules in .*/stock:$'
 
-
-
+# the end of process 1
+sed -n '/^say() {$/,/^}$/p; /^\. \/lab\.command$/,$p' "$TOP/scripts/lab/init" | sed "s,/lab\.command,$T&,; s,/dev/kmsg,$T/kmsg,; s,cd /lab,cd $T," >"$T/init"
+echo 'set -- one two' >"$T/lab.command"
+for name in dmesg poweroff lab-run lab-modules; do
+	printf '#!/bin/sh\necho "%s $*"\n' $name >"$T/bin/$name"
+	chmod +x "$T/bin/$name"
+done
+is "inside: the modules, then the command" "$(sh "$T/init" | paste -sd,)" 'dmesg -n 8,lab-run one two,poweroff -f'
+echo 'echo "no VMX here" >&2; exit 1' >>"$T/bin/lab-modules"
+sed -i 2d "$T/bin/lab-modules"
+is "inside: no modules: why, and no command" "$(sh "$T/init" | paste -sd,):$(<"$T/kmsg")" 'dmesg -n 8,poweroff -f:lab: failed: no VMX here'
 # --- the command inside: lab-run, with a file for the parallel port
 
 {

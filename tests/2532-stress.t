@@ -76,8 +76,37 @@ stress -q -k 6.12
 is "mended: nothing failed, and all that was tried is told" "$status:$ran:$(tried)" "0:stress/4198-bad svm:6.12 small:200 exits made,4 checks"
 stress -q -k 6.12 "$T/top/tests/3198-plain.t"
 is "a test by name" "$status:$ran" "0:3198-plain svm:6.12 small"
+mkdir "$T"/cache/exit_cycles/stress/{old,young}
+touch -d '31 days ago' "$T/cache/exit_cycles/stress/old"
+stress -q -k 6.12 "$T/top/tests/3198-plain.t"
+is "results of old series go" "$(cd "$T/cache/exit_cycles/stress" && echo old* young*)" 'old* young'
 stress -q -j 0
 is 'no labs at once' "$status:$ran" 2:
+exec 7>"$T/cache/exit_cycles/stress/lock-small"
+flock 7
+stress -q
+like 'another run is under way' "$status:$ran:$err" '^1::stress.sh: .*lock-small: another run holds it'
+exec 7>&-
+toy stress/4101-long vmx "$good"
+stress -k 6.12 "$T/top/tests/stress/4101-long.t"
+is "a long test in Bochs: in its small form" "$status:$ran" "0:stress/4101-long vmx:6.12 small"
+toy stress/4196-host host "$good"
+stress "$T/top/tests/stress/4196-host.t"
+is "a test without a lab: once, and nothing is built for it" "$status:$ran:$(<"$T/built")" "0:stress/4196-host host:"
+toy stress/4196-host host 'echo "it died"; exit 3'
+stress "$T/top/tests/stress/4196-host.t"
+like "a test that dies: its last words" "$status:$out" '^1:.*it died'
+# shellcheck disable=SC2016 # the test expands it
+toy stress/4196-host host "echo \$\$ >$T/pid; exec sleep 60"
+rm -f "$T/pid"
+"$T/top/scripts/stress.sh" "$T/top/tests/stress/4196-host.t" >/dev/null 2>&1 &
+run=$! status=0
+until [[ -s $T/pid ]]; do sleep 0.05; done
+kill "$run"
+wait "$run" || status=$?
+for ((i = 0; i < 50; i++)); do kill -0 "$(<"$T/pid")" 2>/dev/null || break; sleep 0.1; done
+is 'a signal ends it, and what it runs' "$status:$(kill "$(<"$T/pid")" 2>/dev/null && echo it runs)" 130:
+rm "$T"/top/tests/stress/{4101,4196}*
 stress -q "$T/top/tests/none.t"
 is "no such test" "$status:$err" "1:stress.sh: $T/top/tests/none.t: no such test"
 

@@ -13,7 +13,8 @@ printf '#!/bin/sh\n' >"$T/top/scripts/deps.sh"
 printf '%s\n' '--- /dev/null' '+++ b/tools/testing/selftests/kvm/x86_64/ours.c' >"$T/top/patches/6.12/0001.patch"
 sed -i 's/^locked "\$DIR\/lock" build$/:/' "$T/top/scripts/selftests.sh"
 printf '%s\n' a b c ours unbuilt >"$T/cache/exit_cycles/6.12/selftests/names"
-for name in a b c ours; do
+mkdir "$T"/cache/exit_cycles/6.12/selftests/bin/x86{,_64}
+for name in a x86_64/b x86/c ours; do
 	printf '#!/bin/sh\n' >"$T/cache/exit_cycles/6.12/selftests/bin/$name"
 done
 # The lab: for each TEST, the next word of the file SERIES.TEST is its result, the last one
@@ -77,10 +78,15 @@ is "run: a complaint of the kernel is a TEST's own result" "$status" 0
 echo 0 >"$T/status"
 selftests -t 7 -s stock -m vmx run a
 like "options: the limit, the series, the machine" "$(<"$T/seconds"):$(<"$T/labs")" '^7:-m vmx -k 6\.12 -s stock -c 2 .* -t 2540 '
+selftests -d kasan run a
+like "-d: that kernel" "$(<"$T/labs")" '-s patched -d kasan -c 1 '
 selftests run unbuilt
 is "run: not built" "$status:$(rows)" '1:unbuilt=none'
 selftests run nobody
 is "no such TEST" "$status:$err" '1:selftests.sh: nobody: no such selftest in Linux 6.12'
+rm -f "$T"/patched.*
+selftests run
+is "without names: all" "$status:$(rows)" '1:a=pass b=pass c=pass ours=pass unbuilt=none'
 selftests build nobody
 is "nor to build" "$status:$err" '1:selftests.sh: nobody: no such selftest in Linux 6.12'
 selftests build a unbuilt
@@ -93,7 +99,7 @@ results patched a=pass b=fail=1 c=skip ours=pass
 selftests compare a b c
 is "compare: the same is no difference" "$status:${out##*$'\n'}" '0:stock and patched: no difference'
 like "compare: what does not pass on stock is told" "$out" 'not passed on stock: b  *fail=1  *words of b'
-like "compare: and how many" "$out" $'^Linux 6\\.12, svm: 2 KVM selftests of its own tree, and 1 not built or skipped\n.*stock: .* 1 fail'
+like "compare: and how many" "$out" $'^Linux 6\\.12, svm: 2 KVM selftests of its own tree, and 1 not built or skipped\n.*stock: .*1 fail[,\n]'
 is "compare: both series" "$(grep -o -e '-s [a-z]*' "$T/labs" | paste -sd ' ')" '-s stock -s patched'
 results patched a=fail=1
 selftests compare a b c
@@ -119,6 +125,19 @@ results patched ours=skip
 selftests compare ours
 is "compare: nor may it be skipped" "$status" 1
 
+# What the programs are built of.
+sed '/^use_kernel "\$(default_kernel)"$/,$d' "$T/top/scripts/selftests.sh" >"$T/top/scripts/functions"
+sed -i "s,/usr/src/,$T/none/," "$T/top/scripts/source/kernels.sh"
+mkdir -p "$T/cache/exit_cycles/source"
+echo 6.12.1-1 >"$T/cache/exit_cycles/source/linux-source-6.12.version"
+key() { bash -c '. "$0"; use_kernel 6.12; build_key' "$T/top/scripts/functions"; }
+printf '%s\n' 'diff --git a/arch/x86/kvm/x86.c b/arch/x86/kvm/x86.c' +kvm 'diff --git a/tools/one.c b/tools/one.c' +tool >"$T/top/patches/6.12/0001.patch"
+before=$(key)
+sed -i s/+kvm/+other/ "$T/top/patches/6.12/0001.patch"
+is "another patch of KVM: the programs stay" "$(key)" "$before"
+sed -i s/+tool/+other/ "$T/top/patches/6.12/0001.patch"
+ok "one of the selftests: they are built anew" test "$(key)" != "$before" -a -n "$before"
+
 # The script in the lab: how it judges a TEST.
 sed -n '/^inside() {$/,/^}$/p' "$TOP/scripts/selftests.sh" >"$T/functions"
 # shellcheck source=/dev/null
@@ -140,6 +159,14 @@ is "inside: 4 is skip" "$(judged 'echo "1..0 # SKIP - no such CPU"; exit 4')" 's
 is "inside: any other is a failure" "$(judged 'echo "==== Test Assertion Failure ===="; echo "  x.c:1: a == b"; echo end; exit 254')" 'fail=254 x.c:1: a == b'
 is "inside: or its last words" "$(judged 'echo one; echo last; echo "# "; exit 1')" 'fail=1 last'
 is "inside: too long" "$(judged 'exec sleep 100' 1)" timeout
+cat >"$T/forks.c" <<'END'
+#include <unistd.h>
+int main(void) { if (!fork()) for (;;) pause(); return 0; }
+END
+gcc -o one "$T/forks.c"
+PATH=$T/bin:$PATH run sh "$T/inside" 60 one
+left=$(readlink /proc/[0-9]*/exe | grep -cx "$T/lab/one" || :)
+like "inside: what a TEST has left is ended" "$left:$out" '^0:.*result one pass'
 is "inside: the kernel complains" "$(judged "echo 'WARNING: it' >$T/log")" pass+log
 
 done_testing

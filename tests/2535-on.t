@@ -21,12 +21,15 @@ program() {
 program apt-get ''
 program apt-config 'echo "Acquire::http::Proxy \"http://proxy\";"'
 program debootstrap 'echo "$*" >>"$T/made"
-mkdir -p "${@: -2:1}"/{etc/apt/apt.conf.d,tmp,proc,dev,sys}
+root=${@: -2:1}
+mkdir -p "$root"/{etc/{apt/apt.conf.d,systemd/system,initramfs-tools/conf.d},tmp,proc,dev,sys,boot,usr/local/sbin}
+touch "$root"/boot/{vmlinuz-6.1,initrd.img-6.1}
 [[ ! -e $T/broken ]] || { echo "E: no mirror"; exit 1; }'
 program setpriv 'shift 2; exec "$@"'
 program unshare 'while [[ $1 == --* ]]; do shift; done; exec "$@"'
 program mount 'echo "$*" >>"$T/mounted"'
-program chroot 'exec sh -c "${4/cd /cd $1}" "${@:5}"'
+program chroot '[[ $2 == sh ]] || { echo "${*:2}" >>"$T/made"; [[ ! -e $T/broken || $2 != update-initramfs ]]; exit; }
+exec sh -c "${4/cd /cd $1}" "${@:5}"'
 PATH=$T/bin:$PATH
 cd "$T/top"
 echo committed >file
@@ -51,9 +54,17 @@ is "the command's status and output, in a clone of the commit" "$status:$err:$ou
 like 'the root was made now' "$(<"$T/made")" "trixie ${root}[.]new http"
 like 'with this machine'\''s proxy' "$(cat "$root/etc/apt/apt.conf.d/90proxy")" '"http://proxy"'
 is 'the clone does not stay' "$(ls "$root/tmp")" ''
+is 'apt there has the updates, too' "$(sed 's,http://[^ ]*,MIRROR,' "$root/etc/apt/sources.list" | paste -sd,)" \
+	'deb MIRROR trixie main,deb MIRROR trixie-updates main,deb MIRROR trixie-security main'
+https_proxy=http://proxy:3128 on trixie sh -c 'echo "$https_proxy $T"'
+is 'the command has the proxy of the environment, and nothing else of it' "$status:$out" '0:http://proxy:3128 '
 on -b "$T/dir" trixie true
 is 'again: not made again' "$status:$(<"$T/made")" 0:
 like '-b: is there' "$(<"$T/mounted")" "--bind $T/dir $root$T/dir"
+cd "$T"
+on -b dir trixie true
+like '-b: of a relative name' "$status:$(tail -n 1 "$T/mounted")" "^0:--bind $T/dir $root$T/dir\$"
+cd "$T/top"
 on -b "$T/none" trixie true
 is '-b: no such folder' "$status:$err" "125:on.sh: -b $T/none: No such folder"
 on sid true
@@ -77,6 +88,21 @@ is 'a guest: again' "$status:$out:$(<"$T/made")" "0:$T/cache/exit_cycles/guest/t
 echo '# a change' >>"$T/top/scripts/guest/debian.sh"
 guest trixie
 is 'a guest: by another script, made anew' "$status:$(<"$T/made")" 0:guest
+# its parts, with stand-ins for what makes the file systems
+program mke2fs 'for word; do [[ $word != */disk ]] || touch "$word"; done'
+sed "s,/usr/share/debootstrap,$T," "$TOP/scripts/guest/debian.sh" >"$T/top/scripts/guest/whole.sh"
+rm -r "$T/cache/exit_cycles/guest"
+whole() { run "${as[@]}" bash "$T/top/scripts/guest/whole.sh" trixie; }
+touch "$T/broken"
+program debootstrap "$(sed '1d; /broken/d' "$T/bin/debootstrap")"
+whole
+like 'a guest: one that cannot be set up is none' "$status:$(ls "$T/cache/exit_cycles/guest"):$err" '^1:trixie.lock.trixie.log.trixie.new:.*whole.sh: the guest cannot be set up'
+rm "$T/broken"
+: >"$T/made"
+whole
+is 'a guest: made anew, with all of its files' "$status:$(cd "$out" && echo *):$(<"$out/append")" '0:append disk initrd key vmlinuz:root=/dev/vda rw console=ttyS0'
+is 'a guest: it looks at its second disk, and root needs no password' "$(sed 1d "$T/made" | paste -sd,)" \
+	'systemctl -q enable seed.service,systemctl -q mask serial-getty@hvc0.service,passwd -q -d root,update-initramfs -u'
 guest sid
 like 'a guest: of no release that is known' "$status:$err" '^1:debian.sh: sid: no release that is known here'
 

@@ -53,6 +53,7 @@ cpuid=100 io=50 n=0
 now() {
 	table $cpuid $io >"$T/kvm/$$-7/exit_cycles"
 	echo "hist of $$" >"$T/kvm/$$-7/exit_cycles_hist"
+	[[ ! -e $T/more ]] || touch "$T/kvm/$$-7"/exit_cycles_{keys,slow}
 	echo '{"event": "RESUME"}'
 	echo '{"timestamp": {}, "event": "STOP"}'
 } >&6
@@ -116,8 +117,11 @@ is "what is read: all of an AMD's, with HLT and page faults" "$(grep -o 'READS=[
 like "all are identical, of the VM's table, though something fell into one" "$out" $'\nidentical: all 12 reads'
 like "the table is shown" "$out" $'host# cat [^\n]*kvm/[0-9]*-7/exit_cycles\n# exit_cycles 1\tvendor=svm.*\nexitdump --input [^\n]*-7/exit_cycles'
 is "nothing stays" "$(ls -A "$T/tmp")$(ls "$T/kvm")" $'exit_cycles\nexit_cycles_hist'
+sed '/^verbose=1$/,$d' "$T/flat/host.sh" >"$T/flat/functions"
+is "what is read on Intel: with HLT and EPT violations" "$(bash -c '. "$0"; reads $(reasons vmx)' "$T/flat/functions")" \
+	"0x4ffffffd:0xfffffffe,0x4ffffffe,0x4fffffff$(printf ',0x4ffffffc:%s,0x4ffffffd:%s' 10 10 30 30 48 48 12 12 32 32)"
 touch "$T/wrong"
-sed -i 's/^ROUNDS=20/ROUNDS=2/' "$T/flat/host.sh"
+sed -i 's/^ROUNDS=[0-9]*/ROUNDS=2/' "$T/flat/host.sh"
 host
 is "the guest reads something else: 1" "$status" 1
 like "and that is said" "$out" $'\nNOT identical: [12] of 12'
@@ -136,6 +140,13 @@ like "its VM has the vCPUs" "$(<"$T/started")" '-p RUNS=2 -c 3 --'
 is "each table is that of the VM at that time" "$(awk -F'\t' '/^== / { name = $1 } $1 == 114 { print name, $3 }' <<<"$out" | paste -sd,)" \
 	'== boot 100,== ready 101,== run1 102,== run2 103'
 unlike "so are the histograms" "$out" 'hist of all'
+touch "$T/more"
+report
+is "the keys and the slow exits, where the kernel keeps them" "$(sed -n 's/^== //p' <<<"$out" | tail -n 5 | paste -sd ' ')" 'run2_hist keys slow console reads'
+touch "$T/no-start"
+report
+like "the report's VM does not start: QEMU's own words" "$status:$err" '^1:.*qemu: no KVM$'
+rm "$T/no-start"
 echo 5 >"$T/qemu-status"
 report
 like "a VM that fails at its end: 1" "$status:$err" '^1:.*QEMU ended with status 5'
@@ -174,12 +185,30 @@ for one in 1 241 243; do
 done
 is "nothing stays of it" "$(ls "$T/tmp")" ''
 
+demo -f coreboot
+is "no such firmware: said at once" "$status:$err:$(<"$T/called")" '1:demo.sh: -f coreboot: no such firmware (one of: seabios ovmf):'
+
 # boot-report.sh, up to the recording
 boot_report() { EXITDUMP=/bin/true run "$T/top/scripts/boot-report.sh" -o "$T/new/report" "$@"; }
 boot_report -m svm -k 6.12 -c 3 -r 4
 like "boot-report.sh: a lab that fails: one line" "$status:$out:$(grep -v '^\[' <<<"$err")" '^1::boot-report.sh: no report: the VM or its machine failed \(see above\)$'
 ok "and no folder stays" test ! -e "$T/new"
 like "it was that lab, with that VM" "$(<"$T/lab")" '^-t 1800 -k 6.12 -M 3072 .* -m svm -- .* env FIRMWARE=seabios bash ./host.sh bzImage initrd 4 -c 3$'
+sed '$d' "$T/top/scripts/boot-report.sh" >"$T/top/scripts/functions"
+is "the recording has the whole command" "$(bash -c '. "$0"; parse -m svm -k 6.12 -f ovmf -c 3 -r 4; tmp=$T; record_lab() { :; }; record; cat "$recording"' \
+	"$T/top/scripts/functions" | tail -n 1)" 'scripts/boot-report.sh -m svm -k 6.12 -f ovmf -c 3 -r 4'
+boot_report -m svm -f ovmf
+like "with OVMF, in more time" "$(<"$T/lab")" '^-t 3600 .*OVMF_VARS_4M.fd .* env FIRMWARE=ovmf '
+if ((EUID == 0)); then
+	sed -i "s,^ACCOUNT=.*,ACCOUNT=$T/kvm/exit_cycles," "$T/top/scripts/boot-report.sh"
+	cp "$T/flat/stops.sh" "$T/top/scripts/guest/"
+	cp "$T/flat/run-vm.sh" "$T/top/scripts/"
+	rm "$T/started"
+	boot_report -k 6.12 -c 3 -r 1
+	like "on a patched host: there, with that VM" "$(<"$T/started")" "^-k $T/cache/exit_cycles/6.12/out/bzImage -i .* -p RUNS=1 -c 3 --"
+else
+	skip "on a patched host" "only root can read its account"
+fi
 
 # --- the guest
 
@@ -193,6 +222,8 @@ mkdir "$T/root"
 (cd "$T/root" && cpio -i --quiet <"$T/initrd")
 is "all files and the command are in it" "$(cat "$T"/root/guest/{one,two}; sh -c '. "$0"; echo "$2"' "$T/root/guest.command")" $'one\ntwo\nit\'s'
 ok "and cpuid" test -x "$T/root$(type -P cpuid)"
+initrd
+is "no command: none in it, for a shell" "$status:$(cpio -t --quiet <"$T/initrd" | grep -cx guest.command)" 0:0
 cp "$T/initrd" "$T/before"
 program "$T/bin/cpio" <<<'echo half; exit 1'
 initrd show

@@ -15,7 +15,7 @@ build() { gcc -std=gnu11 -O1 -w -I"$VMM" -o "$@" -pthread; }
 
 # refused TITLE LINE ARGUMENT...
 refused() {
-	run timeout 20 "$T/vmm" "${@:3}"
+	run timeout -s KILL 20 "$T/vmm" "${@:3}"
 	is "refused: $1" "$status:$out:$err" "2::vmm: $2 (see --help)"
 }
 refused 'real mode has no rings' '--ring: real mode has no rings' --mode real --ring 3 cpuid=1
@@ -29,6 +29,14 @@ refused 'no VM' '--vcpus, --vms: at least 1' --vms 0 cpuid=1
 refused 'a count that is none' 'cpuid=-1: not a step' cpuid=-1
 refused 'what is no step' 'cpu=1: not a step' cpu=1
 refused 'no place after the end' 'triple: ends the guest: the last step, once' triple=1 cpuid=1
+refused 'no place in a loop' 'triple: ends the guest: the last step, once' --loop 2 triple=1
+entries=()
+for ((i = 0; i < 9; i++)); do entries+=(--entry '1,0,0,0,0'); done
+refused 'more entries than there is room for' '1,0,0,0,0: more than 8 entries' "${entries[@]}" cpuid=1
+refused 'more scripts' '/: more than 8 scripts' cpuid=1 / cpuid=1 / cpuid=1 / cpuid=1 / cpuid=1 / cpuid=1 / cpuid=1 / cpuid=1 / cpuid=1
+refused 'a count of more than 32 bits' 'cpuid=4294967297: not a step' cpuid=4294967297
+refused 'no such ring' '4: not a number in range' --ring 4 cpuid=1
+refused 'steps that need the interrupt controller, and need it away' 'script: one step needs the interrupt controller, another needs it away' hlt-user=1 hlt=1
 
 # --- its status, with a VM that only prints
 
@@ -59,6 +67,29 @@ for option in --before --after; do
 done
 run sh -c '"$1" cpuid=1 >/dev/full' sh "$T/prints"
 like 'output that cannot be written' "$status:$err" '^1:prints: standard output'
+
+# what it says that the account must have, of a vCPU that ran the script once
+cat >"$T/known.c" <<'END'
+#include "monitor.h"
+bool svm;
+int call(int fd, unsigned long request, void *arg, const char *what) { return 0; }
+int main(int argc, char **argv)
+{
+	static struct guest g = { .digest = NO_DIGEST };
+	struct vcpu v = { .script = scripts, .g = &g, .rounds = 1, .user[U_DONE] = 1 };
+	struct vm vm = { .vcpu = &v };
+
+	v.vm = &vm;
+	svm = argv[1][0] == 's';
+	parse(argc - 1, argv + 1);
+	print_vm(&vm);
+}
+END
+build "$T/known" "$T/known.c" "$VMM"/{print,options,script}.c
+known() { "$T/known" "$@" | sed -n 's/^known\t0\t0\t//p' | tr '\t' ' ' | paste -sd,; }
+is 'known on AMD: one reason for both kinds of MSR exits' "$(known svm cpuid=3 rdmsr=2 wrmsr-slow=4 out-kernel=5)" '114 3,123 5,124 6'
+is 'known on Intel' "$(known vmx cpuid=3 rdmsr=2 wrmsr-slow=4 out-kernel=5)" '10 3,30 5,31 2,32 4'
+is 'not known: MSR exits, where an EOI may be one' "$(known vmx rdmsr=2 hlt=1):$(known svm rdmsr=2 hlt=1)" '12 1:120 1'
 
 # --- --fail
 
