@@ -82,8 +82,10 @@ copy_tree() {
 	mkdir -p "$tree"
 	git -C "$TOP" ls-files -coz --exclude-standard |
 		tar -C "$TOP" --null -T - --ignore-failed-read -cf - 2>/dev/null | tar -C "$tree" -xf -
-	# tests that copy the checkout again ask git for its files
+	# tests that copy the checkout again ask git for its files, or clone it
 	git -C "$tree" init -q
+	git -C "$tree" add -A
+	git -C "$tree" -c user.name=mutants -c user.email=mutants@localhost commit -qm copy
 	# what is built already need not be built again
 	[[ ! -d $TOP/tools/build ]] || cp -a "$TOP/tools/build" "$TOP/tools/exitdump" "$tree/tools/"
 }

@@ -83,18 +83,18 @@ lab "$ended" -k 6.12 -d kasan -- true
 inside
 is "-d kasan: its kernel, its modules" "$(set_in LAB_DEBUG):$(<"$T/kernel"):$(<"$T/root/usr/lib/lab/patched/kvm.ko")" 'kasan:kernel 6.12/kasan:patched 6.12/kasan'
 like "-d kasan: with all that it finds" "$(<"$T/given")" ' kasan_multi_shot'
-LAB_APPEND='extra=1 more' lab "$ended" -k 6.12 -c 3 -M 1234 -- true
-like "LAB_APPEND, CPUs and memory" "$(<"$T/given")" '-smp 3 -m 1234 .*-append console=.* extra=1 more'
+LAB_APPEND='extra=1 more' lab "$ended" -k 6.12 -c 8 -M 1234 -- true
+like "LAB_APPEND, CPUs and memory" "$(<"$T/given")" '-smp 8 -m 1234 .*-append console=.* extra=1 more'
 unlike "its TSC is not that of instructions" "$(<"$T/given")" icount
 like "it has one CPU of the host" "$(<"$T/pinned")" '^[0-9]+$'
-lab "$ended" -c 8 -- true
-like 'all CPUs that the lab has' "$status:$(<"$T/given")" '^0:.*-smp 8 '
 LAB_PIN=no lab "$ended" -- true
 is "LAB_PIN=no: or all" "$(<"$T/pinned")" "$(taskset -cp $$ | sed 's/.*: //')"
 lab "$ended" -x -- true
 like "-x: its TSC is, and its clock" "$(<"$T/given")" '-icount shift=0,sleep=off -rtc base=2023-11-14T22:13:20,clock=vm'
 lab "$ended" -x -c 2 -- true
 is "-x with two CPUs: refused" "$status:$err" '245:lab.sh: -x -m svm: only with one CPU'
+lab "$ended" -c 9 -- true
+is "nine CPUs: refused" "$status:$err" "245:lab.sh: -c 9: the lab's kernel has at most 8 CPUs"
 lab "$ended" -k 6 -- true
 is "a part of a kernel's name: refused" "$status:$err" '245:lab.sh: -k 6: no such kernel (one of: 6.1 6.12)'
 lab "$ended" -M 10000000 -- true
@@ -141,6 +141,8 @@ lab "$ended"$'\necho out >"$output"' -m vmx -k 6.12 -c 2 -M 4096 -- true
 is "-m vmx: as it was asked for, and what it cannot have is told" "$status:$out:$err" '0:out:lab.sh: -M 4096: Bochs has at most 2048 MiB, which it gets'
 like "-m vmx: its CPUs, its memory" "$(<"$T/bochsrc")" 'cpu: model=broadwell_ult, count=2:1:1, ips=50000000, .*memory: guest=2048, host=2048'
 like "-m vmx: its TSC, on the command line" "$(<"$T/isolinux.cfg")" 'APPEND initrd=initrd .* idle=halt tsc_early_khz=50000$'
+LAB_MODEL=other lab "$ended" -m vmx -- true
+like "LAB_MODEL: its model" "$(<"$T/bochsrc")" 'cpu: model=other, '
 lab "$ended" -m kvm -- true
 is "-m kvm, where there is none: a reason to skip" "$status:$err" '246:lab.sh: -m kvm: no /dev/kvm'
 rm "$T/bochsrc"

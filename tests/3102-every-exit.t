@@ -67,10 +67,10 @@ judge() {
 	run=$(awk '$1 == "step" { printf "%.0f", 201 * ($7 + 1) }' "$F/fast-only")
 	between "$lab fast-only: total is of these exits, and less than the guest saw pass" \
 		"$(cell fast-only.vm "$(row msr)" cycles)" "$(cell fast-only.vm "$(row msr)" total)" "$run"
+	ok "$lab ipi: the time of the fast path is not the guest's: it has $(key ipi.vm guest), beside $(key fast-only.vm guest)" \
+		test "$(key ipi.vm guest)" -lt $(($(key fast-only.vm guest) * 3 / 2))
 	if [[ $machine == vmx ]]; then
 		is "$lab timer: every expiry took the fast path" "$(cell timer.vm "$(row timer)" exits)" 50
-		ok "$lab ipi: the time of a fast path is not the guest's: $(($(key ipi.vm guest) / 200)), $(($(key left.vm guest) / 400))" \
-			test $(($(key ipi.vm guest) / 200)) -le 700
 		[[ $debug ]] || ok "$lab left: what the fast path leaves to the handler has the handler's cycles only, near those of a read" test \
 			$(($(cell left.vm 32 cycles) / 200 - $(cell left.vm 31 cycles) / 200)) -le 60
 		# after an IPI to itself the fast path does not enter the guest: the exit handler comes, too
@@ -79,7 +79,7 @@ judge() {
 		is "$lab bigreal: all exits are emulation, without an entry" \
 			"$(cell bigreal.vm "$(row invalid)" exits)" "$(cell bigreal.vm TOTAL exits)"
 	fi
-	is "$lab bad: an entry that fails for good is in progress" "$(cell bad.vm "$(row invalid)" exits)" 0
+	is "$lab bad: of two entries that fail, the second is in progress" "$(cell bad.vm "$(row invalid)" exits)" 1
 	is "$lab ept: 64 pages more, 64 exits more" \
 		"$(($(cell ept.vm "$(row ept)" exits) - $(cell ept1.vm "$(row ept)" exits)))" 64
 
@@ -121,7 +121,7 @@ in_lab <<'EOF'
 ticks=100000
 [ ! "$LAB_DEBUG" ] || ticks=2000000
 run_vmm timer deadline:20000=50
-run_vmm fast wrmsr-fast=50 ipi=20
+run_vmm fast wrmsr-fast=50 ipi=20 hlt-kicked=30
 run_vmm fast-only wrmsr-fast=200
 run_vmm ipi --done-mmio ipi=200
 run_vmm left wrmsr-slow=200 rdmsr=200

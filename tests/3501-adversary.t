@@ -8,7 +8,6 @@
 #
 # ADVERSARY=N in the environment: N CPUIDs by each kind of guest (default 400).
 . "${BASH_SOURCE[0]%/*}/lib.sh"
-MACHINES="svm one-vmx"	# the code of the leaves is the same for both vendors
 . "${BASH_SOURCE[0]%/*}/lab/labs.sh"
 
 n=${ADVERSARY:-400} loads=1 again=some

@@ -143,6 +143,17 @@ static void run_step(struct guest *g, const struct step *s, struct result *r)
 		else
 			TIMED(s->count, ({ long a = s->a; asm volatile("vmcall" : "+a"(a) : : "memory"); }));
 		break;
+	case OP_HLT_KICKED:
+		TIMED(s->count, ({
+			long a = 5;	/* KVM_HC_KICK_CPU */
+
+			if (g->svm)
+				asm volatile("vmmcall" : "+a"(a) : "b"(0l), "c"((long)g->apic_id) : "memory");
+			else
+				asm volatile("vmcall" : "+a"(a) : "b"(0l), "c"((long)g->apic_id) : "memory");
+			asm volatile("hlt" : : : "memory");
+		}));
+		break;
 	case OP_HLT_USER:
 		TIMED(s->count, asm volatile("hlt" : : : "memory"));
 		break;

@@ -75,6 +75,7 @@
 #define OP_LOCK		30		/* take the lock of all vCPUs for a ticks */
 #define OP_UD		31		/* UD2, skipped */
 #define OP_DR7		32		/* CPUID, then a read of DR7 */
+#define OP_HLT_KICKED	33		/* HLT, woken before by a hypercall */
 
 #define WALK_MSR	1
 #define WALK_PORT	2

@@ -20,7 +20,7 @@ static void usage(FILE *out)
 		"for the next vCPU each, and round again.\n\n"
 		"  --after COMMAND   run in a shell when the guests have ended, the VMs still there\n"
 		"  --at COMMAND      at each step `shell`; VMM_AT is 1, 2, ...\n"
-		"  --bad-entry       a guest state that the processor refuses to enter\n"
+		"  --bad-entry       a guest state that the processor refuses to enter, twice\n"
 		"  --before COMMAND  the same before they start (VMM_DIRS names the VMs' folders)\n"
 		"  --cpuid-fault     CPUID above ring 0 is #GP, which the guest skips\n"
 		"  --done-mmio       report the end of the script by MMIO, not by OUT\n"

@@ -227,7 +227,7 @@ static void *run_vcpu(void *arg)
 		else if (v->waits)
 			set_state(v, KVM_MP_STATE_RUNNABLE);
 		v->user[what]++;
-	} while (what != U_SHUTDOWN && what != U_FAIL_ENTRY && (what != U_DONE || another_round(v)));
+	} while (what != U_SHUTDOWN && (what != U_FAIL_ENTRY || v->user[what] < 2) && (what != U_DONE || another_round(v)));
 	v->run_cycles = left - begin;
 	__atomic_sub_fetch(&v->vm->running, 1, __ATOMIC_SEQ_CST);
 	return NULL;

@@ -27,6 +27,7 @@ const struct op ops[] = {
 	{ "deadline", "[:TICKS] TSC deadline, taken (20000)", OP_DEADLINE, IRQCHIP, 20000, 0, 0, { { WRMSR, 1, 0 }, { EOI, 1, 0 } } },
 	{ "hlt", "[:TICKS] HLT, woken by the TSC deadline (100000)", OP_HLT, IRQCHIP, 100000, 0, 0, { { HLT, 1, 0 }, { WRMSR, 1, 0 }, { EOI, 1, 0 } } },
 	{ "hlt-late", "[:TICKS:MS] HLT, woken while a thread above all others has the CPU for MS (20000000, 50)", OP_HLT, IRQCHIP | ASKS, 20000000, 50, 0, { { HLT, 1, 0 }, { WRMSR, 1, 0 }, { EOI, 1, 0 } } },
+	{ "hlt-kicked", "hypercall that wakes this vCPU, then HLT, which does not halt it", OP_HLT_KICKED, IRQCHIP, 0, 0, 0, { { HLT, 1, 0 }, { HYPERCALL, 1, 0 } } },
 	{ "hlt-user", "HLT that ends in user space", OP_HLT_USER, ANY_MODE | NO_IRQCHIP, 0, 0, 0, { { HLT, 1, 0 } } },
 	{ "vmcall", "[:NUMBER] hypercall (1)", OP_HYPERCALL, ANY_MODE, 1, 0, 0, { { HYPERCALL, 1, 0 } } },
 	{ "ept", "write to a page nobody has touched", OP_EPT, ANY_RING, 0, 0, 0, { { EPT, 1, 1 } } },

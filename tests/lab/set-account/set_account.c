@@ -24,20 +24,16 @@ static const struct { u64 code; const char *name; }
 	vmx_names[] = { VMX_EXIT_REASONS }, svm_names[] = { SVM_EXIT_REASONS };
 
 /*
- * Returns the row of a reason that has a name: the rows are in the order of the codes, without
- * those that SVM's software made up. KVM's own map of rows cannot be used: on new kernels KVM
- * exports it only to its own modules.
+ * Returns the row of a reason that has a name: the rows are in the order of the codes. KVM's
+ * own map of rows cannot be used: on new kernels KVM exports it only to its own modules.
  */
 static unsigned int row_of(u32 code)
 {
 	bool vmx = boot_cpu_has(X86_FEATURE_VMX);
 	unsigned int i, row = 0;
 
-	for (i = 0; i < (vmx ? ARRAY_SIZE(vmx_names) : ARRAY_SIZE(svm_names)); i++) {
-		u32 other = (vmx ? vmx_names : svm_names)[i].code;
-
-		row += other < KVM_EXIT_CYCLES_MASK && other < code;
-	}
+	for (i = 0; i < (vmx ? ARRAY_SIZE(vmx_names) : ARRAY_SIZE(svm_names)); i++)
+		row += (vmx ? vmx_names : svm_names)[i].code < code;
 	return row;
 }
 
