@@ -59,22 +59,25 @@ void account_free(struct account *a)
 	memset(a, 0, sizeof(*a));
 }
 
+static void append_copy(struct account *a, const struct row *from)
+{
+	struct row *row = account_insert(a, a->nrows);
+
+	*row = *from;
+	if (row->hist)
+		row_hist_copy(row, row->hist);
+	if (row->slow)
+		row_slow_copy(row, row->slow);
+}
+
 /* account_copy() - make *a a copy of its own, to be freed by account_free(). */
 void account_copy(struct account *a, const struct account *from)
 {
-	struct row *row;
-
 	*a = *from;
 	a->rows = NULL;
 	a->nrows = 0;
-	for (size_t i = 0; i < from->nrows; i++) {
-		row = account_insert(a, i);
-		*row = from->rows[i];
-		if (row->hist)
-			row_hist_copy(row, row->hist);
-		if (row->slow)
-			row_slow_copy(row, row->slow);
-	}
+	for (size_t i = 0; i < from->nrows; i++)
+		append_copy(a, &from->rows[i]);
 	if (a->sum.hist)
 		row_hist_copy(&a->sum, a->sum.hist);
 }
@@ -150,15 +153,21 @@ void account_add_head(struct account *a, const struct account *from)
 		a->key[k] += from->key[k];
 }
 
-/* account_add() - add another account, row by row. */
+/*
+ * account_add() - add another account, row by row. Keys are only appended: at the end
+ * keys_settle() puts them in order, so that the work does not grow with the square of the keys.
+ */
 void account_add(struct account *a, const struct account *from)
 {
 	if (!a->counters)
 		a->sum = row_of_sums();
 	account_add_head(a, from);
-	for (size_t i = 0; i < from->nrows; i++)
-		row_add(account_row(a, from->rows[i].key, from->rows[i].name),
-			&from->rows[i]);
+	for (size_t i = 0; i < from->nrows; i++) {
+		if (a->keyed)
+			append_copy(a, &from->rows[i]);
+		else
+			row_add(account_row(a, from->rows[i].key, from->rows[i].name), &from->rows[i]);
+	}
 	row_add(&a->sum, &from->sum);
 }
 

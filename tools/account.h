@@ -141,6 +141,7 @@ void recorded_subtract(struct account *a, const struct account *before);
 
 /* keys.c */
 bool keys_subtract(struct account *a, const struct account *before);
+void keys_settle(struct account *a);
 void keys_sum(struct account *a);
 
 struct row row_of_sums(void);

@@ -5,6 +5,8 @@
  * starts at 0 if it comes back. So the difference of a key is a lower bound. The rest is
  * the whole reason minus its keys.
  */
+#include <stdlib.h>
+
 #include "account.h"
 
 /* The rows of a reason. */
@@ -96,6 +98,29 @@ bool keys_subtract(struct account *a, const struct account *before)
 	if (account_knows(a, K_REPLACED))
 		take_away(&a->key[K_REPLACED], before->key[K_REPLACED]);
 	return grown;
+}
+
+static int by_key(const void *a, const void *b)
+{
+	return row_key_compare(((const struct row *)a)->key, ((const struct row *)b)->key);
+}
+
+/* keys_settle() - put rows of keys in order, and add up those of the same key. */
+void keys_settle(struct account *a)
+{
+	size_t left = 0;
+
+	if (a->nrows)
+		qsort(a->rows, a->nrows, sizeof(*a->rows), by_key);
+	for (size_t i = 0; i < a->nrows; i++) {
+		if (left && !row_key_compare(a->rows[left - 1].key, a->rows[i].key)) {
+			row_add(&a->rows[left - 1], &a->rows[i]);
+			row_free(&a->rows[i]);
+		} else {
+			a->rows[left++] = a->rows[i];
+		}
+	}
+	a->nrows = left;
 }
 
 /* keys_sum() - make the account's sum from its rows: a file of keys has no sum. */

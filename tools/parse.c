@@ -278,11 +278,6 @@ static const char *parse_rows(struct account *a, char *text,
 	return cut_off;
 }
 
-static int by_key(const void *a, const void *b)
-{
-	return row_key_compare(((const struct row *)a)->key, ((const struct row *)b)->key);
-}
-
 /* What is wrong with a row of keys that follows the row `before`, or NULL. */
 static const char *check_order(const struct row *row, const struct row *before)
 {
@@ -303,6 +298,7 @@ static const char *parse_keys(struct account *a, char *text,
 			      const unsigned char *columns, int ncolumns)
 {
 	uint64_t keys = 0;
+	size_t rows;
 	const char *why;
 	struct row row;
 	char *line;
@@ -324,12 +320,10 @@ static const char *parse_keys(struct account *a, char *text,
 	}
 	if (account_knows(a, K_KEYS) && a->key[K_KEYS] != keys)
 		return cut_off;
-	if (a->nrows)
-		qsort(a->rows, a->nrows, sizeof(*a->rows), by_key);
-	for (size_t i = 1; i < a->nrows; i++) {
-		if (!row_key_compare(a->rows[i].key, a->rows[i - 1].key))
-			return key_twice;
-	}
+	rows = a->nrows;
+	keys_settle(a);
+	if (a->nrows != rows)
+		return key_twice;
 	keys_sum(a);
 	return NULL;
 }

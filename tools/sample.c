@@ -121,6 +121,8 @@ static struct part merge(struct part *parts, size_t n)
 	}
 	if (!all.account.counters)
 		account_add(&all.account, &parts[0].account);
+	if (all.account.keyed)
+		keys_settle(&all.account);
 	sample_count(&of, &all.account);
 	if (one_vm) {
 		strcpy(all.vm, parts[0].vm);

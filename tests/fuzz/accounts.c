@@ -126,6 +126,7 @@ static void try_files(char *text[3], const size_t len[3])
 		print_all(&between);
 		if (!first.parts[0].account.recorded && !later.parts[0].account.recorded) {
 			account_add(&first.parts[0].account, &later.parts[0].account);
+			keys_settle(&first.parts[0].account);
 			check_sums(&first.parts[0].account, false);
 		}
 		sample_free(&between);
