@@ -183,6 +183,27 @@ ok "memory: $before KB, then $(kb) KB" test "$(kb)" -le $((before + 200))
 is 'no file is left open' "$(find "/proc/$pid/fd" -lname '*root*' | wc -l)" 0
 ok 'it ends with SIGTERM' ends TERM
 
+# Sixteen clients ask for 9 MB each, and read nothing.
+tree "$T/huge" 40 2 -v reasons=25
+show "$T/huge"
+ok 'large answers' serve -S "$T/root" --all-vcpus --buckets 0
+port=${url%/metrics} port=${port##*:}
+is 'one' "$(get /metrics)" "$OPENMETRICS"
+bytes=$(stat -c %s "$T/body") one=$(kb)
+slow=()
+for ((i = 0; i < 16; i++)); do
+	exec {fd}<>"/dev/tcp/127.0.0.1/$port"
+	printf 'GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n' >&"$fd"
+	slow+=("$fd")
+done
+is 'the 17th gets its own' "$(get /metrics):$(stat -c %s "$T/body")" "$OPENMETRICS:$bytes"
+ok "16 answers of $bytes bytes that nobody reads: $one KB, then $(kb) KB" test "$(kb)" -le $((one + 65536))
+for fd in "${slow[@]}"; do
+	exec {fd}>&-
+done
+ok 'then it ends' ends TERM
+show "$T/two"
+
 # --- other cases
 
 ok 'where there is nothing yet it serves as well' serve -S "$T/nothing" 0

@@ -18,6 +18,7 @@ int cmd_serve(struct options *opt, int argc, char **argv)
 #include <dlfcn.h>
 #include <err.h>
 #include <errno.h>
+#include <malloc.h>
 #include <microhttpd.h>
 #include <netdb.h>
 #include <signal.h>
@@ -134,6 +135,65 @@ static int metrics(const struct options *opt, struct out *to)
 	return ret;
 }
 
+/*
+ * Slow clients must not keep others out: if there are more than MOST connections, the
+ * oldest is shut down. The library's limit, LIMIT, also counts those that are closing.
+ * Nor must they fill the memory: if the answers have more than ANSWER_BYTES, the oldest
+ * that still has one is shut down.
+ */
+enum { MOST = 16, LIMIT = 2 * MOST, IDLE_SECONDS = 10, HEADER_BYTES = 8192, ANSWER_BYTES = 64 << 20 };
+
+static struct {
+	int fd;		/* 0: none */
+	size_t bytes;	/* of its answer */
+} connections[MOST];
+static int next;	/* the oldest, if all are in use */
+
+static int fd_of(struct MHD_Connection *connection)
+{
+	return http.MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+}
+
+static void limit_connections(void *unused, struct MHD_Connection *connection, void **context,
+			      enum MHD_ConnectionNotificationCode code)
+{
+	int fd = fd_of(connection);
+
+	(void)unused;
+	(void)context;
+	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+		if (connections[next].fd)
+			shutdown(connections[next].fd, SHUT_RDWR);
+		connections[next].fd = fd;
+		connections[next].bytes = 0;
+		next = (next + 1) % MOST;
+	} else {
+		for (int i = 0; i < MOST; i++) {
+			if (connections[i].fd == fd)
+				memset(&connections[i], 0, sizeof(connections[i]));
+		}
+	}
+}
+
+static void limit_answers(int fd, size_t bytes)
+{
+	size_t sum = bytes;
+
+	for (int i = 0; i < MOST; i++) {
+		if (connections[i].fd == fd)
+			connections[i].bytes = bytes;
+		else
+			sum += connections[i].bytes;
+	}
+	for (int i = next; sum > ANSWER_BYTES && i < next + MOST; i++) {
+		if (!connections[i % MOST].bytes || connections[i % MOST].fd == fd)
+			continue;
+		shutdown(connections[i % MOST].fd, SHUT_RDWR);
+		sum -= connections[i % MOST].bytes;
+		connections[i % MOST].bytes = 0;
+	}
+}
+
 /* Answer one request. One thread answers all of them, one after the other. */
 static enum MHD_Result answer(void *opt, struct MHD_Connection *connection, const char *path,
 			      const char *method, const char *version, const char *body,
@@ -164,6 +224,7 @@ static enum MHD_Result answer(void *opt, struct MHD_Connection *connection, cons
 	} else {
 		type = OPENMETRICS;
 	}
+	limit_answers(fd_of(connection), text.len);
 	response = http.MHD_create_response_from_buffer(text.len, text.text, MHD_RESPMEM_MUST_FREE);
 	if (!response) {
 		out_free(&text);
@@ -176,34 +237,6 @@ static enum MHD_Result answer(void *opt, struct MHD_Connection *connection, cons
 		ret = http.MHD_queue_response(connection, status, response);
 	http.MHD_destroy_response(response);
 	return ret;
-}
-
-/*
- * Slow clients must not keep others out: if there are more than MOST connections, the
- * oldest is shut down. The library's limit, LIMIT, also counts those that are closing.
- */
-enum { MOST = 16, LIMIT = 2 * MOST, IDLE_SECONDS = 10, HEADER_BYTES = 8192 };
-
-static void limit_connections(void *unused, struct MHD_Connection *connection, void **context,
-			      enum MHD_ConnectionNotificationCode code)
-{
-	static int fds[MOST];	/* 0: none */
-	static int next;
-	int fd = http.MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
-
-	(void)unused;
-	(void)context;
-	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
-		if (fds[next])
-			shutdown(fds[next], SHUT_RDWR);
-		fds[next] = fd;
-		next = (next + 1) % MOST;
-	} else {
-		for (int i = 0; i < MOST; i++) {
-			if (fds[i] == fd)
-				fds[i] = 0;
-		}
-	}
 }
 
 /* cmd_serve() - [[ADDRESS:]PORT] */
@@ -221,6 +254,7 @@ int cmd_serve(struct options *opt, int argc, char **argv)
 	fd = listen_at(argc ? argv[0] : "9913", url, sizeof(url));
 	if (fd < 0 || load_library() || (opt->pick.bpf && bpf_attach(opt->pick.keys)))
 		return -1;
+	mallopt(M_MMAP_THRESHOLD, 1 << 17);	/* answers go back to the system when they are freed */
 	/* Block them before the library starts its thread, so that only sigwait() gets them. */
 	sigemptyset(&end);
 	sigaddset(&end, SIGINT);
