@@ -141,6 +141,12 @@ for n in 1000 9; do
 		is 'a histogram of a moment before: taken' "$status:$err" 0:
 	fi
 done
+n=18446744073709551610
+lines "$HEAD" 'reason name exits' "10 CPUID $n" "- TOTAL $n" >"$T/most"
+sed "s/\<9\>/$n/" "$T/stale_hist" >"$T/most_hist"
+sed -i "2s/$n/9/" "$T/most_hist"
+exitdump -i "$T/most" -o p99
+is 'a histogram of the largest counts: taken' "$status:$err" 0:
 
 sed '1s/vmx/svm/' "$T/stale_hist" >"$T/svm_hist"
 cp "$T/stale" "$T/svm"

@@ -127,7 +127,7 @@ static bool same_time(const struct account *a, const struct account *h)
 
 	for (int i = 0; h->sum.hist && i < BUCKETS; i++)
 		counted += h->sum.hist[i];
-	return exits / 2 <= counted + 100 && counted / 2 <= exits + 100;
+	return exits / 4 <= counted / 2 + 50 && counted / 4 <= exits / 2 + 50;
 }
 
 static enum read_result refuse(struct account *a, const char *path, const char *why)
