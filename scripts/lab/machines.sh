@@ -18,6 +18,8 @@ append() {
 	[[ $debug != kcsan || $exact ]] || words+=" kcsan.skip_watch=500 kcsan.udelay_task=500 kcsan.udelay_interrupt=100"
 	[[ $debug == rt ]] && words+=" setcpuid=constant_tsc"
 	[[ $boot ]] && words+=" printk.time=0"
+	# Linux measures its APIC timer for a tenth of a second of the lab; counting, QEMU takes 8 s for it
+	[[ $machine != svm || ! $exact ]] || words+=" nolapic_timer"
 	[[ $machine != vmx ]] || words+=" idle=halt tsc_early_khz=$((IPS / 1000))"
 	echo "$words"
 }
