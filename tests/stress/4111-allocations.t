@@ -63,12 +63,13 @@ try slow write $P/exit_cycles_slow 1000 0
 try slow-off write $P/exit_cycles_slow 0 1000
 try guest-off write $P/exit_cycles_guest off vm
 try guest-vm write $P/exit_cycles_guest vm off
+run_vmm end --vcpus 2 cpuid=211 out-user=23
+account end-host
+# last, because KVM that could not start leaves its folder in debugfs, and then makes no other
 rmmod kvm_amd
 try load load "$LAB_MODULES/kvm-amd.ko" $last
 insmod "$LAB_MODULES/kvm-amd.ko"
 leaks
-run_vmm end --vcpus 2 cpuid=211 out-user=23
-account end-host
 EOF
 
 judge() {
@@ -81,9 +82,10 @@ judge() {
 		is "$lab $name: what failed was ENOMEM, and the rest whole" "$(grep -vE '^[a-z-]+ [0-9]+$' "$F/$name" || true)" ''
 		tried "allocations that failed" "$(sum "$name" passes)"
 	done
-	for name in vm $READS load; do
+	for name in vm $READS; do
 		ok "$lab $name: some failed" test "$(sum "$name" failed)" -gt 0
 	done
+	ok "$lab load: several loads were tried" test "$(sum load passes)" -gt 1
 	ok "$lab vm: so did a KVM_RUN" test "$(sum vm retried)" -gt 0
 	ok "$lab vm: and without files it counts" test "$(sum vm without-file)" -gt 0
 	is "$lab held: reads that fail change nothing" "$(account_says held held.vm)" "$(vmm_says held)"

@@ -10,7 +10,7 @@
  *					code tries another way if only one fails
  *	failures write FILE TEXT [OLD]	writes TEXT; if that fails, the file must still have OLD
  *	failures load MODULE.ko LAST	loads the vendor's module; only its last LAST
- *					allocations fail
+ *					allocations fail, up to the first that ends the load
  *
  * An operation that fails must fail with ENOMEM, and leave nothing half-done. KVM_RUN is called
  * again after a failure. The guest's exits are counted exactly, also in the host's file.
@@ -295,6 +295,9 @@ static void fail_load(const char *path, unsigned long last)
 			without++;
 		if (done && syscall(SYS_delete_module, "kvm_amd", O_NONBLOCK))
 			err(1, "delete_module");
+		/* if KVM itself cannot be started, its folder stays: also without the series */
+		if (!done)
+			break;
 		if (!access(HOST, F_OK))
 			complain("%s: allocation %lu: left a file", path, n);
 	}
