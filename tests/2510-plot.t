@@ -74,6 +74,7 @@ is 'cycles: fourteen have a bar each' "$(awk -f "$TOP/scripts/plot/reasons.awk" 
 sed '1s/$/,total,halt,user/; 2,$s/,[0-9]*$/,10,100,5,20/' many.csv >parts.csv
 is 'where: so it is there, with all of its parts' \
 	"$(awk -f "$TOP/scripts/plot/reasons.awk" -v kind=where parts.csv | tail -n 1)" $'others (700)\t0\t10\t15\t35\t100'
+is 'where: fourteen have a bar each, below that of all' "$(head -n 15 parts.csv | awk -f "$TOP/scripts/plot/reasons.awk" -v kind=where /dev/stdin | sed -n '$p;$=' | cut -f 1 | paste -sd ' ')" 'R14 (100) 15'
 plot cycles -u us -o us.svg known.csv
 like 'the unit of a CSV is that of -u' "$(words us.svg)" 'exit handler, microseconds'
 "$EXITDUMP" -i now --csv -u us >us.csv
