@@ -74,5 +74,10 @@ printf '#!/bin/bash\n. %q\nok good true\nfalse\ndone_testing\n' "$TOP/tests/lib.
 chmod +x "$T/stops.t"
 run "$TOP/scripts/prove.sh" "$T/stops.t"
 like "one that stops half-way does, too, and is named" "$status:$out" '^1:.*stops.t:# stopped before done_testing'
+printf '#!/bin/bash\necho 1..1\necho ok 1\nexit 3\n' >"$T/ends.t"
+chmod +x "$T/ends.t"
+mkdir "$T/tmp"
+TMPDIR=$T/tmp run "$TOP/scripts/prove.sh" "$T/ends.t"
+is "one that ends with an error does, though all its cases are ok; and nothing is left" "$status:$(ls "$T/tmp")" 1:
 
 done_testing

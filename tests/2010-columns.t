@@ -92,6 +92,9 @@ is 'by a percentile that is not shown' "$out" $'HLT\nIO_INSTRUCTION\nCPUID'
 exitdump -i "$T/edges" -o exits,total -s name
 is 'numbers and times at the edges of six places' "$(sed '1,2d; $d' "$T/.out" | xargs -L 1)" \
 	$'999999 1.00ns\n1.000M 999ns\n9.999M 999us\n10.00M 1.00s\n1 5000s\n1 99999s\n1 1d\n1 30000d\n1 274y'
+lines '#~exit_cycles~1 vendor=vmx tsc_khz=1000000 guest=100000000000' 'reason name exits' '1 A 9997' '2 B 9994' '- TOTAL 19991' >"$T/rates"
+exitdump -i "$T/rates" -o exits,gexits -s name
+is 'rates at the edge of a digit behind the point' "$(sed '1,2d; $d' "$T/.out" | xargs -L 1)" $'9997 100\n9994 99.9'
 raw -o name,p50,p90,p99
 raw -o name,p50,p90,p99,p99.9 -s name
 is 'percentiles: the upper bound of their bucket, and never above max' "$out" \

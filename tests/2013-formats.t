@@ -51,6 +51,11 @@ else
 	is 'what an early file lacks is null' "$(jq -c '[.vendor, .tsc_khz, .vms, .vcpus, .rows[0].reason,
 		.rows[0].total, .rows[0].hist, .totals[0].guest]' "$T/.out")" \
 		'[null,null,null,null,null,null,null,null]'
+	mkdir -p "$T/old/sys/kernel/debug/kvm/7-8"
+	cp "$T/early" "$T/old/sys/kernel/debug/kvm/exit_cycles"
+	cp "$T/early" "$T/old/sys/kernel/debug/kvm/7-8/exit_cycles"
+	exitdump --json -a -S "$T/old"
+	is 'also how many vCPUs its VMs have' "$(jq -c '[.vms, .vcpus]' "$T/.out")" '[1,null]'
 	n=18446744073709551615
 	lines '#~exit_cycles~1' 'reason name exits' "1 A $n" "- TOTAL $n" >"$T/large"
 	exitdump --json -i "$T/large"

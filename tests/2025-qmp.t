@@ -183,7 +183,12 @@ before=$server
 serve "${talk[@]}" "$T/answer"
 mv "$T/tree/$kvm/$before-11" "$T/tree/$kvm/$server-11"
 refuses 'another is chosen' "$T/s: belongs to VM $server-11, not to VM 1000-11" --vm 1000
-rm -r "$T/tree/$kvm/1000-11" "$T/tree/$kvm/$server-11"
+before=$server
+serve "${talk[@]}" "$T/answer"
+mv "$T/tree/$kvm/$before-11" "$T/tree/$kvm/$server-11"
+mv "$T/tree/$kvm/1000-11" "$T/tree/$kvm/$server-12"
+refuses 'the process that made it has two' '--qmp: asks one VM, but there are 2 (choose one by --vm)'
+rm -r "$T/tree/$kvm/$server"-1[12]
 serve "${talk[@]}" "$T/answer"
 refuses 'there is no VM' '--qmp: asks one VM, but there are 0 (choose one by --vm)'
 rm -r "$T/tree"
@@ -274,6 +279,7 @@ mapped 'memory twice' 's/"cpu-smm-0"/"memory"/'
 mapped 'memory twice, with other ranges' 's/"cpu-smm-0"/"memory"/; s/^  0000000000000000-00000000000bffff/  00000000fef00000-00000000feffffff/'
 mapped 'memory and I/O as one' 's/"cpu-memory-0"/"I\/O"/'
 mapped 'ranges that fall' 's/-0000000000000511/-000000000000c040/'
+mapped 'ranges that share an address' 's/-0000000000000511/-0000000000000512/'
 mapped 'a range that ends before it begins' 's/-000000000000007f/-000000000000007e/'
 mapped 'an address that is none' 's/ 000000000000007f/ 00000000000007f/'
 mapped 'or none of 64 bits' 's/ 000000000000007f/ 000000000000007F/'

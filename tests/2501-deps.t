@@ -99,6 +99,9 @@ cp "$T/bin/apt-cache" "$T/apt-cache"
 program apt-cache 'printf "%sx:\n  Candidate: 1\n" "$2"'
 deps build
 like "an answer about another name is none: apt takes a dot for any character" "$status:$(tail -n 1 <<<"$err")" '^1:deps.sh: flex: apt-get does not know these packages'
+program apt-cache 'printf "%s:\n  Candidate: (none)\n" "$2"'
+deps build
+like "nor is one without a version" "$status:$(tail -n 1 <<<"$err")" '^1:deps.sh: flex: apt-get does not know these packages'
 cp "$T/apt-cache" "$T/bin/"
 program dpkg-query "$machine"
 

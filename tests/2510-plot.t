@@ -74,6 +74,7 @@ is 'cycles: fourteen have a bar each' "$(awk -f "$TOP/scripts/plot/reasons.awk" 
 sed '1s/$/,total,halt,user/; 2,$s/,[0-9]*$/,10,100,5,20/' many.csv >parts.csv
 is 'where: so it is there, with all of its parts' \
 	"$(awk -f "$TOP/scripts/plot/reasons.awk" -v kind=where parts.csv | tail -n 1)" $'others (700)\t0\t10\t15\t35\t100'
+is 'where: fourteen have a bar each, below that of all' "$(head -n 15 parts.csv | awk -f "$TOP/scripts/plot/reasons.awk" -v kind=where /dev/stdin | sed -n '$p;$=' | cut -f 1 | paste -sd ' ')" 'R14 (100) 15'
 plot cycles -u us -o us.svg known.csv
 like 'the unit of a CSV is that of -u' "$(words us.svg)" 'exit handler, microseconds'
 "$EXITDUMP" -i now --csv -u us >us.csv
@@ -151,6 +152,8 @@ awk -f "$TOP/scripts/plot/latency.awk" -v names="$T/ten.names" ten.json >ten.dat
 is 'latency: by what is lost, and what is beyond the first seven in one panel' "$(sed 's/:* .*//' ten.names | tr '\n' ' ')" \
 	'R10 R9 R8 R7 R6 R5 R4 3 '
 is 'with all of its exits' "$(command awk '$1 == 1 { print $2 }' ten.data | tr '\n' ' ')" '10 9 8 7 6 5 4 6 '
+awk -f "$TOP/scripts/plot/latency.awk" -v names="$T/eight.names" <(head -n 8 ten.json) >eight.data
+is 'latency: eight reasons have a panel each' "$(sed 's/:* .*//' eight.names | tr '\n' ' ')" 'R8 R7 R6 R5 R4 R3 R2 R1 '
 
 # Two exits in buckets 1 and 3, and one in the last bucket.
 for hist in "0,1,0,1$(printf ',0%.0s' {1..28})" "$(printf '0,%.0s' {1..31})1"; do

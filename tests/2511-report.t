@@ -162,6 +162,7 @@ like 'the capture, the kernel' "$html" '<dd>Linux 6\.1&lt;u&gt;\?</dd>.*<dd>&lt;
 like "the TSC" "$html" '<dt>TSC</dt><dd>2\.000 GHz, stable</dd>'
 like "a reason with a name" "$html" "<b>&lt;s&gt;&quot;8</b>.*<td>&lt;s&gt;&quot;8</td>"
 like 'a bar and its parts' "$html" '<b>REASON_9</b>.*"kvm" style="width:27.059%".*"user" style="width:58.824%".*"sched" style="width:5.882%".*"other" style="width:8.235%".*>68.0us</span><span class="n dim">18.2%</span>'
+is 'the parts of all the time and of what was lost' "$(rows 'Where the time' | sed 's,^ ,,' | paste -sd ,)" "in the guest 748us 63.0%,KVM's exit handler 101us 8.5% 27.1%,user space (QEMU) 220us 18.5% 58.8%,no CPU 22.0us 1.9% 5.9%,interrupts or entry 30.8us 2.6% 8.2%,halted 55.0us 4.6%,stopped 11.0us 0.9%"
 like 'a histogram' "$html" '<b>REASON_9</b> 40 exits, p50 1.95us, p99 1.95us</figcaption><div class="columns"><i style="height:100.00%" title="1.02us to 2.05us: 40 exits">'
 is 'keys under their reason, with their part of it' "$(sed -n '/Why: the keys/,/<\/section>/s/<[^>]*>/ /gp' "$T/page.html" | grep -A 2 REASON | sed 's/^ *//; s/  */ /g; s/ $//')" \
 	$'REASON_9\nL2:0x7 L2 20 60.0us 75.0% 500ns 1.95us\n- other 20 20.0us 25.0% 250ns -\nREASON_0\n0x6e0 - 4 2.00us 25.0% 200ns 500ns\nL2:0x0 L2 1 200ns 2.5% 5.00ns 50.0ns'

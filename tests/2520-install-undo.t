@@ -52,6 +52,7 @@ case $1 in
 	[ ! -e $R/loaded ] || { echo 'insmod: File exists'; exit 1; }
 	grep -q empty $1 || touch $R/sys/module/kvm/parameters/exit_cycles
 	[ ! -e $R/sys/module/kvm/parameters/halt_poll_ns ] || echo 0 >$R/sys/module/kvm/parameters/halt_poll_ns
+	[ ! -e $R/sys/module/kvm/parameters/nx_huge_pages ] || ln -sf /dev/null $R/sys/module/kvm/parameters/nx_huge_pages
 	touch $R/loaded ;;
 esac
 END
@@ -296,8 +297,10 @@ echo nothing >"$R/sys/kernel/debug/kvm/exit_cycles"
 refused 'no account' '.*exit_cycles: not there, or not an account' "${install[@]}"
 echo '# exit_cycles 1' >"$R/sys/kernel/debug/kvm/exit_cycles"
 echo 12345 >"$R/sys/module/kvm/parameters/halt_poll_ns"
+echo never >"$R/sys/module/kvm/parameters/nx_huge_pages"
 try no 0 "${install[@]}"
 is 'all is right: installed, and parameters are kept' "$status:$(<"$R/sys/module/kvm/parameters/halt_poll_ns")" 0:12345
+like 'one that cannot be kept is named' "$err" 'parameters/nx_huge_pages was never and is now  \(set it in [^ ]*/etc/modprobe\.d\)'
 echo "$OLD 6.1.1-1" >"$T/good/kernel"
 
 every bare 'no half term kill' install "${install[@]}"

@@ -82,6 +82,9 @@ tr ' ' '\t' >>"$T/exits" <<-'END'
 	on bytes 0 1
 	perf known 0 0 114 100
 	perf known 0 0 120 50
+	perf known 0 0 124 40
+	perf made 0 0 rdmsr 40
+	perf counted msr 40
 	perf counted cpuid 90
 	perf counted hlt 50
 	perf lost 7
@@ -127,7 +130,7 @@ is 'exits: the smallest, and what each way adds' "$(row cpuid smallest)" 'cpuid 
 is 'exits: the mean, and what each way adds' "$(row cpuid mean)" 'cpuid 1600 +10 +80 +1600 +2400 +3200 +5600'
 is 'exits: by key, where there is one' "$(row out-kernel 'by MSR'):$(sed -n '/by MSR/,/what each/p' <<<"$out" | grep -c cpuid)" 'out-kernel 1800 +5 +40 +60 +900 +1500 +2800:0'
 is 'exits: what was counted wrong, too much or too little' "$(row on 'has to show')" 'on 0 0.0 6 of 205 1.0'
-is 'exits: lost, bytes, and how many times the account' "$(row perf 'has to show')" 'perf 7 100.0 10 of 150 70.0'
+is 'exits: lost, bytes, and how many times the account' "$(row perf 'has to show')" 'perf 7 100.0 10 of 190 70.0'
 is "any: Debian's own kernel" "$(row cpuid "Debian's own")" 'cpuid 900 +1550 +1400 +1410'
 is 'reads: a leaf above the exit, the files' "$(row 1 'absent leaf')" '1 1000 +40 +55 5000 6000'
 is 'reads: with VMs around' "$(row 10 'VMs around')" '10 7000'
@@ -294,5 +297,20 @@ is 'diagnose -w: an example that was not made: the page stays' "$status:$err:$(c
 echo 244 >"$T/status"
 run "$T/top/scripts/diagnose.sh" -w
 like 'diagnose -w: a lab that fails: the page stays' "$status:$err:$(cmp "$page" "$T/page")" '^1:.*vmx 6.1: the lab failed .*:$'
+
+# --- the programs that measure, really built
+
+PATH=${PATH#*:}
+gcc -o "$T/ticks" "$TOP/scripts/bench/ticks.c"
+run "$T/ticks" run sh -c 'exit 7'
+like 'ticks run: the status of its command' "$status:$out:$err" '^7::[1-9][0-9]*$'
+run "$T/ticks" read "$T/none"
+is 'ticks read: no file' "$status:$out:$err" "1::ticks: $T/none: No such file or directory"
+mkdir -p "$T/step"/{linux,asm}
+touch "$T/step"/{linux/{jump_label,kvm_host,seqlock},asm/{local64,tsc}}.h
+(cd "$T/step" && GIT_CEILING_DIRECTORIES=$T git apply --include=arch/x86/kvm/exit_cycles.h "$TOP/patches/$(default_kernel)"/*.patch)
+gcc -std=gnu11 -O2 -I"$T/step" -I"$T/step/arch/x86/kvm" -I"$TOP/scripts/bench" -o "$T/model" "$TOP/scripts/bench/step.c" -pthread
+run "$T/model" model
+is 'step: RDTSCs and written cache lines of an exit, and of one on a fast path' "$status:$(cut -f 4 <<<"$out" | paste -sd " ")" '0:4 4 3 4'
 
 done_testing
