@@ -59,7 +59,11 @@ wait $!
 section neighbour
 cat neighbour
 
-echo host >$P/exit_cycles_guest
+section shown
+for value in off vm host; do
+	echo $value >$P/exit_cycles_guest
+	cat $P/exit_cycles_guest
+done
 section outer
 vmm --after ". ./words; account host0; run_vmm inner rdmsr=7 leaves=$numbers" cpuid=100 out-kernel=50 rdmsr=30
 EOF
@@ -98,6 +102,7 @@ judge() {
 	[[ $vendor == vmx ]] || io=123 rdmsr=124
 
 	is "$lab no other value is taken" "$(sort "$F/bad" | uniq -c | tr -s ' ' | tr '\n' ,)" " 5 Invalid argument, 1 vm,"
+	is "$lab what it is can be read" "$(xargs <"$F/shown")" "off vm host"
 	is "$lab off: what stock answers, and to 5000 random leaves" "$(answered off)" "$(answered stock)"
 	is "$lab switched off: the same" "$(answered N)" "$(answered stock)"
 	is "$lab vm: not what stock answers" "$([[ $(answered vm) == "$(answered stock)" ]] || echo different)" different

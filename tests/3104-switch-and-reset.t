@@ -60,6 +60,7 @@ section modes
 for file in exit_cycles exit_cycles_hist exit_cycles_keys exit_cycles_slow exit_cycles_reset; do
 	stat -c %a $K/$file
 done
+stat -c %a $P/exit_cycles*
 
 # The switch and the resets happen during a halt of half a second, from vCPU 0's user space.
 ticks=$(($(awk -F'[=\t]' '/^# / { print $5 }' $K/exit_cycles) * 500))
@@ -69,9 +70,11 @@ run_vmm halt-off-on --at "sleep 0.1; echo N >$switch; echo Y >$switch" --vcpus 2
 if [ $vendor = svm ]; then
 	hogs_only
 	run_vmm on-in-guest --at "echo N >$switch; (sleep 0.2; echo Y >$switch) &" shell=1 spin=$ticks hog:100=1
+	# off while its guest runs; it waits for the CPU; then on while it is in user space
+	run_vmm waited --at "if [ \$VMM_AT = 1 ]; then (sleep 0.2; echo N >$switch) & else echo Y >$switch; fi" shell=1 spin=$ticks hog:100=1 shell=1 hlt:$((ticks / 2))=1
 fi
 wakeups='cat /sys/kernel/debug/kvm/$VMM_DIRS/halt_wakeup >>wakeups'
-run_vmm halt-reset --at "sleep 0.1; $wakeups; echo 0 >/sys/kernel/debug/kvm/\$VMM_DIRS/vcpu1/exit_cycles_reset; $wakeups" \
+run_vmm halt-reset --at "sleep 0.1; $wakeups; for n in 1 2; do echo 0 >/sys/kernel/debug/kvm/\$VMM_DIRS/vcpu1/exit_cycles_reset; done; $wakeups" \
 	--vcpus 2 --done-mmio shell=1 / hlt:$ticks=1 cpuid=3
 run_vmm halt-other --at "sleep 0.1; echo 0 >/sys/kernel/debug/kvm/\$VMM_DIRS/vcpu0/exit_cycles_reset" \
 	--vcpus 2 --done-mmio shell=1 / hlt:$ticks=1 cpuid=3
@@ -131,7 +134,7 @@ judge() {
 		is "$lab reset of $run, by one of two: both are counted later" "$(cell both-$run $cpuid exits)" 6
 	done
 	is "$lab only a zero resets" "$(sort -u "$F/refused") $(wc -l <"$F/refused")" "Invalid argument 8"
-	is "$lab modes of the files" "$(xargs <"$F/modes")" "444 444 444 444 200"
+	is "$lab modes of the files, and of the four parameters" "$(xargs <"$F/modes")" "444 444 444 444 200 644 644 644 644"
 
 	[[ $vendor == vmx ]] || {
 		run=$(awk '$1 == "time" && $4 == "run" { print $5 }' "$F/on-in-guest")
@@ -139,6 +142,8 @@ judge() {
 			test "$(cell on-in-guest.vm TOTAL sched)" -ge $((90 * $(key on-in-guest.vm tsc_khz)))
 		ok "$lab switched on while the guest runs: what was before is not counted" test \
 			$(($(key on-in-guest.vm guest) + $(cell on-in-guest.vm TOTAL total))) -lt $((run - 150 * $(key on-in-guest.vm tsc_khz)))
+		ok "$lab switched on after a wait for the CPU: it is in no halt later, of which $(($(cell waited.vm TOTAL sched) / $(key waited.vm tsc_khz))) ms are sched" \
+			test "$(cell waited.vm TOTAL sched)" -lt $((50 * $(key waited.vm tsc_khz)))
 	}
 	ok "$lab halt: half a second" test "$(cell halt.vm $hlt halt)" -gt $((400 * $(key halt.vm tsc_khz)))
 	is "$lab halt, off and on: the exit is dropped" "$(cells halt-off-on.1 $hlt exits total halt)" "0 0 0"
@@ -147,7 +152,7 @@ judge() {
 	ok "$lab halt, reset of the vCPU beside: the exit stays whole" \
 		test "$(cell halt-other.1 $hlt exits)" = 1 -a "$(cell halt-other.1 $hlt halt)" -gt $((400 * $(key halt-other.vm tsc_khz)))
 	is "$lab halt, reset: the vCPU is not woken for it" "$(uniq <"$F/wakeups" | wc -l)" 1
-	is "$lab halt, reset: what follows is counted" "$(cell halt-reset.1 $cpuid exits)" 3
+	is "$lab halt, reset twice: what follows is counted" "$(cell halt-reset.1 $cpuid exits)" 3
 	is "$lab halt, off: the exit is dropped, and nothing counted after it" "$(cells halt-off.1 $hlt exits total halt) $(cell halt-off.1 $cpuid exits)" "0 0 0 0"
 	for section in halt halt-off-on halt-reset halt-off; do
 		is "$lab $section: the account agrees with itself" "$(contradictions $section.vm)" ''

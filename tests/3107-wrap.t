@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 # Promise: a counter that passes 2^32 or 2^64 reads right in both halves, in CPUID and in
-# debugfs, before, at and after the wrap. A small module of the tests (set-account/) sets
-# the counter just below, between two exits of its vCPU.
+# debugfs, before, at and after the wrap. Exits without a name are in the row OTHER, and in no
+# leaf. A small module of the tests (set-account/) sets the counter just below, between two
+# exits of its vCPU.
 # Stress: svm:kasan
 . "$(dirname "$0")/lib.sh"
 MACHINES="svm one-vmx"
@@ -20,6 +21,7 @@ for n in 0 1; do
 		set:\$n=1 leaf:0x4ffffffd=\$cpuid,\$cpuid,\$cpuid,\$cpuid,\$cpuid,\$cpuid,\$cpuid,\$cpuid,\$cpuid \\
 		leaf:0x4ffffffc=\$cpuid,\$cpuid,\$cpuid leaf:0x4ffffffe=0,0 leaf:0x4fffffff=0
 done
+run_vmm other --set "65535 5 50" set:0=1 leaf:0x4ffffffd=0xfffe,0x7fe,0xfffffffe
 rmmod set_account
 EOF
 
@@ -65,6 +67,10 @@ judge() {
 		done
 		ok "$lab cycles have passed $((n ? 64 : 32)) bits" test $((n ? cycles[0] : cycles[0] - 4294967296)) -ge 0
 	done
+
+	is "$lab without a name: the row" "$(grep OTHER "$F/other.vm" | cut -f 1-4)" $'-\tOTHER\t5\t50'
+	is "$lab without a name: no key is known" "$(grep OTHER "$F/other.vm_keys")" $'-\tOTHER\t-\t5\t50\t0\t-'
+	is "$lab without a name: no leaf has them" "$(awk '$1 == "leaf" { print $6 + $7 + $8, $9 }' "$F/other" | uniq -c | xargs)" "3 0 4294967295"
 }
 
 for one in $LABS; do

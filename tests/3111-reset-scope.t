@@ -36,6 +36,10 @@ for scope in vm vcpu host; do
 done
 release
 
+# A vCPU whose number is not its place in the VM.
+run_vmm high --high-ids --no-irqchip --at "for file in $K/\$VMM_DIRS/vcpu*/exit_cycles_reset; do echo 0 >\$file; done" \
+	cpuid=10 shell=1 cpuid=3
+
 # In scope `host` the leaves also have the exits of ended VMs.
 vmm --quiet cpuid=1000
 echo 0 >$K/exit_cycles_reset
@@ -85,6 +89,7 @@ judge() {
 		is "$lab reset of $scope: the account agrees with itself" "$(contradictions $scope.vm)" ''
 	done
 
+	is "$lab reset of a vCPU with another number: it happens" "$(cell high.vm $cpuid exits)" 3
 	{ read -r exits; read -r cycles; } < <(leaves departed)
 	ok "$lab reset of the host: the sum of exits is without ended VMs" test "$exits" -lt 50
 	ok "$lab reset of the host: the sum of cycles is" test "$cycles" -lt "$before"

@@ -25,6 +25,15 @@ if [ "$vendor" = vmx ]; then
 	run_vmm pause --vcpus 2 pause=6000 cpuid=1
 	echo 1000 >$P/exit_cycles_slow
 else
+	# when the monitor has slept, a process of the highest priority has the CPU for 150 ms
+	cat >hog <<-'X'
+		n=0 last=
+		until [ $n = 15 ]; do
+			read -r up rest </proc/uptime
+			[ "$up" = "$last" ] || n=$((n + 1)) last=$up
+		done
+	X
+	run_vmm outside --at '(sleep 0.05; exec chrt -f 1 sh ./hog) &' shell=1 sleep-user:100=1 hlt:$((khz * 250))=1
 	echo 1000 >$P/exit_cycles_slow
 	run_vmm busy --vcpus 2 spin=100000000
 fi
@@ -94,6 +103,11 @@ judge() {
 		judge_yield pause $pause 66
 	else
 		judge_busy
+		ms=$(key outside.vm tsc_khz)
+		ok "$lab outside: a wait for the CPU in user space is user: $(($(cell outside.vm TOTAL user) / ms)) ms" \
+			test "$(cell outside.vm TOTAL user)" -ge $((150 * ms))
+		ok "$lab outside: and in no halt later, of which $(($(cell outside.vm TOTAL sched) / ms)) ms are sched" \
+			test "$(cell outside.vm TOTAL sched)" -lt $((30 * ms))
 	fi
 
 	ms=$(key late.vm tsc_khz)
@@ -106,7 +120,7 @@ judge() {
 }
 
 for one in $LABS; do
-	boot "$one" -x || continue
+	boot "$one" -x -a "$(type -P chrt)" || continue
 	judge
 done
 done_testing

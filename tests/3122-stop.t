@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Promise: the time that a vCPU is out of KVM_RUN after a signal is stop, whether its VMM is
 # stopped or its thread handles the signal. Neither max, nor the histogram, nor another part
-# has it. If an exit asked for user space, the time is user, and not stop.
+# has it. If an exit asked for user space, or KVM_RUN failed, the time is user, and not stop.
 MACHINES=svm
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/lab/labs.sh"
@@ -23,8 +23,8 @@ kill $vm
 wait $vm
 section of-stopped
 cat vm
-run_vmm signal signal:100=3 cpuid=5
-run_vmm user sleep-user:50=3 cpuid=5
+run_vmm signal signal:100=3 sleep-user:10=1 cpuid=5
+run_vmm user sleep-user:50=2 refused:50=1 cpuid=5
 EOF
 
 # parts SECTION: prints milliseconds of stop, user, halt, sched, and of the largest exit.
@@ -61,6 +61,7 @@ judge() {
 		is "$lab $run: the account agrees with itself" "$(contradictions $run.vm)" ''
 	done
 	is "$lab signal: what follows is counted" "$(cell signal.vm $cpuid exits)" 5
+	ok "$lab signal: and an exit to user space after it is user" test "$(cell signal.vm TOTAL user)" -ge $((10 * $(key signal.vm tsc_khz)))
 }
 
 for one in $LABS; do

@@ -21,7 +21,9 @@ run_vmm two --vcpus 2 cpuid:2=5 out-kernel=3 / cpuid:2=8 cpuid:3=1
 account gone
 echo 0 >\$K/exit_cycles_reset
 account cleared
-run_vmm switched --at 'echo N >'\$P/exit_cycles_keys cpuid:2=5 shell=1 cpuid:2=6 cpuid:3=1
+run_vmm switched --at 'if [ \$VMM_AT = 1 ]; then echo N; else echo Y; fi >'\$P/exit_cycles_keys \
+	cpuid:2=5 shell=1 cpuid:2=6 cpuid:3=1 shell=1 cpuid:4=2
+echo N >\$P/exit_cycles_keys
 account off
 (echo maybe >\$P/exit_cycles_keys) 2>/dev/null || :
 cat \$P/exit_cycles_keys
@@ -119,9 +121,11 @@ judge() {
 	ok "$lab the host tells what gave way in VMs that are gone" test "$(key walked_keys replaced)" -ge \
 		$(($(key before_keys replaced) + $(key msr.vm_keys replaced) + $(key port.vm_keys replaced) + $(key leaf.vm_keys replaced)))
 	is "$lab and nothing after a reset" "$(key fresh_keys replaced)" 0
+	is "$lab no key at all, where all slots were in use" "$(sed -n '3,$p' "$F/fresh_keys")" ''
 	is "$lab nothing gave way" "$(key gone_keys replaced)" 0
 	is "$lab reset: nothing left" "$(sed -n '3,$p' "$F/cleared_keys")" ''
-	is "$lab switched off: what was counted stays, the rest has no key" "$(exits_of switched.vm $cpuid 0x2 0x3 -)" '5 0 7 '
+	is "$lab switched off: what was counted stays, the rest has no key; then on, while it runs" \
+		"$(exits_of switched.vm $cpuid 0x2 0x3 0x4 -)" '5 0 2 7 '
 	like "$lab a bad value is refused, nothing changes" "$(tail -n 1 "$F/off_hist")" '^N$'
 	is "$lab nor have those of L2, while it is off" "$(keyed off-nested.vm)" 0
 	# shellcheck disable=SC2046 # words

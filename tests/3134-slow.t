@@ -203,8 +203,8 @@ traced() {
 # in_trace SECTION: prints a file's only slow exit as the tracepoint has it, a regular expression.
 in_trace() {
 	slow "$1" vm vcpu name key rip total cycles halt user sched hsched stop | awk '{
-		printf "vm %s vcpu %s reason [a-zA-Z_]+ key %s rip %s total %s cycles %s halt %s user %s sched %s hsched %s stop %s",
-			$1, $2, $4 == "-" ? "0xf+" : $4, $5, $6, $7, $8, $9, $10, $11, $12 }'
+		printf "vm %s vcpu %s reason %s key %s rip %s total %s cycles %s halt %s user %s sched %s hsched %s stop %s",
+			$1, $2, $3, $4 == "-" ? "0xf+" : $4, $5, $6, $7, $8, $9, $10, $11, $12 }'
 }
 
 # judge_clock CLOCK NOW: compares the file's moment in that clock with the tracepoint's.

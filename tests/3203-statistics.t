@@ -16,6 +16,9 @@ in_lab <<EOF
 FIELDS="$FIELDS" HIST="$HIST"
 $(cat <<'INSIDE'
 run_vmm vmm --vcpus 2 --at 'sleep 2' yield=1000 cpuid=50 out-user=7 hlt:5000000=3 wait-uninit:10=1 shell=1 / yield=1000 cpuid=20
+# the first read of a VM's statistics, of the last one
+section last
+vmm --quiet --after '. ./words; cat $K/$VMM_DIRS/guest_cycles $K/$VMM_DIRS/exit_cycles' cpuid=5
 section modes
 for field in $FIELDS; do stat -c %a $K/$field; done
 
@@ -129,6 +132,7 @@ for one in $LABS; do
 	is "$lab query-stats: the histogram" "$(statistic $HIST | tr ' ' '\n' | sort -n)" \
 		"$(hist qemu.0 | sort -n)"
 	is "$lab debugfs: the VM's" "$(awk '{ print $3 }' "$F/fields")" "$(table qemu.vm)"
+	is "$lab debugfs: guest_cycles alone" "$(head -n 1 "$F/last")" "$(key last guest)"
 
 	title="$lab a read beside reclaim, which takes KVM's lock, is no word in the log"
 	if [[ -f $F/reclaim ]]; then

@@ -36,6 +36,7 @@
 #define PORT_UNINIT	0x506
 #define PORT_SIPI	0x507
 #define PORT_LOG	0x508
+#define PORT_REFUSED	0x509
 
 #define VECTORS		34
 #define VECTOR_TIMER	32

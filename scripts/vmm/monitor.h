@@ -71,7 +71,7 @@ struct opt {
 };
 
 /* What a return of KVM_RUN was. */
-enum user { U_IO, U_SLEEP, U_SHELL, U_SET, U_WAIT, U_LOG, U_DONE, U_MMIO, U_HLT, U_SHUTDOWN, U_FAIL_ENTRY, U_INTR, USERS };
+enum user { U_IO, U_SLEEP, U_SHELL, U_SET, U_WAIT, U_LOG, U_REFUSED, U_DONE, U_MMIO, U_HLT, U_SHUTDOWN, U_FAIL_ENTRY, U_INTR, USERS };
 
 struct vcpu {
 	struct vm *vm;
@@ -83,6 +83,7 @@ struct vcpu {
 	uint64_t rounds, user[USERS];
 	uint64_t run_cycles, user_cycles;
 	bool waits;			/* not runnable, until a signal */
+	uint32_t refused;		/* KVM_RUN will be; milliseconds until the next */
 };
 
 struct vm {

@@ -27,7 +27,7 @@ static const struct {
 	[TRIPLE]	= { "triple", 2, 0x7f },
 };
 
-static const char *const users[USERS] = { "io", "sleep", "shell", "set", "wait", "log", "done", "mmio", "hlt", "shutdown", "fail-entry", "intr" };
+static const char *const users[USERS] = { "io", "sleep", "shell", "set", "wait", "log", "refused", "done", "mmio", "hlt", "shutdown", "fail-entry", "intr" };
 
 /* Each by itself; they are the same when all are read at once. */
 static void print_stats(int fd, int vm, const char *vcpu)

@@ -162,6 +162,10 @@ static enum user classify(struct vcpu *v)
 		case PORT_LOG:
 			log_dirty(v->vm);
 			return U_LOG;
+		case PORT_REFUSED:
+			v->refused = value & 0xff;
+			run->kvm_valid_regs = ~0ull;
+			return U_IO;
 		case PORT_DONE:
 			return U_DONE;
 		}
@@ -219,13 +223,19 @@ static void *run_vcpu(void *arg)
 			what = U_DONE;
 		else if (errno == EINTR)
 			what = U_INTR;
+		else if (errno == EINVAL && v->run->kvm_valid_regs)
+			what = U_REFUSED;
 		else
 			err(EX_FAILED, "vCPU %d: KVM_RUN", v->index);
 		left = rdtsc();
-		if (what != U_INTR)
+		if (what == U_REFUSED) {
+			usleep(v->refused * 1000);
+			v->run->kvm_valid_regs = 0;
+		} else if (what != U_INTR) {
 			what = classify(v);
-		else if (v->waits)
+		} else if (v->waits) {
 			set_state(v, KVM_MP_STATE_RUNNABLE);
+		}
 		v->user[what]++;
 	} while (what != U_SHUTDOWN && (what != U_FAIL_ENTRY || v->user[what] < 2) && (what != U_DONE || another_round(v)));
 	v->run_cycles = left - begin;

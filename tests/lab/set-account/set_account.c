@@ -24,16 +24,20 @@ static const struct { u64 code; const char *name; }
 	vmx_names[] = { VMX_EXIT_REASONS }, svm_names[] = { SVM_EXIT_REASONS };
 
 /*
- * Returns the row of a reason that has a name: the rows are in the order of the codes. KVM's
- * own map of rows cannot be used: on new kernels KVM exports it only to its own modules.
+ * Returns the row of a reason, 0xffff being those without a name: the rows are in the order
+ * of the codes, without those that SVM's software made up. KVM's own map of rows cannot be
+ * used: on new kernels KVM exports it only to its own modules.
  */
 static unsigned int row_of(u32 code)
 {
 	bool vmx = boot_cpu_has(X86_FEATURE_VMX);
 	unsigned int i, row = 0;
+	u64 name;
 
-	for (i = 0; i < (vmx ? ARRAY_SIZE(vmx_names) : ARRAY_SIZE(svm_names)); i++)
-		row += (vmx ? vmx_names : svm_names)[i].code < code;
+	for (i = 0; i < (vmx ? ARRAY_SIZE(vmx_names) : ARRAY_SIZE(svm_names)); i++) {
+		name = (vmx ? vmx_names : svm_names)[i].code;
+		row += (u32)name >> 16 != 0x8000 && (code == 0xffff || name < code);
+	}
 	return row;
 }
 
