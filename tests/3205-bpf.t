@@ -173,7 +173,7 @@ judge() {
 	between "$lab sleeps: in user space, ms" "$(ms sleeps.bpf $io user)" 100 300
 	is "$lab sleeps: no halt and no stop" "$(cell sleeps.bpf TOTAL halt) $(cell sleeps.bpf TOTAL stop)" '0 0'
 	[[ $vendor == vmx ]] ||
-		between "$lab hog: without a CPU, ms" "$(ms hog.bpf TOTAL sched)" 30 75
+		between "$lab hog: without a CPU, ms" "$(ms hog.bpf TOTAL sched)" 20 75
 
 	is "$lab why: the leaves" "$(keys_of why $cpuid | grep -v "^0x0 ")" \
 		"$(printf '%s\n' '0x1 3' '0x2 7' '0x40000000 2' '0x8000000000000000 13' '0x80000000 5' | sort)"
