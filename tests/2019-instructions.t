@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Promise: in every format exitdump takes at most three times the instructions of a plain
 # program that only opens, reads and parses the same files. The keys of many vCPUs add up
-# in a time that grows with their number, not with its square.
+# in instructions that grow with their number, not with its square.
 [[ -w /dev/shm ]] && export TMPDIR=/dev/shm
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/fixtures/exitdump.sh"

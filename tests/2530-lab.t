@@ -24,8 +24,9 @@ for build in 6.1 6.12 6.12/kasan 6.12/kcsan; do
 	done
 	: >"$CACHE/$build/lock"
 done
-printf '#!/bin/sh\n' >"$CACHE/lab-run"
-chmod +x "$CACHE/lab-run"
+runner=$CACHE/lab-run.$(cksum <"$TOP/scripts/lab/run.c" | cut -d" " -f1)
+printf "#!/bin/sh\n" >"$runner"
+chmod +x "$runner"
 # The machine: it keeps what it was given, and does what the file `machine` says.
 cat >"$T/bin/qemu-system-x86_64" <<'END'
 #!/bin/bash

@@ -26,14 +26,7 @@ if [ "$vendor" = vmx ]; then
 	echo 1000 >$P/exit_cycles_slow
 else
 	# when the monitor has slept, a process of the highest priority has the CPU for 150 ms
-	cat >hog <<-'X'
-		n=0 last=
-		until [ $n = 15 ]; do
-			read -r up rest </proc/uptime
-			[ "$up" = "$last" ] || n=$((n + 1)) last=$up
-		done
-	X
-	run_vmm outside --at '(sleep 0.05; exec chrt -f 1 sh ./hog) &' shell=1 sleep-user:100=1 hlt:$((khz * 250))=1
+	run_vmm outside --at '(sleep 0.05; exec chrt -f 1 sh -c ". ./words; keeps_cpu 15") &' shell=1 sleep-user:100=1 hlt:$((khz * 250))=1
 	echo 1000 >$P/exit_cycles_slow
 	run_vmm busy --vcpus 2 spin=100000000
 fi

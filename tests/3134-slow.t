@@ -40,15 +40,7 @@ if [ "$vendor" = svm ]; then
 	run_vmm signal signal:50=1
 	run_vmm stopped --at 'parent=$PPID; (sleep 0.1; kill -STOP $parent; sleep 0.1; kill -CONT $parent) &' shell=1 spin=$((khz * 300))
 	# the stop begins while a process of the highest priority has the CPU
-	cat >stop <<-'X'
-		kill -STOP $1
-		n=0 last=
-		until [ $n = 4 ]; do
-			read -r up rest </proc/uptime
-			[ "$up" = "$last" ] || n=$((n + 1)) last=$up
-		done
-	X
-	run_vmm waits --at 'parent=$PPID; (sleep 0.1; chrt -f 1 sh ./stop $parent; sleep 0.1; kill -CONT $parent) &' shell=1 spin=$((khz * 400))
+	run_vmm waits --at 'export parent=$PPID; (sleep 0.1; chrt -f 1 sh -c ". ./words; kill -STOP \$parent; keeps_cpu 4"; sleep 0.1; kill -CONT $parent) &' shell=1 spin=$((khz * 400))
 fi
 run_vmm late --page-in 20 hlt:100000=1 ept-async=1
 

@@ -143,7 +143,7 @@ static int metrics(const struct options *opt, struct out *to)
  */
 enum { MOST = 16, LIMIT = 2 * MOST, IDLE_SECONDS = 10, HEADER_BYTES = 8192, ANSWER_BYTES = 64 << 20 };
 
-static struct {
+static struct connection {
 	int fd;		/* 0: none */
 	size_t bytes;	/* of its answer */
 } connections[MOST];
@@ -177,20 +177,21 @@ static void limit_connections(void *unused, struct MHD_Connection *connection, v
 
 static void limit_answers(int fd, size_t bytes)
 {
+	struct connection *oldest;
 	size_t sum = bytes;
 
+	for (int i = 0; i < MOST; i++)
+		sum += connections[i].bytes;
+	for (int i = next; sum > ANSWER_BYTES && i < next + MOST; i++) {
+		oldest = &connections[i % MOST];
+		if (oldest->bytes)
+			shutdown(oldest->fd, SHUT_RDWR);
+		sum -= oldest->bytes;
+		oldest->bytes = 0;
+	}
 	for (int i = 0; i < MOST; i++) {
 		if (connections[i].fd == fd)
 			connections[i].bytes = bytes;
-		else
-			sum += connections[i].bytes;
-	}
-	for (int i = next; sum > ANSWER_BYTES && i < next + MOST; i++) {
-		if (!connections[i % MOST].bytes || connections[i % MOST].fd == fd)
-			continue;
-		shutdown(connections[i % MOST].fd, SHUT_RDWR);
-		sum -= connections[i % MOST].bytes;
-		connections[i % MOST].bytes = 0;
 	}
 }
 

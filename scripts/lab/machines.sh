@@ -18,8 +18,8 @@ append() {
 	[[ $debug != kcsan || $exact ]] || words+=" kcsan.skip_watch=500 kcsan.udelay_task=500 kcsan.udelay_interrupt=100"
 	[[ $debug == rt ]] && words+=" setcpuid=constant_tsc"
 	[[ $boot ]] && words+=" printk.time=0"
-	# Our Linux measures its APIC timer for a tenth of a second of the lab; counting, QEMU takes
-	# 8 s for it. Debian's keeps it: 3206 has bounds of some ticks, for that timer.
+	# Our Linux measures its APIC timer for a tenth of a second of the lab; counting, QEMU needs
+	# 7 s of CPU for it. Debian's keeps it: 3206 has bounds of some ticks, for that timer.
 	[[ $machine != svm || ! $exact || $boot ]] || words+=" nolapic_timer"
 	[[ $machine != vmx ]] || words+=" idle=halt tsc_early_khz=$((IPS / 1000))"
 	echo "$words"

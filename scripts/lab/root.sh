@@ -3,11 +3,13 @@
 # shellcheck disable=SC2154,SC2034 # shared with lab.sh
 # root.sh - makes the root file system of a lab. Sourced by lab.sh, after initramfs.sh.
 
+# build_runner: builds run.c, once for each state of its source; sets $runner.
 build_runner() {
 	local source=$TOP/scripts/lab/run.c
-	[[ ! -x $CACHE/lab-run || $source -nt $CACHE/lab-run ]] || return 0
+	runner=$CACHE/lab-run.$(cksum <"$source" | cut -d" " -f1)
+	[[ ! -x $runner ]] || return 0
 	gcc -O2 -static -o "$tmp/lab-run" "$source" || die "$source: does not build"
-	mv "$tmp/lab-run" "$CACHE/lab-run"
+	mv "$tmp/lab-run" "$runner"
 }
 
 # make_root OUT: the lab's root file system.
@@ -18,7 +20,7 @@ make_root() {
 	mkdir -p "$root/lab" "$root/usr/lib/lab"
 	cp "$TOP/scripts/lab/init" "$root/init"
 	cp "$TOP/scripts/lab/modules" "$root/usr/bin/lab-modules"
-	cp "$CACHE/lab-run" "$root/usr/bin/lab-run"
+	cp "$runner" "$root/usr/bin/lab-run"
 	if [[ $boot ]]; then
 		cp -R "$boot/lib/modules" "$root/usr/lib/"
 		for one in modprobe insmod rmmod modinfo depmod lsmod; do

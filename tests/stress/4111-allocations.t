@@ -8,15 +8,10 @@
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/stress.sh"
 
-# of the loading, what is of the module itself: the loader warns where it has no memory
-LAST=$(size 100 20)
 READS="$(echo read-{host,vm,vcpu}-exit_cycles{,_hist,_keys,_slow})"
 WRITES="$(echo reset-{host,vm,vcpu} {switch,keys}-{on,off} slow{,-off} guest-{off,vm})"
 
-in_lab <<EOF
-last=$LAST
-EOF
-cat >>"$T/commands" <<'EOF'
+in_lab <<'EOF'
 section can
 if [ -e /proc/self/fail-nth ]; then
 	echo yes
@@ -65,9 +60,10 @@ try guest-off write $P/exit_cycles_guest off vm
 try guest-vm write $P/exit_cycles_guest vm off
 run_vmm end --vcpus 2 cpuid=211 out-user=23
 account end-host
-# last, because KVM that could not start leaves its folder in debugfs, and then makes no other
+# The last allocations make the account's files. If those before fail, so does misc_register() of
+# KVM, which then leaves its folder in debugfs, and no later VM has files.
 rmmod kvm_amd
-try load load "$LAB_MODULES/kvm-amd.ko" $last
+try load load "$LAB_MODULES/kvm-amd.ko" 20
 insmod "$LAB_MODULES/kvm-amd.ko"
 leaks
 EOF
@@ -85,7 +81,7 @@ judge() {
 	for name in vm $READS; do
 		ok "$lab $name: some failed" test "$(sum "$name" failed)" -gt 0
 	done
-	ok "$lab load: several loads were tried" test "$(sum load passes)" -gt 1
+	ok "$lab load: some did without failing the load" test "$(sum load passes)" -gt 1
 	ok "$lab vm: so did a KVM_RUN" test "$(sum vm retried)" -gt 0
 	ok "$lab vm: and without files it counts" test "$(sum vm without-file)" -gt 0
 	is "$lab held: reads that fail change nothing" "$(account_says held held.vm)" "$(vmm_says held)"

@@ -290,14 +290,12 @@ static void fail_load(const char *path, unsigned long last)
 	for (n = all - last, again = true; again; n++) {
 		fail_nth(n);
 		done = load(path);
-		again = judge(path, done, n);
+		/* KVM that cannot be started leaves its folder, also without the series: no more then */
+		again = judge(path, done, n) && done;
 		if (done && access(HOST, R_OK))
 			without++;
 		if (done && syscall(SYS_delete_module, "kvm_amd", O_NONBLOCK))
 			err(1, "delete_module");
-		/* if KVM itself cannot be started, its folder stays: also without the series */
-		if (!done)
-			break;
 		if (!access(HOST, F_OK))
 			complain("%s: allocation %lu: left a file", path, n);
 	}
