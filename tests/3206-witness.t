@@ -27,8 +27,11 @@ LABS=${LABS:-svm:6.12}
 # Linux 7.3 a single vCPU sometimes missed one handler of 20 to 40 as well, for an unknown
 # reason; there, one handler of each row may be missing. Making a row takes some thousand
 # ticks more, once.
+# An interrupt may come between the stamps of the two, and then a row of few exits is out of its
+# bounds. That is rare, so if only times are apart, the lab boots once more.
 BOUNDS='total 0 1500 cycles -20 300 user -600 0 halt -3000 0 poll -2 2 sched -2 40 hsched -2 40 stop -600 600'
 ONCE=4000
+GUESTS="counts leaves two timer fast hlt sleep mmio hlt-user ept triple nested mix stands storm many entry cost"
 SHARED=' two storm many '
 
 in_lab <<'EOF'
@@ -104,8 +107,8 @@ apart() {
 
 judge() {
 	local name
-	for name in counts leaves two timer fast hlt sleep mmio hlt-user ept triple nested mix stands storm many entry cost; do
-		is "$lab $name: the same exits, and times within bounds" "$(apart $name)" ''
+	for name in $GUESTS; do
+		is "$lab $name: the same exits, and times within bounds" "$(apart "$name")" ''
 		ok "$lab $name: BPF has seen some" test "$(wc -l <"$F/$name.bpf")" -gt 1
 	done
 	is "$lab keys: the same ones, as often" \
@@ -120,7 +123,13 @@ for one in $LABS; do
 		skip "$one" "Debian's headers of this kernel have no BTF for modules"
 		continue
 	fi
-	boot "$one" -x -c 1 -b "$stock/lab" -a "$EXITDUMP" -a "$modules/kvm.ko" -a "$modules/kvm-amd.ko" -a "$modules/kvm-intel.ko" || continue
+	set -- "$one" -x -c 1 -b "$stock/lab" -a "$EXITDUMP" -a "$modules/kvm.ko" -a "$modules/kvm-amd.ko" -a "$modules/kvm-intel.ko"
+	boot "$@" || continue
+	differ=$(for name in $GUESTS; do apart "$name"; done)
+	if [[ $differ == *" is apart by "* && $differ != *" exits, by BPF "* ]]; then
+		note "$differ; booting $one once more"
+		boot "$@" || continue
+	fi
 	judge
 done
 done_testing
