@@ -135,6 +135,10 @@ ok 'a recorder that is off: said' has off.err 'exitdump set slow 1000'
 sleep 0.2
 interrupt 'a recorder that is off'
 is 'and once' "$(wc -l <"$T/off.err")" 1
+env --default-signal=INT "$EXITDUMP" -S "$T/root" slow --follow >"$T/alone.out" 2>"$T/alone.err" &
+watcher=$!
+ok '--follow needs no interval' has alone.out 'by -time'
+interrupt 'without an interval'
 
 show a
 run timeout 10 "$EXITDUMP" -S "$T/root" slow 1 2
