@@ -56,7 +56,7 @@ as=("$EXITDUMP")
 serve() {
 	local i
 	: >"$T/served"
-	"${as[@]}" serve "$@" >"$T/served" 2>&1 &
+	"${as[@]}" serve "$@" >>"$T/served" 2>&1 &
 	pid=$!
 	pids+=("$pid")
 	for ((i = 0; i < 100; i++)); do
