@@ -79,6 +79,11 @@ is "what was said before it has come" "$out" before
 like "the log is shown" "$err" 'Kernel panic - not syncing: sysrq triggered crash'
 clean "after a panic"
 
+"$TOP/scripts/kernel.sh" module "$TOP/tests/lab/misbehave" "$T" >&2
+lab -a "$T/misbehave.ko" -- sh -c 'insmod ./misbehave.ko what=null; echo after'
+is "an Oops is one" "$status:$out" 242:
+like "and its log is shown" "$err" 'Oops: .*RIP: [^ ]*null'
+
 lab -t 30 -- sh -c 'echo waiting; sleep 1000'
 is "a hang: 243" "$status" 243
 is "what was said before it has come" "$out" waiting

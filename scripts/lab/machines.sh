@@ -8,10 +8,11 @@
 # takes more of them.
 IPS=50000000
 
-# append: prints the kernel's command line. Bochs needs two words: with mwait idle, an IPI
+# append: prints the kernel's command line. An Oops ends the lab: else it would wait for the rest of
+# its time, for a thread that is gone. Bochs needs two words: with mwait idle, an IPI
 # never wakes its second CPU; and the TSC frequency in its CPUID is wrong.
 append() {
-	local words="console=ttyS0,115200 quiet nokaslr norandmaps panic=-1 reboot=t printk.devkmsg=on ${LAB_APPEND-}"
+	local words="console=ttyS0,115200 quiet nokaslr norandmaps oops=panic panic=-1 reboot=t printk.devkmsg=on ${LAB_APPEND-}"
 	[[ $debug ]] && words+=" kasan_multi_shot"
 	# watch more accesses, and longer: an emulated CPU does little in KCSAN's default of
 	# 80 us

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * misbehave.c - a module for tests only: makes a mistake that a debug kernel must notice, one
- * for each load.
+ * for each load. Every kernel notices the last one, which ends the lab.
  *
  *	insmod misbehave.ko what=leak|freed|beyond|shift|recursion|sleep|
- *			    rcu|refcount|object|list|race
+ *			    rcu|refcount|object|list|race|null
  */
 #include <linux/delay.h>
 #include <linux/kthread.h>
@@ -152,6 +152,14 @@ static void race(void)
 	}
 }
 
+static void null(void)
+{
+	int *p = NULL;
+
+	OPTIMIZER_HIDE_VAR(p);
+	sink = *(volatile int *)p;
+}
+
 static const struct {
 	const char *name;
 	void (*does)(void);
@@ -159,7 +167,7 @@ static const struct {
 	{ "leak", leak }, { "freed", freed }, { "beyond", beyond }, { "shift", shift },
 	{ "recursion", recursion }, { "sleep", sleep_in_atomic },
 	{ "rcu", rcu }, { "refcount", refcount }, { "object", object }, { "list", list },
-	{ "race", race },
+	{ "race", race }, { "null", null },
 };
 
 static int __init misbehave_init(void)
