@@ -37,6 +37,10 @@ run_vmm first --vcpus 2 sleep-user:20=1 / sleep-user:2=1
 run_vmm second --vcpus 2 sleep-user:2=1 / sleep-user:20=1
 run_vmm faded sweep:0x1000:200=20000 \$(i=0; while [ \$i -lt 40 ]; do echo cpuid:\$((0x2000 + i))=100; i=\$((i + 1)); done)
 run_vmm worn sweep:0x9000:50=3200 walk-leaf=1000
+# Sometimes the hypercall takes the slot of the leaf before it. Then a leaf has its number. The
+# places of two keys depend on their difference, which therefore changes: on SVM it happens 3 times.
+run_vmm stale \$(i=0; while [ \$i -lt 31 ]; do
+	n=\$((0x6000 + 5 * i)); echo sweep:0x3000:16=640 cpuid:\$((0x5000 + i))=1 vmcall:\$n=1 cpuid:\$n=200; i=\$((i + 1)); done)
 run_vmm wide --vcpus 2 walk-msr=2000 / walk-port=2000
 account before
 for kind in msr port leaf; do run_vmm \$kind walk-\$kind=$WALK; done
@@ -118,6 +122,8 @@ judge() {
 		test "$(awk -F'\t' '$3 ~ /^0x20..$/' "$F/faded.vm_keys" | wc -l)" -ge 30
 	ok "$lab those that were frequent and are not leave no room to a walk: $(exits_of worn.vm $cpuid 0x0)of 100 exits of one key" \
 		test "$(exits_of worn.vm $cpuid 0x0)" -ge 90
+	is "$lab a slot that changed hands counts no exit of the reason that had it before" \
+		"$(awk -F'\t' -v reason=$hypercall '$1 == reason && $3 ~ /^0x/ { print $4 }' "$F/stale.vm_keys" | sort -u)" 1
 	ok "$lab the host tells what gave way in VMs that are gone" test "$(key walked_keys replaced)" -ge \
 		$(($(key before_keys replaced) + $(key msr.vm_keys replaced) + $(key port.vm_keys replaced) + $(key leaf.vm_keys replaced)))
 	is "$lab and nothing after a reset" "$(key fresh_keys replaced)" 0
