@@ -35,8 +35,8 @@
 #
 # Exit status
 #   0-239  COMMAND's own (128 + N: signal N; 127: not found)
-#     241  after the modules were loaded, the kernel's log got a WARNING, BUG,
-#          KASAN, UBSAN or the like. A data race counts only if it is in the account's code
+#     241  after the modules were loaded, the kernel's log got a WARNING, BUG, KASAN, UBSAN
+#          or the like. A data race counts only if it is in the account's code
 #     242  the kernel panicked, which it also does after an Oops
 #     243  it hung: not done after -t SECONDS
 #     244  the machine ended before COMMAND did (reboot, triple fault, a failure of

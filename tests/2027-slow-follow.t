@@ -30,10 +30,11 @@ state f 2 "$(row 40000000000 123456 0)" "$(row 30000000000 51 0)"	# of two new o
 state g 2 "$(row 50000000000 51 0)" "$(row 40000000000 123456 0)" "$(row 30000000000 51 0)"
 state s 1 "$three" "$two"			# one that ends with it comes later
 
-# watch NAME ARGUMENT...: starts exitdump in the background; a signal can end it. Its output
-# is in $T/NAME.out and $T/NAME.err.
+# watch NAME ARGUMENT...: starts exitdump in the background, with $interval if that is set; a signal
+# can end it. Its output is in $T/NAME.out and $T/NAME.err.
+interval=0.02
 watch() {
-	env --default-signal=INT "$EXITDUMP" -S "$T/root" slow --follow 0.02 "${@:2}" >"$T/$1.out" 2>"$T/$1.err" &
+	env --default-signal=INT "$EXITDUMP" -S "$T/root" slow --follow ${interval:+"$interval"} "${@:2}" >"$T/$1.out" 2>"$T/$1.err" &
 	watcher=$!
 }
 # has FILE REGEX: the file matches within 20 seconds.
@@ -135,8 +136,7 @@ ok 'a recorder that is off: said' has off.err 'exitdump set slow 1000'
 sleep 0.2
 interrupt 'a recorder that is off'
 is 'and once' "$(wc -l <"$T/off.err")" 1
-env --default-signal=INT "$EXITDUMP" -S "$T/root" slow --follow >"$T/alone.out" 2>"$T/alone.err" &
-watcher=$!
+interval='' watch alone
 ok '--follow needs no interval' has alone.out 'by -time'
 interrupt 'without an interval'
 

@@ -8,9 +8,9 @@
 # takes more of them.
 IPS=50000000
 
-# append: prints the kernel's command line. An Oops ends the lab: else it would wait for the rest of
-# its time, for a thread that is gone. Bochs needs two words: with mwait idle, an IPI
-# never wakes its second CPU; and the TSC frequency in its CPUID is wrong.
+# append: prints the kernel's command line. An Oops ends the lab: else it would wait for the rest
+# of its time, for a thread that is gone. Bochs needs two words: with mwait idle, an IPI never
+# wakes its second CPU; and the TSC frequency in its CPUID is wrong.
 append() {
 	local words="console=ttyS0,115200 quiet nokaslr norandmaps oops=panic panic=-1 reboot=t printk.devkmsg=on ${LAB_APPEND-}"
 	[[ $debug ]] && words+=" kasan_multi_shot"
