@@ -134,13 +134,13 @@ for one in $LABS; do
 		continue
 	fi
 	set -- "$one" -x -c 1 -b "$stock/lab" -a "$EXITDUMP" -a "$modules/kvm.ko" -a "$modules/kvm-amd.ko" -a "$modules/kvm-intel.ko"
-	spared=
+	spared=''
 	boot "$@" || continue
 	spared=$(lone)
 	judge
 	if [[ $spared ]]; then
-		note "$(spared= apart "${spared% *}")"
-		spared=
+		name=${spared% *} spared=''
+		note "$(apart "$name")"
 		boot "$@" || continue
 		judge
 	fi
