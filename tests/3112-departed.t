@@ -20,6 +20,16 @@ echo host >$P/exit_cycles_guest
 run_vmm leaves --before ". ./words; account before; section leaves" leaf:0x4fffffff=0 leaf:0x4ffffffe=0
 echo vm >$P/exit_cycles_guest
 
+# a VM that is reset ends before it enters its guest again
+cat >doom <<-X
+	account doomed
+	echo 0 >$K/exit_cycles_reset
+	kill -KILL \$PPID
+X
+{ vmm --quiet --at ". ./words; . ./doom" rdmsr=7 sleep-user:20=2 shell=1; } 2>/dev/null
+until [ -z "$(ls -d $K/*-* 2>/dev/null)" ]; do sleep 0.02; done
+account ended
+
 # loaded again, the vendor's module alone or both, switched on or off: nothing is left
 vendor_module=kvm-amd
 [ $vendor = svm ] || vendor_module=kvm-intel
@@ -68,6 +78,9 @@ judge() {
 		test "$(sum 0x4fffffff)" -ge "$(cell before TOTAL exits)" -a "$(sum 0x4fffffff)" -lt $(($(cell before TOTAL exits) + 50))
 	ok "$lab and the sum of cycles" test "$(sum 0x4ffffffe)" -ge "$(cell before TOTAL cycles)"
 
+	ok "$lab a VM had keys and slow exits" test "$(grep -c '\b0x' "$F/doomed_keys")" -gt 1 -a "$(grep -c 0x501 "$F/doomed_slow")" -ge 2
+	is "$lab it was reset and ended: it leaves no exit, no key and no slow exit" \
+		"$(cell ended TOTAL exits) $(rows ended_keys | wc -l) $(rows ended_slow | wc -l)" "0 1 1"
 	like "$lab the vendor's module loaded again: nothing is counted" "$(rows again | grep -v ^reason)" $'^-\tTOTAL(\t0)+$'
 	is "$lab nor in the guest" "$(key again guest)" 0
 	is "$lab a guest after it is counted exactly" "$(cell again-vm.vm $cpuid exits)" 23

@@ -8,4 +8,5 @@ set -e
 
 [[ $# == 1 && $1 != -* ]] || { sed -n "/^# Usage/s/^# //p" "$0"; exit 2; }
 dir=${BASH_SOURCE[0]%/*}
-exec gcc -static -no-pie -O2 -Wall -Wextra -o "$1" "$dir"/*.[cS] -pthread
+# The guest's code is C as well, and interrupts come on its stack.
+exec gcc -static -no-pie -mno-red-zone -O2 -Wall -Wextra -o "$1" "$dir"/*.[cS] -pthread

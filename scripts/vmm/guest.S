@@ -7,8 +7,8 @@
 	.section .note.GNU-stack, "", @progbits
 
 /*
- * Long mode. GS points to struct guest, and every vector has a stack of its
- * own (IST1), so a handler may interrupt any code at any privilege level.
+ * Long mode. GS points to struct guest. Exceptions have a stack of their own (IST1), so they may
+ * come in any code at any privilege level. Interrupts have none: see below.
  */
 	.text
 	.code64
@@ -54,9 +54,22 @@ panic:
  * Counted. An interrupt taken before the HLT it was to end would leave the guest
  * halted for good: QEMU's TCG loses the shadow of STI when an exit comes between
  * the two. So that HLT is skipped, and counted as early.
+ *
+ * QEMU forgets to clear the number of an interrupt that VMRUN injects. If it then stops the CPU
+ * for something else, it takes the interrupt once more, in here. That one is not counted. With a
+ * stack of its own, it would overwrite where the first one returns to.
  */
 interrupt:
 	pushq	%rax
+	leaq	interrupt(%rip), %rax
+	cmpq	%rax, 8(%rsp)
+	jb	1f
+	leaq	guest_halt(%rip), %rax
+	cmpq	%rax, 8(%rsp)
+	jae	1f
+	popq	%rax
+	iretq
+1:
 	pushq	%rcx
 	pushq	%rdx
 	incq	%gs:G_TICKS

@@ -107,7 +107,7 @@ static void build_tables(struct vm *vm)
 	for (i = 0; i < VECTORS; i++) {
 		uint64_t rip = guest_vectors[i];
 
-		idt[2 * i] = (rip & 0xffff) | GDT_CODE(0) << 16 | 1ull << 32 | 0x8eull << 40 |
+		idt[2 * i] = (rip & 0xffff) | GDT_CODE(0) << 16 | (i < 32 ? 1ull << 32 : 0) | 0x8eull << 40 |
 			     (rip >> 16 & 0xffff) << 48;
 		idt[2 * i + 1] = rip >> 32;
 	}
