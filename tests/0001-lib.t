@@ -69,7 +69,7 @@ ok 'its folder goes away' test ! -e "${out%%$'\n'*}"
 chmod +x "$T/fails.t"
 run "$TOP/scripts/prove.sh" "$T/fails.t"
 is "make test: a test that fails fails it" "$status" 1
-like "and behind the summary stands the case, with why" "$out" 'Result: FAIL.*fails.t:not ok 1 - same.*got: +a'
+like "and behind the summary stands the case, with why" "$out" 'Result: FAIL.*fails.t:not ok 1 - same.*got: +a.*expected: b'
 printf '#!/bin/bash\n. %q\nok good true\nfalse\ndone_testing\n' "$TOP/tests/lib.sh" >"$T/stops.t"
 chmod +x "$T/stops.t"
 run "$TOP/scripts/prove.sh" "$T/stops.t"
