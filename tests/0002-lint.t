@@ -39,6 +39,14 @@ echo "# $T" >>scripts/common.sh
 PATH=$T/bin:$PATH run scripts/lint.sh
 like "others too, if what they source has changed" "$out" "again: scripts/source/fetch.sh"
 
+# shellcheck disable=SC2016 # the shell there expands it
+mark() { bash -c '. <(sed -n "/^mark() {\$/,/^}\$/p" scripts/lint.sh); TOP=. CACHE=; mark' <<<text; }
+before=$(mark)
+is "the same text has the same mark" "$(mark)" "$before"
+echo "# $T" >>scripts/lint.sh
+ok "all is looked at again if lint.sh changes" test "$(mark)" != "$before"
+sed -i '$d' scripts/lint.sh
+
 # tells FAULT REGEX: lint.sh reports the fault.
 tells() {
 	run scripts/lint.sh
