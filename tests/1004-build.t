@@ -70,7 +70,7 @@ kernel configure
 is 'one that it need not take' "$status:$err" 0:
 rm "$T/refuses"
 echo CONFIG_TWO=y >"$T/top/scripts/kernel/kasan.config"
-kernel 'CONFIGS+=(kasan.config); settings'
+kernel 'DEBUG=kasan; use_kernel 6.12; settings'
 is "a debug kernel's own values count" "$status:$(paste -sd ' ' <<<"$out")" '0:CONFIG_ONE=y CONFIG_TWO=y CONFIG_NEWER=y?'
 cp "$T/lab.config" "$T/top/scripts/kernel/lab.config"
 
@@ -96,6 +96,11 @@ like 'stock modules, where patched ones should be' "$status:$err" '^1:kernel.sh:
 echo '0 t kvm_exit_cycles_init' >"$T/symbols"
 kernel modules
 like 'and the other way round' "$status:$err" '^1:kernel.sh: .*kvm.ko: not what .config says'
+
+touch "$dir/src/arch/x86/boot/bzImage" "$dir/src/vmlinux"
+kernel 'at=exit_cycles; git_src() { at=${!#}; }; configure() { step "configured at $at"; }; stock'
+is 'the stock modules: of the source without the series, though its branch is checked out' \
+	"$status:$(grep -o 'configured at .*' <<<"$err"):$(<"$dir/out/stock.key")" "0:configured at base:$base"
 
 rm -rf "$dir/out/patched"
 kernel 'modules() { :; }; series_headers() { echo headers; }; edited'
@@ -124,7 +129,7 @@ kernel 'DEBUG=rt; supported "$T/nothing.tar"'
 is 'no real-time kernel: a reason to skip' "$status:$err" '3:kernel.sh: Linux 6.12: no real-time kernel for this lab (-d rt)'
 kernel 'DEBUG=rt; supported "$T/\"setcpuid\".tar"; DEBUG=; supported "$T/nothing.tar"'
 is 'one that can be, and any other' "$status:$err" 0:
-without='modules() { (cd "$SRC" && find . -name "*.o"); }; configured() { :; }; without ONE; whole; cat "$SRC/.config"'
+without='modules() { (cd "$SRC" && find . -name "*.o"); touch "$SRC/virt/kvm/without.o"; }; configured() { :; }; without ONE; whole; cat "$SRC/.config"; modules'
 printf '#!/bin/sh\n[ -e "$T/stays" ] || sed -i "s/^CONFIG_$4=y/# CONFIG_$4 is not set/" "$2"\n' >"$dir/src/scripts/config"
 chmod +x "$dir/src/scripts/config"
 echo CONFIG_ONE=y >"$dir/src/.config"
@@ -134,7 +139,10 @@ is 'without a symbol: built anew; then all is as before' "$status:$err:$out" $'0
 touch "$T/stays"
 kernel "$without"
 is 'a symbol that stays is told' "$status:$err" "1:kernel.sh: $dir/src/.config: CONFIG_ONE is still set"
-rm "$dir/src/.config.whole"
+echo '# CONFIG_ONE is not set' >"$dir/src/.config"
+kernel 'keep_edits() { :; }; git_src() { :; }; configured() { :; }; clean; cat "$SRC/.config"'
+is 'an interrupted one: the next build has the whole configuration again' "$status:$err:$out" 0::CONFIG_ONE=y
+ok 'and needs to know it only once' test ! -e "$dir/src/.config.whole"
 
 # --- each patch alone
 
