@@ -142,6 +142,12 @@ is "no apt-get: 1" "$status" 1
 is "and what is missing, in one line" "$err" \
 	"deps.sh: no apt-get here, please install: bochs-term flex (Debian's names)"
 
+program dpkg-query 'for name; do
+	[[ $name == -* || $name == *Package* || $name == linux-* || $name == gcc-14 ]] || echo "$name install ok installed"
+done'
+deps bench host
+like "of two names the first, and without a mark" "$err" "please install: gcc-14 linux-perf( linux-source-[^ ]*)? \\(Debian's names\\)$"
+
 rm "$T/bin/dpkg-query"
 deps lint
 like "no dpkg either: looked for by what they bring" "$err" \
