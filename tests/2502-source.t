@@ -116,6 +116,9 @@ touch "$T/no-package"
 source_of
 rm "$T/no-package"
 : >"$T/asked"
+# what a fetch leaves that SIGKILL has ended
+mkdir "$T/cache/exit_cycles/source/linux-source-9.9.new"
+touch "$T/cache/exit_cycles/source/linux-source-9.9.new/linux-source-9.9_9.9.0-1.deb"
 source_of
 is "else: it is there" "$status:$out" "0:$T/cache/exit_cycles/source/linux-source-9.9.tar.xz"
 unlike "with lists that are younger than an hour" "$(<"$T/asked")" ' update'
@@ -129,6 +132,8 @@ is "every look at the archive is with lists of our own" \
 like "signatures are checked" "$(<"$T/cache/exit_cycles/apt/sources.list")" "^deb \\[signed-by=$T/keyring\\] "
 is "each suite comes from this machine's mirror of it" "$(awk '{ print $4, $3 }' "$T/cache/exit_cycles/apt/sources.list" | grep ^bookworm)" \
 	$'bookworm http://mirror/debian\nbookworm-security http://mirror/security\nbookworm-backports http://mirror/debian'
+is "without a mirror, from Debian's own servers" "$(bash -c 'apt-get() { :; }; . "$0"; sources bookworm bookworm-security' "$T/top/scripts/source/archive.sh" | awk '{ print $4, $3 }')" \
+	$'bookworm http://deb.debian.org/debian\nbookworm-security http://deb.debian.org/debian-security'
 : >"$T/asked"
 source_of
 is "again: nothing is asked" "$status:$out:$(<"$T/asked")" "0:$T/cache/exit_cycles/source/linux-source-9.9.tar.xz:"
@@ -190,6 +195,14 @@ cp "$T/apt-cache" "$T/apt-get" "$T/bin/"
 mkdir -p "$T"/order/patches/{6.12,6.2,7.3,10.1}
 is "kernels come in the order of their versions, and the first is the default" \
 	"$(bash -c 'TOP=$T/order CACHE=$T/none; . "$0/scripts/source/kernels.sh"; echo "$KERNELS $(default_kernel)"' "$TOP")" '6.2 6.12 7.3 10.1 6.2'
+# a source that no package of dpkg's has brought
+sed "s,/usr/src/,$T/," "$T/top/scripts/source/kernels.sh" >"$T/kernels.sh"
+version_of() { bash -c 'TOP=$T/top CACHE=$T/none; . "$T/kernels.sh"; source_version 9.9'; }
+touch "$T/linux-source-9.9.tar.xz"
+version=$(version_of)
+is "a source without a package: the same version, as long as it is the same" "$(version_of)" "$version"
+touch -d yesterday "$T/linux-source-9.9.tar.xz"
+ok "and another one has another" test -n "$version" -a "$(version_of)" != "$version"
 run "$T/top/scripts/source/fetch.sh" -k 5.10
 is "no such kernel: refused" "$status:$err" "1:fetch.sh: -k 5.10: no such kernel (one of: 9.9)"
 run "$TOP/scripts/on.sh" potato true
