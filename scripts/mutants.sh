@@ -71,10 +71,11 @@ chosen() {
 
 # sample N: prints N of the names on standard input, spread evenly.
 sample() {
-	local all picked
+	local all picked n=$1
 	mapfile -t all
-	for ((picked = 0; picked < $1 && picked < ${#all[@]}; picked++)); do
-		echo "${all[picked * ${#all[@]} / $1]}"
+	((n < ${#all[@]})) || n=${#all[@]}
+	for ((picked = 0; picked < n; picked++)); do
+		echo "${all[picked * ${#all[@]} / n]}"
 	done
 }
 

@@ -89,6 +89,13 @@ sed -i 's/^tests/tets/' "$T/top/tests/mutants/scripts"
 mutants -c
 is 'no such field' "$status:$err" '1:mutants.sh: scripts: middle: tets: no such field'
 sed -i 's/^tets/tests/' "$T/top/tests/mutants/scripts"
+sed -i 's/^tests 2001/tests 2001 2002/' "$T/top/tests/mutants/scripts"
+mutants -c
+is 'no such test' "$status:$err" '1:mutants.sh: middle: 2002: no such test'
+sed -i 's/^tests 2001 2002/tests 2001/' "$T/top/tests/mutants/scripts"
+# shellcheck source=/dev/null
+. <(sed -n '/^sample() {$/,/^}$/p' "$TOP/scripts/mutants.sh")
+is '-n: spread over all, and each only once' "$(seq 10 | sample 3 | xargs):$(seq 3 | sample 5 | xargs)" '1 4 7:1 2 3'
 mutants nobody
 like 'no such mutant' "$status:$err" '^1:mutants.sh: nobody: no such mutant'
 
