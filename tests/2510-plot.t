@@ -63,6 +63,9 @@ is 'where: the data, the guest and all first' "$(awk -f "$TOP/scripts/plot/reaso
 all exits (8.0k)\t0\t50\t62.5\t87.5\t100
 A (4.0k)\t0\t75\t75\t75\t100
 B (4.0k)\t0\t25\t50\t100\t100'
+is 'where: an exit that has not ended: its parts end where its total does' \
+	"$(printf '%s\n' name,exits,cycles,total,halt,user A,2,300,1000,100,900 B,2,1500,1000,0,0 | awk -f "$TOP/scripts/plot/reasons.awk" -v kind=where /dev/stdin | sed 1d)" \
+	$'A (1.0k)\t0\t30\t40\t100\t100\nB (1.0k)\t0\t100\t100\t100\t100'
 {
 	echo name,exits,cycles
 	for ((i = 1; i <= 20; i++)); do echo "R$i,1,$((i * 1000))"; done
