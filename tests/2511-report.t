@@ -106,6 +106,8 @@ like 'what an older kernel does not tell apart' "$(rows 'Where the time')" 'no C
 for part in keys slow; do
 	like "no $part: said why, in one line" "$html" "<p>Not known here: there is no exit_cycles_$part beside this account\\. [^<]*</p>"
 done
+columns=$(grep -o '<i style="height:[^>]*' "$T/page.html")
+is 'a column without exits is empty, and no other' "$(grep 'class="none"' <<<"$columns")" "$(grep ': 0 exits"' <<<"$columns")"
 like 'for light and for dark' "$html" 'prefers-color-scheme: dark'
 like 'for a narrow screen' "$html" 'name="viewport".*max-width: 40rem.*<div class="wide"><table'
 cp "$T/page.html" "$T/first.html"
@@ -152,7 +154,7 @@ sed -i 's/REASON_8/<s>"8/' "$kvm"/exit_cycles{,_hist}
 {
 	lines '#~exit_cycles~1 vendor=vmx tsc_khz=2000000 tsc=stable scope=host vms=2 vcpus=4 guest=9000 threshold=1500 lost=1 monotonic=1000000000000 realtime=1700000001000000000 perf=500000000000' \
 		'time vm vcpu cpu reason name key rip total cycles halt user sched hsched stop' \
-		'999500000000 1000 1 3 30 IO_INSTRUCTION 0x3f8 0xffffffff81000040 22000000 1000 0 20000000 1000000 0 0'
+		'999501000000 1000 1 3 30 IO_INSTRUCTION 0x3f8 0xffffffff81000040 22000000 1000 0 20000000 1000000 0 0'
 } >"$kvm/exit_cycles_slow"
 page -t "$evil" "$T/<i>&"
 sound 'hostile names'
@@ -168,7 +170,7 @@ like 'a histogram' "$html" '<b>REASON_9</b> 40 exits, p50 1.95us, p99 1.95us</fi
 is 'keys under their reason, with their part of it' "$(sed -n '/Why: the keys/,/<\/section>/s/<[^>]*>/ /gp' "$T/page.html" | grep -A 2 REASON | sed 's/^ *//; s/  */ /g; s/ $//')" \
 	$'REASON_9\nL2:0x7 L2 20 60.0us 75.0% 500ns 1.95us\n- other 20 20.0us 25.0% 250ns -\nREASON_0\n0x6e0 - 4 2.00us 25.0% 200ns 500ns\nL2:0x0 L2 1 200ns 2.5% 5.00ns 50.0ns'
 like 'keys that gave way' "$html" '3 keys gave way'
-like 'a slow exit: of which VM, with a name' "$(rows 'Slow exits')" '^2023-11-14 22:13:20.500 11.0ms user space 1000.* 1 IO_INSTRUCTION 0x3f8 COM1, out 500ns 10.0ms 500us 500us 0xffffffff81000040$'
+like 'a slow exit: of which VM, with a name' "$(rows 'Slow exits')" '^2023-11-14 22:13:20.501 11.0ms user space 1000.* 1 IO_INSTRUCTION 0x3f8 COM1, out 500ns 10.0ms 500us 500us 0xffffffff81000040$'
 like 'slow exits: over what, and how many are gone' "$html" 'lost more than 1500us.*Overwritten since: 1\.'
 run "$TOP/scripts/report.sh" -o "$T/page.md" "$T/<i>&"
 like 'in Markdown they are text as well' "$(<"$T/page.md")" '\| \\<b>\\&"\\\\\\\|\\<script>'
@@ -238,6 +240,7 @@ for picture in cycles where latency runs; do
 	like "the Markdown shows $picture" "$md" "\\]\\($picture.svg\\)"
 done
 
+is 'the picture of the runs has a bar for each of them' "$(sed -n 's/.*<text>\([^<]*\)<.*/\1/p; s/.*<tspan[^>]*>\([^<]*\).*/\1/p' runs.svg | grep -E '^(boot|ready|run)' | xargs)" 'run1 run2 run3 run4 run5'
 like 'the total after boot' "$md" "After boot: $(group "$(table boot all exits)") exits\\."
 like 'the largest part of what was lost' "$md" 'The largest part of it, 91\.0%, was interrupts of the host'
 like 'the total in the end' "$md" "$(group "$(table run5 all exits)") exits and $(group "$(table run5 all cycles)") cycles"
@@ -275,8 +278,8 @@ done >"$T/more"
 awk -v "more=$T/more" '$0 == "== console" { while ((getline line <more) > 0) print line } { print }' "$RECORDING" >"$T/newer"
 report -i "$T/newer" -o "$T/newer.page"
 cp "$T/newer.page/report.html" "$T/page.html"
-like "keys and slow exits of a recording" "$status $(rows "Why: the keys") $(rows "Slow exits")" "^0 .*L2:0x7 L2 20 .*2023-11-14 22:13:20\\.500"
-sed "s/^999500000000/x/" "$T/newer" >"$T/spoilt"
+like "keys and slow exits of a recording" "$status $(rows "Why: the keys") $(rows "Slow exits")" "^0 .*L2:0x7 L2 20 .*2023-11-14 22:13:20\\.501"
+sed "s/^999501000000/x/" "$T/newer" >"$T/spoilt"
 report -i "$T/spoilt" -o "$T/spoilt.page"
 like "spoilt ones: one line, no page" "$status:$out:$err:$(ls "$T/spoilt.page" 2>&1)" "^1::boot-report.sh: $T/spoilt: exit_cycles_slow: [^:]*:ls: .*No such file"
 
