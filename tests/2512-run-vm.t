@@ -117,6 +117,9 @@ for option in -k -i; do
 	is "$option: no such file" "$status:$out:$err" '1::run-vm.sh: none: no such file, or not readable'
 done
 
+printf '#!/bin/sh\ncat\n' >"$T/bin/qemu-system-x86_64"
+run "$TOP/scripts/run-vm.sh" -f seabios -m 1 -k "$T/kernel" -i "$T/kernel" <<<'what is typed'
+is "what is typed here, the VM's console gets" "$status:$out" '0:what is typed'
 printf '#!/bin/sh\nexit 7\n' >"$T/bin/qemu-system-x86_64"
 run "$TOP/scripts/run-vm.sh" -f seabios -m 1 -k "$T/kernel" -i "$T/kernel"
 is "QEMU's status" "$status" 7
