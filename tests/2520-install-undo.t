@@ -60,7 +60,7 @@ stub modprobe <<'END'
 [ "$1" != -c ] || { cat $R/options 2>/dev/null; exit 0; }
 [ "$1" != irqbypass ] || { echo "$1" >>$R/probed; exit 0; }
 touch $R/loaded
-[ ! -e $R/lib/modules/$OLD/updates/exit_cycles/kvm.ko ] || touch $R/sys/module/kvm/parameters/exit_cycles
+[ ! -e $R/lib/modules/$OLD/updates/exit_cycles/kvm.ko -a ! -e $R/others ] || touch $R/sys/module/kvm/parameters/exit_cycles
 END
 stub modinfo <<'END'
 [ "$1 $3 $4" != "-k -n kvm" ] || cat $R/elsewhere 2>/dev/null || echo $R/lib/modules/$2/updates/exit_cycles/kvm.ko
@@ -176,6 +176,9 @@ is 'uninstalled: as before' "$status:$(diff <(echo "$bare") <(files | grep -v " 
 # What the kernels and the hooks have.
 host earlier
 mkdir -p "$R/var/cache/exit_cycles/host"
+# what a power cut during another install leaves half-prepared
+mkdir "$R"/{usr/local/lib/exit_cycles.new,lib/modules/.exit_cycles-$OLD-updates-exit_cycles.new}
+touch "$R/etc/kernel/postinst.d/exit_cycles.new"
 try no 0 "${uninstall[@]}"
 is 'uninstalled: nothing stays, of no kernel' "$status:$(find "$R" -name '*exit_cycles*' ! -name '*.lock')" 0:
 host bare
@@ -240,6 +243,9 @@ host earlier
 mkdir "$R/sys/module/kvm_intel"
 echo 1 >"$R/sys/module/kvm_intel/refcnt"
 refused 'uninstall, while VMs run' 'VMs are running' "${uninstall[@]}"
+host earlier
+touch "$R/others"
+refused 'uninstall, where other modules keep an account' 'the modules that modprobe finds keep an account as well: .*not installed by this script' "${uninstall[@]}"
 host bare
 echo /elsewhere/kvm.ko >"$R/elsewhere"
 refused 'others that modprobe prefers' 'modprobe would take /elsewhere/kvm.ko and not ' "${install[@]}"
