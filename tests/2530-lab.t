@@ -70,6 +70,7 @@ is "nothing stays" "$(ls -A "$T/tmp")" ''
 like "memory, CPUs, and one thread for them" "$(<"$T/given")" ' -smp 1 -m 1024 .* -accel tcg,thread=single '
 is "all files are of the same time, so that the same lab is the same" "$(TZ=UTC cpio -tv --quiet <"$T/initrd" | grep -vc 'Nov 14  *2023')" 0
 inside
+is "and in the order of their names" "$(cpio -t --quiet <"$T/initrd" | sort -c 2>&1)" ''
 is "the kernel" "$(<"$T/kernel")" 'kernel 6.12'
 is "the words" "$(sh -c '. "$0"; for word; do echo "[$word]"; done' "$T/root/lab.command")" $'[show]\n[it\'s]\n[]\n[two\nlines]\n[$HOME *]'
 is "the file" "$(<"$T/root/lab/file")" brought
@@ -94,6 +95,12 @@ lab "$ended" -x -- true
 like "-x: its TSC is, and its clock" "$(<"$T/given")" '-icount shift=0,sleep=off -rtc base=2023-11-14T22:13:20,clock=vm'
 lab "$ended" -x -c 2 -- true
 is "-x with two CPUs: refused" "$status:$err" '245:lab.sh: -x -m svm: only with one CPU'
+lab "$ended" -x -m kvm -- true
+is "-x, where no machine counts instructions: refused" "$status:$err" '245:lab.sh: -x -m kvm: hardware does not count instructions (use vmx or svm)'
+sed '$d' "$T/top/scripts/lab.sh" >"$T/top/scripts/functions"
+is "-x without a machine: never this host's KVM" "$(bash -c '. "$1"; parse -x -- true; echo "$machine"' lab.sh "$T/top/scripts/functions")" vmx
+lab "$ended" -t 0 -- true
+is "no time at all, which timeout takes for no limit: refused" "$status:$err" '245:lab.sh: -t 0: not a number above 0'
 lab "$ended" -c 9 -- true
 is "nine CPUs: refused" "$status:$err" "245:lab.sh: -c 9: the lab's kernel has at most 8 CPUs"
 lab "$ended" -k 6 -- true
@@ -168,6 +175,12 @@ like "a machine that does not start: its own words" "$status:$err" '^244:lab.sh:
 verdict "no KVM: the command was not tried" 245 'lab.sh: svm: no modules' 'lab: modules' 'lab: failed: no modules'
 lab "$(log 'lab: modules')"$'\nexec sleep 100' -k 6.12 -t 3 -l "$T/log" -- true
 like "a hang" "$status:$err" '^243:lab.sh: it hung: not done after 3 s'
+# what timeout says of an emulator that ignores TERM, after so many seconds
+mkdir "$T/killed"
+printf '#!/bin/sh\nexit 137\n' >"$T/killed/timeout"
+chmod +x "$T/killed/timeout"
+killed() { PATH=$T/killed:$PATH bash -c '. "$1"; tmp=$2 seconds=$3; sleep 9 & reader=$!; run_machine TERM true || echo $?; kill $reader' lab.sh "$T/top/scripts/functions" "$T" "$1"; }
+is "an emulator that is killed when its time is over has hung, one that is killed before has not" "$(killed 0) $(killed 600)" '124 137'
 is "-l: its log, from the beginning" "$(<"$T/log")" $'WARNING: of the boot\nlab: modules'
 lab "$(log $'lab: modules\r' $'lab: exit 0\r')" -k 6.12 -l "$T/log" -- true
 is "-l: and after a good end" "$(<"$T/log")" $'WARNING: of the boot\nlab: modules\nlab: exit 0'
@@ -180,6 +193,38 @@ echo 'echo more >"$output"; sleep 20; touch "$T/ran-on"' >"$T/machine"
 { TMPDIR=$T/tmp "$T/top/scripts/lab.sh" -m svm -k 6.12 -- true || echo $? >"$T/gone"; } 2>/dev/null | true
 is "a reader that goes away ends it, at once" "$(<"$T/gone"):$(ls "$T/ran-on" 2>/dev/null)" 141:
 
+mkdir "$T/small"
+if ((EUID == 0)) && mount -t tmpfs -o size=16m tmpfs "$T/small" 2>/dev/null; then
+	printf '%s\n' "$ended" 'head -c 99999999 /dev/zero >"${console%/*}/more"' >"$T/machine"
+	TMPDIR=$T/small run "$T/top/scripts/lab.sh" -m svm -k 6.12 -- true
+	umount "$T/small"
+	like "no space: the log may be cut, so it says nothing" "$status:${err%%$'\n'*}" '^244:lab.sh: .*/small: no space left, so the log is not whole$'
+else
+	skip "no space" "only root can mount a small disk"
+fi
+is "each of the kernel's complaints is one" "$(grep -vE "$(bash -c '. "$0"; echo "$BAD"' "$TOP/scripts/common.sh")" <<-'EOF'
+	WARNING: CPU: 0 PID: 1 at a.c:1 f+0x1/0x2
+	BUG: kernel NULL pointer dereference, address: 0000000000000000
+	Oops: general protection fault
+	invalid opcode: 0000 [#1] PREEMPT SMP
+	UBSAN: shift-out-of-bounds in a.c:1:1
+	rcu: INFO: rcu_preempt self-detected stall on CPU
+	rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:
+	INFO: task vmm:71 blocked for more than 120 seconds.
+	kmemleak: 1 new suspected memory leaks (see /sys/kernel/debug/kmemleak)
+	kmemleak: Kernel memory leak detector disabled
+	refcount_t: underflow; use-after-free.
+	ODEBUG: free active (active state 0) object
+	possible recursive locking detected
+	inconsistent lock state
+	suspicious RCU usage
+	INFO: trying to register non-static key.
+	turning off the locking correctness validator.
+	list_add corruption. prev->next should be next
+	list_del corruption. prev->next should be next
+EOF
+)" ''
+
 # --- data races: reports about the account's code, and about other code
 
 cat >"$T/symbols" <<'EOF'
@@ -190,6 +235,8 @@ cat >"$T/symbols" <<'EOF'
      5: 0000000000001234    56 FUNC    GLOBAL DEFAULT    1 kvm_exit_cycles_reset
      6: 0000000000001234    56 FUNC    GLOBAL DEFAULT    1 kvm_vcpu_kick
      7: 0000000000001234    56 FUNC    GLOBAL DEFAULT    1 kvm_arch_vcpu_update_stats
+     8: 0000000000000000     0 FILE    LOCAL  DEFAULT  ABS exit_cycles_cpuid.c
+     9: 0000000000001234    56 FUNC    LOCAL  DEFAULT    1 row_answer
 EOF
 cat >"$T/races" <<'EOF'
 1 BUG: KCSAN: data-race in show_scope [kvm] / vcpu_enter_guest [kvm]
@@ -206,9 +253,10 @@ cat >"$T/races" <<'EOF'
 12 BUG: KCSAN: data-race in kvm_arch_vcpu_update_stats [kvm] / _copy_to_user
 13 BUG: KCSAN: data-race in svm_exit_handlers_fastpath [kvm_amd] / vcpu_enter_guest [kvm]
 14 BUG: KCSAN: data-race in kvm_get_stat_per_vcpu [kvm] / vcpu_enter_guest [kvm]
+15 BUG: KCSAN: data-race in mmu_helper [kvm] / row_answer [kvm]
 EOF
 is "races are the account's, or the kernel's own" \
-	"$(awk -f "$TOP/scripts/lab/races.awk" "$T/symbols" "$T/races" | sed -n 's/ \(BUG: KCSAN\|WARNING\).*//p' | xargs)" "1 2 3 4 8 11 12 13"
+	"$(awk -f "$TOP/scripts/lab/races.awk" "$T/symbols" "$T/races" | sed -n 's/ \(BUG: KCSAN\|WARNING\).*//p' | xargs)" "1 2 3 4 8 11 12 13 15"
 printf '#!/bin/sh\ncat "$T/symbols"\n' >"$T/bin/readelf"
 chmod +x "$T/bin/readelf"
 lab "$(log 'lab: modules' "$(sed -n 's/^7 //p' "$T/races")" 'lab: exit 0')" -k 6.12 -d kcsan -- true
@@ -245,6 +293,9 @@ modules load
 is "modules: irqbypass first, if it is one" "${done#*rmmod kvm,}" 'insmod irqbypass.ko,insmod kvm.ko tsc_tolerance_ppm=10000,insmod kvm-amd.ko'
 folder='' modules load halt_poll_ns=0
 is "modules: of the kernel itself, with parameters" "$status:${done#*rmmod kvm,}" '0:modprobe kvm halt_poll_ns=0,modprobe kvm-amd'
+sed -i "s,-c /dev/null,-c $T/no-kvm," "$T/lab-modules"
+modules load
+is "modules: loaded, and there is no KVM" "$status:$err" '1:lab-modules: kvm-amd is loaded, but there is no /dev/kvm'
 rm "$T/modules/usr/lib/lab/stock/kvm.ko"
 modules load stock
 like "modules: none there" "$status:$err:$done" '^1:lab-modules: no modules in .*/stock:$'
