@@ -107,6 +107,16 @@ wait "$run" || status=$?
 for ((i = 0; i < 50; i++)); do kill -0 "$(<"$T/pid")" 2>/dev/null || break; sleep 0.1; done
 is 'a signal ends it, and what it runs' "$status:$(kill "$(<"$T/pid")" 2>/dev/null && echo it runs)" 130:
 rm "$T"/top/tests/stress/{4101,4196}*
+# What decides whether a test runs again: also the program that the fuzzer tests.
+sed '$d' "$T/top/scripts/stress.sh" >"$T/top/scripts/functions"
+mkdir -p "$T"/top/{tools,tests/fuzz}
+touch "$T/top/tools/row.c" "$T/top/tests/fuzz/fuzz.h"
+toy stress/4195-fuzz host "$good"
+kept() { bash -c '. "$1"; state=; kept "$2" host' stress.sh "$T/top/scripts/functions" "$T/top/tests/stress/$1.t"; }
+fuzz=$(kept 4195-fuzz) good=$(kept 4199-good)
+echo change >>"$T/top/tools/row.c"
+ok "another exitdump: it is fuzzed again" test "$(kept 4195-fuzz)" != "$fuzz"
+is "and no other test runs again for it" "$(kept 4199-good)" "$good"
 stress -q "$T/top/tests/none.t"
 is "no such test" "$status:$err" "1:stress.sh: $T/top/tests/none.t: no such test"
 
