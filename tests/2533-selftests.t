@@ -76,8 +76,8 @@ echo 241 >"$T/status"
 selftests run a b
 is "run: a complaint of the kernel is a TEST's own result" "$status" 0
 echo 0 >"$T/status"
-selftests -t 7 -s stock -m vmx run a
-like "options: the limit, the series, the machine" "$(<"$T/seconds"):$(<"$T/labs")" '^7:-m vmx -k 6\.12 -s stock -c 2 .* -t 2540 '
+selftests -t 7 -s stock -m vmx run a b
+like "options: the limit, for each; the series, the machine" "$(<"$T/seconds"):$(<"$T/labs")" '^7:-m vmx -k 6\.12 -s stock -c 2 .* -t 2680 '
 selftests -d kasan run a
 like "-d: that kernel" "$(<"$T/labs")" '-s patched -d kasan -c 1 '
 selftests run unbuilt
