@@ -286,6 +286,10 @@ grep -v '^    ' "$page" >"$T/text"
 run "$T/top/scripts/diagnose.sh" -m svm -k 6.12
 is 'diagnose: prints' "$status:$(diff "$T/commands" "$T/.out")" 0:
 like 'diagnose: in the lab of -m and -k' "$(<"$T/labs")" '^-m svm -k 6\.12 -x '
+: >"$T/labs"
+run "$T/top/scripts/diagnose.sh" -m kvm
+is 'diagnose: a machine that does not count instructions is refused, and no lab boots' "$status:$out:$err:$(<"$T/labs")" \
+	'1::diagnose.sh: -m kvm: no such exact lab (one of: vmx svm):'
 run "$T/top/scripts/diagnose.sh" -w
 is 'diagnose -w: prints nothing' "$status:$out" 0:
 is 'each example has its new output, and no other' "$(sed -n '/^<!-- /,/^    /{/^<!-- /s/.*<!-- \(.*\) -->/== \1/p; s/^    //p}' "$page" | diff "$T/commands" -)" ''
