@@ -99,6 +99,7 @@ whole
 like 'a guest: one that cannot be set up is none' "$status:$(ls "$T/cache/exit_cycles/guest"):$err" '^1:trixie.lock.trixie.log.trixie.new:.*whole.sh: the guest cannot be set up'
 rm "$T/broken"
 : >"$T/made"
+touch "$T/cache/exit_cycles/guest/trixie.new/half"
 whole
 is 'a guest: made anew, with all of its files' "$status:$(cd "$out" && echo *):$(<"$out/append")" '0:append disk initrd key vmlinuz:root=/dev/vda rw console=ttyS0'
 is 'a guest: it looks at its second disk, and root needs no password' "$(sed 1d "$T/made" | paste -sd,)" \
