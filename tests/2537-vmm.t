@@ -21,6 +21,9 @@ refused() {
 refused 'real mode has no rings' '--ring: real mode has no rings' --mode real --ring 3 cpuid=1
 refused 'a range that ends before it begins' 'leaf:0x4ffffffd=9-2: not a step' leaf:0x4ffffffd=9-2
 refused 'more leaves than there is room for' 'leaf:0=0-900: not a step' leaf:0=0-900
+refused 'more pages than a guest can see, of all vCPUs together' 'ept: more than 1 GiB of pages' --vcpus 3 ept=100000
+run timeout -s KILL 20 "$T/vmm" leaf:0=0-500 leaf:1=0-500
+is 'refused: more leaves than there is room for, of all steps together' "$status:$out:$err" '2::vmm: more than 900 leaves to keep'
 refused 'a step for ring 0' 'wrmsr-fast: needs --ring 0' --ring 3 wrmsr-fast=1
 refused 'a step for long mode' 'ept: needs --mode long' --mode protected ept=1
 refused 'too many real vCPUs' '--vcpus: at most 8 in real mode' --mode real --vcpus 9 cpuid=1
@@ -68,6 +71,33 @@ done
 run sh -c '"$1" cpuid=1 >/dev/full' sh "$T/prints"
 like 'output that cannot be written' "$status:$err" '^1:prints: standard output'
 
+run timeout -s KILL 5 "$T/prints" --hold cpuid=1 </dev/null
+like '--hold: until standard input ends' "$status:$out" $'^0:.*\nhold$'
+
+# how often a script runs
+cat >"$T/rounds.c" <<'END'
+#include "run.c"
+bool svm;
+volatile sig_atomic_t stop;
+int call(int fd, unsigned long request, void *arg, const char *what) { return 0; }
+void add_memory(struct vm *vm, int slot, uint64_t gpa, void *m, size_t size, int flags) { }
+void create_vcpu(struct vm *vm, int i) { }
+void *answer_asks(void *arg) { return NULL; }
+int main(int argc, char **argv)
+{
+	struct vm vm = { 0 };
+	struct vcpu v = { .vm = &vm };
+	int rounds = 1;
+
+	parse(argc, argv);
+	while (rounds < 99 && another_round(&v))
+		rounds++;
+	printf("%d\n", rounds);
+}
+END
+build "$T/rounds" "$T/rounds.c" "$VMM"/{options,script}.c
+is 'a script runs once, or as often as --loop says, or on and on' "$("$T/rounds" cpuid=1) $("$T/rounds" --loop 3 cpuid=1) $("$T/rounds" --loop 0 cpuid=1)" '1 3 99'
+
 # what it says that the account must have, of a vCPU that ran the script once
 cat >"$T/known.c" <<'END'
 #include "monitor.h"
@@ -81,6 +111,10 @@ int main(int argc, char **argv)
 
 	v.vm = &vm;
 	svm = argv[1][0] == 's';
+	if (argv[1][3] == '!') {
+		v.rounds = v.user[U_DONE] = 0;
+		v.user[U_SHUTDOWN] = 1;
+	}
 	parse(argc - 1, argv + 1);
 	print_vm(&vm);
 }
@@ -90,6 +124,44 @@ known() { "$T/known" "$@" | sed -n 's/^known\t0\t0\t//p' | tr '\t' ' ' | paste -
 is 'known on AMD: one reason for both kinds of MSR exits' "$(known svm cpuid=3 rdmsr=2 wrmsr-slow=4 out-kernel=5)" '114 3,123 5,124 6'
 is 'known on Intel' "$(known vmx cpuid=3 rdmsr=2 wrmsr-slow=4 out-kernel=5)" '10 3,30 5,31 2,32 4'
 is 'not known: MSR exits, where an EOI may be one' "$(known vmx rdmsr=2 hlt=1):$(known svm rdmsr=2 hlt=1)" '12 1:120 1'
+is 'not known: a triple fault, as the vCPU does not enter its guest again' "$(known 'vmx!' cpuid=3 triple=1):$(known 'svm!' cpuid=3 triple=1)" '10 3:114 3'
+
+# --- what this host's KVM cannot do
+
+sed 's,"/dev/kvm","/dev/null",' "$VMM/machine.c" >"$T/machine.c"
+cat >"$T/kvm.c" <<'END'
+#include "monitor.h"
+#include <string.h>
+#include <stdlib.h>
+void pin(pthread_t thread, int n) { }
+int fake_ioctl(int fd, unsigned long request, void *arg)
+{
+	struct kvm_cpuid2 *cpuid = arg;
+	uint32_t virtual = atoi(getenv("NESTED"));
+
+	if (request == KVM_GET_SUPPORTED_CPUID) {
+		cpuid->nent = 3;
+		memset(cpuid->entries, 0, 3 * sizeof(cpuid->entries[0]));
+		cpuid->entries[0].ebx = *getenv("ON") == 'v' ? 0x756e6547 : 0x68747541;
+		cpuid->entries[1].function = 1;
+		cpuid->entries[1].ecx = *getenv("ON") == 'v' ? virtual << 5 : 0;
+		cpuid->entries[2].function = 0x80000001;
+		cpuid->entries[2].ecx = *getenv("ON") == 's' ? virtual << 2 : 0;
+	}
+	return 1;
+}
+int main(int argc, char **argv)
+{
+	parse(argc, argv);
+	open_kvm();
+	return 0;
+}
+END
+build "$T/opens" -static -no-pie -Dioctl=fake_ioctl "$T"/{kvm,machine}.c "$VMM"/{options,script}.c "$VMM"/guest*.[cS]
+# opens VENDOR NESTED STEP...: its status on such a host
+opens() { ON=$1 NESTED=$2 "$T/opens" "${@:3}" 2>/dev/null; echo $?; }
+is 'nested guests, where KVM has none: 77' "$(opens vmx 0 nested=1) $(opens svm 0 nested=1) $(opens vmx 1 nested=1) $(opens svm 1 nested=1)" '77 77 0 0'
+is "a CPUID that L1 does not intercept, which is AMD's: 77" "$(opens vmx 1 nested-leaf-pass:0=0) $(opens svm 1 nested-leaf-pass:0=0)" '77 0'
 
 # --- --fail
 
