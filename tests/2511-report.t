@@ -231,6 +231,7 @@ md=$(<report.md)
 html=$(<report.html)
 ok 'the page is well-formed' xmllint --noout report.html
 is 'and refers to nothing outside itself' "$(outside report.html)" ''
+is 'a column of one exit, beside many, is not empty' "$(grep -o '<i [^>]*class="none"[^>]*' report.html | grep -v ': 0 exits')" ''
 for run in 2 5; do
 	cost=$(($(table run$run all exits) - $(table run$((run - 1)) all exits)))
 	like "run $run is a bar, with what it cost" "$html" "<b>run $run</b>[^"$'\n'"]*\"r1\" style=[^"$'\n'"]*<span class=\"n\">$(group $cost)</span>"

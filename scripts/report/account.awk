@@ -302,11 +302,16 @@ function histograms(    i, b, n, low, high, count, shown) {
 	say("picture", "latency\tA histogram for each exit reason: exits by the time from exit to entry, in powers of two")
 }
 
-function panel(n, count, low, high,    b, most, line) {
+function panel(n, count, low, high,    b, most, share, line) {
 	for (b = low; b <= high; b++)
 		most = count[b + 1] > most ? count[b + 1] : most
-	for (b = low; b <= high; b++)
-		line = line sprintf("\t%.2f=%s to %s: %s", most ? 100 * count[b + 1] / most : 0, edge(b - 1), b < 31 ? edge(b) : "more", plural(group(count[b + 1]), "exit"))
+	for (b = low; b <= high; b++) {
+		share = most ? 100 * count[b + 1] / most : 0
+		# one exit of very many is not none
+		if (share && share < 0.01)
+			share = 0.01
+		line = line sprintf("\t%.2f=%s to %s: %s", share, edge(b - 1), b < 31 ? edge(b) : "more", plural(group(count[b + 1]), "exit"))
+	}
 	say("columns", cell["row", n, "name"] "\t" plural(group(cell["row", n, "exits"]), "exit") ", p50 " long(cell["row", n, "p50"], 1) ", p99 " \
 		long(cell["row", n, "p99"], 1) "\t" edge(low - 1) "\t" edge((low + high - 1) / 2) "\t" (high < 31 ? edge(high) : "more") line)
 }
