@@ -166,7 +166,7 @@ is 'cleared: null in JSON' "$(jq -c '[.rows[] | select(.vm == "1001-11")], (.tot
 show tree2
 between cleared --vcpu 0-1 --raw --output exits,lost -r 9
 is 'cleared: a sum of vCPUs is that of the others, which is said' "$status:$out:$err" \
-	"0:$(lines '30 102000'):exitdump: counters were cleared in this interval, so its figures are left out"
+	"0:$(lines '30 102000'):exitdump: some of the counters were cleared in this interval, so their figures are left out"
 
 # exitdump notices every counter that decreases, even if all others increase.
 fell() { # SED-EXPRESSION FILE: changes FILE in the later reading

@@ -26,6 +26,34 @@ exitdump run -S "$T/root" --all-vcpus --raw --output exits -s vm,vcpu -- ln -sfn
 is 'two vCPUs that were cleared' "$status:$out:$err" \
 	"0:$(lines - - 55 55):exitdump: counters of 2 vCPUs were cleared in this interval, so their figures are left out"
 
+# A sum of which a part was cleared is that of the others: rows, shares and TOTAL agree.
+cp -r "$T/tree3" "$T/vcpu"
+cp "$T/tree1/$kvm/1000-11/vcpu0"/* "$T/vcpu/$kvm/1000-11/vcpu0/"
+cp -r "$T/tree3" "$T/vm"
+cp "$T/tree1/$kvm/1000-11"/exit_cycles* "$T/vm/$kvm/1000-11/"
+# into TREE ARGUMENT...: what happened from tree2 to that tree.
+into() {
+	show tree2
+	exitdump run -S "$T/root" "${@:2}" -- ln -sfn "$1" "$T/root"
+}
+some() { echo "exitdump: some of the counters$1 were cleared in this interval, so their figures are left out"; }
+into vcpu -a --vcpu 0-1 --output vm,exits,share
+is 'VMs of which one vCPU was cleared' "$status:$(sed 1d <<<"$out" | tr -s ' '):$err" \
+	"0:VM EXITS SHARE
+1001-11 110 66.7%
+1000-11 55 33.3%
+TOTAL 165 100%:$(some ' of VM 1000-11')"
+into vm --vm 'vm*' --output name,exits,share -r REASON_9
+is 'a sum of VMs of which one was cleared' "$status:$(sed 1d <<<"$out" | tr -s ' '):$err" \
+	"0:NAME EXITS SHARE
+REASON_9 20 18.2%
+TOTAL 20 18.2%:$(some '')"
+into vm --vm 'vm*' --hist
+like 'its histogram' "$out" $'\nTOTAL: 110 exits\n'
+cp "$T/tree1/$kvm/1001-11/vcpu1"/* "$T/vcpu/$kvm/1001-11/vcpu1/"
+into vcpu -a --vcpu 0-1 --raw --output exits
+is 'two of them' "$status:$out:$err" "0:$(lines 55 55):$(some ' of 2 VMs')"
+
 # Captures of which one VM was cleared, not the first.
 cp -r "$T/tree2" "$T/second"
 rm -r "$T/second/$kvm/1001-11"

@@ -128,6 +128,7 @@ static void note(char *to, size_t size, const char *format, ...)
 static void note_cleared(const struct sample *sample, char *to, size_t size)
 {
 	const struct part *one = NULL;
+	const char *some = "";
 	size_t cleared = 0;
 	char of[64] = "";
 
@@ -136,17 +137,19 @@ static void note_cleared(const struct sample *sample, char *to, size_t size)
 			continue;
 		cleared++;
 		one = &sample->parts[i];
+		if (one->account.counters)	/* a sum that has the figures of the others */
+			some = "some of the ";
 	}
 	if (one && one->vcpu >= 0)
 		snprintf(of, sizeof(of), " of vCPU %ld of VM %s", (long)one->vcpu, one->vm);
 	else if (one && *one->vm)
 		snprintf(of, sizeof(of), " of VM %s", one->vm);
 	if (cleared == 1)
-		note(to, size, "counters%s were cleared in this interval, so its figures are left out",
-		     of);
+		note(to, size, "%scounters%s were cleared in this interval, so %s figures are left out",
+		     some, of, *some ? "their" : "its");
 	else if (cleared)
-		note(to, size, "counters of %zu %ss were cleared in this interval, so their figures are left out",
-		     cleared, sample->parts[0].vcpu >= 0 ? "vCPU" : "VM");
+		note(to, size, "%scounters of %zu %ss were cleared in this interval, so their figures are left out",
+		     some, cleared, sample->parts[0].vcpu >= 0 ? "vCPU" : "VM");
 }
 
 /* view_notes() - what the view's figures lack, as one line; or "". */

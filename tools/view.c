@@ -107,11 +107,14 @@ static struct row sum_picked(const struct part *part, const char *reasons)
 	return picked;
 }
 
-/* A cleared part is left out, so that the sum of the others is still known. */
+/*
+ * A cleared part is left out, so that the sum of the others is still known. A part that is
+ * itself a sum has the counters of those that were not cleared.
+ */
 static void add_all(struct view *view, const struct part *part, const struct row *picked)
 {
 	view->all.cleared |= part->cleared;
-	if (part->cleared)
+	if (part->cleared && !part->account.counters)
 		return;
 	account_add_head(&view->all.account, &part->account);
 	row_add(&view->all.account.sum, &part->account.sum);
