@@ -95,6 +95,16 @@ is 'numbers and times at the edges of six places' "$(sed '1,2d; $d' "$T/.out" | 
 lines '#~exit_cycles~1 vendor=vmx tsc_khz=1000000 guest=100000000000' 'reason name exits' '1 A 9997' '2 B 9994' '- TOTAL 19991' >"$T/rates"
 exitdump -i "$T/rates" -o exits,gexits -s name
 is 'rates at the edge of a digit behind the point' "$(sed '1,2d; $d' "$T/.out" | xargs -L 1)" $'9997 100\n9994 99.9'
+exitdump -i "$T/no-khz" --tsc-khz 3000000 -u cycles -o exits,gexits -r CPUID
+is 'with --tsc-khz there are, of a line and of the sum' "$(sed 1,2d "$T/.out" | tr -s ' ')" $' 100 50.00M\n 100 50.00M'
+exitdump -i "$T/vm" --tsc-khz 1000000 --raw -o gexits -r CPUID
+is "--tsc-khz in place of the file's, for seconds as well" "$out" 16666666.667
+if command -v jq >/dev/null; then
+	exitdump -i "$T/vm" --tsc-khz 1000000 --json -r CPUID
+	is 'in JSON' "$(jq -c '[.tsc_khz, .rows[0].gexits]' "$T/.out")" '[1000000,16666666.667]'
+else
+	skip 'in JSON' 'jq is not installed'
+fi
 raw -o name,p50,p90,p99
 raw -o name,p50,p90,p99,p99.9 -s name
 is 'percentiles: the upper bound of their bucket, and never above max' "$out" \

@@ -264,6 +264,8 @@ int view_make(struct view *view, struct sample *sample, const struct options *op
 		recorded_by_vm(sample, &opt->pick);
 	else
 		sample_merge(sample, opt->pick.split);
+	for (size_t i = 0; opt->tsc_khz && i < sample->nparts; i++)
+		sample->parts[i].account.key[K_TSC_KHZ] = opt->tsc_khz;
 	add_up(view);
 	if (choose_unit(view)) {
 		view_free(view);
