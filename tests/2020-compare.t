@@ -71,6 +71,11 @@ A          99.9      99.9   0.0%   0.0%  +0.0%  x9.99
 TOTAL       200       200   0.0%   0.0%  +0.0%  x40.0'
 compare healthy '[hs]*' --raw -r EPT_VIOLATION
 is 'several VMs: their sum' "$out" "$(lines 'EPT_VIOLATION 2000.000 3636.364 0.010000 0.018182 0.008182 1.818182')"
+compare healthy sick --vcpu 7
+is '--vcpu: of running VMs as well' "$status:$out:$err" '1::exitdump: no vCPU 7 in VM healthy (exitdump list shows them)'
+compare healthy sick --vm healthy
+is '--vm: not of running VMs, which A and B name' "$status:$out:$err" \
+	'1::exitdump: compare: --vm: only with captures, but healthy is none'
 exitdump compare "$T/host/$kvm/100-9/exit_cycles" "$T/host/$kvm/200-9/exit_cycles" --raw -n 1
 is 'two captured files' "$out" "$(lines 'EPT_VIOLATION 2000.000 20000.000 0.010000 0.100000 0.090000 10.000000')"
 exitdump compare "$T/host" "$T/host" --vm healthy --raw -n 1 -r CPUID --tsc-khz 4000000
@@ -123,6 +128,8 @@ is 'without time in the guest there is nothing to compare by' "$status:$out:$err
 
 # JSON has the same numbers, for programs.
 if command -v jq >/dev/null; then
+	compare healthy/0 sick --vcpu 0-7 --json
+	is '--vcpu: of a side that names none itself' "$(jq -c '[.a.vcpu, .b.vcpu]' "$T/.out")" '[0,0]'
 	compare healthy 200-9/0 --json
 	is 'JSON: one object, of both' "$status:$(wc -l <"$T/.out"):$(jq -c '[.version, .interval, (.time > 1e9), .a, .b]' "$T/.out")" \
 		'0:1:[2,null,true,{"name":"healthy","vm":"100-9","vmname":"healthy","vcpu":null,"guest":2000000000,"overhead":0.057493},{"name":"200-9/0","vm":"200-9","vmname":"sick","vcpu":0,"guest":200000000,"overhead":0.131194}]'

@@ -91,9 +91,12 @@ static int parse_side(struct side *side, const struct options *opt, const char *
 		*second++ = '\0';
 	if (second && !pick_vcpus_valid(second))
 		return fail("%s: neither a file nor VM/VCPU", name);
+	if (opt->pick.vm)
+		return fail("compare: --vm: only with captures, but %s is none", name);
 	side->to = NULL;
 	side->pick.vm = side->words;
-	side->pick.vcpu = second;
+	if (second)
+		side->pick.vcpu = second;
 	return 0;
 }
 
