@@ -57,6 +57,14 @@ exitdump slow -i "$T/halted_slow" --raw -o lost,mostly
 is 'nothing lost: by nothing' "$status:$out" "0:$(lines '0 -')"
 exitdump slow -i "$T/pause_slow" --raw -o mostly
 is "a handler that waits for a CPU itself" "$out" "no CPU"
+# Without the time of the handler, the largest part is known only if it is half of what was lost.
+printf '%s 1 0 0 30 IO_INSTRUCTION - 0x0 20000000 7 0 %s 0 7 0\n' 1 1 2 9999999 3 10000000 | slow "$T/part_slow"
+cut -f 1-9,11-13,15- "$T/part_slow" >"$T/no-handler_slow"
+exitdump slow -i "$T/no-handler_slow" --raw -o user,mostly
+is 'the largest part, where one is not known' "$out" "$(lines '10000000 user~space' '9999999 -' '1 -')"
+exitdump slow -i "$T/no-handler_slow" --json
+is 'in JSON unknown keys are there' "$(jq -c '.rows[-1] | [.mostly, .cycles, .hsched, .other, has("cycles"), has("hsched")]' "$T/.out")" \
+	'[null,null,null,null,true,true]'
 raw() { exitdump slow -i "$T/x_slow" --raw "$@"; }
 raw -o vm,vcpu,reason -r 'e*,12'
 is '--reason' "$out" "$(lines '1001 0 48' '999 0 12' '999 0 1')"

@@ -183,29 +183,41 @@ static struct cell get_rip(const struct line *line, int arg)
 	return symbol ? cell_text(symbol) : (struct cell){ .kind = CELL_HEX, .n = slow->rip };
 }
 
-/* The largest part of the time that a slow exit lost. */
+/*
+ * The largest part of the time that a slow exit lost. If a part is not known, it is known
+ * to be smaller only if another one has half of that time.
+ */
 static struct cell get_mostly(const struct line *line, int arg)
 {
-	const uint64_t *n = line->row->n;
+	const unsigned int user = 1u << C_USER, sched = 1u << C_SCHED,
+		handler = 1u << C_CYCLES | 1u << C_HSCHED, all = user | sched | handler;
+	const unsigned int counters = line->part->account.counters & all;
+	const uint64_t *n = line->row->n, lost = row_lost(line->row, &line->part->account);
 	const struct {
 		const char *word;
+		unsigned int needs;
 		uint64_t cycles;
 	} parts[] = {
-		{ "user space", n[C_USER] },
-		{ "no CPU", n[C_SCHED] },
-		{ "handler", n[C_CYCLES] > n[C_HSCHED] ? n[C_CYCLES] - n[C_HSCHED] : 0 },
-		{ "interrupts or entry", get_other(line, 0).n },
+		{ "user space", user, n[C_USER] },
+		{ "no CPU", sched, n[C_SCHED] },
+		{ "handler", handler, n[C_CYCLES] > n[C_HSCHED] ? n[C_CYCLES] - n[C_HSCHED] : 0 },
+		{ "interrupts or entry", all, get_other(line, 0).n },
 	};
+	uint64_t largest = 0;
 	size_t most = 0;
 
 	(void)arg;
 	if (!line->row->slow)
 		return cell_none;
-	for (size_t i = 1; i < sizeof(parts) / sizeof(*parts); i++) {
-		if (parts[i].cycles > parts[most].cycles)
+	for (size_t i = 0; i < sizeof(parts) / sizeof(*parts); i++) {
+		if ((counters & parts[i].needs) == parts[i].needs && parts[i].cycles > largest) {
+			largest = parts[i].cycles;
 			most = i;
+		}
 	}
-	return parts[most].cycles ? cell_text(parts[most].word) : cell_none;
+	if (!largest || (counters != all && largest < lost - lost / 2))
+		return cell_none;
+	return cell_text(parts[most].word);
 }
 
 static struct cell get_percentile(const struct line *line, int per_100000)

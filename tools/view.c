@@ -67,7 +67,7 @@ static bool place_column(const struct column *col, const struct pick *pick)
 
 /*
  * layout_choose() - choose the columns by the first sample. A default column that its
- * accounts cannot fill is left out; a column of --output never is.
+ * accounts cannot fill is left out, except in JSON; a column of --output never is.
  */
 void layout_choose(struct layout *layout, const struct options *opt,
 		   const struct sample *first, bool interval)
@@ -85,7 +85,8 @@ void layout_choose(struct layout *layout, const struct options *opt,
 		snprintf(name, sizeof(name), "%.*s", (int)len, names);
 		col = column_find(name);
 		if (!place_column(col, &opt->pick) || (col->flags & COLUMN_INTERVAL && !interval) ||
-		    (!strcmp(name, "time") && !time) || !fillable(col, first))
+		    (!strcmp(name, "time") && !time) ||
+		    (opt->format != FORMAT_JSON && !fillable(col, first)))
 			continue;
 		layout->cols[layout->ncols++] = col;
 	}
