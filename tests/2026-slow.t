@@ -285,6 +285,13 @@ exitdump slow -S "$T/tree" --vm vm1
 like 'one of them' "$out" '^VM 1001-11 \(vm1\), 2 VMs|^VM 1001-11 \(vm1\), 3 vCPUs, vmx, over 1ms; by time'
 exitdump slow -S "$T/tree" --vm 'vm*' --raw -o vm,vcpu
 is 'several, by time' "$out" "$(lines '1000-11 1' '1001-11 0')"
+cp -r "$T/tree" "$T/damaged"
+truncate -s -5 "$T/damaged/$kvm/1001-11/exit_cycles_slow"
+for vm in 1001 1001-11 'vm*'; do
+	exitdump slow -S "$T/damaged" --vm "$vm"
+	is "--vm $vm, of which a file is damaged: not taken for one that has ended" "$status:$out:$err" \
+		"1::exitdump: $T/damaged/$kvm/1001-11/exit_cycles_slow: cut off (copy it again)"
+done
 exitdump slow -i "$T/tree/$kvm/exit_cycles_slow" --raw -o vm,vmname -n 1
 is 'of a file the processes: its host is another' "$out" "$(lines '1000 -')"
 

@@ -214,7 +214,7 @@ static int take_vms(struct sample *s, const struct pick *pick)
 		return fail("no vCPU %s in VM %s (exitdump list shows them)",
 			    pick->vcpu, pick->vm);
 	if (!ret && !s->nparts && pick->vm)
-		return fail_no_vm(pick);
+		return pick->slow && pick->once && !pick->vcpu ? recorded_of_gone(s, pick) : fail_no_vm(pick);
 	return ret;
 }
 
@@ -234,13 +234,10 @@ int sample_take(struct sample *s, const struct pick *pick)
 	ret = source->begin ? source->begin(s, pick) : 0;
 	clock_gettime(CLOCK_REALTIME, &s->when);
 	clock_gettime(CLOCK_MONOTONIC, &s->clock);
-	if (!ret && (pick->vm || pick->vcpu || pick->split != SPLIT_NONE)) {
+	if (!ret && (pick->vm || pick->vcpu || pick->split != SPLIT_NONE))
 		ret = take_vms(s, pick);
-		if (ret && pick->slow && pick->vm && !pick->vcpu && pick->once)
-			ret = recorded_of_gone(s, pick);
-	} else if (!ret) {
+	else if (!ret)
 		ret = -(source->read(pick, "", what_of(pick), &sample_add(s)->account) != READ_OK);
-	}
 	s->own_exits = guest_own_exits;
 	if (source->off)
 		s->off = source->off(pick, what_of(pick));
