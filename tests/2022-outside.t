@@ -136,8 +136,20 @@ outside() {
 }
 ticks past 6000 1000 100 5000 900
 ticks now 6010 1002 102 4000 903
-is 'a vCPU that was unplugged: no less than 0' "$(outside vcpucpu)" 0.000000
+is "a vCPU's thread of which the number was used again: not known" "$(outside vcpucpu,vmmcpu)" "$(lines '- -')"
 is 'threads of a name together; the timer of this VM' "$(outside busiest)" 'worker, kvm-pit/1000'
+# Two vCPUs, of which the one with less time is unplugged.
+ticks past 6000 1000 100 5000 900
+stat past 1000/task/1004 'CPU 1/KVM' 7
+ticks now 6400 1002 102 5300 903
+is 'a vCPU that was unplugged: its time is not known, nor that of the others' "$(outside vcpucpu,vmmcpu)" "$(lines '- -')"
+is 'but the names of the others' "$(outside busiest)" 'worker, kvm-pit/1000'
+stat now 1000/task/1004 'CPU 1/KVM' 7
+stat now 1000/task/1005 'CPU 2/KVM' 20
+ticks now 6400 1002 102 5080 903
+outside vcpucpu,vmmcpu >"$T/cpus"
+ok 'a vCPU that was plugged in: all of its time' awk '{ exit !($1 > 0 && $2 / $1 > 3.02 && $2 / $1 < 3.04) }' "$T/cpus"
+rm -r "$T"/{past/proc/1000/task/1004,now/proc/1000/task/100[45]}
 ticks now 6001 1000 100 5002 900
 is 'a vCPU that was read after its process: no less than 0' "$(outside vmmcpu)" 0.000000
 

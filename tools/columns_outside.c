@@ -17,7 +17,7 @@ struct cell get_cpu(const struct line *line, int whose)
 	const struct outside *o = outside_of(line);
 	uint64_t ticks;
 
-	if (!o)
+	if (!o || !o->has_vcpus)
 		return cell_none;
 	ticks = whose == CPU_VCPUS ? o->vcpu_ticks :
 		o->all_ticks > o->vcpu_ticks ? o->all_ticks - o->vcpu_ticks : 0;

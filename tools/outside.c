@@ -125,10 +125,8 @@ static void read_threads(struct outside *o, const char *root, unsigned int pid, 
 		free(names[i]);
 		if (!read_stat(path, thread.name, sizeof(thread.name), &thread.ticks))
 			continue;
-		if (runs_vcpu(&thread, tids, ntids))
-			o->vcpu_ticks += thread.ticks;
-		else
-			add_thread(o, &thread);
+		thread.vcpu = runs_vcpu(&thread, tids, ntids);
+		add_thread(o, &thread);
 	}
 	if (found >= 0)
 		free(names);
@@ -140,7 +138,7 @@ static void read_kernel_threads(struct outside *o, const char *root, unsigned in
 {
 	char path[PATH_MAX], vhost[20], pit[20];
 	struct dirent **names;
-	struct thread thread;
+	struct thread thread = { };
 	int found;
 
 	snprintf(vhost, sizeof(vhost), "vhost-%u", pid);
@@ -250,25 +248,35 @@ static void name_busiest(struct outside *o, double seconds)
 
 /*
  * outside_subtract() - turn it into the difference to an earlier reading of the same VM. A
- * new thread started at 0. A thread that has ended counts only in the process's sum.
+ * new thread started at 0. A thread that has ended counts only in the process's sum; if it
+ * ran a vCPU, nobody knows how much of that is its own.
  */
 void outside_subtract(struct outside *o, const struct outside *before, double seconds)
 {
 	const struct thread *old = before->threads;
-	size_t at = 0;
+	size_t at = 0, left = 0, ended = 0;
 
 	o->known &= before->known && seconds > 0;
 	o->has_irqs &= before->has_irqs && o->irqs >= before->irqs;
 	if (!o->known)
 		return;
+	for (size_t i = 0; i < before->nthreads; i++)
+		ended += old[i].vcpu;
 	for (size_t i = 0; i < o->nthreads; i++) {
 		while (at < before->nthreads && old[at].tid < o->threads[i].tid)
 			at++;
-		if (at < before->nthreads && old[at].tid == o->threads[i].tid && old[at].ticks <= o->threads[i].ticks)
+		if (at < before->nthreads && old[at].tid == o->threads[i].tid && old[at].ticks <= o->threads[i].ticks) {
 			o->threads[i].ticks -= old[at].ticks;
+			ended -= old[at].vcpu;
+		}
+		if (o->threads[i].vcpu)
+			o->vcpu_ticks += o->threads[i].ticks;
+		else
+			o->threads[left++] = o->threads[i];
 	}
+	o->nthreads = left;
+	o->has_vcpus = !ended;
 	o->irqs -= before->irqs;
-	o->vcpu_ticks -= o->vcpu_ticks >= before->vcpu_ticks ? before->vcpu_ticks : o->vcpu_ticks;
 	o->all_ticks -= o->all_ticks >= before->all_ticks ? before->all_ticks : o->all_ticks;
 	name_busiest(o, seconds);
 }

@@ -12,6 +12,7 @@
 
 struct thread {
 	unsigned int tid;
+	bool vcpu;		/* it runs a vCPU */
 	char name[20];
 	uint64_t ticks;		/* of CPU time; a second has sysconf(_SC_CLK_TCK) */
 };
@@ -19,11 +20,12 @@ struct thread {
 struct outside {
 	bool known;		/* the process was seen; in a difference: both times */
 	bool has_irqs;
+	bool has_vcpus;		/* in a difference: no thread of a vCPU ended */
 	uint64_t all_ticks;	/* the process and its kernel threads, also ended ones */
-	uint64_t vcpu_ticks;	/* the threads of its vCPUs */
+	uint64_t vcpu_ticks;	/* in a difference: the threads of its vCPUs */
 	uint64_t irqs;		/* injected */
 	size_t nthreads;
-	struct thread *threads;	/* all other threads */
+	struct thread *threads;	/* in a difference without those of vCPUs */
 	char busiest[64];	/* in a difference: "worker 12.0%, vhost-71 3.1%" */
 };
 
