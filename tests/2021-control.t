@@ -26,9 +26,39 @@ is 'reset: VMs of a pattern' "$(reset_by --vm 'vm*')" './1000-11/exit_cycles_res
 is 'reset: a vCPU' "$(reset_by --vm vm0 --vcpu 1)" './1000-11/vcpu1/exit_cycles_reset '
 is 'reset: both, the first one included' "$(reset_by --vm vm0 --vcpu 0-1)" './1000-11/vcpu0/exit_cycles_reset ./1000-11/vcpu1/exit_cycles_reset '
 is 'reset: no such VM: nothing' "$(reset_by --vm vm7)" ''
-rm "$T/tree/$kvm/1000-11/exit_cycles_reset"
-is 'reset: a VM that has ended meanwhile: the others' "$(reset_by --vm 'vm*')" './1001-11/exit_cycles_reset '
-: >"$T/tree/$kvm/1000-11/exit_cycles_reset"
+for args in '--vm vm0' '--vm vm0 --vcpu 1'; do
+	file=$T/tree/$kvm/1000-11/exit_cycles_reset
+	[[ $args != *vcpu* ]] || file=$T/tree/$kvm/1000-11/vcpu1/exit_cycles_reset
+	rm "$file"
+	# shellcheck disable=SC2086 # words
+	exitdump reset -S "$T/tree" $args
+	is "reset $args, without its file: nothing was cleared, so no success" "$status:$out:$err" \
+		"1::exitdump: $file: No such file (is this kernel patched and kvm loaded?)"
+	: >"$file"
+done
+# A VM ends while it is reset: its folder goes away just before the file in it is opened.
+gcc -shared -fPIC -o "$T/ends.so" -x c - <<'END'
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+int open(const char *path, int flags, ...)
+{
+	const char *folder = getenv("ENDS");
+	if (!strncmp(path, folder, strlen(folder)) && !strcmp(path + strlen(folder), "/exit_cycles_reset"))
+		rename(folder, getenv("GONE"));
+	return syscall(SYS_openat, AT_FDCWD, path, flags, 0600);
+}
+END
+one_ends() {
+	exitdump() { run env LD_PRELOAD="$T/ends.so" ENDS="$T/tree/$kvm/1000-11" GONE="$T/gone" "$EXITDUMP" "$@"; }
+	reset_by "$@"
+	echo "$status:$err"
+}
+is 'reset: a VM that has ended meanwhile: the others' "$(one_ends --vm 'vm*')" './1001-11/exit_cycles_reset 0:'
+mv "$T/gone" "$T/tree/$kvm/1000-11"
 for args in "-i $T/none" -g; do
 	# shellcheck disable=SC2086 # words
 	exitdump reset $args

@@ -62,7 +62,7 @@ static int only_picks(const char *command, const struct options *opt, bool vms)
 int cmd_reset(struct options *opt, int argc, char **argv)
 {
 	const struct pick *pick = &opt->pick;
-	char path[PATH_MAX], dir[64];
+	char path[PATH_MAX], folder[PATH_MAX], dir[64];
 	const struct part *part;
 	struct sample sample;
 	int ret;
@@ -77,9 +77,10 @@ int cmd_reset(struct options *opt, int argc, char **argv)
 			snprintf(dir, sizeof(dir), "/%s", part->vm);
 		if (part->vcpu >= 0)
 			snprintf(dir + strlen(dir), 32, "/vcpu%ld", (long)part->vcpu);
+		snprintf(folder, sizeof(folder), "%s" KVM_DIR "%s", pick->root, dir);
 		snprintf(path, sizeof(path), "%s" KVM_DIR "%s/exit_cycles_reset", pick->root, dir);
 		ret = write_value(path, "0\n");
-		if (ret == -ENOENT && *part->vm)
+		if (ret == -ENOENT && *part->vm && !file_there(folder))
 			ret = 0;	/* the VM has ended */
 		if (ret)
 			ret = fail_write(path, ret, "is this kernel patched and kvm loaded?");
