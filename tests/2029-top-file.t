@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
 # Promise: exitdump top of a saved file is as live as the file, and a key that needs a host does
-# nothing there; nor does the key of the list that is shown already.
+# nothing there; nor does the key of the list that is shown already. An idle VM is a place as well.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 . "$TOP/tests/fixtures/exitdump.sh"
 
@@ -41,6 +41,18 @@ keys t t c
 sees 'c: the vCPUs' $'\n1000-11 vm0 +0 +55 '
 keys c c Escape
 sees 'c again: nothing, so that Esc leaves them' $'host, 2 VMs.*\nREASON_9 +40 '
+keys q
+sees 'and q' 'status 0'
+
+show tree1
+top -S "$T/root"
+keys v
+sees 'v: the VMs' $'\n1001-11 vm1 '
+keys Down Enter
+sees 'Enter: an idle one' $'VM 1001-11 \\(vm1\\).*the last interval.*\nTOTAL +0 '
+keys c t t
+sees 'c: its vCPUs' $'all counts so far.*\n1001-11 vm1 +0 +55 .*\n1001-11 vm1 +1 +55 '
+unlike 'and no others' "$(screen)" 1000-11
 keys q
 sees 'and q' 'status 0'
 
