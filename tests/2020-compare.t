@@ -128,11 +128,18 @@ is 'without time in the guest there is nothing to compare by' "$status:$out:$err
 
 # JSON has the same numbers, for programs.
 if command -v jq >/dev/null; then
+	sed 1s/tsc_khz=2000000/tsc_khz=1000000/ "$T/host/$kvm/100-9/exit_cycles" >"$T/slower"
+	sed $'1s/\ttsc_khz=2000000//' "$T/host/$kvm/100-9/exit_cycles" >"$T/no-khz"
+	exitdump compare "$T/host/$kvm/100-9/exit_cycles" "$T/slower" --json -u us
+	is 'JSON: with --unit, each by its own TSC' "$status:$(jq -c '[.unit, .a.guest + 0, .b.guest + 0]' "$T/.out")" '0:["us",1000000,2000000]'
+	exitdump compare "$T/slower" "$T/no-khz" --json -u ns
+	is 'JSON: --unit, of an unknown TSC: refused' "$status:$out:$err" \
+		"1::exitdump: $T/no-khz: --unit: the TSC's frequency is not known here (--tsc-khz tells it)"
 	compare healthy/0 sick --vcpu 0-7 --json
 	is '--vcpu: of a side that names none itself' "$(jq -c '[.a.vcpu, .b.vcpu]' "$T/.out")" '[0,0]'
 	compare healthy 200-9/0 --json
-	is 'JSON: one object, of both' "$status:$(wc -l <"$T/.out"):$(jq -c '[.version, .interval, (.time > 1e9), .a, .b]' "$T/.out")" \
-		'0:1:[2,null,true,{"name":"healthy","vm":"100-9","vmname":"healthy","vcpu":null,"guest":2000000000,"overhead":0.057493},{"name":"200-9/0","vm":"200-9","vmname":"sick","vcpu":0,"guest":200000000,"overhead":0.131194}]'
+	is 'JSON: one object, of both' "$status:$(wc -l <"$T/.out"):$(jq -c '[.version, .interval, .unit, (.time > 1e9), .a, .b]' "$T/.out")" \
+		'0:1:[2,null,"cycles",true,{"name":"healthy","vm":"100-9","vmname":"healthy","vcpu":null,"guest":2000000000,"overhead":0.057493},{"name":"200-9/0","vm":"200-9","vmname":"sick","vcpu":0,"guest":200000000,"overhead":0.131194}]'
 	plain() { awk -F '\t' '{ for (i = 2; i <= NF; i++) if ($i != "-") $i = sprintf("%.6f", $i); print }' "$1"; }
 	jq -r '.rows[] | [.name, .a_exits, .b_exits, .a_lost, .b_lost, .change, .factor // "-"] | @tsv' "$T/.out" >"$T/json"
 	compare healthy 200-9/0 --raw

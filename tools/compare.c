@@ -176,6 +176,8 @@ static int check_side(struct side *side, const struct options *opt)
 		part->account.key[K_TSC_KHZ] = opt->tsc_khz;
 	side->line = (struct line){ .sample = &side->sample, .part = part,
 				    .row = &part->account.sum };
+	if (opt->unit > UNIT_CYCLES && !part->account.key[K_TSC_KHZ])
+		return fail("%s: --unit: the TSC's frequency is not known here (--tsc-khz tells it)", side->name);
 	if (get_glost(&side->line, 0).kind == CELL_NONE)
 		return fail("%s: cannot be compared: its time inside the guest is not known", side->name);
 	return 0;
@@ -237,9 +239,11 @@ static void pair_headline(const struct side *sides, struct out *to)
 	out_text(to, "per second of guest time; the largest change first");
 }
 
+/* The TSCs of the two may differ. */
 static void json_side(struct out *to, const struct view *view, const struct side *side)
 {
 	static const char *const names[] = { "vm", "vmname", "vcpu", "guest", "overhead" };
+	struct view own = { .unit = view->unit, .tsc_khz = side->line.part->account.key[K_TSC_KHZ] };
 	const struct column *col;
 	struct cell cell;
 
@@ -249,7 +253,7 @@ static void json_side(struct out *to, const struct view *view, const struct side
 		col = column_find(names[i]);
 		cell = col->get(&side->line, col->arg);
 		out_format(to, ",\"%s\":", names[i]);
-		json_cell(to, view, &cell);
+		json_cell(to, &own, &cell);
 	}
 	out_char(to, '}');
 }
@@ -273,6 +277,7 @@ static void json_pair(struct out *to, const struct view *view, const struct line
 static void print_json_pair(struct out *to, const struct view *view, const struct side *sides)
 {
 	json_opening(to, &sides[1].sample);
+	json_unit(to, view);
 	out_text(to, ",\"a\":");
 	json_side(to, view, &sides[0]);
 	out_text(to, ",\"b\":");
@@ -291,7 +296,7 @@ static void print_json_pair(struct out *to, const struct view *view, const struc
 static void print_pair(const struct options *opt, const struct side *sides)
 {
 	const struct account *a = &sides[0].line.part->account, *b = &sides[1].line.part->account;
-	struct view view = { .opt = *opt, .layout.ncols = N_PAIR_COLUMNS, .unit = UNIT_CYCLES,
+	struct view view = { .opt = *opt, .layout.ncols = N_PAIR_COLUMNS, .unit = opt->unit ?: UNIT_CYCLES,
 			     .sample = &sides[0].sample };
 	size_t most = a->nrows + b->nrows;
 	struct out head = { .fd = -1 };

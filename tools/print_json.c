@@ -135,11 +135,18 @@ void json_opening(struct out *to, const struct sample *sample)
 		out_text(to, "null");
 }
 
-static void json_head(struct out *to, const struct view *view)
+/* json_unit() - the unit of all times. */
+void json_unit(struct out *to, const struct view *view)
 {
 	static const char *const units[] = {
 		[UNIT_CYCLES] = "cycles", [UNIT_NS] = "ns", [UNIT_US] = "us",
 	};
+
+	json_word(to, "unit", units[view->unit]);
+}
+
+static void json_head(struct out *to, const struct view *view)
+{
 	const struct sample *sample = view->sample;
 	const struct account *a = &view->all.account;
 
@@ -148,7 +155,7 @@ static void json_head(struct out *to, const struct view *view)
 	json_word(to, "scope", a->scope);
 	json_word(to, "tsc", a->tsc);
 	json_number(to, "tsc_khz", view->tsc_khz, view->tsc_khz);
-	json_word(to, "unit", units[view->unit]);
+	json_unit(to, view);
 	json_number(to, "vms", account_knows(a, K_VMS), a->key[K_VMS]);
 	json_number(to, "vcpus", account_knows(a, K_VCPUS), a->key[K_VCPUS]);
 	out_format(to, ",\"off\":%s", sample->off ? "true" : "false");

@@ -47,6 +47,7 @@ void print_table_more(const struct view *view, struct out *to, int *widths, bool
 void print_text(const struct view *view, struct out *to, bool first);
 void print_json(const struct view *view, struct out *to);
 void json_opening(struct out *to, const struct sample *sample);
+void json_unit(struct out *to, const struct view *view);
 void json_text(struct out *to, const char *text);
 void json_cell(struct out *to, const struct view *view, const struct cell *cell);
 bool metrics_have(const struct column *col);
