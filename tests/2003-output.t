@@ -46,6 +46,10 @@ is 'and not to be made: status 1' "$status:$out:$err" "1::exitdump: $T/none/file
 tree "$T/tree" 1 1
 exitdump -S "$T/tree" --json -O "$T/file" 0.01 3
 is 'over intervals: all of them' "$status:$out:$err:$(wc -l <"$T/file")" 0:::3
+for closed in '>&-' '<&-' '>&- 2>&-' '<&- >&- 2>&-'; do
+	run bash -c "exec \"\$0\" -S \"\$1\" -a -o vm --csv -O \"\$2\" 0.01 3 $closed" "$EXITDUMP" "$T/tree" "$T/file"
+	is "closed streams, $closed: all of them as well" "$status:$out:$err:$(paste -sd, "$T/file")" 0:::vm,1000-11,1000-11,1000-11
+done
 exitdump run -S "$T/tree" -O "$T/file" --json -- sh -c 'echo out; echo err >&2; exit 3'
 is 'run: the command has the streams for itself' "$status:$out:$err:$(head -c 12 "$T/file")" $'3:out:err:{"version":2'
 exitdump run -S "$T/tree" -O "$T/none/file" -- touch "$T/ran"

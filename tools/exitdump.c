@@ -5,6 +5,7 @@
  */
 #include <err.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdio_ext.h>
 #include <stdlib.h>
@@ -112,12 +113,24 @@ static void close_stdout(void)
 	}
 }
 
+/* A closed standard stream stays one that cannot be written to, but no other file gets its number. */
+static void hold_streams(void)
+{
+	int fd;
+
+	do {
+		fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	} while (fd >= 0 && fd <= STDERR_FILENO);
+	close(fd);
+}
+
 int main(int argc, char **argv)
 {
 	struct options opt = { .pick.root = "" };
 	int (*run)(struct options *opt, int argc, char **argv) = cmd_show;
 	int ret;
 
+	hold_streams();
 	atexit(close_stdout);
 	options_parse(&opt, &argc, &argv, STAGE_FRONT);
 	for (int i = 0; argc && i < N_COMMANDS; i++) {
