@@ -100,4 +100,14 @@ is 'in JSON, also if the first one has none' "$(jq -c '[.rows[0].hist, .rows[0].
 exitdump -S "$T/two" --vm 'vm*' --openmetrics --buckets
 is 'nor has --openmetrics its buckets' "$(grep -c '_bucket{' "$T/.out")" 0
 
+# If one of two has no max, the larger one of the other is not that of both.
+tree "$T/max" 2 1
+kvm=$T/max/sys/kernel/debug/kvm
+cut -f 1-7,9- "$kvm/1001-11/exit_cycles" | sed "1s/.*/$(head -n 1 "$kvm/1001-11/exit_cycles")/" >"$T/no-max"
+mv "$T/no-max" "$kvm/1001-11/exit_cycles"
+exitdump -S "$T/max" --vm 'vm*' --raw -o max,p99 -r 9
+is 'several VMs, of which one has no max: a percentile ends with its bucket' "$status:$out:$err" "0:$(lines '- 4095'):"
+exitdump -S "$T/max" -a --raw -o max,p99
+is 'of a line for each, only where there is none' "$out" "$(lines '3900 3900' '- 4095')"
+
 done_testing

@@ -325,9 +325,10 @@ static bool reaches(uint64_t below, uint64_t all, unsigned int per_100000)
  * the end of a bucket, or max if that is smaller. False if it is not known: there is no
  * histogram, or it is in the last bucket, which has no end, and max is not known.
  */
-bool row_percentile(const struct row *row, unsigned int per_100000, uint64_t *bound)
+bool row_percentile(const struct row *row, const struct account *a, unsigned int per_100000,
+		    uint64_t *bound)
 {
-	uint64_t all = 0, below = 0, max = row_max(row);
+	uint64_t all = 0, below = 0, max = account_has(a, C_MAX) ? row_max(row) : 0;
 	int i;
 
 	if (!row->hist)

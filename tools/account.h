@@ -151,7 +151,8 @@ void row_free(struct row *row);
 void row_add(struct row *to, const struct row *from);
 uint64_t row_lost(const struct row *row, const struct account *a);
 uint64_t row_max(const struct row *row);
-bool row_percentile(const struct row *row, unsigned int per_100000, uint64_t *bound);
+bool row_percentile(const struct row *row, const struct account *a, unsigned int per_100000,
+		    uint64_t *bound);
 
 /* bucket_low(), bucket_high() - the cycles that a bucket covers; the last bucket has no end. */
 static inline uint64_t bucket_low(int bucket)

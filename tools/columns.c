@@ -224,7 +224,7 @@ static struct cell get_percentile(const struct line *line, int per_100000)
 {
 	uint64_t bound;
 
-	if (!row_percentile(line->row, per_100000, &bound))
+	if (!row_percentile(line->row, &line->part->account, per_100000, &bound))
 		return cell_none;
 	return (struct cell){ .kind = CELL_BOUND, .n = bound };
 }
