@@ -69,6 +69,10 @@ C           0.0       0.0   0.0%   0.0%  +0.0%   x100
 B           100       100   0.0%   0.0%  +0.0%  x10.0
 A          99.9      99.9   0.0%   0.0%  +0.0%  x9.99
 TOTAL       200       200   0.0%   0.0%  +0.0%  x40.0'
+guest 600-9 büro 2000000000 '10 CPUID 1000 2000000'
+compare healthy büro/0 --raw -r CPUID
+is 'a name that is not ASCII, with ? in place of its bytes' "$status:$out:$err" \
+	"0:$(lines 'CPUID 1000.000 1000.000 0.001000 0.001000 0.000000 1.000000'):"
 compare healthy '[hs]*' --raw -r EPT_VIOLATION
 is 'several VMs: their sum' "$out" "$(lines 'EPT_VIOLATION 2000.000 3636.364 0.010000 0.018182 0.008182 1.818182')"
 compare healthy sick --vcpu 7

@@ -86,6 +86,7 @@ static int parse_side(struct side *side, const struct options *opt, const char *
 		return 0;
 	}
 	strcpy(side->words, name);
+	printable(side->words);
 	second = strrchr(side->words, '/');
 	if (second)
 		*second++ = '\0';
