@@ -22,6 +22,8 @@ struct side {
 	struct pick pick;
 	struct sample sample;		/* of one part */
 	struct line line;		/* the sum of all reasons */
+	const char *reasons;		/* --reason */
+	bool happened;			/* one of them has happened so far */
 };
 
 static struct cell other_gexits(const struct line *line, int arg)
@@ -75,7 +77,8 @@ static int parse_side(struct side *side, const struct options *opt, const char *
 {
 	char *second;
 
-	*side = (struct side){ .name = name, .words = need(strdup(name)), .pick = opt->pick };
+	*side = (struct side){ .name = name, .words = need(strdup(name)), .pick = opt->pick,
+			       .reasons = opt->reasons };
 	side->to = side->words;
 	if (!access(name, F_OK))
 		return 0;
@@ -112,6 +115,7 @@ static int take_side(struct side *side, struct sample *sample)
 	if (ret)
 		return ret;
 	sample_merge(sample, SPLIT_NONE);
+	side->happened |= reason_there(side->reasons, sample);
 	return 0;
 }
 
@@ -365,5 +369,7 @@ int cmd_compare(struct options *opt, int argc, char **argv)
 	if (*a && *b && strcmp(a, b))
 		return fail("%s, %s: one is of %s, the other of %s", argv[0], argv[1], a, b);
 	print_pair(opt, sides);
+	if (!sides[0].happened && !sides[1].happened)
+		warn_absent(opt, &sides[1].sample);
 	return 0;
 }

@@ -83,6 +83,7 @@ static int follow(struct options *opt, double interval)
 	if (ret)
 		return ret;
 	end_on_interrupt();
+	warn_absent(opt, &before);
 	opt->sorts[opt->nsorts++] = (struct sort_key){ column_find("time"), true };
 	layout_choose(&layout, opt, &before, false);
 	next = before.clock;
