@@ -7,7 +7,7 @@
 
 #include "fail.h"
 
-char failure[512];
+char failure[PATH_MAX + 256];
 
 /* fail() - keep a line in `failure`, to be printed later. Always returns -1. */
 int fail(const char *format, ...)

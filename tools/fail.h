@@ -7,9 +7,10 @@
 #ifndef FAIL_H
 #define FAIL_H
 
+#include <limits.h>
 #include <stddef.h>
 
-extern char failure[512];
+extern char failure[PATH_MAX + 256];
 
 int fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void *need(void *memory);

@@ -220,7 +220,8 @@ static enum MHD_Result answer(void *opt, struct MHD_Connection *connection, cons
 		out_text(&text, "The counters are at /metrics\n");
 	} else if (metrics(opt, &text)) {
 		status = MHD_HTTP_SERVICE_UNAVAILABLE;
-		out_format(&text, "%s\n", failure);
+		out_text(&text, failure);
+		out_char(&text, '\n');
 		say(failure);
 	} else {
 		type = OPENMETRICS;
