@@ -130,6 +130,19 @@ done <<'EOF2'
 top --vm|--vm: its value is missing (exitdump --help shows them)
 EOF2
 
+# What the user wrote is quoted in one line, and does not reach the terminal as a command.
+two=$'a\nb\e[2J\x7f'
+for word in -i diff compare -o --than --names --vm set -x; do
+	exitdump "$word" "$two" "$two"
+	is "exitdump $word, with a line break: refused in one line" "$status:$out:$(wc -l <"$T/.err"):${err//[[:print:]]}" 1::1:
+done
+exitdump "$two"
+is 'and so as an interval' "$status:$out:$(wc -l <"$T/.err"):${err//[[:print:]]}" 1::1:
+exitdump -i "$T/good" -O "$T/none/$two"
+is 'and so as an output file' "$status:$out:$err" "1::exitdump: $T/none/a?b?[2J?: No such file or directory"
+exitdump -i "$T/good" --raw -o exits -r "$two"
+is 'and so as a reason that is none' "$status:$out:$err" $'0::exitdump: a?b?[2J?: no such exit so far'
+
 # A histogram of another moment: its counts differ from those of the table.
 lines "$HEAD" 'reason name exits' '10 CPUID 10' '- TOTAL 10' >"$T/stale"
 for n in 1000 9; do

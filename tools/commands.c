@@ -20,9 +20,11 @@ int no_metrics(const struct options *opt)
 /* warn_absent() - warn if --reason matches nothing: the name may be mistyped. */
 void warn_absent(const struct options *opt, const struct sample *sample)
 {
-	if (opt->reasons && !reason_there(opt->reasons, sample))
-		warnx("%s: no such exit %sso far", opt->reasons, 
-		      opt->pick.keys ? "with keys " : opt->pick.slow ? "that was slow " : "");
+	if (!opt->reasons || reason_there(opt->reasons, sample))
+		return;
+	fail("%s: no such exit %sso far", opt->reasons,
+	     opt->pick.keys ? "with keys " : opt->pick.slow ? "that was slow " : "");
+	warnx("%s", failure);
 }
 
 /* Bars need a histogram; every other format works without one. */
@@ -133,8 +135,8 @@ double interval_seconds(const char *arg)
 	double seconds = strtod(arg, &end);
 
 	if (*end || end == arg || !(seconds >= 0.01 && seconds <= 86400))
-		errx(1, "%s: neither a command nor an interval of 0.01 to 86400 seconds (see --help)",
-		     arg);
+		die("%s: neither a command nor an interval of 0.01 to 86400 seconds (see --help)",
+		    arg);
 	return seconds;
 }
 

@@ -9,15 +9,36 @@
 
 char failure[PATH_MAX + 256];
 
+/* What the user wrote may have control characters. A line must stay one line. */
+static void keep(const char *format, va_list args)
+{
+	vsnprintf(failure, sizeof(failure), format, args);
+	for (char *c = failure; *c; c++) {
+		if ((unsigned char)*c < ' ' || *c == '\x7f')
+			*c = '?';
+	}
+}
+
 /* fail() - keep a line in `failure`, to be printed later. Always returns -1. */
 int fail(const char *format, ...)
 {
 	va_list args;
 
 	va_start(args, format);
-	vsnprintf(failure, sizeof(failure), format, args);
+	keep(format, args);
 	va_end(args);
 	return -1;
+}
+
+/* die() - print such a line, and end the program. */
+void die(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	keep(format, args);
+	va_end(args);
+	errx(1, "%s", failure);
 }
 
 /* need() - return `memory`, the result of malloc() or the like; end the program if it is NULL. */

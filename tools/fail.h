@@ -13,6 +13,7 @@
 extern char failure[PATH_MAX + 256];
 
 int fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void die(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 void *need(void *memory);
 void *need_room(void *array, size_t n, size_t size);
 

@@ -63,7 +63,7 @@ static uint64_t number(const char *option, const char *arg, uint64_t max)
 	errno = 0;
 	n = strtoull(arg, &end, 10);
 	if (*arg < '0' || *arg > '9' || *end || errno || !n || n > max)
-		errx(1, "%s: %s: not a number from 1 to %lu", option, arg, max);
+		die("%s: %s: not a number from 1 to %lu", option, arg, max);
 	return n;
 }
 
@@ -72,8 +72,8 @@ static const struct column *column(const char *option, const char *name)
 	const struct column *col = column_find(name);
 
 	if (!col)
-		errx(1, "%s: %s: no such column (exitdump --help lists them)",
-		     option, name);
+		die("%s: %s: no such column (exitdump --help lists them)",
+		    option, name);
 	return col;
 }
 
@@ -86,7 +86,7 @@ static void parse_columns(struct options *opt, char *list)
 	list += opt->more_cols;
 	while ((name = strsep(&list, ","))) {
 		if (opt->ncols == MAX_CHOSEN)
-			errx(1, "--output: more than %d columns", MAX_CHOSEN);
+			die("--output: more than %d columns", MAX_CHOSEN);
 		opt->cols[opt->ncols++] = column("--output", name);
 	}
 }
@@ -105,8 +105,8 @@ static const char *parse_file(const char *arg)
 		columns = column_find(name);
 	free(list);
 	if (columns || *arg == '+')
-		errx(1, "run: -o %s: here -o names the output file (for columns: --output %s; for a file of that name: -O)",
-		     arg, arg);
+		die("run: -o %s: here -o names the output file (for columns: --output %s; for a file of that name: -O)",
+		    arg, arg);
 	return arg;
 }
 
@@ -118,7 +118,7 @@ static void parse_sort(struct options *opt, char *list)
 	opt->nsorts = 0;
 	while ((name = strsep(&list, ","))) {
 		if (opt->nsorts == MAX_SORTS)
-			errx(1, "--sort: more than %d columns", MAX_SORTS);
+			die("--sort: more than %d columns", MAX_SORTS);
 		sort = &opt->sorts[opt->nsorts++];
 		sort->reversed = *name == '-';
 		sort->col = column("--sort", name + sort->reversed);
@@ -136,7 +136,7 @@ static enum unit parse_unit(const char *name)
 		if (!strcmp(name, names[i]))
 			return i;
 	}
-	errx(1, "--unit: %s: not one of cycles, ns, us, auto", name);
+	die("--unit: %s: not one of cycles, ns, us, auto", name);
 }
 
 /* A time, in ns: a number such as 5 or 1.5, and its unit. */
@@ -158,13 +158,13 @@ static uint64_t parse_time(const char *option, const char *arg)
 		if (!strcmp(arg + len, units[i].name) && n >= 1 && n < 1e18)
 			return n + 0.5;
 	}
-	errx(1, "%s: %s: not a time such as 500us, 5ms or 1.5s", option, arg);
+	die("%s: %s: not a time such as 500us, 5ms or 1.5s", option, arg);
 }
 
 static void set_format(struct options *opt, enum format format)
 {
 	if (opt->format != FORMAT_TABLE && opt->format != format)
-		errx(1, "--csv, --hist, --json, --openmetrics, --raw: only one of them");
+		die("--csv, --hist, --json, --openmetrics, --raw: only one of them");
 	opt->format = format;
 }
 
@@ -183,7 +183,7 @@ static void parse_pick(struct pick *pick, int c, char *arg)
 		break;
 	case 'c':
 		if (!pick_vcpus_valid(arg))
-			errx(1, "--vcpu: %s: not a list of numbers and ranges like 0,2-3", arg);
+			die("--vcpu: %s: not a list of numbers and ranges like 0,2-3", arg);
 		pick->vcpu = arg;
 		break;
 	case 'g':
@@ -200,7 +200,7 @@ static void parse_pick(struct pick *pick, int c, char *arg)
 		break;
 	case 'v':
 		if (!*arg)
-			errx(1, "--vm: '': not a PID, PID-FD, guest name or pattern");
+			die("--vm: '': not a PID, PID-FD, guest name or pattern");
 		printable(arg);
 		pick->vm = arg;
 		break;
@@ -227,7 +227,7 @@ static void parse_option(struct options *opt, int c, char *arg, enum stage stage
 		break;
 	case 'r':
 		if (!reasons_valid(arg))
-			errx(1, "--reason: '%s': not a list of names, numbers and patterns", arg);
+			die("--reason: '%s': not a list of names, numbers and patterns", arg);
 		opt->reasons = arg;
 		break;
 	case 's':
@@ -297,8 +297,8 @@ static void refuse_option(int c, const char *word)
 	/* In a word of several letters (-ab) only getopt knows which letter it was. */
 	if (word[0] == '-' && word[1] != '-' && optopt > 0 && optopt < 256)
 		word = letter;
-	errx(1, c == ':' ? "%s: its value is missing (exitdump --help shows them)" :
-	     "%s: no such option (exitdump --help lists them)", word);
+	die(c == ':' ? "%s: its value is missing (exitdump --help shows them)" :
+	    "%s: no such option (exitdump --help lists them)", word);
 }
 
 /* options_parse() - take the options up to the first argument, or all of them behind a command. */
@@ -321,9 +321,9 @@ void options_parse(struct options *opt, int *argc, char ***argv, enum stage stag
 static void check_keys(const struct options *opt)
 {
 	if (opt->pick.guest || opt->format == FORMAT_HIST || opt->buckets)
-		errx(1, "--keys, why: not with --guest, --hist or --buckets: only the host has keys, and they have no histograms");
+		die("--keys, why: not with --guest, --hist or --buckets: only the host has keys, and they have no histograms");
 	if (opt->format == FORMAT_METRICS && (!opt->limit || opt->ncols))
-		errx(1, "--keys, why: --openmetrics needs --limit, and takes no --output");
+		die("--keys, why: --openmetrics needs --limit, and takes no --output");
 }
 
 static void check_slow(const struct options *opt)
@@ -331,37 +331,37 @@ static void check_slow(const struct options *opt)
 	const struct pick *pick = &opt->pick;
 
 	if (!pick->slow && (opt->follow || opt->symbols || opt->than))
-		errx(1, "--follow, --symbols, --than: only with slow");
+		die("--follow, --symbols, --than: only with slow");
 	if (pick->slow && (pick->keys || pick->guest || pick->split != SPLIT_NONE || opt->buckets ||
 			   opt->format == FORMAT_HIST || opt->format == FORMAT_METRICS))
-		errx(1, "slow: not with --keys, --guest, --all-vms, --all-vcpus, --buckets, --hist or --openmetrics");
+		die("slow: not with --keys, --guest, --all-vms, --all-vcpus, --buckets, --hist or --openmetrics");
 	if (opt->follow && (pick->input || opt->limit || opt->nsorts))
-		errx(1, "slow: --follow prints exits as they happen: not with --input, --limit or --sort");
+		die("slow: --follow prints exits as they happen: not with --input, --limit or --sort");
 }
 
 static void check_format(const struct options *opt)
 {
 	if (opt->unit == UNIT_AUTO && !options_people(opt))
-		errx(1, "--unit auto: only for tables");
+		die("--unit auto: only for tables");
 	if (opt->unit != UNIT_DEFAULT && opt->format == FORMAT_METRICS)
-		errx(1, "--unit: not with --openmetrics, which is in cycles");
+		die("--unit: not with --openmetrics, which is in cycles");
 	if ((opt->limit || opt->nsorts) && opt->format == FORMAT_METRICS && !opt->pick.keys)
-		errx(1, "--limit, --sort: not with --openmetrics, where each scrape must have the same series (choose by --reason, --output)");
+		die("--limit, --sort: not with --openmetrics, where each scrape must have the same series (choose by --reason, --output)");
 	if (opt->buckets && opt->format != FORMAT_METRICS)
-		errx(1, "--buckets: only with --openmetrics (for other formats: exitdump hist)");
+		die("--buckets: only with --openmetrics (for other formats: exitdump hist)");
 	for (size_t i = 0; i < opt->ncols; i++) {
 		if (opt->cols[i]->flags & COLUMN_KEY && !opt->pick.keys && !opt->pick.slow)
-			errx(1, "--output: %s: only with why, slow or --keys", opt->cols[i]->name);
+			die("--output: %s: only with why, slow or --keys", opt->cols[i]->name);
 		if (opt->cols[i]->flags & COLUMN_SLOW && !opt->pick.slow)
-			errx(1, "--output: %s: only with slow", opt->cols[i]->name);
+			die("--output: %s: only with slow", opt->cols[i]->name);
 		if (opt->format == FORMAT_METRICS && !metrics_have(opt->cols[i]))
-			errx(1, "--output: %s: not with --openmetrics, which has counters (exits, cycles, lost, halt, poll, user, sched, hsched, stop, slow, max, guest, vcpus)",
-			     opt->cols[i]->name);
+			die("--output: %s: not with --openmetrics, which has counters (exits, cycles, lost, halt, poll, user, sched, hsched, stop, slow, max, guest, vcpus)",
+			    opt->cols[i]->name);
 	}
 	if (opt->format == FORMAT_JSON && opt->ncols)
-		errx(1, "--output: not with --json, which has all columns");
+		die("--output: not with --json, which has all columns");
 	if (opt->format == FORMAT_HIST && (opt->ncols || opt->pick.split != SPLIT_NONE))
-		errx(1, "hist: shows one account, without columns: not with --output, --all-vms or --all-vcpus");
+		die("hist: shows one account, without columns: not with --output, --all-vms or --all-vcpus");
 }
 
 /* options_check() - refuse options that exclude each other; set in opt->pick what must be read. */
@@ -371,17 +371,17 @@ void options_check(struct options *opt)
 	bool vms = pick->vm || pick->vcpu || pick->split != SPLIT_NONE;
 
 	if (!!pick->input + pick->guest + (vms || *pick->root) > 1)
-		errx(1, "--input, --guest: only one of them, and not with --sysroot, --vm, --vcpu, --all-vms or --all-vcpus");
+		die("--input, --guest: only one of them, and not with --sysroot, --vm, --vcpu, --all-vms or --all-vcpus");
 	if (pick->bpf && (pick->input || pick->guest || *pick->root))
-		errx(1, "--bpf: counts on this host: not with --input, --guest or --sysroot");
+		die("--bpf: counts on this host: not with --input, --guest or --sysroot");
 	if (opt->explain && !pick->bpf)
-		errx(1, "--explain: only with --bpf: it tells what BPF cannot measure on this kernel");
+		die("--explain: only with --bpf: it tells what BPF cannot measure on this kernel");
 	check_slow(opt);
 	check_format(opt);
 	if (pick->keys)
 		check_keys(opt);
 	if (opt->qmp && ((!pick->keys && !pick->slow) || pick->input))
-		errx(1, "--qmp: only with why, slow or --keys, and not with --input: it asks a VM that runs");
+		die("--qmp: only with why, slow or --keys, and not with --input: it asks a VM that runs");
 	pick->hist |= opt->format == FORMAT_JSON || opt->format == FORMAT_HIST || opt->buckets;
 	pick->vcpu_lists |= opt->format == FORMAT_JSON;
 	for (size_t i = 0; i < opt->nsorts; i++) {

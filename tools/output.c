@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "commands.h"
+#include "fail.h"
 
 static struct out output = { .fd = STDOUT_FILENO };
 
@@ -23,7 +24,7 @@ struct out *output_open(const struct options *opt)
 		return &output;
 	output.fd = open(opt->file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666);
 	if (output.fd < 0)
-		err(1, "%s", opt->file);
+		die("%s: %s", opt->file, strerror(errno));
 	return &output;
 }
 
@@ -32,8 +33,8 @@ void output_done(const struct options *opt)
 {
 	if (!out_flush(&output))
 		return;
-	errno = output.error;
-	warn("%s", output_name(opt));
+	fail("%s: %s", output_name(opt), strerror(output.error));
+	warnx("%s", failure);
 	_exit(1);
 }
 
