@@ -225,8 +225,8 @@ find "$T/tree" -name exit_cycles_keys -delete
 for args in '' '--vm vm0' -a --all-vcpus '-c 0' '--vm vm0 TOTAL 1 1'; do
 	# shellcheck disable=SC2086 # words
 	exitdump why -S "$T/tree" $args
-	is "why $args: a kernel without keys" "$status:$out:$err" \
-		"1::exitdump: $T/tree/$kvm/exit_cycles_keys: No such file (this kernel's exit_cycles patches are older than keys)"
+	is "why $args: a copy without keys, or a kernel without them" "$status:$out:$err" \
+		"1::exitdump: $T/tree/$kvm/exit_cycles_keys: No such file (not copied, or this kernel's exit_cycles patches are older than keys)"
 done
 rm -r "$T/tree/$kvm"/*
 exitdump why -S "$T/tree"

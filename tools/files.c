@@ -232,8 +232,8 @@ static bool is_older(const char *root, enum read_what what)
 	strcat(path, suffix(what));
 	if (file_there(path))
 		return false;
-	fail("%s: No such file (this kernel's exit_cycles patches are older than %s)", path,
-	     what == READ_KEYS ? "keys" : "slow exits");
+	fail("%s: No such file (%sthis kernel's exit_cycles patches are older than %s)", path,
+	     *root ? "not copied, or " : "", what == READ_KEYS ? "keys" : "slow exits");
 	return true;
 }
 
