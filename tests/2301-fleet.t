@@ -115,8 +115,15 @@ run env TEXTFILE="$T/none/exit_cycles.prom" "$T/usr/bin/exitdump-textfile"
 like 'no such folder: one line' "$status:$(wc -l <"$T/.err"):$err" '^1:1:exitdump-textfile: .*/none: no such folder'
 run env TEXTFILE=x.txt "$T/usr/bin/exitdump-textfile"
 like 'no such name' "$status:$err" '^1:exitdump-textfile: .*ends in .prom$'
-textfile --help
-like 'what is no metrics is a failure' "$status:$err" '^1:exitdump-textfile: .* --help: no metrics$'
+before=$(<"$TEXTFILE")
+for option in -h --help; do
+	textfile -a "$option"
+	like "$option: its usage, the head of the script" "$status:$out:$err" \
+		$'^0:exitdump-textfile - .*\nUsage: exitdump-textfile .*\nstatus is exitdump\'s, or 1\\.:$'
+	ok 'and the file as it was' test "$before" = "$(<"$TEXTFILE")"
+done
+textfile --version
+like 'what is no metrics is a failure' "$status:$err" '^1:exitdump-textfile: .* --version: no metrics$'
 is 'and not written' "$(grep -v '^#' "$TEXTFILE")" 'exitdump_success 0'
 textfile
 
