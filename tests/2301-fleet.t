@@ -122,6 +122,9 @@ for option in -h --help; do
 		$'^0:exitdump-textfile - .*\nUsage: exitdump-textfile .*\nstatus is exitdump\'s, or 1\\.:$'
 	ok 'and the file as it was' test "$before" = "$(<"$TEXTFILE")"
 done
+read -ra options < <(sed -n 's/^#\tEXITDUMP_OPTIONS=//p' "$units-textfile.service")
+textfile "${options[@]}"
+is "the unit's example of options: counters" "$status:$err:$(grep -c '^kvm_guest_cycles_total{' "$TEXTFILE")" 0::2
 textfile --version
 like 'what is no metrics is a failure' "$status:$err" '^1:exitdump-textfile: .* --version: no metrics$'
 is 'and not written' "$(grep -v '^#' "$TEXTFILE")" 'exitdump_success 0'
