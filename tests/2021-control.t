@@ -77,16 +77,18 @@ is 'set guest off' "$(set_to exit_cycles_guest set guest off)" 0:::offore
 is 'set guest host' "$(set_to exit_cycles_guest set guest host)" 0:::hostre
 is 'set keys off' "$(set_to exit_cycles_keys set keys off)" 0:::Nefore
 is 'set keys on' "$(set_to exit_cycles_keys set keys on)" 0:::Yefore
+is 'set slow 2ms' "$(set_to exit_cycles_slow set slow 2ms)" 0:::2000re
+is 'set slow 0.003s' "$(set_to exit_cycles_slow set slow 0.003s)" 0:::3000re
 is 'set slow 2500' "$(set_to exit_cycles_slow set slow 2500)" 0:::2500re
 is 'set slow off' "$(set_to exit_cycles_slow set slow off)" 0:::0500re
 exitdump set slow '' -S "$T/tree"
-is "set slow '': refused" "$status:$out:$err" '1::exitdump: set slow: takes microseconds, or off'
+is "set slow '': refused" "$status:$out:$err" '1::exitdump: set slow: takes microseconds, a time such as 2ms, or off'
 printf 'vm\n' >"$parameters/exit_cycles_guest"
 rm "$parameters/exit_cycles_slow"
 exitdump set -S "$T/tree"
 is 'set: what there is' "$status:$out" '0:guest  vm         off, vm or host
 keys   Yefore     on or off
-slow   -          microseconds, or off'
+slow   -          microseconds, a time such as 2ms, or off'
 exitdump set slow 5 -S "$T/tree"
 is 'a parameter that this kernel has not: nothing is made' "$status:$out:$err:$(ls "$parameters")" \
 	"1::exitdump: $parameters/exit_cycles_slow: No such file (this kernel's kvm has no such parameter):exit_cycles
@@ -99,10 +101,13 @@ while IFS='|' read -r words why; do
 done <<'END'
 set guest all|set guest: takes off, vm or host
 set keys 1|set keys: takes on or off
-set slow 1s|set slow: takes microseconds, or off
-set slow 99999999999|set slow: takes microseconds, or off
-set slow 1 2|set slow: takes microseconds, or off
-set slow|set slow: takes microseconds, or off
+set slow 1m|set slow: takes microseconds, a time such as 2ms, or off
+set slow 99999999999|set slow: takes microseconds, a time such as 2ms, or off
+set slow 999ns|set slow: takes microseconds, a time such as 2ms, or off
+set slow 0.9us|set slow: takes microseconds, a time such as 2ms, or off
+set slow 1000s|set slow: takes microseconds, a time such as 2ms, or off
+set slow 1 2|set slow: takes microseconds, a time such as 2ms, or off
+set slow|set slow: takes microseconds, a time such as 2ms, or off
 set fast 1|set: fast: not one of guest, keys, slow
 off 1|1: off takes options only
 on --vm vm0|on: takes only --sysroot

@@ -19,7 +19,7 @@ static const struct parameter {
 } parameters[] = {
 	{ "guest", "exit_cycles_guest", "off, vm or host" },
 	{ "keys", "exit_cycles_keys", "on or off" },
-	{ "slow", "exit_cycles_slow", "microseconds, or off" },
+	{ "slow", "exit_cycles_slow", "microseconds, a time such as 2ms, or off" },
 };
 
 enum { N_PARAMETERS = sizeof(parameters) / sizeof(*parameters) };
@@ -117,7 +117,9 @@ int cmd_off(struct options *opt, int argc, char **argv)
 /* The value as the kernel's parameter takes it, or NULL if it is wrong. */
 static const char *kernel_value(const struct parameter *p, const char *value)
 {
-	bool off = !strcmp(value, "off");
+	bool off = !strcmp(value, "off"), bare = strspn(value, "0123456789") == strlen(value);
+	static char us[24];
+	uint64_t ns;
 
 	if (!strcmp(p->name, "guest"))
 		return off || !strcmp(value, "vm") || !strcmp(value, "host") ? value : NULL;
@@ -125,8 +127,11 @@ static const char *kernel_value(const struct parameter *p, const char *value)
 		return off ? "N" : !strcmp(value, "on") ? "Y" : NULL;
 	if (off)
 		return "0";
-	return *value && strspn(value, "0123456789") == strlen(value) && strlen(value) < 10 ?
-		value : NULL;
+	if (bare)
+		return *value && strlen(value) < 10 ? value : NULL;
+	ns = time_ns(value);
+	snprintf(us, sizeof(us), "%lu", ns / 1000);
+	return ns >= 1000 && strlen(us) < 10 ? us : NULL;
 }
 
 /* Print all parameters, with their values and what they take. */

@@ -139,8 +139,8 @@ static enum unit parse_unit(const char *name)
 	die("--unit: %s: not one of cycles, ns, us, auto", name);
 }
 
-/* A time, in ns: a number such as 5 or 1.5, and its unit. */
-static uint64_t parse_time(const char *option, const char *arg)
+/* time_ns() - a number such as 5 or 1.5, and its unit; 0 if it is wrong. */
+uint64_t time_ns(const char *arg)
 {
 	static const struct {
 		const char *name;
@@ -158,7 +158,7 @@ static uint64_t parse_time(const char *option, const char *arg)
 		if (!strcmp(arg + len, units[i].name) && n >= 1 && n < 1e18)
 			return n + 0.5;
 	}
-	die("%s: %s: not a time such as 500us, 5ms or 1.5s", option, arg);
+	return 0;
 }
 
 static void set_format(struct options *opt, enum format format)
@@ -279,7 +279,9 @@ static void parse_option(struct options *opt, int c, char *arg, enum stage stage
 		opt->symbols = true;
 		break;
 	case OPT_THAN:
-		opt->than = parse_time("--than", arg);
+		opt->than = time_ns(arg);
+		if (!opt->than)
+			die("--than: %s: not a time such as 500us, 5ms or 1.5s", arg);
 		break;
 	case OPT_TSC_KHZ:
 		opt->tsc_khz = number("--tsc-khz", arg, UINT32_MAX);

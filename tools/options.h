@@ -70,5 +70,6 @@ static inline bool options_by_reason(const struct options *opt)
 
 void options_parse(struct options *opt, int *argc, char ***argv, enum stage stage);
 void options_check(struct options *opt);
+uint64_t time_ns(const char *arg);
 
 #endif
