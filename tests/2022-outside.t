@@ -148,6 +148,7 @@ stat now 1000/task/1004 'CPU 1/KVM' 7
 stat now 1000/task/1005 'CPU 2/KVM' 20
 ticks now 6400 1002 102 5080 903
 outside vcpucpu,vmmcpu >"$T/cpus"
+# shellcheck disable=SC2016 # awk's
 ok 'a vCPU that was plugged in: all of its time' awk '{ exit !($1 > 0 && $2 / $1 > 3.02 && $2 / $1 < 3.04) }' "$T/cpus"
 rm -r "$T"/{past/proc/1000/task/1004,now/proc/1000/task/100[45]}
 ticks now 6001 1000 100 5002 900
