@@ -4,8 +4,8 @@
 # at once, on Debian's own kernels with the patched KVM. The exits are equal, reason by reason,
 # and so are the keys. Times differ only by the code between the places where each of them
 # takes its stamps, including BPF's own programs. TSC ticks are instructions here. The test
-# uses Linux 6.12. (LABS=svm:7.3 runs it on 7.3, where the lab hung in 1 of 9 runs, for an
-# unknown reason. In Bochs the bounds are too narrow for fast paths and for user space.)
+# uses Linux 6.12; LABS=svm:7.3 runs it on 7.3. (In Bochs the bounds are too narrow for fast paths
+# and for user space.)
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/fixtures/exitdump.sh"
 . "$(dirname "$0")/fixtures/stock.sh"
