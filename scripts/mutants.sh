@@ -184,9 +184,9 @@ use_own_kernel() {
 	fi
 	own_kernel build
 	key=$(cat "$tree/patches/$1"/* | sha1sum)
-	if [[ $(cat "$state/$1.series" 2>/dev/null) == "$key" ]]; then
-		git -C "$OWN_CACHE/exit_cycles/$1/src" checkout -q -f
-	else
+	# somebody may have worked on the branch that was copied: it is not the series
+	git -C "$OWN_CACHE/exit_cycles/$1/src" checkout -q -f --detach
+	if [[ $(cat "$state/$1.series" 2>/dev/null) != "$key" ]]; then
 		own_kernel applies
 		echo "$key" >"$state/$1.series"
 	fi
@@ -202,7 +202,8 @@ plant() {
 		planted=$OWN_CACHE/exit_cycles/$kernel/src/${FILE[$1]}
 	fi
 	cat "$planted" >"$work/original"
-	change "$1" "$work/original" "$work/changed"
+	# a bug that does not fit this source must not end all without a word
+	(change "$1" "$work/original" "$work/changed") || return
 	cat "$work/changed" >"$planted"
 	# 2503 checks the table: what is planted already could not be planted again
 	sed -i "/^name *$1\$/,/^\$/d" "$tree/tests/mutants/${TABLE[$1]}"
