@@ -4,7 +4,7 @@
 # its vCPU runs on another CPU: it has no part, no key and no begin of another exit. The test
 # needs two CPUs: the sites of a static key change one after another.
 # Stress: svm:kcsan
-MACHINES=one-vmx
+MACHINES="one-vmx"
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/lab/labs.sh"
 
