@@ -9,8 +9,8 @@ MACHINES="one-vmx"
 . "$(dirname "$0")/lab/labs.sh"
 
 in_lab <<'EOF'
-# a halt without its part halt would be slow
-echo 1000 >$P/exit_cycles_slow
+# a halt takes 10 ms: without its part halt it would be slow
+echo 5000 >$P/exit_cycles_slow
 taskset 2 vmm --stats --loop 0 --after ". ./words; accounts storm" \
 	rdmsr=1 hlt:$((khz * 10))=1 cpuid=5 mmio=1 hlt:$((khz * 10))=1 out-user=1 >storm &
 while ! grep -qs ^vm storm; do sleep 0.1; done
