@@ -125,9 +125,9 @@ change() {
 	((places == 1)) || die "$1: changes $places places of ${FILE[$1]}, not one"
 }
 
-# check NAME: dies if the mutant cannot be planted any more.
+# check NAME: dies if the mutant cannot be planted any more, or is one that was checked before.
 check() {
-	local file test
+	local file test same
 	[[ ${TABLE[$1]} != kernel ]] || series_files "$(kernel_of "$1")"
 	file=$(source_of "$1")
 	for test in ${TESTS[$1]}; do
@@ -139,6 +139,9 @@ check() {
 	fi
 	[[ -f $file ]] || die "$1: ${FILE[$1]}: no such file"
 	change "$1" "$file" "$work/changed"
+	same=$work/$(echo "${LAB[$1]}" | cat - "$work/changed" | sha1sum | cut -d' ' -f1)
+	[[ ! -f $same ]] || die "$1: the same bug as $(<"$same")"
+	echo "$1" >"$same"
 }
 
 # one_test TEST [VARIABLE=VALUE]...: runs a test in the copy of the checkout.

@@ -85,6 +85,11 @@ mutants -c
 is 'two of one name' "$status:$err" '1:mutants.sh: scripts: middle: this name appears twice'
 : >"$T/top/tests/mutants/scripts"
 mutant middle 2s/one/three/
+mutant again '2s/^one$/three/'
+mutants -c
+is 'one bug, two names' "$status:$err" '1:mutants.sh: again: the same bug as middle'
+: >"$T/top/tests/mutants/scripts"
+mutant middle 2s/one/three/
 sed -i 's/^tests/tets/' "$T/top/tests/mutants/scripts"
 mutants -c
 is 'no such field' "$status:$err" '1:mutants.sh: scripts: middle: tets: no such field'

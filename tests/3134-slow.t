@@ -89,6 +89,13 @@ echo N >$P/exit_cycles_keys
 run_vmm unkeyed nested=2
 echo Y >$P/exit_cycles_keys
 run_vmm l2-out nested-out=4
+# SVM's number of this reason is -1, and no other row has a name after it
+echo >$T/trace
+echo 1 >$T/events/kvm/kvm_exit_slow/enable
+run_vmm refused --bad-entry
+echo 0 >$T/events/kvm/kvm_exit_slow/enable
+section refused.trace
+cat $T/trace
 for us in 2 3 4 6; do
 	echo $us >$P/exit_cycles_slow
 	run_vmm above$us cpuid=20 out-kernel=20 rdmsr=20 vmcall=20 in=5 ept=5 mmio=5 out-user=5
@@ -258,6 +265,7 @@ judge_each() {
 		"$(slow unkeyed.vm name key rip | awk 'tolower($1) == "cpuid" { print $2, $3 }' | sort -u)" "- 0x0"
 	is "$lab each: L1's entries into L2 tell no RIP" \
 		"$(slow each.vm name rip | awk '$1 ~ /^(vmrun|VMLAUNCH|VMRESUME)$/ { print $2 }' | sort -u)" 0x0
+	like "$lab refused: an entry that fails has its name in the tracepoint, too" "$(traced refused)" "$(in_trace refused.vm)\$"
 	is "$lab each: parts are within totals, the newest is first" "$(sane each.vm)" ''
 	for us in 2 3 4 6; do
 		is "$lab above $us us: slow is what took longer, to the cycle" "$(amiss above$us.vm $us)" ''
