@@ -45,6 +45,7 @@ needs() {
 	lab	qemu-system-x86		qemu-system-x86_64
 	lab	seabios			/usr/share/seabios/bios-256k.bin
 	lab	ovmf			/usr/share/OVMF/OVMF_CODE_4M.fd
+	lab	kmod			modprobe
 	lab	cpuid			cpuid
 	lab	isolinux		/usr/lib/ISOLINUX/isolinux.bin
 	lab	syslinux-common		/usr/lib/syslinux/modules/bios/ldlinux.c32

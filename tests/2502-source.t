@@ -156,6 +156,8 @@ program apt-cache 'echo "$*" >>"$T/asked"
 case "$*" in
 *search*) printf "%s - headers\n" linux-headers-9.9.{1-cloud-amd64,2-amd64,1-amd64} ;;
 *madison*headers*) printf " linux-headers-%s | somewhere\n" "9.9.1-cloud-amd64 | 9.9.1-1" "9.9.2-amd64 | 9.9.2-1" "9.9.1-amd64 | 9.9.1-1" ;;
+*madison*image*) [[ -e $T/not-signed ]] || echo " linux-image-9.9.1-amd64 |  9.9.1-1 | somewhere" ;;
+*madison*) echo " linux-kbuild-9.9.1 |  9.9.1-1 | somewhere" ;;
 *"show linux-headers-9.9.1-amd64="*) echo "Depends: linux-kbuild-9.9.1 (>= 1), gcc-12, linux-image-9.9.1-amd64 (= 1) | linux-image-9.9.1-amd64-unsigned" ;;
 esac'
 cp "$T/bin/apt-get" "$T/apt-get"
@@ -187,6 +189,11 @@ is "for a build: the headers, and the configuration" "$(cd "$out/headers" && fin
 stock
 is "again: nothing is asked" "$status:$out:$(<"$T/asked")" "0:$T/cache/exit_cycles/stock/9.9.1-amd64:"
 rm -r "$T/cache/exit_cycles/stock"
+touch "$T/not-signed"
+stock
+is "one that Debian has not signed yet: without a signature" "$status:$(grep -o 'download .*' "$T/asked")" \
+	'0:download linux-headers-9.9.1-amd64=9.9.1-1 linux-image-9.9.1-amd64-unsigned=9.9.1-1 linux-kbuild-9.9.1=9.9.1-1'
+rm -r "$T/not-signed" "$T/cache/exit_cycles/stock"
 program apt-cache ''
 stock
 like "one that Debian no longer has: 3, and one line" "$status:$out:$err" "^3::stock.sh: Debian's archive no longer has a linux-image of version 9.9.1-1[^"$'\n'"]*\$"

@@ -85,7 +85,7 @@ mutants -c
 is 'two of one name' "$status:$err" '1:mutants.sh: scripts: middle: this name appears twice'
 : >"$T/top/tests/mutants/scripts"
 mutant middle 2s/one/three/
-mutant again '2s/^one$/three/'
+mutant again '2s/one$/three/'
 mutants -c
 is 'one bug, two names' "$status:$err" '1:mutants.sh: again: the same bug as middle'
 : >"$T/top/tests/mutants/scripts"

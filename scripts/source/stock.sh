@@ -51,6 +51,17 @@ siblings() {
 		sed 's/^ *//; s/ .*//' | grep -E '^linux-[a-z]+-[0-9]' | grep -v -e '-unsigned$' || true
 }
 
+# in_archive NAME...: prints these packages. Debian signs a kernel later than it publishes it, at times
+# by days: until then there is only NAME-unsigned, the same kernel.
+in_archive() {
+	local name
+	for name; do
+		archive cache madison "$name" | awk -F' *[|] *' -v want="$package" '$2 == want { found = 1 } END { exit !found }' ||
+			name+=-unsigned
+		echo "$name"
+	done
+}
+
 # choose: sets version, the version of these packages' kernel, and debs, the packages to
 # fetch. From 7.3 on, an image is three packages.
 choose() {
@@ -70,6 +81,7 @@ choose() {
 	mapfile -t names < <(
 		names=("linux-image-$version" "linux-headers-$version")
 		while ((${#names[@]})); do
+			mapfile -t names < <(in_archive "${names[@]}")
 			printf '%s\n' "${names[@]}"
 			mapfile -t names < <(for name in "${names[@]}"; do siblings "$name"; done)
 		done | sort -u)
