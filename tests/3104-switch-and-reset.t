@@ -19,6 +19,12 @@ run_vmm off-on --at "echo N >$switch; sleep 0.3; echo Y >$switch" cpuid=10 shell
 # this switches nothing
 run_vmm same --at "echo Y >$switch; echo Y >$P/exit_cycles_keys" cpuid=10 shell=1 cpuid=5
 
+# a signal comes between the reset and the entry, twice
+run_vmm cancelled --at "echo 0 >$K/\$VMM_DIRS/exit_cycles_reset" cpuid=10 pending=1 cpuid=3
+section maybe
+(echo maybe >$switch) 2>&1 | sed 's/.*: //'
+cat $switch
+
 # Resets each scope while vCPU 0 is in user space and vCPU 1 has ended; takes the accounts just
 # before and just after.
 for scope in vm vcpu host; do
@@ -123,6 +129,9 @@ judge() {
 		ok "$lab $section: nor 0.3 s in the guest" test "$(key $section.vm guest)" -lt $((300 * $(key $section.vm tsc_khz)))
 		is "$lab $section: the account agrees with itself" "$(contradictions $section.vm)" ''
 	done
+
+	is "$lab reset, then out of KVM_RUN twice before the entry: that is of no exit" "$(cells cancelled.vm $cpuid exits) $(cells cancelled.vm TOTAL stop)" "3 0"
+	is "$lab neither Y nor N: refused, and nothing changes" "$(xargs <"$F/maybe")" "Invalid argument Y"
 
 	#          scope dropped  vCPU 1  zero at once  CPUID and OUT exits at the end
 	judge_reset vm 30 0 "vm 0 1" "7 0"

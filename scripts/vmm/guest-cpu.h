@@ -12,6 +12,9 @@
 #pragma GCC target("general-regs-only")
 #pragma GCC optimize("no-tree-loop-distribute-patterns")
 
+/* In registers, and their upper halves, that an instruction does not read. */
+#define POISON		0xdeadbeefdeadbeef
+
 struct regs {			/* guest-nested.S knows the order */
 	uint64_t rax, rbx, rcx, rdx, r8, r9;
 };
@@ -24,7 +27,7 @@ static inline uint64_t rdtsc(void)
 	return lo | (uint64_t)hi << 32;
 }
 
-static inline uint64_t rdmsr(uint32_t msr)
+static inline uint64_t rdmsr(uint64_t msr)
 {
 	uint32_t lo, hi;
 
@@ -32,7 +35,7 @@ static inline uint64_t rdmsr(uint32_t msr)
 	return lo | (uint64_t)hi << 32;
 }
 
-static inline void wrmsr(uint32_t msr, uint64_t value)
+static inline void wrmsr(uint64_t msr, uint64_t value)
 {
 	asm volatile("wrmsr" : : "c"(msr), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)) : "memory");
 }
@@ -63,11 +66,9 @@ static inline void cpuid(uint32_t leaf, uint32_t ecx)
 /* All four registers in full, poisoned where CPUID takes no input. */
 static inline void cpuid_regs(uint32_t leaf, uint32_t ecx, struct regs *r)
 {
-	const uint64_t poison = 0xdeadbeefdeadbeef;
-
-	r->rax = (poison << 32) | leaf;
-	r->rcx = (poison << 32) | ecx;
-	r->rbx = r->rdx = poison;
+	r->rax = (POISON << 32) | leaf;
+	r->rcx = (POISON << 32) | ecx;
+	r->rbx = r->rdx = POISON;
 	asm volatile("cpuid" : "+a"(r->rax), "+b"(r->rbx), "+c"(r->rcx), "+d"(r->rdx));
 }
 

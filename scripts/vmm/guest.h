@@ -37,6 +37,7 @@
 #define PORT_SIPI	0x507
 #define PORT_LOG	0x508
 #define PORT_REFUSED	0x509
+#define PORT_PENDING	0x50a
 
 #define VECTORS		34
 #define VECTOR_TIMER	32
@@ -77,6 +78,7 @@
 #define OP_UD		31		/* UD2, skipped */
 #define OP_DR7		32		/* CPUID, then a read of DR7 */
 #define OP_HLT_KICKED	33		/* HLT, woken before by a hypercall */
+#define OP_CR4		34		/* MOV to CR4 that turns MCE over */
 
 #define WALK_MSR	1
 #define WALK_PORT	2

@@ -26,7 +26,7 @@
 #define EX_UNSUPPORTED	77
 
 /* What a guest's instruction can be, for the account of what was made. */
-enum kind { CPUID, IO, RDMSR, WRMSR, EOI, HLT, HYPERCALL, EPT, MMIO_ACCESS, EXCEPTION, DEBUG_REG, TRIPLE, KINDS };
+enum kind { CPUID, IO, RDMSR, WRMSR, EOI, HLT, HYPERCALL, EPT, MMIO_ACCESS, EXCEPTION, DEBUG_REG, CONTROL_REG, TRIPLE, KINDS };
 
 /* What a step needs. */
 #define ANY_MODE	0x01
@@ -84,6 +84,7 @@ struct vcpu {
 	uint64_t run_cycles, user_cycles;
 	bool waits;			/* not runnable, until a signal */
 	uint32_t refused;		/* KVM_RUN will be; milliseconds until the next */
+	uint32_t pending, pending_us;	/* so many KVM_RUNs will find a signal; microseconds after each */
 };
 
 struct vm {

@@ -24,6 +24,7 @@ static const struct {
 	[MMIO_ACCESS]	= { "mmio", -1, -1 },
 	[EXCEPTION]	= { "exception", 0, 0x46 },
 	[DEBUG_REG]	= { "debug register", 29, 0x27 },
+	[CONTROL_REG]	= { "control register", 28, 0x14 },
 	[TRIPLE]	= { "triple", 2, 0x7f },
 };
 

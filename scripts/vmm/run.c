@@ -112,6 +112,41 @@ static void *wait_elsewhere(void *arg)
 	return NULL;
 }
 
+static sigset_t only_usr2(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR2);
+	return set;
+}
+
+/*
+ * The next two KVM_RUNs serve what KVM was asked to do, and end before they enter the guest:
+ * a signal is pending, which is blocked everywhere else.
+ */
+static void keep_signal(struct vcpu *v, uint32_t us)
+{
+	const sigset_t kept = only_usr2();
+	uint32_t none_blocked[3] = { 8 };	/* a struct kvm_signal_mask: its length, and the mask */
+
+	pthread_sigmask(SIG_BLOCK, &kept, NULL);
+	CALL(v->fd, KVM_SET_SIGNAL_MASK, none_blocked);
+	pthread_kill(pthread_self(), SIGUSR2);
+	v->pending = 2;
+	v->pending_us = us;
+}
+
+static void after_pending(struct vcpu *v)
+{
+	const sigset_t kept = only_usr2();
+	int signal;
+
+	usleep(v->pending_us);
+	if (!--v->pending)
+		sigwait(&kept, &signal);
+}
+
 /* As a migration does, once for each of its passes. It is no change to set the flag again. */
 static void log_dirty(struct vm *vm)
 {
@@ -165,6 +200,10 @@ static enum user classify(struct vcpu *v)
 		case PORT_REFUSED:
 			v->refused = value & 0xff;
 			run->kvm_valid_regs = ~0ull;
+			return U_IO;
+		case PORT_PENDING:
+			shell(opt.at, v->user[U_SHELL] + 1);
+			keep_signal(v, value & 0xff);
 			return U_IO;
 		case PORT_DONE:
 			return U_DONE;
@@ -233,6 +272,8 @@ static void *run_vcpu(void *arg)
 			v->run->kvm_valid_regs = 0;
 		} else if (what != U_INTR) {
 			what = classify(v);
+		} else if (v->pending) {
+			after_pending(v);
 		} else if (v->waits) {
 			set_state(v, KVM_MP_STATE_RUNNABLE);
 		}

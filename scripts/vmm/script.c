@@ -21,6 +21,7 @@ const struct op ops[] = {
 	{ "wait-uninit", "[:MS] OUT, then KVM_RUN uninitialised, for MS (100)", OP_OUT, ANY_RING | IRQCHIP, PORT_UNINIT, 100, 0, { { IO, 1, 0 } } },
 	{ "wait-sipi", "[:MS] OUT, then KVM_RUN waiting for SIPI, for MS (100)", OP_OUT, ANY_RING | IRQCHIP, PORT_SIPI, 100, 0, { { IO, 1, 0 } } },
 	{ "refused", "[:MS] OUT, then KVM_RUN with what KVM refuses, and MS until the next (50)", OP_OUT, ANY_MODE | ANY_RING, PORT_REFUSED, 50, 0, { { IO, 1, 0 } } },
+	{ "pending", "[:US] OUT, for which the monitor runs --at COMMAND; then a signal ends KVM_RUN before the guest, twice, with US after it (100)", OP_OUT, ANY_MODE | ANY_RING, PORT_PENDING, 100, 0, { { IO, 1, 0 } } },
 	{ "rdmsr", "[:MSR] RDMSR (0x8b)", OP_RDMSR, ANY_MODE, 0x8b, 0, 2, { { RDMSR, 1, 0 } } },
 	{ "wrmsr-slow", "[:MSR[:VALUE]] WRMSR (0x8b)", OP_WRMSR, ANY_MODE, 0x8b, 0, 2, { { WRMSR, 1, 0 } } },
 	{ "wrmsr-fast", "WRMSR to the TSC deadline, far ahead", OP_DEADLINE_FAR, IRQCHIP, 0, 0, 0, { { WRMSR, 1, 1 } } },
@@ -59,6 +60,7 @@ const struct op ops[] = {
 	{ "nested-random-pass", "[:SEED] the same, not intercepted by L1", OP_NESTED_RANDOM, NESTED | ONLY_SVM, 1, 0, 0, { { CPUID, 1, 0 }, { HYPERCALL, 1, 0 } } },
 	{ "ud", "UD2, which the guest skips", OP_UD, 0, 0, 0, 2, { { EXCEPTION, 1, 0 } } },
 	{ "dr7", "CPUID, then a read of DR7: only the first one after another exit exits", OP_DR7, 0, 0, 0, 0, { { CPUID, 1, 0 }, { DEBUG_REG, 1, 0 } } },
+	{ "cr4", "write of CR4 that turns MCE over", OP_CR4, 0, 0, 0, 0, { { CONTROL_REG, 1, 0 } } },
 	{ "triple", "triple fault; the last step", OP_TRIPLE, 0, 0, 0, 0, { { TRIPLE, 1, 0 } } },
 	{ }
 };
