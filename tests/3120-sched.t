@@ -31,7 +31,7 @@ else
 	run_vmm busy --vcpus 2 spin=100000000
 	# each wait is shorter than the largest exit
 	echo 0 >$P/exit_cycles_slow
-	run_vmm short --vcpus 2 yield=3000
+	run_vmm short --vcpus 2 yield=5000
 	echo 1000 >$P/exit_cycles_slow
 fi
 run_vmm late hlt-late:$((khz * 5)):50=4 cpuid=5

@@ -142,7 +142,8 @@ static void after_pending(struct vcpu *v)
 	const sigset_t kept = only_usr2();
 	int signal;
 
-	usleep(v->pending_us);
+	if (v->pending_us)
+		usleep(v->pending_us);
 	if (!--v->pending)
 		sigwait(&kept, &signal);
 }
