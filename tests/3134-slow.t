@@ -94,13 +94,17 @@ run_vmm unkeyed nested=2
 echo Y >$P/exit_cycles_keys
 run_vmm l2-out nested-out=4
 echo >$T/trace
-echo 10 >$P/exit_cycles_slow
-echo 1 >$T/events/kvm/kvm_exit_slow/enable
-run_vmm yields --vcpus 2 yield=500
-echo 0 >$T/events/kvm/kvm_exit_slow/enable
-section yields.trace
-cat $T/trace
-echo 1 >$P/exit_cycles_slow
+if [ "$vendor" = svm ]; then
+	# the first thousands may come before the other vCPU is there
+	echo 64 >$T/buffer_size_kb
+	echo 10 >$P/exit_cycles_slow
+	echo 1 >$T/events/kvm/kvm_exit_slow/enable
+	run_vmm yields --vcpus 2 yield=5000
+	echo 0 >$T/events/kvm/kvm_exit_slow/enable
+	section yields.trace
+	cat $T/trace
+	echo 1 >$P/exit_cycles_slow
+fi
 # SVM's number of this reason is -1, and no other row has a name after it
 echo >$T/trace
 echo 1 >$T/events/kvm/kvm_exit_slow/enable
@@ -282,8 +286,9 @@ judge_each() {
 	# before 7.3, tracepoints know the number, but not that it has a name
 	like "$lab refused: an entry that fails is in the tracepoint, too" "$(traced refused)" \
 		"$(in_trace refused.vm | sed "s/reason invalid_guest_state /reason (invalid_guest_state|0xffffffff) /")\$"
-	is "$lab yields: a wait inside the handler is in the tracepoint, too" \
-		"$(traced yields | grep -m 1 -cE "$(in_trace yields.vm | grep -v ' hsched 0 ' | head -n 1)\$")" 1
+	[[ $vendor == vmx ]] ||
+		is "$lab yields: a wait inside the handler is in the tracepoint, too" \
+			"$(traced yields | grep -m 1 -cE "$(in_trace yields.vm | grep -v ' hsched 0 ' | head -n 1)\$")" 1
 	is "$lab each: parts are within totals, the newest is first" "$(sane each.vm)" ''
 	for us in 2 3 4 6; do
 		is "$lab above $us us: slow is what took longer, to the cycle" "$(amiss above$us.vm $us)" ''
