@@ -51,8 +51,8 @@ siblings() {
 		sed 's/^ *//; s/ .*//' | grep -E '^linux-[a-z]+-[0-9]' | grep -v -e '-unsigned$' || true
 }
 
-# in_archive NAME...: prints these packages. Debian signs a kernel later than it publishes it, at times
-# by days: until then there is only NAME-unsigned, the same kernel.
+# in_archive NAME...: prints these packages. Debian signs a kernel later than it publishes it,
+# at times by days: until then there is only NAME-unsigned, the same kernel.
 in_archive() {
 	local name
 	for name; do

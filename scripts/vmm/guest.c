@@ -118,7 +118,7 @@ static void run_step(struct guest *g, const struct step *s, struct result *r)
 	volatile uint8_t *page;
 	uint64_t before, early;
 	struct regs regs;
-	/* of RCX, which is no part of an MSR; but SVM's QEMU looks for all of RCX in the bitmap of MSRs */
+	/* of RCX: no part of an MSR. But QEMU, in the SVM lab, looks up all of RCX in the bitmap of MSRs. */
 	uint64_t upper = g->svm ? 0 : POISON << 32;
 
 	g->skip = s->skip;

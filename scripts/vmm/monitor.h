@@ -84,7 +84,7 @@ struct vcpu {
 	uint64_t run_cycles, user_cycles;
 	bool waits;			/* not runnable, until a signal */
 	uint32_t refused;		/* KVM_RUN will be; milliseconds until the next */
-	uint32_t pending, pending_us;	/* so many KVM_RUNs will find a signal; microseconds after each */
+	uint32_t pending;		/* so many KVM_RUNs will find a signal */
 };
 
 struct vm {

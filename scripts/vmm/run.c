@@ -125,7 +125,7 @@ static sigset_t only_usr2(void)
  * The next two KVM_RUNs serve what KVM was asked to do, and end before they enter the guest:
  * a signal is pending, which is blocked everywhere else.
  */
-static void keep_signal(struct vcpu *v, uint32_t us)
+static void keep_signal(struct vcpu *v)
 {
 	const sigset_t kept = only_usr2();
 	uint32_t none_blocked[3] = { 8 };	/* a struct kvm_signal_mask: its length, and the mask */
@@ -134,7 +134,6 @@ static void keep_signal(struct vcpu *v, uint32_t us)
 	CALL(v->fd, KVM_SET_SIGNAL_MASK, none_blocked);
 	pthread_kill(pthread_self(), SIGUSR2);
 	v->pending = 2;
-	v->pending_us = us;
 }
 
 static void after_pending(struct vcpu *v)
@@ -142,8 +141,6 @@ static void after_pending(struct vcpu *v)
 	const sigset_t kept = only_usr2();
 	int signal;
 
-	if (v->pending_us)
-		usleep(v->pending_us);
 	if (!--v->pending)
 		sigwait(&kept, &signal);
 }
@@ -204,7 +201,7 @@ static enum user classify(struct vcpu *v)
 			return U_IO;
 		case PORT_PENDING:
 			shell(opt.at, v->user[U_SHELL] + 1);
-			keep_signal(v, value & 0xff);
+			keep_signal(v);
 			return U_IO;
 		case PORT_DONE:
 			return U_DONE;

@@ -21,7 +21,7 @@ const struct op ops[] = {
 	{ "wait-uninit", "[:MS] OUT, then KVM_RUN uninitialised, for MS (100)", OP_OUT, ANY_RING | IRQCHIP, PORT_UNINIT, 100, 0, { { IO, 1, 0 } } },
 	{ "wait-sipi", "[:MS] OUT, then KVM_RUN waiting for SIPI, for MS (100)", OP_OUT, ANY_RING | IRQCHIP, PORT_SIPI, 100, 0, { { IO, 1, 0 } } },
 	{ "refused", "[:MS] OUT, then KVM_RUN with what KVM refuses, and MS until the next (50)", OP_OUT, ANY_MODE | ANY_RING, PORT_REFUSED, 50, 0, { { IO, 1, 0 } } },
-	{ "pending", "[:US] OUT, for which the monitor runs --at COMMAND; then a signal ends KVM_RUN before the guest, twice, with US after it (100)", OP_OUT, ANY_MODE | ANY_RING, PORT_PENDING, 100, 0, { { IO, 1, 0 } } },
+	{ "pending", "OUT, for which the monitor runs --at COMMAND; then a signal ends KVM_RUN before the guest, twice", OP_OUT, ANY_MODE | ANY_RING, PORT_PENDING, 0, 0, { { IO, 1, 0 } } },
 	{ "rdmsr", "[:MSR] RDMSR (0x8b)", OP_RDMSR, ANY_MODE, 0x8b, 0, 2, { { RDMSR, 1, 0 } } },
 	{ "wrmsr-slow", "[:MSR[:VALUE]] WRMSR (0x8b)", OP_WRMSR, ANY_MODE, 0x8b, 0, 2, { { WRMSR, 1, 0 } } },
 	{ "wrmsr-fast", "WRMSR to the TSC deadline, far ahead", OP_DEADLINE_FAR, IRQCHIP, 0, 0, 0, { { WRMSR, 1, 1 } } },
