@@ -68,7 +68,7 @@ for list in exits name,p99 +p99 +x; do
 	is "run -o $list: columns are meant, so nothing is run" "$status:$out:$err:$(ls ran "$list" 2>/dev/null)" \
 		"1::exitdump: run: -o $list: here -o names the output file (for columns: --output $list; for a file of that name: -O):"
 done
-for file in exits,x ./exits; do
+for file in exits,x x,exits ./exits; do
 	exitdump run -S "$T/tree" -o "$file" -- true
 	is "run -o $file: a file" "$status:$out:$err:$(head -c 1 "$file" | wc -c)" 0:::1
 done

@@ -123,6 +123,8 @@ raw -o NAME,kvm -r hlt
 is 'a column by its heading, in any spelling' "$out" "$(lines 'HLT 40')"
 raw -o p99 -r CPUID -u ns
 is 'a bound is rounded up: 63 cycles are at most 32 ns' "$out" 32
+raw -o p50 -r CPUID -u ns --tsc-khz 3000000
+is 'a bound is rounded up: 31 cycles of 3 GHz, 10.3 ns' "$out" 11
 raw -o max -r CPUID -u ns --tsc-khz 1000000
 is '--tsc-khz in place of the file'\''s' "$out" 900
 raw -o share,avg,avgtotal -r HLT
@@ -210,6 +212,14 @@ exitdump -i "$T/wide" --tsc-khz 1999118
 like 'in years of 365.25 days' "$out" 'avic_unaccelerated_access 18\.45E .* 292y'
 exitdump -i "$T/wide" --raw -o exits,cycles
 is 'programs get them whole' "$out" "$n"$'\t'"$n"
+exitdump -i "$T/wide" --raw --tsc-khz 1 -u ns -o cycles
+is 'and a time that 64 bits cannot hold' "$out" 18446744073709551616000000
+lines '#~exit_cycles~1' 'reason name exits cycles' "1 A 1 $n" "- TOTAL 1 $n" >"$T/once"
+exitdump -i "$T/once" -u cycles -o avg
+is 'the average of one exit that took all of them' "$(sed 1,2d "$T/.out")" $'18.45E\n18.45E'
+lines '#~exit_cycles~1 scope=host vms=0 vcpus=0' 'reason name exits' '- TOTAL 0' >"$T/nobody"
+exitdump -i "$T/nobody"
+like 'a host without VMs' "$out" '^host, 0 VMs, 0 vCPUs; '
 lines '#~exit_cycles~1 guest=1' 'reason name exits total' '1 A 1 50000000000000' '- TOTAL 1 50000000000000' >"$T/much"
 exitdump -i "$T/much" --raw -o glost
 is 'and a ratio beyond all measure' "$out" 50000000000000.000000
@@ -217,6 +227,10 @@ is 'and a ratio beyond all measure' "$out" 50000000000000.000000
 exitdump -i "$T/vm" -o name,nonsense
 is 'an unknown column' "$status:$err" \
 	'1:exitdump: --output: nonsense: no such column (exitdump --help lists them)'
+raw -s exits,max,user,halt,total,cycles,name,reason -n 1 -o name
+is 'eight columns to sort by' "$status:$out" 0:CPUID
+raw -s exits,max,user,halt,total,cycles,name,reason,avg
+is 'nine: refused' "$status:$out:$err" '1::exitdump: --sort: more than 8 columns'
 exitdump -i "$T/vm" -u furlongs
 is 'an unknown unit' "$status:$err" \
 	'1:exitdump: --unit: furlongs: not one of cycles, ns, us, auto'

@@ -317,6 +317,8 @@ is 'all vCPUs that were asked for ended with their VMs' "$status:$out:$err" \
 exitdump diff "$T/tree1" "$T/tree2" --vcpu 7
 is 'diff: of a vCPU that neither has' "$status:$out:$err" \
 	"1::exitdump: $T/tree1, $T/tree2: no vCPU 7 in any VM"
+exitdump diff "$T/empty" "$T/tree1" --vcpu 0 --raw --output name -n 1
+is 'diff: of a vCPU that is new' "$status:$out:$err" 0:REASON_9:
 
 # Counters of 64 bits wrap: the exits go from 2^64 - 5 to 12.
 one() { # EXITS MAX

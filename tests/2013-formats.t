@@ -68,6 +68,9 @@ is '--csv: a heading, quotes where they are needed' "$out" \
 all --csv -a -o vm,vmname,exits
 is '--csv: quotes are doubled' "$out" \
 	$'vm,vmname,exits\n1000-11,vm0,110\n1001-11,"a""b\\c",110'
+all --csv -n 1
+is '--csv: all counters; no rate and no time of a snapshot' "$(head -n 1 "$T/.out")" \
+	name,exits,cycles,total,halt,poll,user,sched,hsched,stop,slow,max,lost,share
 lines '#~exit_cycles~1 vendor=vmx tsc_khz=1000 tsc=unstable scope=host vms=1 vcpus=1 guest=0' \
 	'reason name exits cycles' '1 A,B 5 10' '- TOTAL 5 10' >"$T/open"
 exitdump --csv -i "$T/open" -o name,exits
@@ -76,6 +79,9 @@ exitdump --json -i "$T/open"
 is 'a TSC that is not stable: in JSON' "$(jq -r .tsc "$T/.out")" unstable
 exitdump --openmetrics -i "$T/open"
 is 'in metrics' "$(grep ^kvm_tsc_stable "$T/.out")" 'kvm_tsc_stable 0'
+lines '#~exit_cycles~1' 'reason name exits' '1 A 1' '- TOTAL 1' >"$T/silent"
+exitdump --openmetrics -i "$T/silent"
+unlike 'of which the file does not say it: no metric' "$out" kvm_tsc_stable
 exitdump -i "$T/open"
 like 'in the headline' "$out" '^[^'$'\n'']*TSC unstable'
 all --raw -a -o vmname,vcpu,exits
@@ -128,6 +134,8 @@ kvm_tsc_hertz 2000000000
 kvm_tsc_stable 1'
 metrics 'of chosen reasons in one' -S "$T/tree" -r 8,9 -o exits
 has 'their sum' 'kvm_exits_total 76'
+metrics 'of all in one, with histograms' -S "$T/tree" -o exits --buckets
+has 'a bucket without other labels' "${name}_bucket{le=\"+Inf\"} 220"
 metrics 'of one reason by name' -S "$T/tree" -r 9 -o name,exits
 has 'its name' 'kvm_exits_total{reason="REASON_9"} 40'
 metrics 'of an early file' -i "$T/tree/sys/kernel/debug/kvm/exit_cycles"

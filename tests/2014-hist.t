@@ -38,6 +38,11 @@ is 'a reason that has not happened' "$status:$out:$err" \
 	'1::exitdump: nothing: no such exit so far'
 exitdump -i "$T/x" hist 78 --json
 is '--json' "$(jq -c '.rows[0].hist[0:4]' "$T/.out")" '[1,0,19,3]'
+sed $'s/\t23$/\t24/; s/\t26$/\t27/' "$T/x" >"$T/later"
+cp "$T/x_hist" "$T/later_hist"
+exitdump -i "$T/later" -r 78 --openmetrics --buckets
+is 'an exit between the two files: the count is that of the buckets' \
+	"$(sed -n 's/.*_\(exits_total\|latency_cycles_count\){.*} /\1 /p' "$T/.out" | xargs)" 'exits_total 24 latency_cycles_count 23'
 exitdump -i "$T/x_hist"
 is 'a histogram is no table' "$status:$err" \
 	"1:exitdump: $T/x_hist: has only a histogram (its table is the file without _hist)"
@@ -98,7 +103,7 @@ mv "$kvm/1000-11/exit_cycles_hist" "$kvm/1001-11/"
 exitdump -S "$T/two" --vm 'vm*' --json
 is 'in JSON, also if the first one has none' "$(jq -c '[.rows[0].hist, .rows[0].p99, .totals[0].hist]' "$T/.out")" '[null,null,null]'
 exitdump -S "$T/two" --vm 'vm*' --openmetrics --buckets
-is 'nor has --openmetrics its buckets' "$(grep -c '_bucket{' "$T/.out")" 0
+is 'nor has --openmetrics its buckets' "$status:$(grep -c '_bucket{' "$T/.out")" 0:0
 
 # If one of two has no max, the larger one of the other is not that of both.
 tree "$T/max" 2 1

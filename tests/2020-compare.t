@@ -125,7 +125,7 @@ wait "$pid"
 is 'live, in JSON: with its length' "$(jq -c '[.interval > 1.99, .total.change + 0]' "$T/live")" '[true,0]'
 
 tree "$T/svm" 1 1 -v vendor=svm
-for args in "$T/tree1 $T/svm" 'healthy' 'healthy sick x' 'healthy nobody' 'healthy sick/x' \
+for args in "$T/tree1 $T/svm" 'healthy' 'healthy sick x' 'healthy nobody' 'healthy sick/x' 'healthy sick/0,x' \
 	"healthy sick 0.01 1" 'healthy sick -a' 'healthy sick --hist' 'healthy sick --openmetrics' 'healthy sick -o name' 'healthy sick -s exits'; do
 	# shellcheck disable=SC2086 # words
 	compare $args
@@ -157,6 +157,8 @@ if command -v jq >/dev/null; then
 	compare healthy sick --json -n 1
 	is 'JSON: -n, and the total' "$(jq -c '[(.rows | length), .rows[0].reason, .total.name, .total.reason, .total.a_lost + 0, .total.b_lost + 0]' "$T/.out")" \
 		'[1,48,"TOTAL",null,0.061,0.151005]'
+	exitdump compare "$T/tree1,$T/tree2" "$T/tree2,$T/tree12" --json
+	is 'JSON: two spans, of which nobody knows the length' "$(jq .interval "$T/.out")" null
 	exitdump compare "$T/tree1,$T/tree2" "$T/host" --json --vm healthy
 	is 'JSON: a side that has no such VM' "$status:$out" 1:
 	cp "$T/host/$kvm/100-9/exit_cycles" "$T/a\"b\\"$'\e'

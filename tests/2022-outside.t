@@ -138,6 +138,8 @@ ticks past 6000 1000 100 5000 900
 ticks now 6010 1002 102 4000 903
 is "a vCPU's thread of which the number was used again: not known" "$(outside vcpucpu,vmmcpu)" "$(lines '- -')"
 is 'threads of a name together; the timer of this VM' "$(outside busiest)" 'worker, kvm-pit/1000'
+ticks now 6010 1004 102 5001 900
+is 'of the same time: by the alphabet' "$(outside busiest)" 'qemu, worker'
 # Two vCPUs, of which the one with less time is unplugged.
 ticks past 6000 1000 100 5000 900
 stat past 1000/task/1004 'CPU 1/KVM' 7
@@ -153,6 +155,14 @@ ok 'a vCPU that was plugged in: all of its time' awk '{ exit !($1 > 0 && $2 / $1
 rm -r "$T"/{past/proc/1000/task/1004,now/proc/1000/task/100[45]}
 ticks now 6001 1000 100 5002 900
 is 'a vCPU that was read after its process: no less than 0' "$(outside vmmcpu)" 0.000000
+ticks now 5990 1000 100 5000 900
+is 'a process whose time fell: no less than 0' "$(outside vmmcpu)" 0.000000
+cp -r "$T/now" "$T/later"
+mv "$T/later/$kvm/1000-11" "$T/later/$kvm/1000-12"
+ln -sfn past "$T/at"
+echo 5 >"$T/later/$kvm/1000-12/irq_injections"
+exitdump run -S "$T/at" -a --raw --output vm,vmmcpu,irqs -- ln -sfn later "$T/at"
+is 'a VM that is new: not known' "$out" "$(lines '1000-12 - -')"
 
 echo 'nonsense' >"$T/after/proc/1000/stat"
 over --raw -o vmmcpu -n 1

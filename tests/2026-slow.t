@@ -80,9 +80,12 @@ raw -o lost --than 0.0220001s
 is 'in s' "$out" 31000000
 raw -o lost -s lost
 is '--sort' "$out" $'31000000\n22000000\n9000000\n3500000\n3000000'
+slow "$T/short_slow" <<<'1 1 0 0 12 HLT - 0x0 1001 0 0 0 0 0 0'
+exitdump slow -i "$T/short_slow" --raw -o lost --than 1.001us
+is 'to the nanosecond' "$status:$out" 0:
 raw -o vm -s -vm
 is '--sort by processes without a VM' "$out" $'1001\n1001\n1000\n999\n999'
-for arg in '' 5 ms 5m 5min -5ms +5ms 0ms .5ms 5.ms 1..5s 1e3ms 0x5ms ' 5ms' '5 ms' 5msx nan inf 99999999999999999999s; do
+for arg in '' 5 ms 5m 5min -5ms +5ms 0ms .5ms 5.ms 1..5s 1e3ms 0x5ms ' 5ms' '5 ms' 5msx nan inf 0.0005us 2000000000s 99999999999999999999s; do
 	raw --than "$arg"
 	is "--than '$arg': refused in one line" "$status:$out:$err" \
 		"1::exitdump: --than: $arg: not a time such as 500us, 5ms or 1.5s"
@@ -91,6 +94,11 @@ for args in '--keys' '-g' '-a' '--all-vcpus' '--hist' '--openmetrics' '1 2' '1' 
 	# shellcheck disable=SC2086 # words
 	raw $args
 	like "slow $args: refused in one line" "$status:$out:$err" '^1::exitdump: [^'$'\n'']*$'
+done
+for args in '--keys' '-a' '--all-vcpus'; do
+	exitdump slow -S "$T/none" $args
+	is "slow $args: refused, also of a host" "$status:$out:$err" \
+		'1::exitdump: slow: not with --keys, --guest, --all-vms, --all-vcpus, --buckets, --hist or --openmetrics'
 done
 for args in '--than 1ms' '--follow' '-o mostly' '--symbols /dev/null'; do
 	# shellcheck disable=SC2086 # words
@@ -106,10 +114,18 @@ is 'and no keys' "$status:$out:$err" "1::exitdump: $T/x_slow: has no keys (they 
 slow "$T/none_slow" </dev/null
 exitdump slow -i "$T/none_slow"
 is 'none so far' "$status:$(wc -l <"$T/.out"):$err" 0:2:
+sed $'1s/\tlost=0//' "$T/none_slow" >"$T/unsaid_slow"
+exitdump slow -i "$T/unsaid_slow" --json
+is 'how many were overwritten is not known: null' "$(jq .overwritten "$T/.out")" null
+sed $'1s/\tthreshold=[0-9]*//' "$T/none_slow" >"$T/unsaid_slow"
+exitdump slow -i "$T/unsaid_slow" --raw
+is 'from when on they are recorded is not known: nothing said' "$status:$out:$err" 0::
 slow "$T/off_slow" 1 0 </dev/null
 exitdump slow -i "$T/off_slow" --raw
 is 'a recorder that is off: said, and what to do' "$status:$out:$err" \
 	'0::exitdump: no slow exits are recorded at present (exitdump set slow 1000: those over 1 ms)'
+exitdump slow -i "$T/off_slow" --json
+is 'in JSON: 0' "$(jq .threshold "$T/.out")" 0
 slow "$T/one_slow" 1 1500 </dev/null
 exitdump slow -i "$T/one_slow"
 like 'one that was overwritten, and half milliseconds' "$out" 'vmx, over 1500us, 1 older one overwritten; by time'
@@ -129,6 +145,8 @@ END
 raw --symbols "$T/map" -o rip
 is '--symbols: addresses in functions of the guest; L2 has others' "$out" \
 	$'an_alias+0x0\nept_fault+0x567\n0xffffffff81000040\n-\n0x400000'
+exitdump -i "$T/x" --symbols "$T/map"
+is '--symbols without slow: refused' "$status:$out:$err" '1::exitdump: --follow, --symbols, --than: only with slow'
 sed -i '$d' "$T/map"
 slow "$T/far_slow" <<<'1 1 0 0 12 HLT - 0xffffffff82234000 1 0 0 0 0 0 0'
 exitdump slow -i "$T/far_slow" --symbols "$T/map" --raw -o rip

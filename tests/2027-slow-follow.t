@@ -98,6 +98,7 @@ is 'an object where there is something new, with how many nobody saw' "$(jq -c '
 	'[[1,0],4]
 [[0],0]
 [[0,1,0],0]'
+is 'which is not said a second time' "$(<"$T/json.err")" ''
 show a
 watch json-none --json -r CPUID
 sleep 0.5
