@@ -124,6 +124,10 @@ show tree12
 wait "$pid"
 is 'live, in JSON: with its length' "$(jq -c '[.interval > 1.99, .total.change + 0]' "$T/live")" '[true,0]'
 
+status=0
+timeout 0.5 "$EXITDUMP" compare -S "$T/root" vm0 vm0/0 4295 >"$T/live" 2>&1 || status=$?
+is 'live: an interval of more than 2^32 us does not end at once' "$status:$(<"$T/live")" 124:
+
 tree "$T/svm" 1 1 -v vendor=svm
 for args in "$T/tree1 $T/svm" 'healthy' 'healthy sick x' 'healthy nobody' 'healthy sick/x' 'healthy sick/0,x' \
 	"healthy sick 0.01 1" 'healthy sick -a' 'healthy sick --hist' 'healthy sick --openmetrics' 'healthy sick -o name' 'healthy sick -s exits'; do

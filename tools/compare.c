@@ -155,12 +155,14 @@ static int take_span(struct side *side)
 static int take_both(struct side *sides, double interval)
 {
 	struct sample before[2] = { };
+	struct timespec next;
 	int ret = 0;
 
 	for (int i = 0; i < 2 && interval > 0 && !ret; i++)
 		ret = take_side(&sides[i], &before[i]);
+	clock_gettime(CLOCK_MONOTONIC, &next);
 	if (!ret && interval > 0)
-		usleep(interval * 1e6);
+		sleep_until(&next, interval);
 	for (int i = 0; i < 2 && !ret; i++) {
 		ret = take_span(&sides[i]);
 		if (!ret && interval > 0)
