@@ -216,6 +216,15 @@ static bool row_idle(const struct row *row)
 	return true;
 }
 
+/* A counter that only the later reading has gives no difference. Nothing may add up with it. */
+static void forget_unknown(struct row *row, unsigned int counters)
+{
+	for (int c = 0; c < N_COUNTERS; c++) {
+		if (!(counters & 1u << c))
+			row->n[c] = 0;
+	}
+}
+
 /*
  * account_subtract() - turn `a` into the difference to an earlier reading. `max` is
  * known only if it rose. Returns false if the counters were cleared meanwhile: then
@@ -232,6 +241,9 @@ bool account_subtract(struct account *a, const struct account *before)
 		return true;
 	}
 	a->counters &= before->counters;
+	for (size_t i = 0; i < a->nrows; i++)
+		forget_unknown(&a->rows[i], a->counters);
+	forget_unknown(&a->sum, a->counters);
 	if (grown && a->keyed)
 		grown = keys_subtract(a, before);
 	for (size_t i = 0; i < before->nrows && !a->keyed; i++) {
