@@ -107,6 +107,11 @@ is 'a snapshot does not know' "$out" "$(lines '1000-11 - - - -' '1001-11 - - - -
 show before
 exitdump list -S "$T/root" 0.01 1 --raw -o vmmcpu,vcpucpu,irqs,busiest -n 1
 is 'nothing happened: 0, which is known' "$out" "$(lines '0.000000 0.000000 0.000 -')"
+exitdump list -S "$T/root" 0.01 2 --csv
+is 'for programs: the time of each interval' "$status:$(sed -n 1p <<<"$out"):$(cut -d , -f 2 <<<"$out" | tr '\n' ' '):$(sed 1d <<<"$out" | cut -d , -f 1 | grep -cE '^[0-9]+\.[0-9]{3}$')" \
+	'0:time,vm,vmname,vcpus,rate,overhead,vcpucpu,vmmcpu,irqs,busiest:vm 1000-11 1001-11 1000-11 1001-11 :4'
+exitdump list -S "$T/root" --raw
+is 'and not without one' "$(cut -f 1 <<<"$out")" $'1000-11\n1001-11'
 # It is of a whole VM: of a reason it is not known.
 cp -r "$T/after" "$T/more"
 tree "$T/more" 2 1 -v step=2

@@ -24,7 +24,7 @@ static const char *default_columns(const struct options *opt, bool interval)
 			interval ? "vm,vmname,vcpu,name,key,what,exits,rate,total,share,cycles" :
 				   "vm,vmname,vcpu,name,key,what,exits,total,share,cycles,max";
 	if (opt->list)
-		return interval ? "vm,vmname,vcpus,rate,overhead,vcpucpu,vmmcpu,irqs,busiest" :
+		return interval ? "time,vm,vmname,vcpus,rate,overhead,vcpucpu,vmmcpu,irqs,busiest" :
 				  "vm,vmname,vcpus,exits,overhead";
 	switch (opt->pick.split) {
 	case SPLIT_VMS:
