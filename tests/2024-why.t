@@ -80,6 +80,10 @@ exitdump why -i "$T/x" --raw -n 1 -o key
 is 'the keys beside a table' "$out" 0x1
 exitdump -i "$T/x" --json
 is 'without why no key in JSON' "$(jq -c 'has("replaced")' "$T/.out")" false
+mkdir "$T/no-vms"
+tree "$T/no-vms" 0 0
+exitdump why -S "$T/no-vms" -a --json
+is '--json of no VM: what is not known is there' "$status:$(jq -c '[.replaced, .rows, has("replaced")]' "$T/.out")" '0:[null,[],true]'
 
 lines "#~exit_cycles~1 vendor=svm replaced=1" 'reason name key exits total' '123 io 0x70 2 300' >"$T/few_keys"
 exitdump why -i "$T/few_keys" --openmetrics -n 1

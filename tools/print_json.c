@@ -159,9 +159,9 @@ static void json_head(struct out *to, const struct view *view)
 	json_number(to, "vms", account_knows(a, K_VMS), a->key[K_VMS]);
 	json_number(to, "vcpus", account_knows(a, K_VCPUS), a->key[K_VCPUS]);
 	out_format(to, ",\"off\":%s", sample->off ? "true" : "false");
-	if (a->keyed)
+	if (view->opt.pick.keys)
 		json_number(to, "replaced", account_knows(a, K_REPLACED), a->key[K_REPLACED]);
-	if (a->recorded) {
+	if (view->opt.pick.slow) {
 		json_number(to, "threshold", account_knows(a, K_THRESHOLD), a->key[K_THRESHOLD]);
 		json_number(to, "overwritten", account_knows(a, K_LOST), a->key[K_LOST]);
 	}
