@@ -128,6 +128,9 @@ is '--names wins' "$out" 'my device, out'
 printf '  # mine\r\n \r\n  port 0x510 0x510 %s\r\n' "$(printf '%047d' 0)" >"$T/names"
 exitdump why -i "$T/x_keys" io --raw -o what --names "$T/names"
 is 'blanks at the begin of a line, another end, the longest name' "$status:$out:$err" "0:$(printf '%047d' 0), out:"
+echo 'port 01296 01296 ten' >"$T/names"
+exitdump why -i "$T/x_keys" io --raw -o what --names "$T/names"
+is 'a number that begins with 0 is decimal, too' "$status:$out:$err" '0:ten, out:'
 for line in 'port 1' 'potato 1 2 x' 'port 2 1 x' 'port 1 2x y' 'port 1 99999999999999999999 x' 'port 1 2 ' "port 1 2 $(printf '%048d' 0)"; do
 	echo "$line" >"$T/names"
 	exitdump why -i "$T/x_keys" --names "$T/names"

@@ -61,7 +61,7 @@ static bool number(const char *word, uint64_t *n)
 	char *end;
 
 	errno = 0;
-	*n = strtoull(word, &end, 0);
+	*n = strtoull(word, &end, strncasecmp(word, "0x", 2) ? 10 : 16);
 	return *word >= '0' && *word <= '9' && !*end && !errno;
 }
 
