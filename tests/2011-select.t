@@ -46,6 +46,12 @@ for args in '--vm vm0' '--vcpu 0' -a --all-vcpus "-S $T/tree" -g; do
 done
 raw --vm ''
 is "--vm '': refused" "$status:$out:$err" "1::exitdump: --vm: '': not a PID, PID-FD, guest name or pattern"
+for option in --input --sysroot --output-file --names --symbols --qmp; do
+	exitdump "$option" '' list
+	is "$option '': refused, and nothing else is read" "$status:$out:$err" "1::exitdump: $option: '': not the name of a file or folder"
+done
+exitdump run -o '' -- true
+is "run -o '': refused" "$status:$out:$err" "1::exitdump: run: -o: '': not the name of a file or folder"
 long=$(printf 'guest-%.0s' {1..20})
 cp -r "$T/tree" "$T/named"
 name() { printf 'qemu\0-name\0%s\0' "$2" >"$T/named/proc/$1/cmdline"; }

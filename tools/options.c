@@ -161,6 +161,14 @@ uint64_t time_ns(const char *arg)
 	return 0;
 }
 
+/* The name of a file or folder. An empty one is mostly a variable of the shell that is not set. */
+static char *file_name(const char *option, char *arg)
+{
+	if (!*arg)
+		die("%s: '': not the name of a file or folder", option);
+	return arg;
+}
+
 static void set_format(struct options *opt, enum format format)
 {
 	if (opt->format != FORMAT_TABLE && opt->format != format)
@@ -190,13 +198,13 @@ static void parse_pick(struct pick *pick, int c, char *arg)
 		pick->guest = true;
 		break;
 	case 'i':
-		pick->input = arg;
+		pick->input = file_name("--input", arg);
 		break;
 	case OPT_KEYS:
 		pick->keys = true;
 		break;
 	case 'S':
-		pick->root = arg;
+		pick->root = file_name("--sysroot", arg);
 		break;
 	case 'v':
 		if (!*arg)
@@ -218,12 +226,12 @@ static void parse_option(struct options *opt, int c, char *arg, enum stage stage
 		break;
 	case 'o':
 		if (stage == STAGE_RUN)
-			opt->file = parse_file(arg);
+			opt->file = parse_file(file_name("run: -o", arg));
 		else
 			parse_columns(opt, arg);
 		break;
 	case 'O':
-		opt->file = arg;
+		opt->file = file_name("--output-file", arg);
 		break;
 	case 'r':
 		if (!reasons_valid(arg))
@@ -258,7 +266,7 @@ static void parse_option(struct options *opt, int c, char *arg, enum stage stage
 		set_format(opt, FORMAT_JSON);
 		break;
 	case OPT_NAMES:
-		if (key_names_read(arg))
+		if (key_names_read(file_name("--names", arg)))
 			errx(1, "%s", failure);
 		break;
 	case OPT_OPENMETRICS:
@@ -268,13 +276,13 @@ static void parse_option(struct options *opt, int c, char *arg, enum stage stage
 		parse_columns(opt, arg);
 		break;
 	case OPT_QMP:
-		opt->qmp = arg;
+		opt->qmp = file_name("--qmp", arg);
 		break;
 	case OPT_RAW:
 		set_format(opt, FORMAT_RAW);
 		break;
 	case OPT_SYMBOLS:
-		if (symbols_read(arg))
+		if (symbols_read(file_name("--symbols", arg)))
 			errx(1, "%s", failure);
 		opt->symbols = true;
 		break;
