@@ -98,6 +98,26 @@ lines '#~exit_cycles~1 tsc_khz=1000000 guest=1000' 'reason name exits total' '1 
 lines '#~exit_cycles~1 tsc_khz=1000000 guest=2000' 'reason name exits total' '1 A 2 20' '2 B 5 50' '- TOTAL 7 70' >"$T/y"
 exitdump compare "$T/x,$T/y" "$T/x,$T/y" --raw -r B
 is 'one that happened before, and not in this span: not said' "$status:$out:$err" 0::
+mkdir "$T/two" "$T/one"
+tree "$T/two" 2 2
+tree "$T/one" 1 3 -v step=2
+exitdump compare "$T/two,$T/one" "$T/tree1" --vm 'vm*' --raw -r REASON_9
+is 'a VM of a pattern ended: the figures of the others, and it is said' "$status:$(cut -f 2,4 <<<"$out"):$err" \
+	"0:$(lines '53475.936 0.090909'):exitdump: $T/two,$T/one: 1 VM ended in this interval, its last figures are lost"
+if command -v jq >/dev/null; then
+	exitdump compare "$T/two,$T/one" "$T/tree1" --vm 'vm*' --json
+	is 'so is the time inside the guest' "$(jq .a.guest "$T/.out")" $(((3 * 2 - 2) * 55 * 6800))
+fi
+tree "$T/two" 2 2 -v step=3
+tree "$T/two" 1 2 -v step=1
+mkdir "$T/more"
+tree "$T/more" 2 2 -v step=9
+tree "$T/more" 1 2 -v step=1
+exitdump compare "$T/more,$T/two" "$T/tree1" --vm 'vm*'
+is 'a VM of a pattern was cleared' "$status:$out:$err" "1::exitdump: $T/more,$T/two: counters were cleared in between"
+tree "$T/two" 1 2 -v step=40
+exitdump compare "$T/more,$T/two" "$T/tree1" --vm 'vm*'
+is 'even if the others hide it in the sum' "$status:$out:$err" "1::exitdump: $T/more,$T/two: counters were cleared in between"
 exitdump compare "$T/tree2,$T/tree1" "$T/tree1"
 is 'the wrong way round' "$status:$out:$err" \
 	"1::exitdump: $T/tree2,$T/tree1: counters were cleared in between"

@@ -114,12 +114,14 @@ static int take_side(struct side *side, struct sample *sample)
 		ret = sample_first(sample, &side->pick);
 	if (ret)
 		return ret;
-	sample_merge(sample, SPLIT_NONE);
 	side->happened |= reason_there(side->reasons, sample);
 	return 0;
 }
 
-/* Subtract the earlier sample, and free it. */
+/*
+ * Subtract the earlier sample, and free it. Each VM or vCPU is subtracted from itself, and
+ * only then are they added up: a sum would hide that one of them has ended or was cleared.
+ */
 static int subtract_side(struct side *side, struct sample *before)
 {
 	struct sample between;
@@ -128,8 +130,10 @@ static int subtract_side(struct side *side, struct sample *before)
 	sample_free(&side->sample);
 	sample_free(before);
 	side->sample = between;
-	if (between.nparts && between.parts[0].cleared)
-		return fail("%s: counters were cleared in between", side->name);
+	for (size_t i = 0; i < between.nparts; i++) {
+		if (between.parts[i].cleared)
+			return fail("%s: counters were cleared in between", side->name);
+	}
 	return 0;
 }
 
@@ -167,6 +171,8 @@ static int take_both(struct side *sides, double interval)
 		ret = take_span(&sides[i]);
 		if (!ret && interval > 0)
 			ret = subtract_side(&sides[i], &before[i]);
+		if (!ret)
+			sample_merge(&sides[i].sample, SPLIT_NONE);
 	}
 	sample_free(&before[0]);
 	sample_free(&before[1]);
@@ -333,6 +339,17 @@ static void print_pair(const struct options *opt, const struct side *sides)
 	output_done(opt);
 }
 
+/* What the figures of a side lack: a VM that ended, say. JSON has no key for it. */
+static void warn_side(const struct side *side)
+{
+	const struct view view = { .opt.pick = side->pick, .sample = &side->sample };
+	char notes[256];
+
+	view_notes(&view, notes, sizeof(notes));
+	if (*notes)
+		warnx("%s: %s", side->name, notes);
+}
+
 /* cmd_compare() - A B [INTERVAL] */
 int cmd_compare(struct options *opt, int argc, char **argv)
 {
@@ -371,6 +388,8 @@ int cmd_compare(struct options *opt, int argc, char **argv)
 	if (*a && *b && strcmp(a, b))
 		return fail("%s, %s: one is of %s, the other of %s", argv[0], argv[1], a, b);
 	print_pair(opt, sides);
+	warn_side(&sides[0]);
+	warn_side(&sides[1]);
 	if (!sides[0].happened && !sides[1].happened)
 		warn_absent(opt, &sides[1].sample);
 	return 0;
