@@ -146,6 +146,8 @@ static int take_span(struct side *side)
 	first.to = side->from;
 	ret = side->from ? take_side(&first, &before) : 0;
 	ret = ret ?: take_side(side, &side->sample);
+	if (!ret && side->from)
+		ret = captures_fit(side->from, &before, side->to, &side->sample);
 	if (!ret && side->from) {
 		ret = subtract_side(side, &before);
 		side->sample.seconds = 0;	/* the files do not say how long it was */

@@ -21,9 +21,13 @@ int take_capture(struct sample *sample, const struct pick *pick, const char *pat
 	return sample_take(sample, &capture);
 }
 
-/* 0 if both accounts are of one kind, as far as both say, else -1 with the reason in `failure`. */
-static int comparable(char **paths, const struct account *a, const struct account *b)
+/* captures_fit() - 0 if both captures are of one kind, as far as both say, else -1 with the reason in `failure`. */
+int captures_fit(const char *a_path, const struct sample *a_sample,
+		 const char *b_path, const struct sample *b_sample)
 {
+	static const struct account none;
+	const struct account *a = a_sample->nparts ? &a_sample->parts[0].account : &none;
+	const struct account *b = b_sample->nparts ? &b_sample->parts[0].account : &none;
 	const struct { const char *a, *b; } words[] = {
 		{ a->vendor, b->vendor }, { a->scope, b->scope },
 	};
@@ -31,12 +35,12 @@ static int comparable(char **paths, const struct account *a, const struct accoun
 
 	for (int i = 0; i < 2; i++) {
 		if (*words[i].a && *words[i].b && strcmp(words[i].a, words[i].b))
-			return fail("%s, %s: one is of %s, the other of %s", paths[0],
-				    paths[1], words[i].a, words[i].b);
+			return fail("%s, %s: one is of %s, the other of %s", a_path, b_path,
+				    words[i].a, words[i].b);
 	}
 	if (x && y && x != y)
 		return fail("%s, %s: the TSC of one has %lu kHz, that of the other %lu kHz",
-			    paths[0], paths[1], x, y);
+			    a_path, b_path, x, y);
 	return 0;
 }
 
@@ -64,8 +68,7 @@ int cmd_diff(struct options *opt, int argc, char **argv)
 	between.seconds = 0;	/* the files do not say how long it was */
 	if (!a.nparts && !b.nparts && opt->pick.vcpu)
 		ret = fail("%s, %s: no vCPU %s in any VM", argv[0], argv[1], opt->pick.vcpu);
-	if (a.nparts && b.nparts)
-		ret = comparable(argv, &a.parts[0].account, &b.parts[0].account);
+	ret = ret ?: captures_fit(argv[0], &a, argv[1], &b);
 	for (size_t i = 0; !ret && i < between.nparts; i++) {
 		if (between.parts[i].cleared)
 			ret = fail("%s: has lower counters than %s (wrong order? cleared in between?)",
