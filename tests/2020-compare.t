@@ -155,6 +155,9 @@ is 'live, in JSON: with its length' "$(jq -c '[.interval > 1.99, .total.change +
 status=0
 timeout 0.5 "$EXITDUMP" compare -S "$T/root" vm0 vm0/0 4295 >"$T/live" 2>&1 || status=$?
 is 'live: an interval of more than 2^32 us does not end at once' "$status:$(<"$T/live")" 124:
+show tree1
+exitdump compare -S "$T/root" vm0 vm0/0 0.01
+is 'live: a guest that did not run' "$status:$out:$err" "1::exitdump: vm0: cannot be compared: it spent no time inside the guest"
 
 tree "$T/svm" 1 1 -v vendor=svm
 for args in "$T/tree1 $T/svm" 'healthy' 'healthy sick x' 'healthy nobody' 'healthy sick/x' 'healthy sick/0,x' \

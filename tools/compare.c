@@ -193,6 +193,8 @@ static int check_side(struct side *side, const struct options *opt)
 				    .row = &part->account.sum };
 	if (opt->unit > UNIT_CYCLES && !part->account.key[K_TSC_KHZ])
 		return fail("%s: --unit: the TSC's frequency is not known here (--tsc-khz tells it)", side->name);
+	if (account_knows(&part->account, K_GUEST) && !part->account.key[K_GUEST])
+		return fail("%s: cannot be compared: it spent no time inside the guest", side->name);
 	if (get_glost(&side->line, 0).kind == CELL_NONE)
 		return fail("%s: cannot be compared: its time inside the guest is not known", side->name);
 	return 0;
