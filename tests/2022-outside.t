@@ -162,6 +162,11 @@ ticks now 6001 1000 100 5002 900
 is 'a vCPU that was read after its process: no less than 0' "$(outside vmmcpu)" 0.000000
 ticks now 5990 1000 100 5000 900
 is 'a process whose time fell: no less than 0' "$(outside vmmcpu)" 0.000000
+ticks now 6200 1100 100 5100 900
+rm -r "$T/now/proc/79"
+outside vcpucpu,vmmcpu >"$T/cpus"
+# shellcheck disable=SC2016 # awk's
+ok 'a kernel thread that ended: its past is not taken from the others' awk '{ exit !($1 > 0 && $2 == $1) }' "$T/cpus"
 cp -r "$T/now" "$T/later"
 mv "$T/later/$kvm/1000-11" "$T/later/$kvm/1000-12"
 ln -sfn past "$T/at"

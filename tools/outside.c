@@ -111,7 +111,7 @@ static void add_thread(struct outside *o, const struct thread *thread)
 static void read_threads(struct outside *o, const char *root, unsigned int pid, const char *vm)
 {
 	struct dirent **names;
-	struct thread thread;
+	struct thread thread = { };
 	char path[PATH_MAX];
 	uint64_t *tids;
 	size_t ntids = read_vcpu_tids(root, vm, &tids);
@@ -138,7 +138,7 @@ static void read_kernel_threads(struct outside *o, const char *root, unsigned in
 {
 	char path[PATH_MAX], vhost[20], pit[20];
 	struct dirent **names;
-	struct thread thread = { };
+	struct thread thread = { .kernel = true };
 	int found;
 
 	snprintf(vhost, sizeof(vhost), "vhost-%u", pid);
@@ -152,7 +152,6 @@ static void read_kernel_threads(struct outside *o, const char *root, unsigned in
 		if (!read_stat(path, thread.name, sizeof(thread.name), &thread.ticks) ||
 		    (strcmp(thread.name, vhost) && strcmp(thread.name, pit)))
 			continue;
-		o->all_ticks += thread.ticks;
 		add_thread(o, &thread);
 	}
 	if (found >= 0)
@@ -249,11 +248,12 @@ static void name_busiest(struct outside *o, double seconds)
 /*
  * outside_subtract() - turn it into the difference to an earlier reading of the same VM. A
  * new thread started at 0. A thread that has ended counts only in the process's sum; if it
- * ran a vCPU, nobody knows how much of that is its own.
+ * ran a vCPU, nobody knows how much of that is its own. A kernel thread is in no such sum.
  */
 void outside_subtract(struct outside *o, const struct outside *before, double seconds)
 {
 	const struct thread *old = before->threads;
+	uint64_t kernel = 0;
 	size_t at = 0, left = 0, ended = 0;
 
 	o->known &= before->known && seconds > 0;
@@ -269,6 +269,8 @@ void outside_subtract(struct outside *o, const struct outside *before, double se
 			o->threads[i].ticks -= old[at].ticks;
 			ended -= old[at].vcpu;
 		}
+		if (o->threads[i].kernel)
+			kernel += o->threads[i].ticks;
 		if (o->threads[i].vcpu)
 			o->vcpu_ticks += o->threads[i].ticks;
 		else
@@ -278,6 +280,7 @@ void outside_subtract(struct outside *o, const struct outside *before, double se
 	o->has_vcpus = !ended;
 	o->irqs -= before->irqs;
 	o->all_ticks -= o->all_ticks >= before->all_ticks ? before->all_ticks : o->all_ticks;
+	o->all_ticks += kernel;
 	name_busiest(o, seconds);
 }
 

@@ -13,6 +13,7 @@
 struct thread {
 	unsigned int tid;
 	bool vcpu;		/* it runs a vCPU */
+	bool kernel;		/* a kernel thread that works for the VM */
 	char name[20];
 	uint64_t ticks;		/* of CPU time; a second has sysconf(_SC_CLK_TCK) */
 };
@@ -21,7 +22,7 @@ struct outside {
 	bool known;		/* the process was seen; in a difference: both times */
 	bool has_irqs;
 	bool has_vcpus;		/* in a difference: no thread of a vCPU ended */
-	uint64_t all_ticks;	/* the process and its kernel threads, also ended ones */
+	uint64_t all_ticks;	/* the process, also of ended threads; in a difference with its kernel threads */
 	uint64_t vcpu_ticks;	/* in a difference: the threads of its vCPUs */
 	uint64_t irqs;		/* injected */
 	size_t nthreads;
