@@ -277,6 +277,14 @@ like 'cleared: noticed' "$status:$out:$err" '^1::.*has lower counters than '
 keys "$T/b" </dev/null
 exitdump diff "$T/a" "$T/b" --keys
 like 'cleared altogether: noticed' "$status:$out:$err" '^1::.*has lower counters than '
+if command -v jq >/dev/null; then
+	cp -r "$T/no-vms" "$T/cleared"
+	lines '123 io 0x510 9 380 2000 1500' | keys "$T/cleared/sys/kernel/debug/kvm/exit_cycles_keys" 7
+	lines '123 io 0x510 2 80 200 100' | keys "$T/fewer" 2
+	exitdump run -S "$T/cleared" --keys --json -- cp "$T/fewer" "$T/cleared/sys/kernel/debug/kvm/exit_cycles_keys"
+	is 'cleared in an interval: how many keys were replaced is not known' \
+		"$status:$(jq -c '[.replaced, .rows, .totals[0].cleared, .totals[0].exits]' "$T/.out")" '0:[null,[],true,null]'
+fi
 keys "$T/a" <<-'END'
 	123 io 0x70 9 9 90 20
 	123 io - 1 1 10 -

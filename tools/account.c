@@ -270,7 +270,7 @@ bool account_subtract(struct account *a, const struct account *before)
 		free(a->sum.hist);
 		a->sum = row_of_sums();
 		a->counters = 0;
-		a->keys &= ~(1u << K_GUEST);
+		a->keys &= ~(1u << K_GUEST | 1u << K_REPLACED);
 	}
 	return grown;
 }
