@@ -80,9 +80,10 @@ done <<END
 diff $one $two --vm vm0|$one: one file has one account: not with --vm, --vcpu, --all-vms or --all-vcpus
 diff $one $two -c 0|$one: one file has one account: not with --vm, --vcpu, --all-vms or --all-vcpus
 diff $one $two -a|$one: one file has one account: not with --vm, --vcpu, --all-vms or --all-vcpus
-diff $one $two -S $T/root|diff: not with --input, --guest or --sysroot
-diff $one $two -i $one|diff: not with --input, --guest or --sysroot
-diff $one $two -g|diff: not with --input, --guest or --sysroot
+diff $one $two -S $T/root|diff: not with --input, --guest, --bpf or --sysroot
+diff $one $two -i $one|diff: not with --input, --guest, --bpf or --sysroot
+diff $one $two -g|diff: not with --input, --guest, --bpf or --sysroot
+diff $one $two --bpf|diff: not with --input, --guest, --bpf or --sysroot
 diff $one $two --openmetrics|--openmetrics: not for a span of time: it prints the counters so far
 top 1 2|2: top takes an interval only
 END

@@ -54,7 +54,7 @@ int cmd_diff(struct options *opt, int argc, char **argv)
 	if (argc != 2)
 		return fail("diff: takes two captures, the earlier first");
 	if (opt->pick.input || opt->pick.guest || opt->pick.bpf || *opt->pick.root)
-		return fail("diff: not with --input, --guest or --sysroot");
+		return fail("diff: not with --input, --guest, --bpf or --sysroot");
 	opt->diff = true;
 	ret = no_metrics(opt) ?: take_capture(&a, &opt->pick, argv[0]);
 	if (ret)
