@@ -22,6 +22,8 @@ done
 refused 'keys need a span too' 'so it needs an interval' --bpf why
 refused 'and slow exits' 'so it needs an interval' slow --bpf
 refused 'to explain something else' '--explain: only with --bpf' --explain
+refused 'to explain into a file' '--explain: prints text' --bpf --explain -O "$T/explained"
+refused 'to explain as JSON' '--explain: prints text' --bpf --explain --json
 refused 'nothing to clear' 'reset: takes only' reset --bpf
 refused 'nor to compare, without a span' 'compare --bpf: needs an interval too' compare --bpf 1 2
 

@@ -386,6 +386,8 @@ void options_check(struct options *opt)
 		die("--bpf: counts on this host: not with --input, --guest or --sysroot");
 	if (opt->explain && !pick->bpf)
 		die("--explain: only with --bpf: it tells what BPF cannot measure on this kernel");
+	if (opt->explain && (opt->file || opt->format != FORMAT_TABLE))
+		die("--explain: prints text on standard output: not with --output-file or a format");
 	check_slow(opt);
 	check_format(opt);
 	if (pick->keys)
