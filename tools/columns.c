@@ -342,7 +342,7 @@ const struct column columns[] = {
 	  .flags = COLUMN_OUTSIDE | COLUMN_WHOLE },
 	{ "busiest", NULL, "the names of the busiest other threads", get_busiest, 0,
 	  .flags = COLUMN_OUTSIDE | COLUMN_WHOLE | COLUMN_LEFT },
-	{ "perf", NULL, "a slow exit's end, in seconds of perf's and ftrace's clock", get_perf, 0,
+	{ "perf", NULL, "a slow exit's end, in seconds of perf's clock", get_perf, 0,
 	  .flags = COLUMN_SLOW },
 	{ "cpu", NULL, "the host's CPU on which a slow exit ended", get_cpu_of_host, 0, .flags = COLUMN_SLOW },
 	{ "rip", NULL, "the guest's address at a slow exit (--symbols)", get_rip, 0,

@@ -6,7 +6,7 @@
 #
 # Usage: tests/fuzz/run.sh [RUNS [PARSER]...]	(1000000 inputs of each, unless told)
 #        tests/fuzz/run.sh -r			only the corpus, once
-# Needs: clang with its libFuzzer runtime (Debian: clang, libclang-rt-14-dev); -r any compiler
+# Needs: clang with its libFuzzer runtime (scripts/deps.sh test); -r any compiler
 [[ $1 != -h ]] || { awk 'NR > 2 { if (!/^#/ || /shellcheck/) exit; sub(/^# ?/, ""); print }' "$0"; exit; }
 
 set -e -o pipefail
