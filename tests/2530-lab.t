@@ -237,6 +237,8 @@ cat >"$T/symbols" <<'EOF'
      7: 0000000000001234    56 FUNC    GLOBAL DEFAULT    1 kvm_arch_vcpu_update_stats
      8: 0000000000000000     0 FILE    LOCAL  DEFAULT  ABS exit_cycles_cpuid.c
      9: 0000000000001234    56 FUNC    LOCAL  DEFAULT    1 row_answer
+    10: 0000000000000000     0 FILE    LOCAL  DEFAULT  ABS exit_cycles_keys.c
+    11: 0000000000001234    56 FUNC    LOCAL  DEFAULT    1 find_key
 EOF
 cat >"$T/races" <<'EOF'
 1 BUG: KCSAN: data-race in show_scope [kvm] / vcpu_enter_guest [kvm]
@@ -254,9 +256,10 @@ cat >"$T/races" <<'EOF'
 13 BUG: KCSAN: data-race in svm_exit_handlers_fastpath [kvm_amd] / vcpu_enter_guest [kvm]
 14 BUG: KCSAN: data-race in kvm_get_stat_per_vcpu [kvm] / vcpu_enter_guest [kvm]
 15 BUG: KCSAN: data-race in mmu_helper [kvm] / row_answer [kvm]
+16 BUG: KCSAN: data-race in find_key [kvm]
 EOF
 is "races are the account's, or the kernel's own" \
-	"$(awk -f "$TOP/scripts/lab/races.awk" "$T/symbols" "$T/races" | sed -n 's/ \(BUG: KCSAN\|WARNING\).*//p' | xargs)" "1 2 3 4 8 11 12 13 15"
+	"$(awk -f "$TOP/scripts/lab/races.awk" "$T/symbols" "$T/races" | sed -n 's/ \(BUG: KCSAN\|WARNING\).*//p' | xargs)" "1 2 3 4 8 11 12 13 15 16"
 printf '#!/bin/sh\ncat "$T/symbols"\n' >"$T/bin/readelf"
 chmod +x "$T/bin/readelf"
 lab "$(log 'lab: modules' "$(sed -n 's/^7 //p' "$T/races")" 'lab: exit 0')" -k 6.12 -d kcsan -- true

@@ -5,11 +5,11 @@
 #	awk -f races.awk SYMBOLS LOG
 #
 # SYMBOLS is the output of readelf -sW on kvm.ko. A report names two functions, or only one
-# if the other is unknown. A report is about the account if one of them is in exit_cycles.c
-# or exit_cycles_cpuid.c, or if all of them are functions in which exit_cycles.h has its
-# hooks. Any other report gets a new title, "lab: data race of the kernel's own: ...". So
-# does KCSAN's warning about a stack that it could not read for a report. The rest of the
-# log is passed on unchanged.
+# if the other is unknown. A report is about the account if one of them is in a file
+# exit_cycles*.c, or if all of them are functions in which exit_cycles.h has its hooks. Any
+# other report gets a new title, "lab: data race of the kernel's own: ...". So does KCSAN's
+# warning about a stack that it could not read for a report. The rest of the log is passed
+# on unchanged.
 
 BEGIN {
 	split("vcpu_enter_guest vcpu_run vcpu_block kvm_arch_vcpu_ioctl_run kvm_cpuid " \
@@ -23,7 +23,7 @@ BEGIN {
 FNR == NR {
 	if ($4 == "FILE")
 		file = $8
-	if ($4 == "FUNC" && ($5 == "LOCAL" && file ~ /^exit_cycles(_cpuid)?\.c$/ || $8 ~ /kvm_exit_cycles|kvm_arch_vcpu_update_stats/))
+	if ($4 == "FUNC" && ($5 == "LOCAL" && file ~ /^exit_cycles(_[a-z]+)?\.c$/ || $8 ~ /kvm_exit_cycles|kvm_arch_vcpu_update_stats/))
 		account[$8] = 1
 	next
 }
