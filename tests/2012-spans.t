@@ -47,8 +47,7 @@ is 'run: the command'\''s output and status' "$status:${out%%$'\n'*}" 7:hello
 exitdump run -S "$T/root" -- bash -c 'kill -9 $$'
 is 'run: killed by a signal' "$status" 137
 exitdump run -S "$T/root" -- /nonexistent
-is 'run: no such command' "$status:$out:$err" \
-	'127::exitdump: /nonexistent: No such file or directory'
+is 'run: no such command' "$status:$out:$err" '127::exitdump: /nonexistent: No such file or directory'
 exitdump run -S "$T/root"
 is 'run: nothing to run' "$status:$err" '1:exitdump: run: takes a command'
 
@@ -322,8 +321,7 @@ between empty --vcpu 0-1 --raw --output exits
 is 'all vCPUs that were asked for ended with their VMs' "$status:$out:$err" \
 	'0::exitdump: 4 vCPUs ended in this interval, their last figures are lost'
 exitdump diff "$T/tree1" "$T/tree2" --vcpu 7
-is 'diff: of a vCPU that neither has' "$status:$out:$err" \
-	"1::exitdump: $T/tree1, $T/tree2: no vCPU 7 in any VM"
+is 'diff: of a vCPU that neither has' "$status:$out:$err" "1::exitdump: $T/tree1, $T/tree2: no vCPU 7 in any VM"
 exitdump diff "$T/empty" "$T/tree1" --vcpu 0 --raw --output name -n 1
 is 'diff: of a vCPU that is new' "$status:$out:$err" 0:REASON_9:
 
