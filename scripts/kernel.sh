@@ -7,8 +7,8 @@
 #   build    the lab's bzImage, its stock modules and its patched ones, in
 #            $CACHE/KERNEL/out/{bzImage,stock/,patched/} (the default verb; quick
 #            if nothing changed)
-#            with -d: a debug kernel, built from a source tree of its own, all in
-#            $CACHE/KERNEL/kasan/ (scripts/kernel/kasan.config)
+#            with -d: a debug kernel (kasan, kcsan, rt or clang), built from a source tree
+#            of its own, all in $CACHE/KERNEL/DEBUG/ (scripts/kernel/DEBUG.config)
 #   tree     make the series commits of the git branch exit_cycles on Debian's
 #            source, and print the path of this source: work there
 #   refresh  regenerate patches/KERNEL/ from that branch
