@@ -315,7 +315,7 @@ const struct column columns[] = {
 	COUNTERS(COUNTER_COLUMN)
 	{ "rate", NULL, "exits per second, over an interval", get_rate, 0, .flags = COLUMN_INTERVAL },
 	{ "avg", NULL, "cycles / exits", get_average, C_CYCLES, .flags = 0 },
-	{ "avgtotal", NULL, "total / exits", get_average, C_TOTAL, .flags = COLUMN_TOTAL },
+	{ "avgtotal", NULL, "total / exits", get_average, C_TOTAL, .flags = 0 },
 	{ "lost", NULL, "total - halt - stop: the guest wanted to run", get_lost, 0, COLUMN_LOST,
 	  "kvm_exit_lost_cycles_total",
 	  "TSC cycles in which guests wanted to run and could not: from exit to entry, without halt and stop." },
@@ -367,8 +367,7 @@ const struct column *column_find(const char *name)
 /* column_known() - whether the account has what the column needs. */
 bool column_known(const struct column *col, const struct account *a)
 {
-	return (!(col->flags & COLUMN_TOTAL) || account_has(a, C_TOTAL)) &&
-		(!(col->flags & COLUMN_LOST) || account_has_lost(a)) &&
+	return (!(col->flags & COLUMN_LOST) || account_has_lost(a)) &&
 		(!(col->flags & COLUMN_KEY) || a->keyed || a->recorded) &&
 		(!(col->flags & COLUMN_SLOW) || a->recorded) &&
 		(!(col->flags & COLUMN_COUNTER) || account_has(a, col->arg)) &&

@@ -30,20 +30,19 @@ struct column {
 };
 
 #define COLUMN_REASON	1	/* needs a line per reason */
-#define COLUMN_TOTAL	2	/* needs the file's column total */
-#define COLUMN_HIST	4	/* needs the histogram */
-#define COLUMN_LEFT	8	/* text */
-#define COLUMN_VCPUS	16	/* needs the list of vCPUs */
-#define COLUMN_WHOLE	32	/* the same for all reasons of an account */
-#define COLUMN_GUEST	64	/* needs the cycles inside the guest */
-#define COLUMN_CUT	128	/* text that may be cut: another column identifies the line */
-#define COLUMN_COUNTER	256	/* needs the file's column `arg` */
-#define COLUMN_NUMBERS	512	/* text that sorts by the numbers in it */
-#define COLUMN_INTERVAL	1024	/* only for a span of time */
-#define COLUMN_OUTSIDE	2048	/* needs what the VM does outside its vCPUs */
-#define COLUMN_LOST	4096	/* needs lost cycles, which keys do not have */
-#define COLUMN_KEY	8192	/* only for keys and slow exits */
-#define COLUMN_SLOW	16384	/* only for slow exits */
+#define COLUMN_HIST	2	/* needs the histogram */
+#define COLUMN_LEFT	4	/* text */
+#define COLUMN_VCPUS	8	/* needs the list of vCPUs */
+#define COLUMN_WHOLE	16	/* the same for all reasons of an account */
+#define COLUMN_GUEST	32	/* needs the cycles inside the guest */
+#define COLUMN_CUT	64	/* text that may be cut: another column identifies the line */
+#define COLUMN_COUNTER	128	/* needs the file's column `arg` */
+#define COLUMN_NUMBERS	256	/* text that sorts by the numbers in it */
+#define COLUMN_INTERVAL	512	/* only for a span of time */
+#define COLUMN_OUTSIDE	1024	/* needs what the VM does outside its vCPUs */
+#define COLUMN_LOST	2048	/* needs lost cycles, which keys do not have */
+#define COLUMN_KEY	4096	/* only for keys and slow exits */
+#define COLUMN_SLOW	8192	/* only for slow exits */
 
 extern const struct column columns[];
 extern const size_t ncolumns;
