@@ -223,6 +223,9 @@ like 'a host without VMs' "$out" '^host, 0 VMs, 0 vCPUs; '
 lines '#~exit_cycles~1 guest=1' 'reason name exits total' '1 A 1 50000000000000' '- TOTAL 1 50000000000000' >"$T/much"
 exitdump -i "$T/much" --raw -o glost
 is 'and a ratio beyond all measure' "$out" 50000000000000.000000
+lines '#~exit_cycles~1 guest=10' 'reason name exits total' '1 A 1 50000000000003' '- TOTAL 1 50000000000003' >"$T/much"
+exitdump -i "$T/much" --raw -o glost
+is 'or nearly so: rounded as printf() does' "$out" 5000000000000.299805
 
 exitdump -i "$T/vm" -o name,nonsense
 is 'an unknown column' "$status:$err" \
@@ -231,6 +234,10 @@ raw -s exits,max,user,halt,total,cycles,name,reason -n 1 -o name
 is 'eight columns to sort by' "$status:$out" 0:CPUID
 raw -s exits,max,user,halt,total,cycles,name,reason,avg
 is 'nine: refused' "$status:$out:$err" '1::exitdump: --sort: more than 8 columns'
+raw -r CPUID -o "exits$(printf ',exits%.0s' {1..47})"
+is '48 columns' "$status:$(wc -w <"$T/.out")" 0:48
+raw -r CPUID -o "exits$(printf ',exits%.0s' {1..48})"
+is '49: refused' "$status:$out:$err" '1::exitdump: --output: more than 48 columns'
 exitdump -i "$T/vm" -u furlongs
 is 'an unknown unit' "$status:$err" \
 	'1:exitdump: --unit: furlongs: not one of cycles, ns, us, auto'

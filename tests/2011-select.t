@@ -202,6 +202,12 @@ VM      VMNAME             EXITS   LOST OVERHEAD SHARE   KVM  USER  SCHED   HALT
 1001-11 NAME>   220  374us    33.3% 33.3% 110us 220us 22.0us 55.0us
 1002-11 NAME>   220  374us    33.3% 33.3% 110us 220us 22.0us 55.0us
 TOTAL                        660 1.12ms    33.3%  100% 330us 660us 66.0us  165us'
+	run script -qec "stty cols 40; exec '$EXITDUMP' -S '$T/long' -a -o vmname,exits" /dev/null </dev/null
+	like 'with room for it, more of a name' "$out" $'\na-guest-[a-z-]*> +220\r'
+	run script -qec "stty cols 9; exec '$EXITDUMP' -S '$T/long' -a -o vmname,exits" /dev/null </dev/null
+	like 'and of each name at least 8 characters' "$out" $'\na-guest> +220\r'
+	run script -qec "stty cols 9; exec '$EXITDUMP' -S '$T/tree' -a -o vmname,exits" /dev/null </dev/null
+	like 'but a shorter one is not made longer' "$out" $'\nvm0      220\r'
 fi
 
 tree "$T/none" 0 0
@@ -237,6 +243,8 @@ is 'no such VM' "$status:$err" \
 raw --vm 1001 --vcpu 17
 is 'no such vCPU' "$status:$err" \
 	'1:exitdump: no vCPU 17 in VM 1001 (exitdump list shows them)'
+raw --vm nobody --vcpu 0
+is 'no such VM, of which a vCPU was asked for' "$status:$out:$err" '1::exitdump: no VM nobody (exitdump list shows all VMs)'
 for args in '' --all-vcpus -a --json --openmetrics '1 1' 'hist' 'run -- echo ran'; do
 	# shellcheck disable=SC2086 # words
 	exitdump -S "$T/tree" --vcpu 17 $args

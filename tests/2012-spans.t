@@ -266,6 +266,8 @@ is 'and in the row of sums' "$(tail -n 1 <<<"$out" | tr -d ' ')" TOTAL--
 dir=$T/high2 && high "$dir" 900 1 120 2
 exitdump diff "$T/high1" "$T/high2" --vcpu 0-1 --raw -o max
 is 'max of a sum: the other had no exit' "$out" 120
+exitdump diff "$T/high1" "$T/high2" --vcpu 0-1 -o name,max
+is 'and in the row of sums, too' "$(tail -n 1 <<<"$out" | tr -s ' ')" 'TOTAL 120'
 
 # A histogram, a column or a key that only one of the captures has gives no difference.
 mkdir "$T/hist1"
@@ -338,6 +340,21 @@ exitdump diff "$T/a" "$T/b" --raw -o exits,max
 is 'across 2^64, with a max that rose' "$out" $'17\t700'
 exitdump diff "$T/c" "$T/d" --raw -o exits,max
 is 'across 2^32, with a max of earlier' "$out" $'11\t-'
+one 5000000000 700 >"$T/e"
+exitdump diff "$T/a" "$T/e" --raw -o exits,max
+is 'across 2^64, and more than 2^32' "$out" $'5000000005\t700'
+# A smaller number is one of a counter that wrapped only if the difference is below 2^62.
+one 4700000000000000000 700 >"$T/e"
+exitdump diff "$T/a" "$T/e"
+is 'by more than any counter can rise: cleared' "$status:$out:$err" "1::exitdump: $T/e: has lower counters than $T/a (wrong order? cleared in between?)"
+one 4294967301 499 >"$T/e"
+exitdump diff "$T/c" "$T/e"
+is 'a max alone that fell: cleared' "$status:$out:$err" "1::exitdump: $T/e: has lower counters than $T/c (wrong order? cleared in between?)"
+for n in 100 300; do
+	lines '#~exit_cycles~1 vendor=vmx' 'reason name exits total' "10 CPUID 5 $n" "- TOTAL 5 $n" >"$T/$n"
+done
+exitdump diff "$T/100" "$T/300" --raw -o name,exits,total
+is 'time alone, without another exit: shown' "$out" "$(lines 'CPUID 0 200')"
 
 # The sum of successive intervals is the whole difference.
 show tree1

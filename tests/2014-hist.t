@@ -73,11 +73,18 @@ exitdump run -S "$T/root" --hist -r 9 -- ln -sfn tree3 "$T/root"
 like 'run --hist' "$status:$out" "^0:.*, 1 VM, 1 vCPU, vmx; by lost.$bars\$"
 exitdump diff --hist -r 9 "$T/tree1" "$T/tree3"
 like 'diff --hist' "$status:$out" "^0:$bars\$"
+for n in 3 5; do
+	lines '#~exit_cycles~1 vendor=svm' 'reason name exits' "120 hlt $n" "- TOTAL $n" >"$T/last$n"
+	lines '#~exit_cycles~1 vendor=svm' "reason name $(echo {0..31})" "120 hlt$(printf ' 0%.0s' {1..31}) $n" \
+		"- TOTAL$(printf ' 0%.0s' {1..31}) $n" >"$T/last${n}_hist"
+done
+exitdump diff --hist "$T/last3" "$T/last5"
+like 'diff --hist: of the last bucket as well' "$status:$out" '^0:TOTAL: 2 exits.* -> more +2 '
 exitdump -S "$T/root" hist 9 0.01 2
 is 'hist with an interval and a count: each below its head' \
 	"$status:$(grep -c 'by lost$' "$T/.out"):$(grep -c "no such exit in this span" "$T/.out")" 0:2:2
 exitdump -S "$T/root" hist TOTAL 0.01 1 -u ns
-like 'hist TOTAL with an interval' "$out" $'by lost, in ns\nTOTAL: 0 exits'
+like 'hist TOTAL with an interval' "$out" $'by lost, in ns\nTOTAL: 0 exits$'
 exitdump -S "$T/root" hist 9 0.01 1 --json
 is 'and as JSON' "$(jq -c '[.interval > 0, .totals[0].exits]' "$T/.out")" '[true,0]'
 exitdump -i "$T/early" hist 9 0.01 1

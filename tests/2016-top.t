@@ -209,6 +209,10 @@ sees 'all of them on a taller terminal' $' 0 -> 0 +1 .*\n +1 -> 1 +2 .*4\.194M -
 keys Escape Down Enter
 sees 'of what is not in the kernel'\''s table' 'OTHER: no histogram'
 keys Escape Up h
+for most in 9 10; do
+	tm resize-window -y $((30 - most))
+	sees "$most buckets in a line, as long as the others" $'\\('"$most buckets in one line\\) {$((16 - ${#most}))}\\|"
+done
 tm resize-window -y 7
 sees 'at least the longest' $'cycles +to +exits\n +0 -> 4\.194M +276 \|\(23 buckets in one line\) {14}\|\n +4\.194M -> 8\.389M +24 '
 keys '?'

@@ -179,6 +179,12 @@ for args in '--hist' '--buckets' '-g' '--openmetrics' '--openmetrics -n 1 -o exi
 	run eval "'$EXITDUMP'" why -i "$T/x_keys" "$args"
 	is "why $args: refused" "$status:$out" 1:
 done
+for args in '--hist -i x' '--buckets --openmetrics -n 1 -i x' -g; do
+	# shellcheck disable=SC2086 # words
+	exitdump why $args
+	is "why $args: refused for that" "$status:$out:$err" \
+		'1::exitdump: --keys, why: not with --guest, --hist or --buckets: only the host has keys, and they have no histograms'
+done
 for command in list top 'compare a b' 'hist io' reset on; do
 	# shellcheck disable=SC2086 # words
 	exitdump $command --keys

@@ -30,7 +30,7 @@ vm() {
 	cp "$T/$1/$kvm/$2/exit_cycles_keys" "$T/$1/$kvm/$2/vcpu0/"
 }
 tree "$T/tree" 1 1
-vm tree 1000-11 0x10510 0x10071 0x1234 0x608 0x3cc0a 0x8000000000000510 0x7f page 0xfe740 0xfee00 0x80 0x80000000000fee00 0x10000000000fee00
+vm tree 1000-11 0x10510 0x10071 0x1234 0x608 0x3cc0a 0x8000000000000510 0x7f page 0xfe740 0xfee00 0x80 0x80000000000fee00 0x10000000000fee00 0x8000000000000
 
 # serve STEP...: starts qmp-fake with these steps at "$T/s", for one client.
 serve() {
@@ -101,7 +101,7 @@ right=$(lines '0x10510 fw_cfg:~fwcfg,~in' '0x10071 RTC:~rtc,~in' '0x1234 unassig
 	'0x8000000000000510 fw_cfg,~out,~L2' '0x7f io~of~io,~out' \
 	'0xfe740 msix-table~of~net0~or~msix-pba~of~net0~or~msix-table~of~net1,~at~0xfe740000' \
 	'0xfee00 local~APIC:~kvm-apic-msi,~at~0xfee00000' '0x80 pc.ram,~at~0x80000' \
-	'0x80000000000fee00 local~APIC,~at~0xfee00000,~L2' '0x10000000000fee00 at~0xfee00000')
+	'0x80000000000fee00 local~APIC,~at~0xfee00000,~L2' '0x10000000000fee00 at~0xfee00000' '0x8000000000000 unassigned,~at~0x8000000000000000')
 serve "${talk[@]}" "$T/answer"
 ask
 is 'owners of ports and pages, whatever events come in between' "$status:$out:$err" "0:$right:"

@@ -78,6 +78,8 @@ raw -o lost --than 22000us
 is 'in us' "$out" 31000000
 raw -o lost --than 0.0220001s
 is 'in s' "$out" 31000000
+raw -o lost --than 999999999s
+is 'some 30 years' "$status:$out:$err" 0::
 raw -o lost -s lost
 is '--sort' "$out" $'31000000\n22000000\n9000000\n3500000\n3000000'
 slow "$T/short_slow" <<<'1 1 0 0 12 HLT - 0x0 1001 0 0 0 0 0 0'
@@ -281,6 +283,8 @@ exitdump slow -S "$T/gone" --vm 69
 like 'its head has no numbers of the host' "$out" '^VM 69, svm, over 5ms; by time'
 exitdump slow -S "$T/gone" --vm 6
 is 'of which there is no other' "$status:$err" '1:exitdump: no VM 6 (exitdump list shows all VMs)'
+exitdump slow -S "$T/gone" --vm 69 --vcpu 0
+is 'a vCPU of it cannot be chosen any more' "$status:$out:$err" '1::exitdump: no VM 69 (exitdump list shows all VMs)'
 
 # Two VMs that run, one that has ended, and two of the same process.
 tree "$T/tree" 2 2

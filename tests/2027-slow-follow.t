@@ -29,6 +29,7 @@ state e 0 "$(row 30000000000 51 0)" "$(row 20000000000 51 0)"
 state f 2 "$(row 40000000000 123456 0)" "$(row 30000000000 51 0)"	# of two new ones, one is left
 state g 2 "$(row 50000000000 51 0)" "$(row 40000000000 123456 0)" "$(row 30000000000 51 0)"
 state s 1 "$three" "$two"			# one that ends with it comes later
+state t 1 "$(row 3000000000 51 0)" "$four" "$three" "$two"	# one of another VM, too
 
 # watch NAME ARGUMENT...: starts exitdump in the background, with $interval if that is set; a signal
 # can end it. Its output is in $T/NAME.out and $T/NAME.err.
@@ -113,10 +114,12 @@ show s
 ok '--follow --csv' has csv.out '50,0'
 show b
 ok 'one that ended at the same moment as one that was seen' has csv.out '50,1'
+show t
+ok 'and one of another VM' has csv.out '51,0'
 show c
-ok 'and on' has csv.out '51,0'
+ok 'and on' has csv.out $'51,0\n51,0'
 interrupt '--follow --csv'
-is 'each once, under one heading' "$(<"$T/csv.out")" $'vm,vcpu\n50,0\n50,1\n51,0'
+is 'each once, under one heading' "$(<"$T/csv.out")" $'vm,vcpu\n50,0\n50,1\n51,0\n51,0'
 show a
 env --ignore-signal=INT "$EXITDUMP" -S "$T/root" slow 0.02 -r CPUID >"$T/none.out" 2>"$T/none.err" &
 watcher=$!
@@ -140,11 +143,17 @@ interrupt 'a recorder that is off'
 is 'and once' "$(wc -l <"$T/off.err")" 1
 interval='' watch alone
 ok '--follow needs no interval' has alone.out 'by -time'
+show c
+since=$SECONDS
+ok 'it then reads every second: a new one' has alone.out '21:56:50'
+ok 'soon' test $((SECONDS - since)) -lt 6
 interrupt 'without an interval'
 
 show a
 run timeout 10 "$EXITDUMP" -S "$T/root" slow 1 2
 is 'an argument too many' "$status:$out:$err" '1::exitdump: 2: slow takes an interval only'
+run timeout 10 "$EXITDUMP" -S "$T/root" slow --follow --vm 50
+is 'a VM that has ended: nothing can follow' "$status:$out:$err" '1::exitdump: no VM 50 (exitdump list shows all VMs)'
 for option in "--limit 1" "--sort lost" "--input $T/a/$kvm/exit_cycles_slow"; do
 	# shellcheck disable=SC2086 # two words
 	exitdump slow --follow $option
