@@ -112,6 +112,8 @@ is 'percentiles: the upper bound of their bucket, and never above max' "$out" \
 		'IO_INSTRUCTION 2047 9000 9000 9000')"
 raw -o name -o max -s max -n 2
 is '--limit; the last --output counts' "$out" $'60000\n9000'
+raw -o name -s name -s max -n 1
+is 'the last --sort counts' "$out" HLT
 raw -o name,max -u ns -s max
 is '--unit ns' "$out" "$(lines 'HLT 30000' 'IO_INSTRUCTION 4500' 'CPUID 450')"
 raw -o name,max,p99 -u us -s max
@@ -184,6 +186,13 @@ cut -f 1-4 "$T/long" >"$T/nomax"
 cp "$T/long_hist" "$T/nomax_hist"
 exitdump -i "$T/nomax" --raw -o p50
 is 'and without max its end is not known' "$out" -
+lines '#~exit_cycles~1 vendor=vmx' 'reason name exits total max' '12 HLT 1 512 512' '- TOTAL 1 512 512' >"$T/begin"
+lines '#~exit_cycles~1 vendor=vmx' "reason name $(echo {0..31})" "$(hist 12 HLT 10 1)" "$(hist - TOTAL 10 1)" >"$T/begin_hist"
+exitdump -i "$T/begin" --raw -o p50
+is 'a max at the begin of its bucket' "$out" 512
+lines '#~exit_cycles~1' 'reason name exits total' '1 A 1 99960' '2 B 1 40' '- TOTAL 2 100000' >"$T/nearly"
+exitdump -i "$T/nearly" -o share
+is 'a share of nearly all' "$(sed 1,2d "$T/.out" | tr -s ' ' | xargs)" '100% 0.0% 100%'
 
 lines '#~exit_cycles~1 vendor=vmx' 'reason name exits' '12 HLT 1000000000000000000' '- TOTAL 1000000000000000000' >"$T/most"
 many=(5 700000000000000000 9 200000000000000000 14 100000000000000000)

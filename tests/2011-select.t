@@ -110,6 +110,10 @@ is '--all-vms --vcpu: a line per VM as well' "$out" \
 	"$(lines '1000-11 vm0 - 165' '1001-11 vm1 - 165' '1002-11 vm2 - 165')"
 raw -a -o vmname,vcpus
 is '--all-vms with the column vcpus' "$out" "$(lines 'vm0 0-3' 'vm1 0-3' 'vm2 0-3')"
+raw -a --tsc-khz 1000000 -o gexits
+is '--tsc-khz is of all of them' "$(sort -u "$T/.out" | wc -l)" 1
+raw -a --vcpu 3 -o vm,vcpu
+is '--all-vms of one vCPU each: they stay lines of VMs' "$out" "$(lines '1000-11 -' '1001-11 -' '1002-11 -')"
 exitdump -S "$T/tree" -a --vcpu 3 -o vm,exits
 is '--all-vms of one vCPU each, and their sum' "$out" \
 'overhead 33.3%: 3 VMs, 3 vCPUs, vmx; by lost
@@ -215,6 +219,10 @@ exitdump -S "$T/none" list
 is 'list without a VM' "$status:$err" '0:'
 exitdump -S "$T/none" -a
 is '--all-vms without a VM' "$status" 0
+exitdump -S "$T/none" -a -u us
+is '--all-vms without a VM, in a unit of time' "$status:$err" 0:
+exitdump -S "$T/none" -a --csv
+like '--all-vms without a VM: a heading of all columns' "$status:$out:$err" '^0:vm,vmname,exits,.*,guest,overhead:$'
 
 # Names that users give to QEMU.
 named() { # ARGUMENT...: the name that VM 1000 has with this command line

@@ -107,6 +107,12 @@ show tree2
 between tree1 --json
 is 'cleared: in JSON, and not beside it' "$(jq -c '[.rows, .totals[0].cleared, .totals[0].exits]' "$T/.out"):$err" \
 	'[[],true,null]:'
+for pick in -a '--vm vm?'; do
+	show tree2
+	# shellcheck disable=SC2086 # words
+	between tree1 $pick --json
+	is "cleared: all VMs, $pick: but their TSC is known" "$(jq -c '[.vendor, .tsc_khz, .rows]' "$T/.out")" '["vmx",2000000,[]]'
+done
 
 rm -r "$T/cleared/$kvm/1001-11"
 cp -r "$T/tree3/$kvm/1001-11" "$T/cleared/$kvm/"

@@ -56,6 +56,12 @@ else
 	cp "$T/early" "$T/old/sys/kernel/debug/kvm/7-8/exit_cycles"
 	exitdump --json -a -S "$T/old"
 	is 'also how many vCPUs its VMs have' "$(jq -c '[.vms, .vcpus]' "$T/.out")" '[1,null]'
+	for vcpu in 0 1; do
+		mkdir "$T/old/sys/kernel/debug/kvm/7-8/vcpu$vcpu"
+		cp "$T/early" "$T/old/sys/kernel/debug/kvm/7-8/vcpu$vcpu/exit_cycles"
+	done
+	exitdump --json --all-vcpus -S "$T/old"
+	is 'by vCPU, how many they are is known' "$(jq -c '[.vms, .vcpus]' "$T/.out")" '[1,2]'
 	n=18446744073709551615
 	lines '#~exit_cycles~1' 'reason name exits' "1 A $n" "- TOTAL $n" >"$T/large"
 	exitdump --json -i "$T/large"
@@ -106,6 +112,7 @@ has 'the very number' 'kvm_exits_total{reason="REASON_9"} 40'
 has 'what is lost: total without halt and stop' 'kvm_exit_lost_cycles_total{reason="REASON_9"} 136000'
 has 'and its parts' 'kvm_exit_sched_cycles_total{reason="REASON_9"} 8000'
 has 'and of the whole account' 'kvm_guest_cycles_total 1496000'
+is 'reasons by their numbers, so that they stay where they are' "$(grep -m 1 '^kvm_exits_total' "$T/.out")" 'kvm_exits_total{reason="REASON_0"} 4'
 metrics 'by VM' -S "$T/tree" -a
 has 'with labels' 'kvm_exit_halt_cycles_total{vm="1000-11",vmname="vm0",reason="REASON_9"} 10000'
 like 'a name is escaped' "$out" 'vmname="a\\"b\\\\c"'

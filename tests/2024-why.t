@@ -299,6 +299,20 @@ keys "$T/b" <<<'123 io 0x70 12 12 120 20'
 between 'a key an exit ahead of its row: no rest below 0' "$(lines 'io 0x70 3 30 -')"
 exitdump diff "$T/a" "$T/x" --keys
 like 'another vendor or none: as diff does' "$status" '^[01]$'
+keys "$T/a" <<<'124 msr 0x10 1 1 9 9'
+keys "$T/b" <<-'END'
+	122 x - 5 5 50 -
+	123 io 0x70 3 3 30 20
+	123 io - 2 2 20 -
+	124 msr 0x10 1 1 9 9
+END
+between 'reasons that are new: all of them, also what has no key' "$(lines 'io 0x70 3 30 20' 'io - 2 20 -' 'x - 5 50 -')"
+keys "$T/a" <<<'123 io 0x70 10 10 100 50'
+keys "$T/b" <<-'END'
+	123 io 0x71 3 3 30 10
+	123 io - 10 10 100 -
+END
+between 'the key with the largest max gave way: nothing was cleared' "$(lines 'io 0x71 3 30 10')"
 
 mkdir -p "$T/tree1/$kvm" "$T/tree2/$kvm"
 keys "$T/tree1/$kvm/exit_cycles_keys" <<<'123 io 0x70 10 10 100 4'
