@@ -50,12 +50,15 @@ head -c 3000000 /dev/zero | tr '\0' x >"$T/huge"
 refused 'huge' "$T/huge" 'not an exit_cycles file'
 head -c 100000 "$BASH" >"$T/binary"
 refused 'a program' "$T/binary" 'not an exit_cycles file'
+{ lines "$HEAD" "$COLS" '- TOTAL 0 0' && printf '\0'; } >"$T/nul"
+refused 'a NUL behind the last line' "$T/nul" 'not an exit_cycles file'
 
 bad 'foreign text' 'not an exit_cycles file' 'root:x:0:0' 'more'
 bad 'a later version' 'has a later version' '#~exit_cycles~2' "$COLS" '- TOTAL 0 0'
 bad 'version 0' 'not an exit_cycles file' '#~exit_cycles~0' "$COLS" '- TOTAL 0 0'
 bad 'lines of another system' 'has lines that end in CR LF' "$HEAD"$'\r' "$COLS"$'\r' $'- TOTAL 0 0\r'
 bad 'no columns' 'lacks one of the columns' "$HEAD" 'what ever' '- TOTAL'
+bad 'no column exits' 'lacks one of the columns reason, name and exits' "$HEAD" 'reason name cycles' '- TOTAL 0'
 bad 'a column twice' 'has a column' "$HEAD" "$COLS exits" '- TOTAL 0 0 0'
 bad '129 columns' 'has more columns' "$HEAD" "$COLS $(echo x{1..125})" "- TOTAL$(printf ' 0%.0s' {1..127})"
 lines "$HEAD" "$COLS $(echo x{1..124})" "- TOTAL$(printf ' 0%.0s' {1..126})" >"$T/wide"
@@ -73,6 +76,7 @@ bad 'lines behind the sums' 'has lines' "$HEAD" "$COLS" '- TOTAL 0 0' '1 A 0 0'
 bad 'a reason twice' 'its reasons are not in rising order' \
 	"$HEAD" "$COLS" '10 A 1 1' '10 A 1 1' '- TOTAL 2 2'
 bad 'a short row' 'has a row with fewer' "$HEAD" "$COLS" '10 A 1' '- TOTAL 1 0'
+bad 'a short last row' 'cut off' "$HEAD" "$COLS" '10 A 1 0' '- TOTAL 1'
 bad 'a long row' 'has a row with more' "$HEAD" "$COLS" '10 A 1 0 0' '- TOTAL 1 0'
 bad 'a name with an escape sequence' 'has a name' \
 	"$HEAD" "$COLS" $'10 \e[2J 1 0' '- TOTAL 1 0'

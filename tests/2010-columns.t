@@ -226,6 +226,9 @@ is 'and a time that 64 bits cannot hold' "$out" 18446744073709551616000000
 lines '#~exit_cycles~1' 'reason name exits cycles' "1 A 1 $n" "- TOTAL 1 $n" >"$T/once"
 exitdump -i "$T/once" -u cycles -o avg
 is 'the average of one exit that took all of them' "$(sed 1,2d "$T/.out")" $'18.45E\n18.45E'
+lines '#~exit_cycles~1' 'reason name exits cycles' '- TOTAL 0 0' >"$T/once"
+exitdump -i "$T/once" -o avg
+is 'and that of none' "$(sed 1,2d "$T/.out" | xargs)" -
 lines '#~exit_cycles~1 scope=host vms=0 vcpus=0' 'reason name exits' '- TOTAL 0' >"$T/nobody"
 exitdump -i "$T/nobody"
 like 'a host without VMs' "$out" '^host, 0 VMs, 0 vCPUs; '

@@ -84,6 +84,16 @@ exitdump diff "$T/nothing-yet" "$T/tree2/$kvm/exit_cycles" --raw -r 9 -o exits
 is 'diff: of a reason that only the second has' "$status:$out:$err" 0:80:
 exitdump diff "$T/tree1"
 is 'diff: one capture' "$status" 1
+exitdump diff "$T/tree1" "$T/tree2" "$T/tree3"
+is 'diff: three captures' "$status:$out:$err" '1::exitdump: diff: takes two captures, the earlier first'
+exitdump diff --bpf "$T/tree1" "$T/tree2"
+is 'diff: by BPF' "$status:$out:$err" '1::exitdump: diff: not with --input, --guest or --sysroot'
+for pick in '--vm 1000' '--vcpu 0' -a; do
+	# shellcheck disable=SC2086 # words
+	exitdump diff "$T/tree1/$kvm/exit_cycles" "$T/tree2/$kvm/exit_cycles" $pick
+	is "diff: of two files, $pick" "$status:$out:$err" \
+		"1::exitdump: $T/tree1/$kvm/exit_cycles: one file has one account: not with --vm, --vcpu, --all-vms or --all-vcpus"
+done
 
 # Cleared: the counters of one VM are lower than before.
 show tree2

@@ -89,6 +89,10 @@ exitdump set -S "$T/tree"
 is 'set: what there is' "$status:$out" '0:guest  vm         off, vm or host
 keys   Yefore     on or off
 slow   -          microseconds, a time such as 2ms, or off'
+printf '\e[2J\n' >"$parameters/exit_cycles_guest"
+exitdump set -S "$T/tree"
+like 'set: nothing that a terminal obeys' "$status:$out" '^0:guest  \?\[2J       off'
+printf 'vm\n' >"$parameters/exit_cycles_guest"
 exitdump set slow 5 -S "$T/tree"
 is 'a parameter that this kernel has not: nothing is made' "$status:$out:$err:$(ls "$parameters")" \
 	"1::exitdump: $parameters/exit_cycles_slow: No such file (this kernel's kvm has no such parameter):exit_cycles
@@ -111,12 +115,17 @@ set slow|set slow: takes microseconds, a time such as 2ms, or off
 set fast 1|set: fast: not one of guest, keys, slow
 off 1|1: off takes options only
 on --vm vm0|on: takes only --sysroot
+off --vcpu 0|off: takes only --sysroot
 set --json|set: takes only --sysroot
 reset now|now: reset takes options only
 reset -a|reset: takes only --sysroot, --vm and --vcpu
 reset -r CPUID|reset: takes only --sysroot, --vm and --vcpu
 END
 is 'and nothing was written' "$(head -qn 1 "$parameters"/*)" $'Y\nvm\nYefore'
+for command in on off set reset; do
+	exitdump "$command" -S "$T/tree/$(printf './%.0s' {1..2040})"
+	like "$command, a path too long: refused, not cut" "$status:$out:$err" '^1::exitdump: .{60}\.\.\.: File name too long$'
+done
 
 if [[ $(id -u) != 0 ]]; then
 	skip 'an unprivileged user' 'not root: no second user to try as'
