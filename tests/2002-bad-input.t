@@ -166,6 +166,16 @@ sed "s/\<9\>/$n/" "$T/stale_hist" >"$T/most_hist"
 sed -i "2s/$n/9/" "$T/most_hist"
 exitdump -i "$T/most" -o p99
 is 'a histogram of the largest counts: taken' "$status:$err" 0:
+# same EXITS COUNT: whether a histogram of COUNT exits is taken for one of a table of EXITS.
+same() {
+	lines "$HEAD" 'reason name exits' "10 CPUID $1" "- TOTAL $1" >"$T/other"
+	lines "$HEAD" "reason name $(echo {0..31})" "10 CPUID $2$(printf ' 0%.0s' {1..31})" \
+		"- TOTAL $2$(printf ' 0%.0s' {1..31})" >"$T/other_hist"
+	exitdump -i "$T/other" -o p99
+	echo -n "$status "
+}
+is 'a histogram of twice or half as many exits and 200: taken, and no other' \
+	"$(same 10 223; same 10 224; same 203 0; same 204 0; same 403 100; same 404 100)" '0 1 0 1 0 1 '
 
 sed '1s/vmx/svm/' "$T/stale_hist" >"$T/svm_hist"
 cp "$T/stale" "$T/svm"

@@ -190,6 +190,14 @@ lines '#~exit_cycles~1 vendor=vmx' 'reason name exits total max' '12 HLT 1 512 5
 lines '#~exit_cycles~1 vendor=vmx' "reason name $(echo {0..31})" "$(hist 12 HLT 10 1)" "$(hist - TOTAL 10 1)" >"$T/begin_hist"
 exitdump -i "$T/begin" --raw -o p50
 is 'a max at the begin of its bucket' "$out" 512
+lines '#~exit_cycles~1' 'reason name exits' '12 HLT 100000' '- TOTAL 100000' >"$T/parts100"
+for b in '5 50000 6 40000 7 9000 8 900 9 100' '5 49999 6 40000 7 9000 8 900 9 101'; do
+	# shellcheck disable=SC2086 # words
+	lines '#~exit_cycles~1' "reason name $(echo {0..31})" "$(hist 12 HLT $b)" "$(hist - TOTAL $b)" >"$T/parts100_hist"
+	exitdump -i "$T/parts100" --raw -o p50,p90,p99,p99.9
+	ends+=("$(xargs <"$T/.out")")
+done
+is 'percentiles of which a bucket has just enough, or one too few' "${ends[*]}" '31 63 127 255 63 127 255 511'
 lines '#~exit_cycles~1' 'reason name exits total' '1 A 1 99960' '2 B 1 40' '- TOTAL 2 100000' >"$T/nearly"
 exitdump -i "$T/nearly" -o share
 is 'a share of nearly all' "$(sed 1,2d "$T/.out" | tr -s ' ' | xargs)" '100% 0.0% 100%'

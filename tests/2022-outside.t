@@ -145,6 +145,9 @@ is "a vCPU's thread of which the number was used again: not known" "$(outside vc
 is 'threads of a name together; the timer of this VM' "$(outside busiest)" 'worker, kvm-pit/1000'
 ticks now 6010 1004 102 5001 900
 is 'of the same time: by the alphabet' "$(outside busiest)" 'qemu, worker'
+stat past 1000/task/1001 'CPU worker' 100
+stat now 1000/task/1001 'CPU worker' 105
+is 'a thread that is named after a CPU runs no vCPU' "$(outside busiest)" 'CPU worker, qemu'
 # Two vCPUs, of which the one with less time is unplugged.
 ticks past 6000 1000 100 5000 900
 stat past 1000/task/1004 'CPU 1/KVM' 7
@@ -173,6 +176,8 @@ ln -sfn past "$T/at"
 echo 5 >"$T/later/$kvm/1000-12/irq_injections"
 exitdump run -S "$T/at" -a --raw --output vm,vmmcpu,irqs -- ln -sfn later "$T/at"
 is 'a VM that is new: not known' "$out" "$(lines '1000-12 - -')"
+echo nonsense >"$T/past/proc/1000/stat"
+is 'a process that could not be read before: not known' "$(outside vmmcpu)" -
 
 echo 'nonsense' >"$T/after/proc/1000/stat"
 over --raw -o vmmcpu -n 1
