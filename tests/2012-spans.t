@@ -139,6 +139,9 @@ exitdump -S "$T/off" --raw -o exits -n 1
 is 'switched off: said of a snapshot' "$status:$out:$err" "0:40:$off"
 exitdump -S "$T/off" --raw -o exits 0.01 1
 is 'switched off: and of an interval' "$status:$out:$err" "0::$off"
+: >"$T/off/sys/module/kvm/parameters/exit_cycles"
+exitdump -S "$T/off" --raw -o exits -n 1
+is 'a switch of which nothing is known: nothing is said' "$status:$out:$err" 0:40:
 
 # The columns are chosen once. An interval in which a VM's numbers are unknown keeps them;
 # they are empty there, and never a 0 that nobody counted.
