@@ -44,14 +44,13 @@ for args in '--vm vm0' '--vcpu 0' -a --all-vcpus "-S $T/tree" -g; do
 	is "--input with $args: refused" "$status:$out:$err" \
 		"1::exitdump: --input, --guest: only one of them, and not with --sysroot, --vm, --vcpu, --all-vms or --all-vcpus"
 done
-raw --vm ''
-is "--vm '': refused" "$status:$out:$err" "1::exitdump: --vm: '': not a PID, PID-FD, guest name or pattern"
-for option in --input --sysroot --output-file --names --symbols --qmp; do
-	exitdump "$option" '' list
-	is "$option '': refused, and nothing else is read" "$status:$out:$err" "1::exitdump: $option: '': not the name of a file or folder"
+for option in -i --input --sysroot -O --names --symbols --qmp --vm -c -r -s --unit --than --limit --tsc-khz "run -o"; do
+	# shellcheck disable=SC2086 # words
+	exitdump $option "" list
+	is "$option with an empty value: refused, and nothing is read" "$status:$out:$err" "1::exitdump: ${option#run }: its value is empty"
 done
-exitdump run -o '' -- true
-is "run -o '': refused" "$status:$out:$err" "1::exitdump: run: -o: '': not the name of a file or folder"
+raw --input=
+is "--input=: as well" "$status:$out:$err" "1::exitdump: --input=: its value is empty"
 long=$(printf 'guest-%.0s' {1..20})
 cp -r "$T/tree" "$T/named"
 name() { printf 'qemu\0-name\0%s\0' "$2" >"$T/named/proc/$1/cmdline"; }
@@ -76,7 +75,7 @@ raw -r "$(printf '*%.0s' {1..127})Q"
 is '--reason with a long pattern: none of it is cut' "$status:$out" 0:
 raw -r "$(printf '*%.0s' {1..300})9" -o name
 is 'and it matches' "$status:$out" 0:REASON_9
-for bad in '' ',' '9,' ',9' '1,,9'; do
+for bad in ',' '9,' ',9' '1,,9'; do
 	raw -r "$bad"
 	is "--reason '$bad': refused" "$status:$out:$err" \
 		"1::exitdump: --reason: '$bad': not a list of names, numbers and patterns"
@@ -259,7 +258,7 @@ for args in '' --all-vcpus -a --json --openmetrics '1 1' 'hist' 'run -- echo ran
 	is "no such vCPU in any VM, exitdump $args" "$status:$out:$err" \
 		'1::exitdump: no vCPU 17 in any VM (exitdump list shows them)'
 done
-for bad in '' x 1- -1 1,,2 3-1 '1,'; do
+for bad in x 1- -1 1,,2 3-1 '1,'; do
 	raw --vcpu "$bad"
 	like "--vcpu '$bad' is refused" "$status:$err" '^1:exitdump: --vcpu: .*not a list'
 done

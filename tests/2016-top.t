@@ -69,14 +69,12 @@ sees 'it ends: said, and the last figures stay' $'no VM 1002-11 .*REASON_9 +40 '
 keys v
 sees 'v: the VMs that are left' $'2 VMs, 4 vCPUs.*\n1001-11 vm1 +330 '
 show tree1
-sees 'one that is back, and what is counted of the others' \
-	$'3 VMs, 6 vCPUs.*1000-11 vm0 +110 .*1001-11 vm1 +110 .*1002-11 vm2 +110 '
+sees 'one that is back, and what is counted of the others' $'3 VMs, 6 vCPUs.*1000-11 vm0 +110 .*1001-11 vm1 +110 .*1002-11 vm2 +110 '
 keys v
 sees 'v again: the host' 'host, 3 VMs, 6 vCPUs'
 
 tm resize-window -x 60 -y 10
-sees 'a small terminal: as many lines as fit, the sums, the keys' \
-	$'REASON_9 .*REASON_5 [^\n]*\nTOTAL [^\n]*\nq quit'
+sees 'a small terminal: as many lines as fit, the sums, the keys' $'REASON_9 .*REASON_5 [^\n]*\nTOTAL [^\n]*\nq quit'
 keys Down Down Down Down Down Down
 sees 'it scrolls with the cursor' $'SCHED +>\n[^\n]*\n[^\n]*\n[^\n]*\n[^\n]*\nREASON_[0-9] [^\n]*<\nTOTAL'
 tm resize-window -x 20 -y 3
@@ -158,8 +156,7 @@ sees 'and q' 'status 0'
 # On small terminals a number is shown in full, or its column is left out.
 tree "$T/long" 2 2 -v step=1234567
 for i in 0 1; do
-	printf 'qemu\0-name\0%s-%d\0' a-guest-of-a-name-with-some-fifty-letters-in-it "$i" \
-		>"$T/long/proc/100$i/cmdline"
+	printf 'qemu\0-name\0%s-%d\0' a-guest-of-a-name-with-some-fifty-letters-in-it "$i" >"$T/long/proc/100$i/cmdline"
 done
 show long
 start -a 3600
@@ -392,8 +389,7 @@ for option in '-O x' --json; do
 	like "not with $option" "$status:$out:$err" '^1::exitdump: top: shows a screen: not with '
 done
 exitdump -S "$T/root" top </dev/null
-is 'without a terminal' "$status:$out:$err" \
-	'1::exitdump: top: needs a terminal (exitdump INTERVAL needs none)'
+is 'without a terminal' "$status:$out:$err" '1::exitdump: top: needs a terminal (exitdump INTERVAL needs none)'
 tm kill-server 2>/dev/null || :
 ((++server))
 tm new-session -d -x 80 -y 24 "TERM=dumb '$EXITDUMP' -S '$T/root' top; echo status \$?; read -r"

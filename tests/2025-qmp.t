@@ -220,7 +220,7 @@ fails() {
 }
 fails 'no socket' "$T/none" "$T/none: No such file or directory"
 fails 'a file' "$T/map" "$T/map: Connection refused"
-fails 'no name' '' "--qmp: '': not the name of a file or folder"
+fails 'no name' '' '--qmp: its value is empty'
 fails 'a long name' "/$(printf '%0200d' 0)" '/0*\.\.\.: File name too long for a socket'
 fails 'a name that is one byte too long' "/$(printf '%0107d' 0)" '/0*\.\.\.: File name too long for a socket'
 fails 'the longest name' "/$(printf '%0106d' 0)" '/0*: No such file or directory'

@@ -87,7 +87,7 @@ exitdump slow -i "$T/short_slow" --raw -o lost --than 1.001us
 is 'to the nanosecond' "$status:$out" 0:
 raw -o vm -s -vm
 is '--sort by processes without a VM' "$out" $'1001\n1001\n1000\n999\n999'
-for arg in '' 5 ms 5m 5min -5ms +5ms 0ms .5ms 5.ms 1..5s 1e3ms 0x5ms ' 5ms' '5 ms' 5msx nan inf 0.0005us 2000000000s 99999999999999999999s; do
+for arg in 5 ms 5m 5min -5ms +5ms 0ms .5ms 5.ms 1..5s 1e3ms 0x5ms ' 5ms' '5 ms' 5msx nan inf 0.0005us 2000000000s 99999999999999999999s; do
 	raw --than "$arg"
 	is "--than '$arg': refused in one line" "$status:$out:$err" \
 		"1::exitdump: --than: $arg: not a time such as 500us, 5ms or 1.5s"

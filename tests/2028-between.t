@@ -88,4 +88,58 @@ diff $one $two --openmetrics|--openmetrics: not for a span of time: it prints th
 top 1 2|2: top takes an interval only
 END
 
+# A histogram, a column or a key that only one of the captures has gives no difference.
+mkdir "$T/hist1"
+cp "$T/tree1/$kvm/exit_cycles" "$T/hist1/a"
+cp "$T/tree2/$kvm/exit_cycles" "$T/hist1/b"
+cp "$T/tree2/$kvm/exit_cycles_hist" "$T/hist1/b_hist"
+exitdump diff "$T/hist1/a" "$T/hist1/b" --raw -o exits,p50 -r 9
+is 'diff: of a histogram that the first lacks' "$status:$out:$err" "0:$(lines '40 -'):"
+cut -f 1-4 "$T/tree1/$kvm/exit_cycles" | sed $'1s/\tguest=.*//' >"$T/less"
+exitdump diff "$T/less" "$T/tree2/$kvm/exit_cycles" -o name,exits,total,guest,overhead -r 9
+is 'diff: of a column and a key that the first lacks' "$status:$(tail -n 1 <<<"$out" | tr -s ' ')" \
+	'0:TOTAL 40 - - -'
+# Nor may it go into lost and other: its part of the difference is not known.
+lines '#~exit_cycles~1 tsc_khz=1000000 guest=1000' 'reason name exits cycles total halt user' \
+	'1 A 10 100 1000 0 10' '2 B 1 1 1 0 0' '- TOTAL 11 101 1001 0 10' >"$T/less"
+lines '#~exit_cycles~1 tsc_khz=1000000 guest=2000' 'reason name exits cycles total halt user stop' \
+	'1 A 12 120 1200 0 12 150' '2 B 1 1 1 0 0 1' '- TOTAL 13 121 1201 0 12 151' >"$T/more"
+exitdump diff "$T/less" "$T/more" --raw -o name,exits,lost,other,stop
+is 'diff: a column that the first lacks: no part of lost, and no line for it' "$status:$out:$err" "0:$(lines 'A 2 200 178 -'):"
+
+cut -f 1-3 "$T/tree2/$kvm/exit_cycles" | sed $'1s/\tguest=.*//' >"$T/less"
+exitdump diff "$T/tree1/$kvm/exit_cycles" "$T/less" -o name,exits,total,guest,overhead -r 9
+is 'diff: of what the second lacks' "$status:$(tail -n 1 <<<"$out" | tr -s ' ')" '0:TOTAL 40 - - -'
+exitdump diff "$T/tree1" "$T/tree2" -r TYPO --csv -o exits
+is 'diff: of a reason that is none' "$status:$out:$err" '0:exits:exitdump: TYPO: no such exit so far'
+
+# Counters of 64 bits wrap: the exits go from 2^64 - 5 to 12.
+one() { # EXITS MAX
+	lines '#~exit_cycles~1 vendor=vmx' 'reason name exits max' "10 CPUID $1 $2" \
+		"- TOTAL $1 $2"
+}
+one 18446744073709551611 500 >"$T/a"
+one 12 700 >"$T/b"
+one 4294967290 500 >"$T/c"
+one 4294967301 500 >"$T/d"
+exitdump diff "$T/a" "$T/b" --raw -o exits,max
+is 'across 2^64, with a max that rose' "$out" $'17\t700'
+exitdump diff "$T/c" "$T/d" --raw -o exits,max
+is 'across 2^32, with a max of earlier' "$out" $'11\t-'
+one 5000000000 700 >"$T/e"
+exitdump diff "$T/a" "$T/e" --raw -o exits,max
+is 'across 2^64, and more than 2^32' "$out" $'5000000005\t700'
+# A smaller number is one of a counter that wrapped only if the difference is below 2^62.
+one 4700000000000000000 700 >"$T/e"
+exitdump diff "$T/a" "$T/e"
+is 'by more than any counter can rise: cleared' "$status:$out:$err" "1::exitdump: $T/e: has lower counters than $T/a (wrong order? cleared in between?)"
+one 4294967301 499 >"$T/e"
+exitdump diff "$T/c" "$T/e"
+is 'a max alone that fell: cleared' "$status:$out:$err" "1::exitdump: $T/e: has lower counters than $T/c (wrong order? cleared in between?)"
+for n in 100 300; do
+	lines '#~exit_cycles~1 vendor=vmx' 'reason name exits total' "10 CPUID 5 $n" "- TOTAL 5 $n" >"$T/$n"
+done
+exitdump diff "$T/100" "$T/300" --raw -o name,exits,total
+is 'time alone, without another exit: shown' "$out" "$(lines 'CPUID 0 200')"
+
 done_testing

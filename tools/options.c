@@ -72,8 +72,7 @@ static const struct column *column(const char *option, const char *name)
 	const struct column *col = column_find(name);
 
 	if (!col)
-		die("%s: %s: no such column (exitdump --help lists them)",
-		    option, name);
+		die("%s: %s: no such column (exitdump --help lists them)",     option, name);
 	return col;
 }
 
@@ -105,8 +104,7 @@ static const char *parse_file(const char *arg)
 		columns = column_find(name);
 	free(list);
 	if (columns || *arg == '+')
-		die("run: -o %s: here -o names the output file (for columns: --output %s; for a file of that name: -O)",
-		    arg, arg);
+		die("run: -o %s: here -o names the output file (for columns: --output %s; for a file of that name: -O)",     arg, arg);
 	return arg;
 }
 
@@ -161,14 +159,6 @@ uint64_t time_ns(const char *arg)
 	return 0;
 }
 
-/* The name of a file or folder. An empty one is mostly a variable of the shell that is not set. */
-static char *file_name(const char *option, char *arg)
-{
-	if (!*arg)
-		die("%s: '': not the name of a file or folder", option);
-	return arg;
-}
-
 static void set_format(struct options *opt, enum format format)
 {
 	if (opt->format != FORMAT_TABLE && opt->format != format)
@@ -198,17 +188,15 @@ static void parse_pick(struct pick *pick, int c, char *arg)
 		pick->guest = true;
 		break;
 	case 'i':
-		pick->input = file_name("--input", arg);
+		pick->input = arg;
 		break;
 	case OPT_KEYS:
 		pick->keys = true;
 		break;
 	case 'S':
-		pick->root = file_name("--sysroot", arg);
+		pick->root = arg;
 		break;
 	case 'v':
-		if (!*arg)
-			die("--vm: '': not a PID, PID-FD, guest name or pattern");
 		printable(arg);
 		pick->vm = arg;
 		break;
@@ -226,12 +214,12 @@ static void parse_option(struct options *opt, int c, char *arg, enum stage stage
 		break;
 	case 'o':
 		if (stage == STAGE_RUN)
-			opt->file = parse_file(file_name("run: -o", arg));
+			opt->file = parse_file(arg);
 		else
 			parse_columns(opt, arg);
 		break;
 	case 'O':
-		opt->file = file_name("--output-file", arg);
+		opt->file = arg;
 		break;
 	case 'r':
 		if (!reasons_valid(arg))
@@ -266,7 +254,7 @@ static void parse_option(struct options *opt, int c, char *arg, enum stage stage
 		set_format(opt, FORMAT_JSON);
 		break;
 	case OPT_NAMES:
-		if (key_names_read(file_name("--names", arg)))
+		if (key_names_read(arg))
 			errx(1, "%s", failure);
 		break;
 	case OPT_OPENMETRICS:
@@ -276,13 +264,13 @@ static void parse_option(struct options *opt, int c, char *arg, enum stage stage
 		parse_columns(opt, arg);
 		break;
 	case OPT_QMP:
-		opt->qmp = file_name("--qmp", arg);
+		opt->qmp = arg;
 		break;
 	case OPT_RAW:
 		set_format(opt, FORMAT_RAW);
 		break;
 	case OPT_SYMBOLS:
-		if (symbols_read(file_name("--symbols", arg)))
+		if (symbols_read(arg))
 			errx(1, "%s", failure);
 		opt->symbols = true;
 		break;
@@ -321,6 +309,9 @@ void options_parse(struct options *opt, int *argc, char ***argv, enum stage stag
 	while ((c = getopt_long(*argc, *argv, letters + (stage == STAGE_COMMAND), long_options, NULL)) != -1) {
 		if (c == '?' || c == ':')
 			refuse_option(c, (*argv)[optind - 1]);
+		/* Mostly a variable of the shell that is not set. */
+		if (optarg && !*optarg)
+			die("%s: its value is empty", (*argv)[optind - 1][0] ? (*argv)[optind - 1] : (*argv)[optind - 2]);
 		parse_option(opt, c, optarg, stage);
 	}
 	*argc -= optind;
