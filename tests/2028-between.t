@@ -50,6 +50,10 @@ REASON_9 20 18.2%
 TOTAL 20 18.2%:$(some '')"
 into vm --vm 'vm*' --hist
 like 'its histogram' "$out" $'\nTOTAL: 110 exits\n'
+cp -r "$T/tree3" "$T/last"
+cp "$T/tree1/$kvm/1001-11"/exit_cycles* "$T/last/$kvm/1001-11/"
+into last --vm 'vm*' --raw --output name,exits
+is 'of which the last one was cleared: each row once' "$status:$(awk '{ n += $2 } END { print NR, n }' "$T/.out"):$err" "0:10 110:$(some '')"
 cp "$T/tree1/$kvm/1001-11/vcpu1"/* "$T/vcpu/$kvm/1001-11/vcpu1/"
 into vcpu -a --vcpu 0-1 --raw --output exits
 is 'two of them' "$status:$out:$err" "0:$(lines 55 55):$(some ' of 2 VMs')"
