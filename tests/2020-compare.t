@@ -158,6 +158,10 @@ is 'live: an interval of more than 2^32 us does not end at once' "$status:$(<"$T
 show tree1
 exitdump compare -S "$T/root" vm0 vm0/0 0.01
 is 'live: a guest that did not run' "$status:$out:$err" "1::exitdump: vm0: cannot be compared: it spent no time inside the guest"
+for side in "" /0; do
+	exitdump compare -S "$T/root" "$side" vm0
+	is "a side of no VM, '$side'" "$status:$out:$err" "1::exitdump: ${side:-''}: neither a file nor VM/VCPU"
+done
 
 tree "$T/svm" 1 1 -v vendor=svm
 for args in "$T/tree1 $T/svm" 'healthy' 'healthy sick x' 'healthy nobody' 'healthy sick/x' 'healthy sick/0,x' \

@@ -81,8 +81,10 @@ is 'set slow 2ms' "$(set_to exit_cycles_slow set slow 2ms)" 0:::2000re
 is 'set slow 0.003s' "$(set_to exit_cycles_slow set slow 0.003s)" 0:::3000re
 is 'set slow 2500' "$(set_to exit_cycles_slow set slow 2500)" 0:::2500re
 is 'set slow off' "$(set_to exit_cycles_slow set slow off)" 0:::0500re
-exitdump set slow '' -S "$T/tree"
-is "set slow '': refused" "$status:$out:$err" '1::exitdump: set slow: takes microseconds, a time such as 2ms, or off'
+for value in "" 0.5us 1.5us; do
+	exitdump set slow "$value" -S "$T/tree"
+	is "set slow '$value': refused" "$status:$out:$err" '1::exitdump: set slow: takes microseconds, a time such as 2ms, or off'
+done
 printf 'vm\n' >"$parameters/exit_cycles_guest"
 rm "$parameters/exit_cycles_slow"
 exitdump set -S "$T/tree"

@@ -93,8 +93,8 @@ static int parse_side(struct side *side, const struct options *opt, const char *
 	second = strrchr(side->words, '/');
 	if (second)
 		*second++ = '\0';
-	if (second && !pick_vcpus_valid(second))
-		return fail("%s: neither a file nor VM/VCPU", name);
+	if (!*side->words || (second && !pick_vcpus_valid(second)))
+		return fail("%s: neither a file nor VM/VCPU", *name ? name : "''");
 	if (opt->pick.vm)
 		return fail("compare: --vm: only with captures, but %s is none", name);
 	side->to = NULL;

@@ -131,7 +131,7 @@ static const char *kernel_value(const struct parameter *p, const char *value)
 		return *value && strlen(value) < 10 ? value : NULL;
 	ns = time_ns(value);
 	snprintf(us, sizeof(us), "%lu", ns / 1000);
-	return ns >= 1000 && strlen(us) < 10 ? us : NULL;
+	return ns && ns % 1000 == 0 && strlen(us) < 10 ? us : NULL;
 }
 
 /* Print all parameters, with their values and what they take. */
