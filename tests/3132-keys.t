@@ -172,7 +172,8 @@ judge() {
 	done
 	# Which slot gives way depends on what else is in the table: 290 to 350 were seen. All 64 would take 2,000.
 	kind=$(awk '$1 == "step" { least[++n] = $7 } END { print least[2] - least[4] }' "$F/costs")
-	ok "$lab an exit with a new key takes $kind instructions more, at most 400" test "$kind" -gt 0 -a "$kind" -le 400
+	# (not with the checks of a debug kernel)
+	[[ $debug ]] || ok "$lab an exit with a new key takes $kind instructions more, at most 400" test "$kind" -gt 0 -a "$kind" -le 400
 }
 
 for one in $LABS; do
