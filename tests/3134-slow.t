@@ -162,13 +162,13 @@ judge_parts() {
 	is "$lab a halt of a second is none" "$(slow halt.vm name) $(cell halt.vm TOTAL slow)" " 0"
 	[[ $vendor == svm ]] || return 0
 	is "$lab nor is a signal's handler" "$(slow signal.vm name)" ""
-	is "$lab nor SIGSTOP" "$(slow stopped.vm name)" ""
+	is "$lab nor SIGSTOP" "$(slow stopped.vm name key | but_shell)" ""
 	ok "$lab which was there: $(($(cell stopped.vm TOTAL stop) / khz)) ms" test "$(($(cell stopped.vm TOTAL stop) / khz))" -ge 90
-	read -r name total sched stop < <(slow waits.vm name total sched stop)
-	is "$lab waits: a wait for the CPU and a stop in one exit is one slow exit" "$(slow waits.vm name)" interrupt
+	read -r name total sched stop _ < <(slow waits.vm name total sched stop key | but_shell)
+	is "$lab waits: a wait for the CPU and a stop in one exit is one slow exit" "$(slow waits.vm name key | but_shell | cut -f 1 -d " ")" interrupt
 	ok "$lab waits: it has both: $((sched / khz)) and $((stop / khz)) of $((total / khz)) ms" test \
 		$((sched / khz)) -ge 20 -a $((stop / khz)) -ge 90 -a "$total" -ge $((sched + stop))
-	like "$lab waits: and so has the tracepoint" "$(traced waits)" "$(in_trace waits.vm)\$"
+	like "$lab waits: and so has the tracepoint" "$(traced waits | but_shell)" "$(in_trace waits.vm | but_shell)\$"
 }
 
 # judge_late: two pages. For the first, KVM waits in the handler, since the guest's interrupts
@@ -203,6 +203,11 @@ judge_many() {
 	is "$lab reset: nothing is left" "$(slow cleared time) $(line_key cleared lost)" " 0"
 	is "$lab lower: a threshold is that of rows with a larger max, too" \
 		"$(slow lower.vm key | grep -c 0x501)" 4
+}
+
+# but_shell: leaves out the exit in which vmm starts a shell: slow on a debug kernel.
+but_shell() {
+	grep -vw 0x504
 }
 
 # traced SECTION: prints its lines of the tracepoint.
