@@ -26,7 +26,7 @@ is 'and which exits are its own' "$err" \
 	'exitdump: 13 of the CPUID exits were made by this reading'
 guest svm --raw -o reason,name,exits,cycles -s exits
 is 'SVM: the rows, by exit code' "$out" "$(lines '114 cpuid 140 141000' \
-	'123 io 17 12884901895' '1024 npf 2 9' '0 read_cr0 1 5' '1027 vmgexit 1 5' '4294967295 invalid_guest_state 1 5')"
+	'123 io 17 12884901895' '1024 npf 2 9' '0 read_cr0 1 5' '175 reason~175 1 5' '1027 vmgexit 1 5' '4294967295 invalid_guest_state 1 5')"
 is 'and which exits are its own: 116 reasons come before the row cpuid' "$err" \
 	'exitdump: 117 of the CPUID exits were made by this reading'
 guest vmx
