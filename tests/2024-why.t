@@ -105,11 +105,13 @@ named MSR_READ 0x40000020 'HV time reference count'
 named IO_INSTRUCTION 0x10608 'ACPI PM timer (q35, pc), in'
 named IO_INSTRUCTION 0x301f0 'IDE, in, string'
 named IO_INSTRUCTION 0x1234 out
+named IO_INSTRUCTION 0x8000000000001234 'out, L2'
 named CPUID 0x4ffffffd exit_cycles
 named VMCALL 0xa 'KVM send IPIs'
 named hypercall 0xb 'KVM yield to a CPU'
 named EPT_VIOLATION 0x3 'read and write, not mapped'
 named EPT_MISCONFIG 0x8 'at 0x8000'
+named npf 0x10 'at 0x10000'
 named EXTERNAL_INTERRUPT 0xec 'local timer'
 named EXCEPTION_NMI 0xe '#PF page fault'
 named CR_ACCESS 0x13 'read CR3'
@@ -117,6 +119,7 @@ named DR_ACCESS 0x17 read
 named APIC_WRITE 0x300 ICR
 named avic_unaccelerated_access 0x80 TPR
 named MSR_READ_IMM 0x10 IA32_TSC
+named MSR_WRITE_IMM 0x10 IA32_TSC
 named vmgexit 0x80000001 'MMIO read'
 named hlt 0x8000000000000000 L2
 bad_lines=$(grep -Evc '^(#.*|[a-z]+ 0x[0-9a-f]+ 0x[0-9a-f]+ .{1,40})?$' "$TOP/tools/key-names.txt" || :)
@@ -131,6 +134,9 @@ is 'blanks at the begin of a line, another end, the longest name' "$status:$out:
 echo 'port 01296 01296 ten' >"$T/names"
 exitdump why -i "$T/x_keys" io --raw -o what --names "$T/names"
 is 'a number that begins with 0 is decimal, too' "$status:$out:$err" '0:ten, out:'
+printf 'port 0x510 0x510 \e[31mred\n' >"$T/names"
+exitdump why -i "$T/x_keys" io --raw -o what --names "$T/names"
+is 'a name with control characters: shown without' "$status:$out:$err" '0:?[31mred, out:'
 for line in 'port 1' 'potato 1 2 x' 'port 2 1 x' 'port 1 2x y' 'port 1 99999999999999999999 x' 'port 1 2 ' "port 1 2 $(printf '%048d' 0)"; do
 	echo "$line" >"$T/names"
 	exitdump why -i "$T/x_keys" --names "$T/names"

@@ -29,7 +29,9 @@ state e 0 "$(row 30000000000 51 0)" "$(row 20000000000 51 0)"
 state f 2 "$(row 40000000000 123456 0)" "$(row 30000000000 51 0)"	# of two new ones, one is left
 state g 2 "$(row 50000000000 51 0)" "$(row 40000000000 123456 0)" "$(row 30000000000 51 0)"
 state s 1 "$three" "$two"			# one that ends with it comes later
-state t 1 "$(row 3000000000 51 0)" "$four" "$three" "$two"	# one of another VM, too
+five=$(row 3000000000 51 0)
+state t 1 "$five" "$four" "$three" "$two"	# one of another VM, too
+state u 1 "${five/0x0/0x10}" "$five" "$four" "$three" "$two"	# one of another VM of that process
 
 # watch NAME ARGUMENT...: starts exitdump in the background, with $interval if that is set; a signal
 # can end it. Its output is in $T/NAME.out and $T/NAME.err.
@@ -116,10 +118,12 @@ show b
 ok 'one that ended at the same moment as one that was seen' has csv.out '50,1'
 show t
 ok 'and one of another VM' has csv.out '51,0'
+show u
+ok 'and one of the other VM of its process' has csv.out $'51,0\n51,0'
 show c
-ok 'and on' has csv.out $'51,0\n51,0'
+ok 'and on' has csv.out $'51,0\n51,0\n51,0'
 interrupt '--follow --csv'
-is 'each once, under one heading' "$(<"$T/csv.out")" $'vm,vcpu\n50,0\n50,1\n51,0\n51,0'
+is 'each once, under one heading' "$(<"$T/csv.out")" $'vm,vcpu\n50,0\n50,1\n51,0\n51,0\n51,0'
 show a
 env --ignore-signal=INT "$EXITDUMP" -S "$T/root" slow 0.02 -r CPUID >"$T/none.out" 2>"$T/none.err" &
 watcher=$!
