@@ -97,6 +97,10 @@ raw -a --vm 'vm[02]' -o vmname
 is '--all-vms of some' "$out" $'vm0\nvm2'
 exitdump -S "$T/tree" --all-vcpus -n 1
 like '--all-vcpus: each VM counts once' "$out" '^overhead 33\.3%: 3 VMs, 12 vCPUs, vmx; by lost'
+exitdump -S "$T/tree" --vm vm1 -n 1
+like 'the head of a VM: how many vCPUs, but not how many VMs' "$out" '^overhead 33\.3%: VM 1001-11 \(vm1\), 4 vCPUs, vmx; '
+exitdump -S "$T/tree" --vm vm1 --vcpu 1 -n 1
+like 'the head of a vCPU: not how many' "$out" '^overhead 33\.3%: vCPU 1 of VM 1001-11 \(vm1\), vmx; '
 raw --all-vcpus -o vm,vcpu,exits --vm vm1
 is '--all-vcpus: a line per vCPU' "$out" \
 	"$(printf '1001-11\t%d\t55\n' 0 1 2 3)"
@@ -162,12 +166,16 @@ if command -v jq >/dev/null; then
 	exitdump -S "$T/tree" list --json -n 1
 	is 'list --json -n 1: one VM' "$(jq -c '[.rows, (.totals | map([.vm, .exits, .vcpus]))]' "$T/.out")" \
 		'[[],[["1000-11",220,"0-3"]]]'
+	exitdump -S "$T/tree" list --json -s -vm -n 1
+	is 'list --json in another order: the first VM of that' "$(jq -r '.totals[].vm' "$T/.out")" 1002-11
 fi
 exitdump -S "$T/tree" list -o vm,total -u us -n 1
 is 'list in a unit that numbers do not carry: said' "$out" \
 	$'overhead 33.3%: 3 VMs, 12 vCPUs, vmx; in us\nVM        TOTAL\n1000-11 440.000'
 exitdump -S "$T/tree" list -o vm,total -u ns -n 1
 is 'and in ns' "$out" $'overhead 33.3%: 3 VMs, 12 vCPUs, vmx; in ns\nVM       TOTAL\n1000-11 440000'
+exitdump -S "$T/tree" list 0.01 1
+like 'list over an interval: when' "$out" $'^[0-9:]{8} \\+[0-9.]+ s: 3 VMs, 12 vCPUs, vmx\nVM '
 for args in '-i x' -g --openmetrics --hist; do
 	# shellcheck disable=SC2086 # words
 	exitdump list $args

@@ -88,6 +88,7 @@ is 'in metrics' "$(grep ^kvm_tsc_stable "$T/.out")" 'kvm_tsc_stable 0'
 lines '#~exit_cycles~1' 'reason name exits' '1 A 1' '- TOTAL 1' >"$T/silent"
 exitdump --openmetrics -i "$T/silent"
 unlike 'of which the file does not say it: no metric' "$out" kvm_tsc_stable
+is 'nor of what else it does not have' "$(grep -v '^#' "$T/.out")" 'kvm_exits_total{reason="A"} 1'
 exitdump -i "$T/open"
 like 'in the headline' "$out" '^[^'$'\n'']*TSC unstable'
 all --raw -a -o vmname,vcpu,exits
@@ -112,10 +113,12 @@ has 'the very number' 'kvm_exits_total{reason="REASON_9"} 40'
 has 'what is lost: total without halt and stop' 'kvm_exit_lost_cycles_total{reason="REASON_9"} 136000'
 has 'and its parts' 'kvm_exit_sched_cycles_total{reason="REASON_9"} 8000'
 has 'and of the whole account' 'kvm_guest_cycles_total 1496000'
+is 'how many VMs and vCPUs' "$(grep '^kvm_v' "$T/.out")" $'kvm_vcpus 4\nkvm_vms 2'
 is 'reasons by their numbers, so that they stay where they are' "$(grep -m 1 '^kvm_exits_total' "$T/.out")" 'kvm_exits_total{reason="REASON_0"} 4'
 metrics 'by VM' -S "$T/tree" -a
 has 'with labels' 'kvm_exit_halt_cycles_total{vm="1000-11",vmname="vm0",reason="REASON_9"} 10000'
 like 'a name is escaped' "$out" 'vmname="a\\"b\\\\c"'
+is 'how many vCPUs each has' "$(grep '^kvm_v[a-z]*{vm="1000' "$T/.out")" 'kvm_vcpus{vm="1000-11",vmname="vm0"} 2'
 metrics 'by vCPU, with histograms' -S "$T/tree" --all-vcpus --buckets
 labels='vm="1000-11",vmname="vm0",vcpu="1",reason="REASON_9"'
 name=kvm_exit_latency_cycles
