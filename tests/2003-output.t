@@ -18,6 +18,9 @@ is 'standard output closed: status 1' "$status" 1
 run bash -c '"$0" --help >&-' "$EXITDUMP"
 is 'and so with the help: status 1' "$status" 1
 
+run bash -c '"$0" --version >&-' "$EXITDUMP"
+is 'and so with one line of it: status 1' "$status" 1
+
 # The reader ends before anything is written.
 run bash -c 'exec 3> >(exec true); wait $!; "$0" -i "$1" >&3' "$EXITDUMP" "$T/good"
 ok 'a closed pipe: no success' test "$status" -ne 0
@@ -50,6 +53,8 @@ for closed in '>&-' '<&-' '>&- 2>&-' '<&- >&- 2>&-'; do
 	run bash -c "exec \"\$0\" -S \"\$1\" -a -o vm --csv -O \"\$2\" 0.01 3 $closed" "$EXITDUMP" "$T/tree" "$T/file"
 	is "closed streams, $closed: all of them as well" "$status:$out:$err:$(paste -sd, "$T/file")" 0:::vm,1000-11,1000-11,1000-11
 done
+run bash -c '"$0" -S "$1" -r NONE --csv -o name -O "$2" 2>&-' "$EXITDUMP" "$T/tree" "$T/file"
+is 'a message that has no stream: not in the file' "$status:$out:$err:$(<"$T/file")" 0:::name
 exitdump run -S "$T/tree" -O "$T/file" --json -- sh -c 'echo out; echo err >&2; exit 3'
 is 'run: the command has the streams for itself' "$status:$out:$err:$(head -c 12 "$T/file")" $'3:out:err:{"version":2'
 exitdump run -S "$T/tree" -O "$T/none/file" -- touch "$T/ran"
