@@ -45,11 +45,13 @@ keys q
 sees 'and q' 'status 0'
 
 show tree1
-top -S "$T/root"
+top -S "$T/root" -s exits
+sees 'the order of --sort' 'by exits'
 keys v
-sees 'v: the VMs' $'\n1001-11 vm1 '
+sees 'v: the VMs, in their own order' $'by lost.*\n1001-11 vm1 '
 keys Down Enter
 sees 'Enter: an idle one' $'VM 1001-11 \\(vm1\\).*the last interval.*\nTOTAL +0 '
+keys Down Up
 keys c t t
 sees 'c: its vCPUs' $'all counts so far.*\n1001-11 vm1 +0 +55 .*\n1001-11 vm1 +1 +55 '
 unlike 'and no others' "$(screen)" 1000-11
