@@ -29,7 +29,8 @@ storm() {
 # a halt takes 10 ms: without its part halt it would be slow
 echo 5000 >$P/exit_cycles_slow
 storm storm 60 rdmsr=1 hlt:$((khz * 10))=1 cpuid=5 mmio=1 hlt:$((khz * 10))=1 out-user=1
-# L2 exits in the midst of the switching, and L1 has more keys than there is room for
+# L2 exits in the midst of the switching, when its exit has no row; then L1 has more keys than
+# there is room for: a slot with a wild row would end the host
 storm nested 20 nested=20 walk-leaf=200
 EOF
 

@@ -72,7 +72,7 @@ static const struct column *column(const char *option, const char *name)
 	const struct column *col = column_find(name);
 
 	if (!col)
-		die("%s: %s: no such column (exitdump --help lists them)",     option, name);
+		die("%s: %s: no such column (exitdump --help lists them)", option, name);
 	return col;
 }
 
@@ -104,7 +104,7 @@ static const char *parse_file(const char *arg)
 		columns = column_find(name);
 	free(list);
 	if (columns || *arg == '+')
-		die("run: -o %s: here -o names the output file (for columns: --output %s; for a file of that name: -O)",     arg, arg);
+		die("run: -o %s: here -o names the output file (for columns: --output %s; for a file of that name: -O)", arg, arg);
 	return arg;
 }
 
