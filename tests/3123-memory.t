@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Promise: an account takes at most 28 KiB for each vCPU on VMX and 40 KiB on SVM (on 7.3,
-# which has more reasons, 4 KiB more). This is what the kernel's own counters show for 64
-# more vCPUs. All of it is freed later, and reads leave no memory behind.
+# Promise: an account takes at most 28 KiB for each vCPU on VMX and 40 KiB on SVM.
+# This is what the kernel's own counters show for 64 more vCPUs. All of it is freed later, and
+# reads leave no memory behind.
 # The five debugfs files of a vCPU take slab memory in addition; a note tells how much.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/lab/labs.sh"
@@ -76,7 +76,6 @@ for one in $LABS; do
 	boot "$one" -c 1 || continue
 	limit=28
 	[[ $vendor == vmx ]] || limit=40
-	[[ $kernel != 7.3 ]] || ((limit += 4))
 	pages=$(growth patched pages)
 	is "$lab 64 vCPUs more have 64 accounts more" "$(growth patched accounts)" 64
 	ok "$lab an account takes $((pages * 4 / 64)) KiB, at most $limit" test "$pages" -le $((limit * 64 / 4)) -a "$pages" -gt 64
