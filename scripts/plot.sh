@@ -205,11 +205,10 @@ latency() {
 	[[ $(head -c 11 "$json" | tr -d '\0') == '{"version":' ]] || die "${files[0]}: neither a capture nor what exitdump --json wrote"
 	through 0 awks latency.awk -v "names=$tmp/names" <"$json" >"$tmp/data"
 	panels=$(wc -l <"$tmp/names")
-	unit=$(sed -n '1s/.*"unit":"\([a-z]*\)".*/\1/p' "$json")
 	khz=$(sed -n '1s/.*"tsc_khz":\([0-9]*\).*/\1/p' "$json")
 	# The lowest and the highest bucket that are not empty.
 	set -- "$(awk '$2 > 0 { if (n++ == 0 || $1 < low) low = $1; if ($1 > high) high = $1 } END { print low, high }' "$tmp/data")"
-	draw $((120 + 100 * panels)) "panels=$panels" "low=${1% *}" "high=${1#* }" "khz=${khz:-0}" "unit='$(unit_name)'"
+	draw $((120 + 100 * panels)) "panels=$panels" "low=${1% *}" "high=${1#* }" "khz=${khz:-0}"
 }
 
 bench() {

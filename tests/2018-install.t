@@ -97,6 +97,7 @@ completes 'commands' 'exitdump ' 'compare diff hist list off on reset run serve 
 completes 'options' 'exitdump --op' --openmetrics
 completes 'columns' 'exitdump -s p99' 'p99 p99.9'
 completes 'a list of columns' 'exitdump -o +name,overh' '+name,overhead'
+completes 'a column behind +' 'exitdump -o +overh' '+overhead'
 completes 'a column backwards' 'exitdump -s vm,-overh' 'vm,-overhead'
 completes 'units' 'exitdump -u n' ns
 completes 'a unit behind =' 'exitdump --unit = u' us
@@ -108,8 +109,19 @@ completes 'no command for an argument' 'exitdump -v top li' list
 completes 'nor for a folder' 'exitdump -S / li' list
 completes 'commands for run' 'exitdump run -- compge' compgen
 completes 'and then files' 'exitdump run -- ls --he' ''
+completes 'files for the command of run' 'exitdump run -- ls compge' ''
 completes 'files for run -o' 'exitdump run -o na' ''
 completes 'columns for run --output' 'exitdump run --output na' name
+# Each option of --help: behind it, and behind its value if it has one, comes the command.
+options=$(exitdump --help | sed -n '/^Options:/,/^$/s/^ *\(-[A-Za-z]\)\?,\? *\(--[a-z-]*\)\( [A-Z[][A-Z+[]*\]*[A-Z]*\)\? .*/\1\3\n\2\3/p' | grep '^-')
+wrong=''
+while read -r option value; do
+	COMP_WORDS=(exitdump "$option" ${value:+7} li)
+	COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+	_exitdump_complete
+	[[ ${COMPREPLY[*]} == list ]] || wrong+=" $option"
+done <<<"$options"
+is 'completion: each option, with a value or without' "$(($(grep -c " " <<<"$options") > 20)):$wrong" 1:
 
 # The shell must not expand the names of VMs: neither in the completion nor after Enter, when
 # each word must be exactly the VM's name again.

@@ -24,7 +24,7 @@ moment() {
 	stat "$1" 1000/task/1002 worker 300
 	stat "$1" 1000/task/1003 'any name' "$4"
 	stat "$1" 77 vhost-1000 "$5"
-	stat "$1" 78 vhost-10001 9999
+	stat "$1" 78 vhost-10001 $((9000 + 99 * $5))
 	echo 1003 >"$T/$1/$kvm/1000-11/vcpu0/pid"
 	echo "$6" >"$T/$1/$kvm/1000-11/irq_injections"
 }
@@ -170,6 +170,12 @@ rm -r "$T/now/proc/79"
 outside vcpucpu,vmmcpu >"$T/cpus"
 # shellcheck disable=SC2016 # awk's
 ok 'a kernel thread that ended: its past is not taken from the others' awk '{ exit !($1 > 0 && $2 == $1) }' "$T/cpus"
+echo 150 >"$T/now/$kvm/1000-11/irq_injections"
+is 'interrupts that could not be read before: not known' "$(outside irqs)" -
+echo 100 >"$T/past/$kvm/1000-11/irq_injections"
+like 'that could be read before' "$(outside irqs)" '^[1-9]'
+echo 150x >"$T/now/$kvm/1000-11/irq_injections"
+is 'that are no number: not known' "$(outside irqs)" -
 cp -r "$T/now" "$T/later"
 mv "$T/later/$kvm/1000-11" "$T/later/$kvm/1000-12"
 ln -sfn past "$T/at"

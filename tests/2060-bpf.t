@@ -94,14 +94,17 @@ fi
 like 'the host, twice' "$status:$out:$err" $'^0:[0-9:]* [+][^\n]*: host, .*by BPF; by lost\n.*TOTAL .*\n\n.*by BPF.*\nTOTAL [^\n]*:$'
 run nobody ,+bpf,+perfmon --bpf 0.1 1
 like 'as nobody with both capabilities' "$status:$out:$err" '^0:.*by BPF; by lost.*TOTAL .*:$'
+# shellcheck disable=SC2016 # bash expands it
+run bash -c 'ulimit -n 12; exec "$@"' bash "$EXITDUMP" --bpf 0.01 1
+like 'a kernel that refuses it: why, in one line' "$status:$out:$err" $'^1::exitdump: --bpf: this kernel refuses its program: Too many open files \\([^\n?]*\\)$'
 
 exitdump --bpf --explain
 is 'explain: a line for all, then one for each thing that it lacks' "$status:$err:$(grep -cv '^[a-z]* *-  .' "$T/.out")" 0::1
 lacks=$(awk '$1 == "cycles" { print "null" }' "$T/.out")
 exitdump --bpf --json 0.1 1
 is 'JSON: what cannot be known is null, what can is a number' "$status:$(jq -c \
-	'.totals[0] | [(.cycles, .exits, .total, .halt, .user, .sched, .stop | type)]' "$T/.out")" \
-	"0:[\"${lacks:-number}\",\"number\",\"number\",\"number\",\"number\",\"number\",\"number\"]"
+	'.totals[0] | [(.cycles, .exits, .total, .halt, .poll, .user, .sched, .stop, .slow | type)]' "$T/.out")" \
+	"0:[\"${lacks:-number}\",\"number\",\"number\",\"number\",\"number\",\"number\",\"number\",\"number\",\"number\"]"
 for command in 'list 0.1 1' '--all-vms 0.1 1' '--all-vcpus --csv 0.1 1' 'hist TOTAL 0.1 1' '--raw 0.1 1'; do
 	# shellcheck disable=SC2086 # more words
 	exitdump --bpf $command
@@ -135,6 +138,26 @@ if command -v "${BPFTOOL:=$(PATH=$PATH:/usr/sbin:/sbin type -P bpftool)}" >/dev/
 		done
 		((!$#))
 	}
+	# In top, keys are counted from the moment on when a view of them is chosen.
+	if has_terminal; then
+		keyed() { # PID
+			local id
+			for id in $(programs "$1"); do
+				"$BPFTOOL" prog show id "$id"
+			done | grep -c 'name on_mmio ' || :
+		}
+		tm new-session -d -x 80 -y 24 "exec '$EXITDUMP' --bpf top 0.2"
+		pid=$(tm display-message -p '#{pane_pid}')
+		sees 'by BPF' 'by BPF.*TOTAL'
+		before=$(keyed "$pid")
+		tm send-keys s
+		for ((i = 0; i < 100; i++)); do
+			[[ $(keyed "$pid") != "$before" ]] && break
+			sleep 0.1
+		done
+		is 'top counts keys once they are asked for' "$before $(keyed "$pid")" '0 1'
+		tm kill-server
+	fi
 	for signal in HUP TERM KILL; do
 		env --default-signal=HUP "$EXITDUMP" --bpf 0.1 >"$T/$signal" &
 		pid=$!

@@ -33,7 +33,7 @@ mkdir "$T/lib"
 touch "$T/lib/libmicrohttpd.so.12"
 LD_LIBRARY_PATH=$T/lib refused 'a library that cannot be loaded' 'serve: .*/libmicrohttpd[.]so[.]12: ' serve 0
 refused 'an empty one' 'serve: 127.0.0.1:: not \[ADDRESS:\]PORT$' serve 127.0.0.1:
-for where in 1.2.3.4.5:0 :0 '[::1:0' '[]:0' localhost:0; do
+for where in 1.2.3.4.5:0 :0 '[::1:0' '[]:0' localhost:0 4294967297; do
 	refused "no address: $where" 'serve: .*: not \[ADDRESS:\]PORT$' serve "$where"
 done
 refused 'one that is not here' 'serve: 192.0.2.7:0: Cannot assign' serve 192.0.2.7:0
@@ -121,7 +121,7 @@ pid=${other[0]} url=${other[1]}
 
 show "$T/nothing"
 is 'nothing to read: 503' "$(get /metrics)" '503 text/plain; charset=utf-8'
-like 'and why, in one line' "$(<"$T/body")" $'^[^\n]*exit_cycles: No such file [^\n]*$'
+like 'and why, in one line' "$(wc -l <"$T/body"):$(<"$T/body")" $'^1:[^\n]*exit_cycles: No such file [^\n]*$'
 get /metrics >"$T/again"
 is 'which standard error has as well, once' "$(tail -n +2 "$T/served")" "exitdump: $(<"$T/body")"
 tree "$T/four" 4 2
@@ -198,6 +198,7 @@ for ((i = 0; i < 16; i++)); do
 done
 is 'the 17th gets its own' "$(get /metrics):$(stat -c %s "$T/body")" "$OPENMETRICS:$bytes"
 ok "16 answers of $bytes bytes that nobody reads: $one KB, then $(kb) KB" test "$(kb)" -le $((one + 65536))
+is 'the last five of the others have theirs, too' "$(for fd in "${slow[@]:11}"; do timeout 20 cat <&"$fd" | sed '1,/^\r$/d' | wc -c; done | sort -u)" "$bytes"
 for fd in "${slow[@]}"; do
 	exec {fd}>&-
 done
@@ -209,6 +210,8 @@ show "$T/two"
 ok 'where there is nothing yet it serves as well' serve -S "$T/nothing" 0
 is 'and says so' "$(get /metrics)" '503 text/plain; charset=utf-8'
 ok 'it ends with SIGINT' ends INT
+ok 'and can be started at once on the same port' serve -S "$T/root" "$(sed "s,.*:,,; s,/.*,," <<<"${url#http:}")"
+ends TERM
 {
 	printf '# exit_cycles 1\tvendor=svm\n'
 	lines 'reason name key exits cycles total max' '123 io 0x70 40 40 400 4'

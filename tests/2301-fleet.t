@@ -48,8 +48,14 @@ fi
 is 'the timer comes again and again' "$(sed -n 's/^On//p' "$units-textfile.timer" | paste -sd ' ')" 'BootSec=15s UnitActiveSec=15s'
 is 'settings can be missing' "$(grep -h ^EnvironmentFile= "$units"-{serve,textfile}.service | sort | paste -sd ' ')" \
 	'EnvironmentFile=-/etc/default/exitdump-serve EnvironmentFile=-/etc/default/exitdump-textfile'
-is 'what --bpf needs is allowed, and no more' "$(sed -n 's/^.*Capabilit[a-zA-Z]*=//p' "$fleet/exitdump-serve-bpf.conf" | sort | uniq -c | xargs)" \
-	'2 CAP_BPF CAP_PERFMON'
+is 'what --bpf needs is allowed, and no more' "$(sed -n 's/^.*\(Capabilit[a-zA-Z]*\|CallFilter\)=//p' "$fleet/exitdump-serve-bpf.conf" | sort | uniq -c | xargs)" \
+	'2 CAP_BPF CAP_PERFMON 1 bpf perf_event_open'
+is 'serve can be reached by those who scrape it, and it is tried again and again' \
+	"$(grep -E '^(IPAddressAllow|Restart|StartLimitIntervalSec|RestrictAddressFamilies)=' "$units-serve.service" | sort | paste -sd ' ')" \
+	'IPAddressAllow=localhost Restart=on-failure RestrictAddressFamilies=AF_INET AF_INET6 StartLimitIntervalSec=0'
+is 'the file can be written where it is' "$(sed -n 's/^ReadWritePaths=-//p' "$units-textfile.service")" \
+	"$(sed -n 's,^TEXTFILE=.*:-\(.*\)/.*,\1,p' "$fleet/exitdump-textfile")"
+is 'what is enabled starts with the host' "$(grep -h ^WantedBy= "$units"-{serve.service,textfile.timer} | paste -sd ' ')" 'WantedBy=multi-user.target WantedBy=timers.target'
 cmp -s "$T/usr/share/exitdump/exit-cycles.rules.yml" "$rules"
 
 export TEXTFILE=$T/textfile/exit_cycles.prom

@@ -78,6 +78,8 @@ sed '1s/$/,total,halt,user/; 2,$s/,[0-9]*$/,10,100,5,20/' many.csv >parts.csv
 is 'where: so it is there, with all of its parts' \
 	"$(awk -f "$TOP/scripts/plot/reasons.awk" -v kind=where parts.csv | tail -n 1)" $'others (700)\t0\t10\t15\t35\t100'
 is 'where: fourteen have a bar each, below that of all' "$(head -n 15 parts.csv | awk -f "$TOP/scripts/plot/reasons.awk" -v kind=where /dev/stdin | sed -n '$p;$=' | cut -f 1 | paste -sd ' ')" 'R14 (100) 15'
+is 'cycles: of two VMs, one bar a reason; of no cycles, none' "$(printf 'name,exits,cycles\nA,1,3\nB,1,4\nA,1,2\n' | awk -f "$TOP/scripts/plot/reasons.awk" -v kind=cycles /dev/stdin | cut -f 1,2 | xargs):$(
+	printf 'name,exits,cycles\nA,1,0\n' | awk -f "$TOP/scripts/plot/reasons.awk" -v kind=cycles /dev/stdin)" $'A 5 B 4:A\t0\t0, 0.0 %'
 plot cycles -u us -o us.svg known.csv
 like 'the unit of a CSV is that of -u' "$(words us.svg)" 'exit handler, microseconds'
 "$EXITDUMP" -i now --csv -u us >us.csv
@@ -100,6 +102,7 @@ is 'over time: a line a moment, a gap is a gap, and names as they were quoted' \
 0.500000\t1.000000\t10\t5
 1.500000\t1.000000\t20\t5
 3.500000\t1.000000\t40\t5'
+is 'over time: all VMs of a moment' "$(printf 'time,name,exits\n1,A,3\n1,A,4\n2,A,1\n' | awk -f "$TOP/scripts/plot/spans.awk" /dev/stdin | cut -f 3 | xargs)" 'A 7 1'
 plot over-time -o time.svg time.csv
 is 'over time: drawn' "$status $err" '0 '
 like 'over time: units on both axes' "$(words time.svg)" 'exits in every 1 s\|.*time, s'
@@ -142,6 +145,13 @@ for picture in patched ways; do
 	ok "$picture: well-formed XML" xmllint --noout $picture.svg
 done
 like 'patched: stock, and what is added' "$(words patched.svg)" '840\|.*\+5\|.*\+48\|'
+{
+	echo part,lab,way,item,metric,value
+	for lab in 1 2; do printf 'exits,vmx 6.%s,%s,cpuid,smallest,%s\n' $lab stock 84$lab $lab off 9 $lab on 9; done
+	echo reads,vmx 6.1,on,cpuid,smallest,1
+} >labs.csv
+is 'patched: a file for each lab, of the round trips alone' "$(awk -f "$TOP/scripts/plot/bench.awk" -v kind=patched -v folder="$T" labs.csv | xargs):$(sed -s 1d vmx-6.1 vmx-6.2 | tr '\t' ' ' | paste -sd,)" \
+	'vmx-6.1 vmx-6.2:cpuid 841 9 9,cpuid 842 9 9'
 awk -f "$TOP/scripts/plot/bench.awk" -v kind=ways -v folder="$T" bench.csv >/dev/null
 is 'ways: the data, above stock' "$(<vmx-6.1)" $'vmx 6.1\toff\ton\thist\tevents\tbpf\tperf\ncpuid\t5\t48\t760\t1160\t1560\t2760'
 like 'ways: a unit' "$(words ways.svg)" 'instructions added to an exit'
@@ -158,6 +168,14 @@ is 'with all of its exits' "$(command awk '$1 == 1 { print $2 }' ten.data | tr '
 awk -f "$TOP/scripts/plot/latency.awk" -v names="$T/eight.names" <(head -n 8 ten.json) >eight.data
 is 'latency: eight reasons have a panel each' "$(sed 's/:* .*//' eight.names | tr '\n' ' ')" 'R8 R7 R6 R5 R4 R3 R2 R1 '
 
+# Two VMs, of which one has a reason without exits; and a unit that is not that of the histogram.
+none=$(printf ',0%.0s' {1..31})
+for hist in "R,3$none" "R,4$none" "S,0$none"; do echo "{\"name\":\"${hist%%,*}\",\"total\":5,\"halt\":0,\"hist\":[${hist#*,}]},"; done >vms.json
+awk -f "$TOP/scripts/plot/latency.awk" -v names="$T/vms.names" vms.json >vms.data
+is 'latency: of two VMs, one panel a reason, and none without exits' "$(<vms.names)" 'R: 7 exits, half of them below 1, 99 % below 1'
+"$EXITDUMP" -i now --json -u us >us.json
+plot latency -o us.svg us.json
+like 'latency: its buckets are of cycles, whatever the unit of the times' "$(words us.svg)" '512\|25\.6 us\|.*from exit to entry, TSC cycles'
 # Two exits in buckets 1 and 3, and one in the last bucket.
 for hist in "0,1,0,1$(printf ',0%.0s' {1..28})" "$(printf '0,%.0s' {1..31})1"; do
 	printf '{"name":"R","total":%d,"halt":0,"hist":[%s]},\n' 1 "$hist" | sed "s/R/R${#hist}${hist: -1}/"
@@ -183,6 +201,7 @@ ok 'are well-formed' xmllint --noout odd.svg
 
 # Mistakes.
 rm -f ./*.svg ./*.png
+mkdir small.d
 fails() { # TITLE LINE ARGUMENT...
 	plot "${@:3}"
 	is "$1" "$status:$out:$err" "1::plot.sh: $2"
@@ -194,6 +213,7 @@ fails 'another format' '-o x.pdf: a name that ends in .svg or .png is needed' cy
 fails 'no file' 'no file to draw (-h shows what there can be)' cycles -o x.svg
 fails 'two files' 'vm: cycles draws one file' cycles -o x.svg now vm
 fails 'no such file' 'none: no such file, or not readable' cycles -o x.svg none
+fails 'a folder' 'small.d: no such file, or not readable' cycles -o x.svg small.d
 fails 'no such option' '-q: no such option, or its value is missing (-h shows them)' cycles -q
 fails 'no such unit' '-u ms: no such unit (cycles, ns or us)' cycles -u ms -o x.svg now
 fails 'a unit for a capture' '-u ns: a capture is in cycles (exitdump -i now -u ns --csv turns it into a CSV)' cycles -u ns -o x.svg now
@@ -218,6 +238,12 @@ plot cycles -o x.svg truncated
 like 'a capture that is cut off: one line' "$status:$err" $'^1:plot.sh: truncated: [^\n]*$'
 fails 'no histogram' 'vm_hist: no such file (a copy of exit_cycles_hist is needed beside vm)' latency -o x.svg vm
 fails 'neither capture nor JSON' 'bad: neither a capture nor what exitdump --json wrote' latency -o x.svg bad
+sed 's/^/{"version":2,/; q' vms.json | sed 's/,0]/]/' >few.json
+fails 'a histogram that is cut short' 'few.json: a histogram in it has not 32 buckets' latency -o x.svg few.json
+sed -n 's/^{/{"version":2,/; $p' vms.json >zero.json
+fails 'a histogram without exits' 'zero.json: no histogram with exits in it, nothing to draw (exit_cycles_hist must lie beside exit_cycles)' latency -o x.svg zero.json
+printf 'name,exits,cycles,total,halt,user\nA,1,5,0,0,0\n' >begun.csv
+fails 'where of an exit that has not ended' 'begun.csv: no exit has ended in it, nothing to draw' where -o x.svg begun.csv
 fails 'one capture over time' 'now: one capture shows no span of time (two are needed, or exitdump --csv INTERVAL)' over-time -o x.svg now
 fails 'captures the wrong way round, both by name' 'half: has lower counters than now (wrong order? cleared in between?)' over-time -o x.svg now half
 echo part,lab,way,item,metric,value >nothing.csv

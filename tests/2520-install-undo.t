@@ -59,6 +59,7 @@ END
 stub modprobe <<'END'
 [ "$1" != -c ] || { cat $R/options 2>/dev/null; exit 0; }
 [ "$1" != irqbypass ] || { echo "$1" >>$R/probed; exit 0; }
+[ ! -e $R/broken ] || exit 1
 touch $R/loaded
 [ ! -e $R/lib/modules/$OLD/updates/exit_cycles/kvm.ko -a ! -e $R/others ] || touch $R/sys/module/kvm/parameters/exit_cycles
 END
@@ -236,9 +237,10 @@ ok 'no virtualization: before anything is built' test ! -e "$T/built"
 host bare
 mkdir -p "$R/proc/77/fd" "$R/sys/module/kvm_intel"
 ln -s anon_inode:kvm-vcpu:0 "$R/proc/77/fd/5"
+ln -s anon_inode:kvm-vcpu:1 "$R/proc/77/fd/6"
 echo qemu >"$R/proc/77/comm"
 echo 1 >"$R/sys/module/kvm_intel/refcnt"
-refused 'in use: by whom' '.*KVM is in use otherwise: qemu \(77\) ' "${install[@]}"
+refused 'in use: by whom' '.*KVM is in use otherwise: qemu \(77\) \(shut' "${install[@]}"
 host earlier
 mkdir "$R/sys/module/kvm_intel"
 echo 1 >"$R/sys/module/kvm_intel/refcnt"
@@ -256,6 +258,7 @@ mkdir -p "$R/sys/kernel/security"
 for mode in integrity confidentiality; do
 	echo "none $mode" | sed "s/$mode/[&]/" >"$R/sys/kernel/security/lockdown"
 	refused "not signed, $mode" '.*kvm.ko: not signed, and this kernel takes signed modules only' "${install[@]}"
+	like "not signed, $mode: how to sign" "$err" 'mokutil --import MOK\.der'
 done
 for module in kvm kvm-intel; do
 	echo $module >"$T/good/$module.ko"
@@ -280,22 +283,50 @@ echo empty >"$T/good/kvm.ko"
 refused 'an empty shell' '.*has no parameter exit_cycles' "${install[@]}"
 cp "$T/kvm.ko" "$T/good/kvm.ko"
 
+host bare
+rm -r "$R/lib/modules/$OLD/kernel"
+refused 'a kernel whose package is gone' '.*/kernel: No such folder \(the running' "${install[@]}"
+host bare
+rm "$R/dev/kvm"
+refused 'modules with which there is no /dev/kvm' '.*/kvm-intel.ko: is loaded, but there is no .*/dev/kvm' "${install[@]}"
+is 'and those that were unloaded: kvm last' "$(paste -sd, "$R/removed")" kvm_intel,kvm,kvm_intel,kvm
+host bare
+touch "$R/broken"
+echo empty >"$T/good/kvm.ko"
+try no 0 "${install[@]}"
+cp "$T/kvm.ko" "$T/good/kvm.ko"
+like 'the stock ones cannot be loaded again: that is said' "$status:$err" '^1:.*could not be loaded again: kvm kvm_intel \(see dmesg, then: modprobe kvm_intel\)$'
+host bare
+echo 'flags : svm' >"$R/proc/cpuinfo"
+refused 'on AMD, modules for Intel' '.*/good/kvm-amd.ko: No such file' "${install[@]}"
+mv "$T/good/kernel" "$T/kernel"
+host bare
+refused 'modules without a word for which kernel' '.*/good/kernel: No such file' "${install[@]}"
+mv "$T/kernel" "$T/good/kernel"
+
 config=$(sed -n 's/^CONFIG_A=y$/#define CONFIG_A 1/p' <<<CONFIG_A=y | sha256sum | cut -d' ' -f1)
 types=$(echo types | sha256sum | cut -d' ' -f1)
 mkdir -p "$R"/{boot,sys/kernel/btf}
 echo CONFIG_A=y >"$R/boot/config-$OLD"
+echo "$OLD 6.1.1-1 $config $types" >"$T/good/kernel"
+refused 'of types that cannot be compared' '.*/vmlinux: No such file, so the types in ' "${install[@]}"
 echo types >"$R/sys/kernel/btf/vmlinux"
 echo "$OLD 6.1.1-1 $config ${types#??}ff" >"$T/good/kernel"
 refused 'of other types' '.*of other types than this kernel.s' "${install[@]}"
 echo "$OLD 6.1.1-1 ${config#??}ff $types" >"$T/good/kernel"
 refused 'of another configuration' '.*of another configuration than this kernel.s' "${install[@]}"
+echo CONFIG_A=m >"$R/lib/modules/$OLD/config"
+echo "$OLD 6.1.1-1 $config $types" >"$T/good/kernel"
+refused 'of another configuration than the one beside the modules' ".*of another configuration than this kernel's, .*/lib/modules/$OLD/config" "${install[@]}"
+rm "$R/lib/modules/$OLD/config"
 mkdir -p "$R/sys/module/kvm/holders/kvmgt"
 echo "$OLD 6.1.1-1 $config $types" >"$T/good/kernel"
 refused 'a module that uses KVM' 'kvmgt is loaded' "${install[@]}"
 rm -r "$R/sys/module/kvm/holders"
 echo foreign >"$T/good/kvm.ko"
 rm -f "$R/removed"
-refused 'the kernel would not take it' '.*this kernel would not take it: Invalid module format' "${install[@]}"
+refused 'the kernel would not take it' '.*this kernel would not take it: Invalid module format$' "${install[@]}"
+unlike 'and not for its signature' "$err" mokutil
 is 'and the stock ones were not unloaded' "$(cat "$R/removed" 2>/dev/null)" ''
 cp "$T/kvm.ko" "$T/good/kvm.ko"
 mkdir -p "$R/sys/kernel/debug/kvm"

@@ -229,6 +229,8 @@ is "the source: KVM's, and what the series changes" "$status:$(cd "$T/unpacked/s
 	'0:arch/x86/include/asm/kvm_host.h:new,arch/x86/kvm/Makefile:KVM := $(src)/../../../virt/kvm/,arch/x86/kvm/x86.c:new,include/linux/kvm_host.h:new,virt/kvm/kvm_main.c:new'
 changes virt/kvm/kvm_main.c >"$T/top/patches/9.9/0003-again.patch"
 rm -r "$T/unpacked"
+mkdir "$T/unpacked"
+echo before >"$T/unpacked/key"
 unpacked
 like 'a patch that does not apply: refused' "$status:$(ls "$T/unpacked"):$err" '^1:src:.*host-modules.sh: .*/0003-again.patch: does not apply to linux-source-9.9 9.9.1-1$'
 rm -r "$T/top/patches/9.9"
@@ -246,14 +248,17 @@ made() {
 made 'made: types that differ' "$version SMP" 'exit_cycles:Count' \
 	"kvm.ko: came out without the kernel's own struct file ():modules/*"
 made 'made: for another kernel' 6.1.0-2-amd64 'exit_cycles:Count' "kvm.ko: came out for 6.1.0-2-amd64, not for $version:modules/*"
+made 'made: for one with a longer name' "$version-local SMP" 'exit_cycles:Count' "kvm.ko: came out for $version-local SMP, not for $version:modules/*"
 made 'made: an empty shell' "$version SMP" '' 'kvm.ko: came out without the parameter exit_cycles, an empty shell:modules/*'
 : >"$T/more"
 came_out 'slot	6'
 stub make 'echo no; exit 2'
 made 'made: not at all' "$version SMP" 'exit_cycles:Count' 'make failed:modules/*'
-stub make ''
+stub make "printf '%s\n' \"\$@\" >$T/asked"
 stub strip "echo \"\$1\" >>$T/stripped"
 made 'made: as it should be' "$version SMP" 'exit_cycles:Count' ':modules/kernel modules/kvm-amd.ko modules/kvm-intel.ko modules/kvm.ko'
+is 'made: with the series, whose headers come first' "$(sed -n "s,$T/build,,g; s/  */ /g; /^\(CONFIG\|NOSTDINC\|KC\)/p" "$T/asked" | paste -sd,)" \
+	'CONFIG_KVM_EXIT_CYCLES=y,NOSTDINC_FLAGS=-nostdinc -I/src/arch/x86/include -I/src/arch/x86/include/uapi -I/src/include -I/src/include/uapi,KCFLAGS=-DCONFIG_KVM_EXIT_CYCLES=1 -I/src/arch/x86/kvm -I/src/include/trace'
 is 'made: for which kernel, as install.sh reads it' "$(<"$T/build/modules/kernel")" "$version 1 2 3"
 # shellcheck disable=SC2016 # the shell there expands it
 run env XDG_CACHE_HOME="$T/where" bash -c '. "$1"; check() { :; }; key() { :; }; build() { :; }; main -k 6.1.0-9-amd64' "${script##*/}" "${script%/*}/functions"

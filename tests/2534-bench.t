@@ -293,7 +293,7 @@ is 'diagnose: a machine that does not count instructions is refused, and no lab 
 run "$T/top/scripts/diagnose.sh" -w
 is 'diagnose -w: prints nothing' "$status:$out" 0:
 is 'each example has its new output, and no other' "$(sed -n '/^<!-- /,/^    /{/^<!-- /s/.*<!-- \(.*\) -->/== \1/p; s/^    //p}' "$page" | diff "$T/commands" -)" ''
-like 'and nothing of the old one stays' "$(sed -n '/^<!-- pm-timer -->/,/^[A-Z]/p' "$page" | paste -sd '|')" '^<!-- pm-timer -->\|\|    new pm-timer\|\|[^ ]'
+like 'and nothing of the old one stays' "$(sed -n '/^<!-- pm-timer -->/,/^[A-Z]/p' "$page" | paste -sd '|')" '^<!-- pm-timer -->\|\|    new pm-timer\|\|[^ |]'
 cp "$page" "$T/page"
 sed -i '/^== freeze$/,+1d' "$T/commands"
 run "$T/top/scripts/diagnose.sh" -w

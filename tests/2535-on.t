@@ -48,10 +48,14 @@ touch "$T/broken"
 on trixie true
 like 'a root that cannot be made: 125, and one line' "$status:$err" '^125:on.sh: debootstrap trixie failed: E: no mirror \([^'$'\n'']*$'
 ok 'half a root is none' test ! -e "$root"
+touch "$root.new/half"
 rm "$T/broken"
 on trixie sh -c 'cat file; echo "$ON_RELEASE ${PWD##*/}"; exit 7'
 is "the command's status and output, in a clone of the commit" "$status:$err:$out" $'7::committed\ntrixie exit_cycles'
 like 'the root was made now' "$(<"$T/made")" "trixie ${root}[.]new http"
+ok 'without what an interrupted one has left' test ! -e "$root/half"
+is 'with the names of hosts' "$(cmp /etc/hosts "$root/etc/hosts" && echo same)" same
+is 'and what programs expect to be mounted' "$(sed "s,$root,," "$T/mounted" | paste -sd,)" '-t proc proc /proc,--rbind /dev /dev,--rbind /sys /sys'
 like 'with this machine'\''s proxy' "$(cat "$root/etc/apt/apt.conf.d/90proxy")" '"http://proxy"'
 is 'the clone does not stay' "$(ls "$root/tmp")" ''
 is 'apt there has the updates, too' "$(sed 's,http://[^ ]*,MIRROR,' "$root/etc/apt/sources.list" | paste -sd,)" \
@@ -69,6 +73,12 @@ on -b "$T/none" trixie true
 is '-b: no such folder' "$status:$err" "125:on.sh: -b $T/none: No such folder"
 on sid true
 is 'a release without one of the kernels' "$status:$err" '125:on.sh: sid: no such release (one of: bookworm trixie)'
+on bookworm true
+is 'a release that this debootstrap does not know' "$status:$err:$(<"$T/made")" '125:on.sh: bookworm: no such release (one of: bookworm trixie):'
+mv .git .gone
+on trixie true
+like 'a checkout that cannot be cloned' "$status:$err:$(find "$root/tmp" -name "clone*")" "^125:.*on.sh: $T/top: cannot be cloned:\$"
+mv .gone .git
 on trixie
 is 'no command' "$status:$err" '125:on.sh: RELEASE and COMMAND? (-h shows the usage)'
 

@@ -35,6 +35,7 @@ during halts vmm --stats hlt:2000000=20
 echo 10000000 >$P/halt_poll_ns
 during polls vmm --stats hlt:2000000=20
 during sleeps vmm --stats sleep-user:20=5 cpuid=7
+during stops vmm --stats signal:100=2 cpuid=5
 hogs_only
 # In Bochs no interrupt reaches a guest that spins.
 [ "$vendor" = vmx ] || during hog vmm --stats --pin hog:40=1 cpuid=5
@@ -172,6 +173,9 @@ judge() {
 	between "$lab polls: as KVM's own statistics" "$(cell polls.bpf $hlt poll)" $((polled - 2 * halts)) "$polled"
 	between "$lab sleeps: in user space, ms" "$(ms sleeps.bpf $io user)" 100 300
 	is "$lab sleeps: no halt and no stop" "$(cell sleeps.bpf TOTAL halt) $(cell sleeps.bpf TOTAL stop)" '0 0'
+	ok "$lab sleeps: each of them was slow" test "$(jq ".totals[0].slow" "$F/sleeps.json")" -ge 5
+	account_of stops
+	between "$lab stops: out of KVM_RUN for a signal, ms" "$(ms stops.bpf TOTAL stop)" 150 400
 	[[ $vendor == vmx ]] ||
 		between "$lab hog: without a CPU, ms" "$(ms hog.bpf TOTAL sched)" 20 75
 

@@ -38,7 +38,7 @@ check_modules() {
 	for one in kvm "$(vendor)"; do
 		[[ -r $(file_of "$one") ]] || die "$(file_of "$one"): No such file (scripts/host-modules.sh makes them)"
 	done
-	read -r version package configuration types <"$modules/kernel" || die "$modules/kernel: No such file (scripts/host-modules.sh makes it)"
+	read -r version package configuration types 2>/dev/null <"$modules/kernel" || die "$modules/kernel: No such file (scripts/host-modules.sh makes it)"
 	[[ $version == "$(uname -r)" ]] || die "$modules: for the kernel $version, and $(uname -r) is running"
 	[[ " $(uname -v) " == *" Debian $package "* ]] ||
 		die "$modules: from the source of $package, and \"$(uname -v)\" is running (boot the installed kernel, or build for this one)"

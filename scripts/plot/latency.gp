@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # latency.gp - the histogram of each exit reason's totals, a panel for each reason, from
 # latency.awk. See style.gp. panels is their number, low and high are the first and the last
-# bucket that is not empty, khz is the TSC's frequency or 0, unit is the unit of the totals.
+# bucket that is not empty, khz is the TSC's frequency or 0.
 
 set multiplot layout panels, 1 title head font ',15' margins screen 0.1, 0.97, (khz ? 78.0 : 60.0) / height, 1 - 50.0 / height spacing screen 0, 44.0 / height
 unset title
@@ -19,7 +19,7 @@ do for [p = 1:panels] {
 	do for [b = low - 1:high:step] {
 		set xtics add ((p == panels ? edge(b) : '') b + 0.5)
 	}
-	if (p == panels) { set xlabel 'from exit to entry, '.unit.' (bars are powers of two)' offset 0, khz ? -0.6 : 0 }
+	if (p == panels) { set xlabel 'from exit to entry, TSC cycles (bars are powers of two)' offset 0, khz ? -0.6 : 0 }
 	set yrange [*:*]
 	stats data index p - 1 using 2 nooutput
 	top = STATS_max

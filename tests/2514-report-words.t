@@ -1,0 +1,103 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Promise: the words of a page follow from its numbers: how many VMs, which reasons, between
+# which times, what is shown and how much is not. Colours and pictures are named where they
+# are. Of the guest's reads, those that lie too low or too high are counted. (2511 has whole
+# pages.)
+. "${BASH_SOURCE[0]%/*}/lib.sh"
+. "${BASH_SOURCE[0]%/*}/fixtures/exitdump.sh"
+
+# told KIND <LINES: prints the elements of this kind that the page of these lines has.
+told() {
+	awk -f "$TOP/scripts/plot/csv.awk" -f "$TOP/scripts/report/account.awk" /dev/stdin | grep -E "^$1"
+}
+
+# account VMS LOST NAME=SHARE...: prints the lines of such an account, in ns. The histogram
+# of each reason is $hist.
+hist=-
+account() {
+	local one
+	lines 'columns fact title capture kernel vendor scope tsc tsc_khz vms vcpus guest overhead' \
+		"fact Its~title c - vmx host stable 1000000 $1 4 - -" 'columns row name lost share halt hist'
+	for one in "${@:3}"; do
+		lines "row ${one%=*} 5 ${one#*=} 3 $hist"
+	done
+	lines 'columns total exits lost halt' "total 12345 $2 9"
+}
+
+is 'a title of its own: then of what it is, and how many exits' "$(account 2 9 A=1 | told 'fact.(Of|Exits)' | paste -sd,)" \
+	$'fact\tOf\t2 VMs, 4 vCPUs on Intel VMX,fact\tExits\t12,345'
+is 'three reasons are named, or two, or one; the time lost, and all the time halted' \
+	"$(for rows in 'A=0.5 B=0.3 C=0.1 D=0.1' 'A=0.7 B=0.3' A=0.9996; do
+		# shellcheck disable=SC2086 # words
+		account 1 1000000000000000 $rows | told 'text.That' | sed 's/.*That is \(.*\) The largest .*\( for .*\)/\1\2/'
+	done)" '12d, most of it to A (50.0%), B (30.0%) and C (10.0%). for 9.00ns.
+12d, most of it to A (70.0%) and B (30.0%). for 9.00ns.
+12d, most of it to A (100%). for 9.00ns.'
+is 'of one VM, no table of VMs' "$({ account 1 9 A=1; lines 'columns vm vm' 'vm 1-2'; } | told 'section.VMs' || echo none)" none
+
+# of BUCKETS: prints a histogram with one exit in each of these.
+of() { awk -v ones=" $1 " 'BEGIN { for (b = 0; b < 32; b++) printf "%s%d", (b ? "~" : ""), (index(ones, " " b " ") > 0) }'; }
+is 'below a histogram: its ends and its middle, where columns end; its first and its last column' \
+	"$(for buckets in '3 5' '5 4 3 6' '30 31'; do
+		hist=$(of "$buckets")
+		account 1 9 A=1 | told columns | cut -f 4- | sed 's/\t[0-9.]*=/\t/g; s/^\(\([^\t]*\t\)\{4\}\).*\t/\1/; s/\t/, /g'
+	done)" '4.00ns, 16.0ns, 64.0ns, 4.00ns to 8.00ns: 1 exit, 32.0ns to 64.0ns: 0 exits
+4.00ns, 16.0ns, 64.0ns, 4.00ns to 8.00ns: 1 exit, 32.0ns to 64.0ns: 1 exit
+537ms, 1.07s, more, 537ms to 1.07s: 1 exit, 1.07s to more: 1 exit'
+hist=$(of 3)
+is 'nine histograms, and how many more there are' "$(account 1 9 {A..K}=0.1 | told '(columns|text.And)' | cut -f 1-2 | sed -n '1p; 9,$p' | paste -sd,)" \
+	$'columns\tA,columns\tI,text\tAnd 2 more reasons that are not shown.'
+hist=-
+
+# slow THRESHOLD N: prints the lines of N slow exits.
+slow() {
+	account 1 9 A=1
+	lines 'columns of_slow threshold overwritten' "of_slow $1 0" 'columns slow time lost vm vmname'
+	for ((i = 0; i < $2; i++)); do lines 'slow 1 2 3-4 -'; done
+}
+is 'slow exits: the threshold, the recorder, and 32 of them' "$(for case in '1000 33' '2000000 0' '0 1' '0 0'; do
+	# shellcheck disable=SC2086 # words
+	slow $case | told . | sed -n '/section.Slow/,$p' | grep -E '^(row|text)' | cut -f 2 | sed 's/^Of each .* exits that/Those that/; s/ The newest .*//' | uniq -c | sed 's/^ *//'
+done)" '1 Those that lost more than 1ms.
+32 1
+1 And 1 more slow exit that is not shown.
+1 Those that lost more than 2000ms: there were none.
+1 The recorder is off now; these were recorded before.
+1 1
+1 None were recorded: the recorder was off (exitdump set slow).'
+is 'keys: none' "$(account 1 9 A=1 | told . | sed -n '/section.Why/,/section.Slow/p' | cut -f 2 | paste -sd:)" \
+	'Why: the keys inside reasons:No exit had a key.:Slow exits'
+
+lines 'title t' 'colour kvm In~KVM' 'bar all 9 - kvm=50' 'head part time' 'row In~KVM 9' 'row out In~KVM' end >"$T/content"
+like 'HTML: a colour has its name in the bar, and beside that name in a table' \
+	"$(awk -v style=/dev/null -f "$TOP/scripts/report/html.awk" "$T/content" | grep -E '^<div class="bar"|^<tr>')" \
+	'<i class="kvm" style="width:50%" title="In KVM"></i>.*<tr><td><i class="kvm"></i>In KVM</td><td class="n">9</td></tr>.*<td>out</td><td class="n">In KVM</td>'
+lines 'title t' 'picture gone None' 'picture there One' >"$T/content"
+echo '<svg/>' >"$T/there.svg"
+is 'Markdown: a picture that is there, and no other' "$(awk -v folder="$T" -f "$TOP/scripts/report/markdown.awk" "$T/content" | paste -sd ' ')" '# t  ![One](there.svg)'
+
+# Two runs, beside the tables before and after them.
+for table in 5 10 20 30; do printf 'reason,name,exits,cycles\n1,A,%d,0\n' "$table" >"$T/table$table"; done
+leaf() { printf '   0x4ffffffd 0x01: eax=0x00000000 ebx=0x%08x ecx=0x00000000 edx=0x00000000\n' "$1"; }
+# judged FIRST SECOND: what is said of a guest that has read these numbers.
+judged() {
+	{ echo 'run 1'; leaf "$1"; echo 'run 2'; leaf "$2"; echo end; } >"$T/reads"
+	run awk -f "$TOP/scripts/plot/csv.awk" -f "$TOP/scripts/report/runs.awk" -v runs=2 "$T"/{reads,table5,table10,table20,table30}
+	sed -n 's/^check\t//p' <<<"$out"
+}
+is 'the numbers that the guest read lie between the tables, the ends included' \
+	"$(for pair in '10 20' '20 30' '9 25' '21 25' '15 19' '15 31'; do
+		# shellcheck disable=SC2086 # words
+		judged $pair
+	done | cut -f 2 | paste -sd ' ')" '0 0 1 1 1 1'
+{ echo 'run 1'; leaf 15; leaf 16; } >"$T/reads"
+run awk -f "$TOP/scripts/plot/csv.awk" -f "$TOP/scripts/report/runs.awk" -v runs=1 "$T"/{reads,table5,table10,table20}
+is 'a number that was read twice is refused' "$status:$out:$err" '1::the guest read 0x4ffffffd of 1 twice in run 1'
+is 'what a tick is, by the machine' "$(for machine in 'emulated by Bochs' "emulated by QEMU's TCG" 'QEMU, with nested virtualization'; do
+	awk -f "$TOP/scripts/plot/csv.awk" -f "$TOP/scripts/report/story.awk" <(printf 'machine\t%s\n' "$machine") /dev/null | sed -n 's/.*by the TSC\(,\|;\|\.\)\(.*\)/\1\2/p' | cut -d ' ' -f 1-7
+done)" ', one tick an instruction, since the
+; the host here is emulated by
+.'
+
+done_testing
