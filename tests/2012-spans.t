@@ -123,6 +123,19 @@ show tree2
 between cleared --all-vcpus --raw --output exits
 is 'cleared: one vCPU is named' "$status:$err" \
 	'0:exitdump: counters of vCPU 0 of VM 1001-11 were cleared in this interval, so its figures are left out'
+tree "$T/long1" 2 7
+tree "$T/long2" 1 7
+rm -r "$T/long2/$kvm/1000-11/vcpu"[1-6]
+sed -i 's/\t[1-9][0-9]*$/\t0/' "$T/long2/$kvm/1000-11/vcpu0/exit_cycles"
+mkdir -p "$T/long2/sys/module/kvm/parameters"
+echo N >"$T/long2/sys/module/kvm/parameters/exit_cycles"
+for step in 1 2; do
+	mv "$T/long$step/$kvm/1000-11" "$T/long$step/$kvm/4000000000-1000000000"
+done
+show long1
+between long2 --all-vcpus --raw
+is 'cleared, ended, switched off at once: the line is whole' "$status:$err" \
+	'0:exitdump: counters of vCPU 0 of VM 4000000000-1000000000 were cleared in this interval, so its figures are left out; 13 vCPUs ended in this interval, their last figures are lost; nothing is counted at present (/sys/module/kvm/parameters/exit_cycles is N; exitdump on)'
 mkdir -p "$T/off/sys/module/kvm/parameters"
 cp -r "$T/tree1/sys/kernel" "$T/off/sys/"
 echo N >"$T/off/sys/module/kvm/parameters/exit_cycles"

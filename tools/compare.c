@@ -347,9 +347,9 @@ static void print_pair(const struct options *opt, const struct side *sides)
 static void warn_side(const struct side *side)
 {
 	const struct view view = { .opt.pick = side->pick, .sample = &side->sample };
-	char notes[256];
+	char notes[NOTES];
 
-	view_notes(&view, notes, sizeof(notes));
+	view_notes(&view, notes);
 	if (*notes)
 		warnx("%s: %s", side->name, notes);
 }

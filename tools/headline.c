@@ -112,20 +112,20 @@ void view_headline(const struct view *view, struct out *to)
 }
 
 /* Append a note to those in `to`. */
-__attribute__((format(printf, 3, 4)))
-static void note(char *to, size_t size, const char *format, ...)
+__attribute__((format(printf, 2, 3)))
+static void note(char to[NOTES], const char *format, ...)
 {
 	size_t length = strlen(to);
 	va_list args;
 
-	if (length && length + 2 < size)
-		length += snprintf(to + length, size - length, "; ");
+	if (length)
+		length += sprintf(to + length, "; ");
 	va_start(args, format);
-	vsnprintf(to + length, size - length, format, args);
+	vsnprintf(to + length, NOTES - length, format, args);
 	va_end(args);
 }
 
-static void note_cleared(const struct sample *sample, char *to, size_t size)
+static void note_cleared(const struct sample *sample, char to[NOTES])
 {
 	const struct part *one = NULL;
 	const char *some = "";
@@ -145,15 +145,15 @@ static void note_cleared(const struct sample *sample, char *to, size_t size)
 	else if (one && *one->vm)
 		snprintf(of, sizeof(of), " of VM %s", one->vm);
 	if (cleared == 1)
-		note(to, size, "%scounters%s were cleared in this interval, so %s figures are left out",
+		note(to, "%scounters%s were cleared in this interval, so %s figures are left out",
 		     some, of, *some ? "their" : "its");
 	else if (cleared)
-		note(to, size, "%scounters of %zu %ss were cleared in this interval, so their figures are left out",
+		note(to, "%scounters of %zu %ss were cleared in this interval, so their figures are left out",
 		     some, cleared, sample->parts[0].vcpu >= 0 ? "vCPU" : "VM");
 }
 
 /* view_notes() - what the view's figures lack, as one line; or "". */
-void view_notes(const struct view *view, char *to, size_t size)
+void view_notes(const struct view *view, char to[NOTES])
 {
 	const struct sample *sample = view->sample;
 	const struct pick *pick = &view->opt.pick;
@@ -161,21 +161,21 @@ void view_notes(const struct view *view, char *to, size_t size)
 	bool keys_off = sample->off && strcmp(sample->off, SWITCH);
 
 	*to = '\0';
-	note_cleared(sample, to, size);
+	note_cleared(sample, to);
 	if (sample->gone)
-		note(to, size, "%zu %s%s ended in this interval, %s last figures are lost",
+		note(to, "%zu %s%s ended in this interval, %s last figures are lost",
 		     sample->gone, by_vcpu ? "vCPU" : "VM", sample->gone == 1 ? "" : "s",
 		     sample->gone == 1 ? "its" : "their");
 	if (sample->off)
-		note(to, size, "%s at present (%s is N; exitdump %s)",
+		note(to, "%s at present (%s is N; exitdump %s)",
 		     keys_off ? "no keys are kept" : "nothing is counted", sample->off,
 		     keys_off ? "set keys on" : "on");
 	if (view->opt.pick.slow && account_knows(&view->all.account, K_THRESHOLD) &&
 	    !view->all.account.key[K_THRESHOLD])
-		note(to, size, "no slow exits are recorded at present (exitdump set slow 1000: those over 1 ms)");
+		note(to, "no slow exits are recorded at present (exitdump set slow 1000: those over 1 ms)");
 	if (sample->uncounted)
-		note(to, size, "BPF missed %lu exits, wholly or in part (its memory is full, or its program was interrupted)", sample->uncounted);
+		note(to, "BPF missed %lu exits, wholly or in part (its memory is full, or its program was interrupted)", sample->uncounted);
 	if (sample->own_exits)
-		note(to, size, "%lu of the CPUID exits were made by this reading",
+		note(to, "%lu of the CPUID exits were made by this reading",
 		     sample->own_exits);
 }

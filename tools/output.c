@@ -43,13 +43,13 @@ int print_sample(const struct options *opt, const struct layout *layout,
 		 struct sample *sample, bool first)
 {
 	struct view view;
-	char notes[256];
+	char notes[NOTES];
 
 	if (view_make(&view, sample, opt, layout))
 		return -1;
 	print_view(&view, output_open(opt), first);
 	output_done(opt);
-	view_notes(&view, notes, sizeof(notes));
+	view_notes(&view, notes);
 	if (*notes && opt->format != FORMAT_JSON)
 		warnx("%s", notes);
 	view_free(&view);

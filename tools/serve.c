@@ -118,7 +118,7 @@ static int metrics(const struct options *opt, struct out *to)
 	struct layout layout;
 	struct sample sample;
 	struct view view;
-	char notes[256];
+	char notes[NOTES];
 	int ret = take_snapshot(&sample, opt);
 
 	if (ret)
@@ -127,7 +127,7 @@ static int metrics(const struct options *opt, struct out *to)
 	ret = view_make(&view, &sample, opt, &layout);
 	if (!ret) {
 		print_view(&view, to, true);
-		view_notes(&view, notes, sizeof(notes));
+		view_notes(&view, notes);
 		say(notes);
 		view_free(&view);
 	}

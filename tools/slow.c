@@ -28,7 +28,7 @@ static void end_on_interrupt(void)
 struct so_far {
 	bool rows;
 	int widths[MAX_COLS];
-	char notes[256];
+	char notes[NOTES];
 };
 
 static void print_headline(const struct view *view)
@@ -42,9 +42,9 @@ static void print_headline(const struct view *view)
 
 static void say_notes(const struct view *view, struct so_far *so_far)
 {
-	char notes[sizeof(so_far->notes)];
+	char notes[NOTES];
 
-	view_notes(view, notes, sizeof(notes));
+	view_notes(view, notes);
 	if (*notes && strcmp(notes, so_far->notes))
 		warnx("%s", notes);
 	strcpy(so_far->notes, notes);

@@ -133,7 +133,7 @@ static void draw_head(const struct top *top)
 	view_headline(&top->view, &head);
 	draw_text(0, out_string(&head), head.len);
 	out_free(&head);
-	view_notes(&top->view, notes, sizeof(notes));
+	view_notes(&top->view, notes);
 	if (*top->trouble)
 		snprintf(notes, sizeof(notes), "%s", top->trouble);
 	else if (!*notes)

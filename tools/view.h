@@ -27,6 +27,8 @@ struct view {
 	struct line total;	/* the line of all_picked */
 };
 
+#define NOTES 1024	/* all notes at once need some 600 bytes */
+
 bool reasons_valid(const char *reasons);
 bool reason_picked(const char *reasons, const struct row *row);
 bool reason_there(const char *reasons, const struct sample *s);
@@ -37,7 +39,7 @@ int view_make(struct view *view, struct sample *sample, const struct options *op
 	      const struct layout *layout);
 const struct column *view_sorted_by(const struct view *view);
 void view_headline(const struct view *view, struct out *to);
-void view_notes(const struct view *view, char *to, size_t size);
+void view_notes(const struct view *view, char to[NOTES]);
 void view_free(struct view *view);
 
 /* The printers. Each is in a file named after it. */

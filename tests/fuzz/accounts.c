@@ -58,7 +58,7 @@ void print_formats(struct sample *sample, int first, int last)
 			       .pick.slow = sample->parts[0].account.recorded };
 	struct layout layout;
 	struct view view;
-	char line[256];
+	char line[NOTES];
 
 	for (size_t i = 0; i < ncolumns; i++)
 		opt.cols[opt.ncols++] = &columns[i];
@@ -75,7 +75,7 @@ void print_formats(struct sample *sample, int first, int last)
 		layout_choose(&layout, &opt, sample, i & 1);
 		if (view_make(&view, sample, &opt, &layout))
 			continue;
-		view_notes(&view, line, sizeof(line));
+		view_notes(&view, line);
 		print_view(&view, &sink, i & 2);
 		view_free(&view);
 	}
