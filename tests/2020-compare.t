@@ -18,13 +18,13 @@ guest() {
 		BEGIN {
 			print "# exit_cycles 1", "vendor=vmx", "tsc_khz=2000000", "tsc=stable", \
 				"scope=vm", "vms=1", "vcpus=1", "guest=" guest
-			print "reason", "name", "exits", "cycles", "total", "halt"
+			print "reason", "name", "exits", "cycles", "total", "halt", "stop"
 		}
 		{
-			print $1, $2, $3, $4, $4 + 500, 500
+			print $1, $2, $3, $4, $4 + 500, 500, 0
 			exits += $3; lost += $4; total += $4 + 500; halt += 500
 		}
-		END { print "-", "TOTAL", exits, lost, total, halt }' >"$dir/exit_cycles"
+		END { print "-", "TOTAL", exits, lost, total, halt, 0 }' >"$dir/exit_cycles"
 	cp "$dir/exit_cycles" "$dir/../exit_cycles"
 }
 # One second of guest time; and a tenth of a second with ten times the rate of page faults.
@@ -94,8 +94,8 @@ is 'two spans: nothing has changed but their length' "$status:$(cut -f 4- <<<"$o
 	"0:$(lines '0.090909 0.090909 0.000000 1.000000')"
 exitdump compare "$T/tree1,$T/tree2" "$T/tree2,$T/tree12" --raw -r TYPO
 is 'a reason that is none: said' "$status:$out:$err" '0::exitdump: TYPO: no such exit so far'
-lines '#~exit_cycles~1 tsc_khz=1000000 guest=1000' 'reason name exits total' '1 A 1 10' '2 B 5 50' '- TOTAL 6 60' >"$T/x"
-lines '#~exit_cycles~1 tsc_khz=1000000 guest=2000' 'reason name exits total' '1 A 2 20' '2 B 5 50' '- TOTAL 7 70' >"$T/y"
+lines '#~exit_cycles~1 tsc_khz=1000000 guest=1000' 'reason name exits total halt stop' '1 A 1 10 0 0' '2 B 5 50 0 0' '- TOTAL 6 60 0 0' >"$T/x"
+lines '#~exit_cycles~1 tsc_khz=1000000 guest=2000' 'reason name exits total halt stop' '1 A 2 20 0 0' '2 B 5 50 0 0' '- TOTAL 7 70 0 0' >"$T/y"
 exitdump compare "$T/x,$T/y" "$T/x,$T/y" --raw -r B
 is 'one that happened before, and not in this span: not said' "$status:$out:$err" 0::
 mkdir "$T/two" "$T/one"
@@ -174,6 +174,10 @@ lines '#~exit_cycles~1 vendor=vmx' 'reason name exits total' '- TOTAL 0 0' >"$T/
 compare "$T/no-guest" sick
 is 'without time in the guest there is nothing to compare by' "$status:$out:$err" \
 	"1::exitdump: $T/no-guest: cannot be compared: its time inside the guest is not known"
+lines '#~exit_cycles~1 vendor=vmx guest=1' 'reason name exits total halt' '- TOTAL 0 0 0' >"$T/no-stop"
+compare sick "$T/no-stop"
+is 'nor without what was lost' "$status:$out:$err" \
+	"1::exitdump: $T/no-stop: cannot be compared: its lost time is not known (no column total, halt or stop)"
 
 # JSON has the same numbers, for programs.
 if command -v jq >/dev/null; then

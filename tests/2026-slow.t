@@ -223,6 +223,12 @@ is '--than without a frequency: refused' "$status:$out:$err" \
 cut -f 1-7,9- "$T/x_slow" | sed "1s/.*/$(head -n 1 "$T/x_slow")/" >"$T/bad"
 exitdump slow -i "$T/bad"
 like 'a column that is missing: refused' "$status:$out:$err" '^1::exitdump: .*: lacks one of the columns time, '
+cut -f 1-14 "$T/x_slow" | sed "1s/.*/$(head -n 1 "$T/x_slow")/" >"$T/no-stop_slow"
+exitdump slow -i "$T/no-stop_slow" --raw -o lost,other,mostly -s mostly
+is 'without the column stop, what was lost is not known, and mostly only where the rest is less' "$status:$out:$err" \
+	"0:$(lines '- - handler' '- - no~CPU' '- - user~space' '- - -' '- - -'):"
+exitdump slow -i "$T/no-stop_slow" --than 5ms
+is 'nor which exits lost more than --than' "$status:$out:$err" '1::exitdump: --than: what these exits lost is not known (no column halt or stop)'
 slow "$T/wide_slow" 18446744073709551615 <<<"18446744073709551615 4294967295 4294967295 4294967295 - OTHER 0x7fffffffffffffff 0xffffffffffffffff$(printf ' 18446744073709551615%.0s' {1..7})"
 exitdump slow -i "$T/wide_slow"
 is 'all numbers at their widest' "$status:$err" 0:

@@ -305,14 +305,14 @@ void row_add(struct row *to, const struct row *from)
 
 /*
  * row_lost() - the cycles in which the guest wanted to run and could not: total minus
- * halt (it did not want to run) minus stop. Inside a guest only the handler's cycles
- * are known, so those are returned.
+ * halt (it did not want to run) minus stop. Of keys it is their total. If a part is not
+ * known, as in a guest, the handler's cycles take its place, for shares and for sorting.
  */
 uint64_t row_lost(const struct row *row, const struct account *a)
 {
 	uint64_t lost = row->n[C_TOTAL] - row->n[C_HALT] - row->n[C_STOP];
 
-	if (!account_has(a, C_TOTAL))
+	if (!account_has_lost(a) && !(a->keyed && account_has(a, C_TOTAL)))
 		return row->n[C_CYCLES];
 	return lost <= row->n[C_TOTAL] ? lost : 0;
 }

@@ -118,10 +118,21 @@ static inline int row_key_compare(struct row_key a, struct row_key b)
 	return a.key < b.key ? -1 : a.key > b.key;
 }
 
-/* Whether lost cycles are known. Keys have no halt and stop, so theirs are not. */
+/* Whether the file has all counters of this mask. */
+static inline bool account_has_all(const struct account *a, unsigned int counters)
+{
+	return (a->counters & counters) == counters;
+}
+
+/* The counters that lost and other are made of. Keys lack some of them, and so do files of version 0.1. */
+enum {
+	PARTS_OF_LOST = 1u << C_TOTAL | 1u << C_HALT | 1u << C_STOP,
+	PARTS_OF_OTHER = PARTS_OF_LOST | 1u << C_CYCLES | 1u << C_USER | 1u << C_SCHED | 1u << C_HSCHED,
+};
+
 static inline bool account_has_lost(const struct account *a)
 {
-	return account_has(a, C_TOTAL) && !a->keyed;
+	return account_has_all(a, PARTS_OF_LOST);
 }
 
 int account_parse(struct account *a, char *text, size_t len, const char **why);

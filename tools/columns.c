@@ -74,7 +74,7 @@ static struct cell get_reason(const struct line *line, int arg)
 	return (struct cell){ .kind = CELL_COUNT, .n = line->row->key.reason };
 }
 
-static struct cell get_name(const struct line *line, int arg)
+struct cell get_name(const struct line *line, int arg)
 {
 	(void)arg;
 	return cell_text(line->row->name);
@@ -140,7 +140,7 @@ static struct cell get_lost(const struct line *line, int arg)
 	return cycles(row_lost(line->row, &line->part->account));
 }
 
-/* Files of version 0.1 may have cycles without their total: do not go below 0. */
+/* A file may have an exit's cycles before it has its total: do not go below 0. */
 static struct cell get_other(const struct line *line, int arg)
 {
 	const uint64_t *n = line->row->n;
@@ -148,7 +148,7 @@ static struct cell get_other(const struct line *line, int arg)
 		n[C_SCHED] + n[C_STOP];
 
 	(void)arg;
-	if (!account_has_lost(&line->part->account) || !account_has(&line->part->account, C_CYCLES))
+	if (!account_has_all(&line->part->account, PARTS_OF_OTHER))
 		return cell_none;
 	return cycles(n[C_TOTAL] > known ? n[C_TOTAL] - known : 0);
 }
@@ -189,33 +189,31 @@ static struct cell get_rip(const struct line *line, int arg)
  */
 static struct cell get_mostly(const struct line *line, int arg)
 {
-	const unsigned int user = 1u << C_USER, sched = 1u << C_SCHED,
-		handler = 1u << C_CYCLES | 1u << C_HSCHED, all = user | sched | handler;
-	const unsigned int counters = line->part->account.counters & all;
-	const uint64_t *n = line->row->n, lost = row_lost(line->row, &line->part->account);
+	const struct account *a = &line->part->account;
+	const uint64_t *n = line->row->n;
 	const struct {
 		const char *word;
 		unsigned int needs;
 		uint64_t cycles;
 	} parts[] = {
-		{ "user space", user, n[C_USER] },
-		{ "no CPU", sched, n[C_SCHED] },
-		{ "handler", handler, n[C_CYCLES] > n[C_HSCHED] ? n[C_CYCLES] - n[C_HSCHED] : 0 },
-		{ "interrupts or entry", all, get_other(line, 0).n },
+		{ "user space", 1u << C_USER, n[C_USER] },
+		{ "no CPU", 1u << C_SCHED, n[C_SCHED] },
+		{ "handler", 1u << C_CYCLES | 1u << C_HSCHED, n[C_CYCLES] > n[C_HSCHED] ? n[C_CYCLES] - n[C_HSCHED] : 0 },
+		{ "interrupts or entry", PARTS_OF_OTHER, get_other(line, 0).n },
 	};
-	uint64_t largest = 0;
+	uint64_t lost = account_has_lost(a) ? row_lost(line->row, a) : n[C_TOTAL], largest = 0;
 	size_t most = 0;
 
 	(void)arg;
 	if (!line->row->slow)
 		return cell_none;
 	for (size_t i = 0; i < sizeof(parts) / sizeof(*parts); i++) {
-		if ((counters & parts[i].needs) == parts[i].needs && parts[i].cycles > largest) {
+		if (account_has_all(a, parts[i].needs) && parts[i].cycles > largest) {
 			largest = parts[i].cycles;
 			most = i;
 		}
 	}
-	if (!largest || (counters != all && largest < lost - lost / 2))
+	if (!largest || (!account_has_all(a, PARTS_OF_OTHER) && largest < lost - lost / 2))
 		return cell_none;
 	return cell_text(parts[most].word);
 }

@@ -55,6 +55,7 @@ enum { CPU_VCPUS, CPU_OTHERS };
 struct cell get_cpu(const struct line *line, int whose);
 struct cell get_irqs(const struct line *line, int arg);
 struct cell get_busiest(const struct line *line, int arg);
+struct cell get_name(const struct line *line, int arg);
 struct cell get_gexits(const struct line *line, int arg);
 struct cell get_glost(const struct line *line, int arg);
 const struct column *column_find(const char *name);

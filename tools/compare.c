@@ -36,12 +36,6 @@ static struct cell other_glost(const struct line *line, int arg)
 	return get_glost(line->other, arg);
 }
 
-static struct cell get_name(const struct line *line, int arg)
-{
-	(void)arg;
-	return (struct cell){ .kind = CELL_TEXT, .text = line->row->name };
-}
-
 static struct cell get_change(const struct line *line, int arg)
 {
 	struct cell a = get_glost(line, arg), b = get_glost(line->other, arg);
@@ -193,10 +187,11 @@ static int check_side(struct side *side, const struct options *opt)
 				    .row = &part->account.sum };
 	if (opt->unit > UNIT_CYCLES && !part->account.key[K_TSC_KHZ])
 		return fail("%s: --unit: the TSC's frequency is not known here (--tsc-khz tells it)", side->name);
-	if (account_knows(&part->account, K_GUEST) && !part->account.key[K_GUEST])
-		return fail("%s: cannot be compared: it spent no time inside the guest", side->name);
 	if (get_glost(&side->line, 0).kind == CELL_NONE)
-		return fail("%s: cannot be compared: its time inside the guest is not known", side->name);
+		return fail("%s: cannot be compared: %s", side->name,
+			    !account_knows(&part->account, K_GUEST) ? "its time inside the guest is not known" :
+			    !part->account.key[K_GUEST] ? "it spent no time inside the guest" :
+			    "its lost time is not known (no column total, halt or stop)");
 	return 0;
 }
 

@@ -172,8 +172,11 @@ static void add_lines(struct view *view)
 			add_line(view, part, &view->picked[i]);
 	}
 	lost = row_lost(&view->all.account.sum, &view->all.account);
-	for (size_t i = 0; i < view->nlines; i++)
-		view->lines[i].lost_by_all = lost;
+	for (size_t i = 0; i < view->nlines; i++) {
+		part = view->lines[i].part;
+		if (account_has_lost(&part->account) == account_has_lost(&view->all.account))
+			view->lines[i].lost_by_all = lost;
+	}
 	view->total = (struct line){ view->sample, &view->all, &view->all_picked, lost, NULL };
 }
 
@@ -250,6 +253,8 @@ static int choose_unit(struct view *view)
 		return fail("--unit: the TSC's frequency is not known here (--tsc-khz tells it)");
 	if (opt->than && !view->tsc_khz && view->sample->nparts)
 		return fail("--than: the TSC's frequency is not known here (--tsc-khz tells it)");
+	if (opt->than && view->all.account.counters && !account_has_lost(&view->all.account))
+		return fail("--than: what these exits lost is not known (no column halt or stop)");
 	return 0;
 }
 

@@ -61,7 +61,9 @@ $1 == "total" {
 
 END {
 	khz = fact("tsc_khz")
-	lost = cell["total", 1, "lost"] + 0
+	lost = cell["total", 1, "lost"]
+	if (cell["total", 1, "other"] == "-")
+		title_of["other"] = "not told apart"
 	if (!told)
 		say_title()
 	facts()
@@ -82,9 +84,9 @@ function fact(key) {
 	return cell["fact", 1, key]
 }
 
-# split_up KIND N: splits a row's time into parts. Some of them add up to `lost`.
+# split_up KIND N: splits a row's time into parts. Some of them add up to `lost`, if it is known.
 function split_up(kind, n,    p, rest) {
-	rest = cell[kind, n, "lost"]
+	rest = cell[kind, n, "lost"] == "-" ? cell[kind, n, "total"] - cell[kind, n, "halt"] : cell[kind, n, "lost"]
 	p = cell[kind, n, "cycles"] - cell[kind, n, "hsched"]
 	rest -= time[kind, n, "kvm"] = p > 0 ? p : 0
 	rest -= time[kind, n, "user"] = cell[kind, n, "user"] + 0
@@ -186,8 +188,9 @@ function lead(    most, i, halt, who, they, were) {
 	who = fact("vms") == 1 ? "The guest" : "The guests"
 	they = fact("vms") == 1 ? "it" : "they"
 	were = they == "it" ? "was" : "were"
-	if (!lost) {
-		say("lead", who " lost\tno\ttime to exits.")
+	if (!lost || lost == "-") {
+		say("lead", !lost ? who " lost\tno\ttime to exits." : \
+			"It is\tnot known\thow much " tolower(who) " lost: the account does not say how long " they " " were " stopped.")
 		return
 	}
 	if (fact("overhead") == "-")
@@ -216,7 +219,7 @@ function bar(label, text, share, kind, n, from, to, whole,    i, line) {
 	say("bar", label "\t" text "\t" share line)
 }
 
-function where(    i, all, few) {
+function where(    i, all) {
 	say("section", "Where the time went")
 	time["total", 1, "guest"] = fact("guest") + 0
 	for (i = 1; i <= 7; i++) {
@@ -229,10 +232,16 @@ function where(    i, all, few) {
 	say("head", "part\ttime\tof all\tof lost")
 	for (i = 1; i <= 7; i++)
 		say("row", title_of[part[i]] "\t" (unknown(part[i]) ? "-\t-" : long(time["total", 1, part[i]]) "\t" percent(ratio(time["total", 1, part[i]], all))) \
-			"\t" (i == 1 || i > 5 ? "" : unknown(part[i]) ? "-" : percent(ratio(time["total", 1, part[i]], lost))))
+			"\t" (i == 1 || i > 5 ? "" : unknown(part[i]) || lost == "-" ? "-" : percent(ratio(time["total", 1, part[i]], lost))))
 	say("end", "")
 	if (!lost)
 		return
+	if (lost != "-")
+		bars()
+	say("picture", "where\tParts of the time from exit to entry, in percent, for all and by exit reason")
+}
+
+function bars(    i, few) {
 	say("caption", "What was lost, by exit reason:")
 	for (i = 1; i <= many["row"]; i++)
 		if (cell["row", i, "share"] < 0.005)
@@ -241,12 +250,11 @@ function where(    i, all, few) {
 			bar(cell["row", i, "name"], long(cell["row", i, "lost"]), percent(cell["row", i, "share"]), "row", i, 2, 5, cell["row", 1, "lost"])
 	if (few)
 		say("caption", "And " plural(few, "more reason") ", less than 0.5%" (few > 1 ? " each" : "") ".")
-	say("picture", "where\tParts of the time from exit to entry, in percent, for all and by exit reason")
 }
 
 # unknown PART: whether the kernel is too old to count this part; its time is in `other`.
 function unknown(p) {
-	return p == "guest" ? fact("guest") == "-" : cell["total", 1, p] == "-"
+	return p == "guest" ? fact("guest") == "-" : p != "other" && cell["total", 1, p] == "-"
 }
 
 function vms(    i) {
