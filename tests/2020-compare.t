@@ -70,6 +70,13 @@ B           100       100   0.0%   0.0%  +0.0%  x10.0
 A          99.9      99.9   0.0%   0.0%  +0.0%  x9.99
 TOTAL       200       200   0.0%   0.0%  +0.0%  x40.0'
 guest 600-9 büro 2000000000 '10 CPUID 1000 2000000'
+guest 700-9 rack/web 2000000000 '10 CPUID 100 200000'
+for name in rack/web rack/web/0; do
+	compare healthy "$name" --raw -r CPUID
+	is "a name with a slash: $name" "$status:$out:$err" "0:$(lines 'CPUID 1000.000 100.000 0.001000 0.000100 -0.000900 0.100000'):"
+done
+compare healthy rack/we
+is 'no such name with a slash' "$status:$out:$err" '1::exitdump: no VM rack/we (exitdump list shows all VMs)'
 compare healthy büro/0 --raw -r CPUID
 is 'a name that is not ASCII, with ? in place of its bytes' "$status:$out:$err" \
 	"0:$(lines 'CPUID 1000.000 1000.000 0.001000 0.001000 0.000000 1.000000'):"
@@ -84,6 +91,17 @@ exitdump compare "$T/host/$kvm/100-9/exit_cycles" "$T/host/$kvm/200-9/exit_cycle
 is 'two captured files' "$out" "$(lines 'EPT_VIOLATION 2000.000 20000.000 0.010000 0.100000 0.090000 10.000000')"
 exitdump compare "$T/host" "$T/host" --vm healthy --raw -n 1 -r CPUID --tsc-khz 4000000
 is 'two captured folders, a VM of each, at another frequency' "$out" "$(lines 'CPUID 2000.000 2000.000 0.001000 0.001000 0.000000 1.000000')"
+for sides in "$T/host/$kvm/100-9/exit_cycles $T/host" "$T/host $T/host/$kvm/200-9/exit_cycles"; do
+	# shellcheck disable=SC2086 # two sides
+	exitdump compare $sides --vm sick --raw -n 1 -r EPT_VIOLATION
+	case $sides in
+	"$T/host "*) is 'a VM of a folder, and a file' "$status:$out:$err" "0:$(lines 'EPT_VIOLATION 20000.000 20000.000 0.100000 0.100000 0.000000 1.000000'):" ;;
+	*) is 'a file, and a VM of a folder' "$status:$out:$err" "0:$(lines 'EPT_VIOLATION 2000.000 20000.000 0.010000 0.100000 0.090000 10.000000'):" ;;
+	esac
+done
+exitdump compare "$T/host/$kvm/100-9/exit_cycles" "$T/host/$kvm/200-9/exit_cycles" --vm sick
+is '--vm with two files: nothing to choose' "$status:$out:$err" \
+	"1::exitdump: compare: --vm: chooses a VM of a folder, but neither $T/host/$kvm/100-9/exit_cycles nor $T/host/$kvm/200-9/exit_cycles is one"
 
 # Spans of different length between captures, each measured by its own guest time.
 for step in 1 2 12; do

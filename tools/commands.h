@@ -34,6 +34,7 @@ void sleep_until(struct timespec *next, double interval);
 struct out *output_open(const struct options *opt);
 void output_done(const struct options *opt);
 int take_snapshot(struct sample *sample, const struct options *opt);
+bool is_folder(const char *path);
 int take_capture(struct sample *sample, const struct pick *pick, const char *path);
 int captures_fit(const char *a_path, const struct sample *a_sample,
 		 const char *b_path, const struct sample *b_sample);

@@ -84,17 +84,17 @@ static int parse_side(struct side *side, const struct options *opt, const char *
 	}
 	strcpy(side->words, name);
 	printable(side->words);
-	second = strrchr(side->words, '/');
-	if (second)
-		*second++ = '\0';
-	if (!*side->words || (second && !pick_vcpus_valid(second)))
+	if (!*name || *name == '/' || *name == '.')	/* a path, though a VM may be named "rack/web" */
 		return fail("%s: neither a file nor VM/VCPU", *name ? name : "''");
 	if (opt->pick.vm)
 		return fail("compare: --vm: only with captures, but %s is none", name);
 	side->to = NULL;
 	side->pick.vm = side->words;
-	if (second)
+	second = strrchr(side->words, '/');
+	if (second && pick_vcpus_valid(second + 1)) {
+		*second++ = '\0';
 		side->pick.vcpu = second;
+	}
 	return 0;
 }
 
@@ -102,14 +102,15 @@ static int take_side(struct side *side, struct sample *sample)
 {
 	int ret;
 
+	if (side->to && !is_folder(side->to))
+		side->pick.vm = NULL;
 	if (side->to)
 		ret = take_capture(sample, &side->pick, side->to);
 	else
 		ret = sample_first(sample, &side->pick);
-	if (ret)
-		return ret;
-	side->happened |= reason_there(side->reasons, sample);
-	return 0;
+	if (!ret)
+		side->happened |= reason_there(side->reasons, sample);
+	return ret;
 }
 
 /*
@@ -368,6 +369,8 @@ int cmd_compare(struct options *opt, int argc, char **argv)
 	if (opt->pick.bpf && !interval)
 		return fail("compare --bpf: needs an interval too");
 	ret = parse_side(&sides[0], opt, argv[0]) ?: parse_side(&sides[1], opt, argv[1]);
+	if (!ret && opt->pick.vm && !is_folder(sides[0].to) && !is_folder(sides[1].to))
+		ret = fail("compare: --vm: chooses a VM of a folder, but neither %s nor %s is one", argv[0], argv[1]);
 	for (int i = 0; i < 2 && interval > 0 && !ret; i++) {
 		if (sides[i].to)
 			ret = fail("%s: a capture has no interval", sides[i].name);

@@ -6,13 +6,20 @@
 #include "commands.h"
 #include "fail.h"
 
+/* is_folder() - whether a capture is a folder, which has many accounts. */
+bool is_folder(const char *path)
+{
+	struct stat st;
+
+	return !stat(path, &st) && S_ISDIR(st.st_mode);
+}
+
 /* take_capture() - take a sample from a saved file or folder. */
 int take_capture(struct sample *sample, const struct pick *pick, const char *path)
 {
 	struct pick capture = *pick;
-	struct stat st;
 
-	if (!stat(path, &st) && S_ISDIR(st.st_mode))
+	if (is_folder(path))
 		capture.root = path;
 	else if (pick->vm || pick->vcpu || pick->split != SPLIT_NONE)
 		return fail("%s: one file has one account: not with --vm, --vcpu, --all-vms or --all-vcpus", path);
