@@ -94,6 +94,18 @@ for args in '--hist -a' '--hist -o exits' '--hist --csv' 'list --hist' 'hist 9 x
 	exitdump -S "$T/root" $args
 	is "$args: refused" "$status:$out" 1:
 done
+none='exitdump: no histogram (it is in exit_cycles_hist, beside exit_cycles)'
+exitdump diff --hist "$T/x" "$T/x"
+is 'diff --hist: without one, said' "$status:$out:$err" "1::$none"
+cp "$T/last3" "$T/alone"
+exitdump diff --hist "$T/alone" "$T/last5"
+is 'diff --hist: if one of the two has none, as well' "$status:$out:$err" "1::$none"
+tree "$T/bare" 1 1
+find "$T/bare" -name '*_hist' -delete
+exitdump run -S "$T/bare" --hist -- echo ran
+is 'run --hist: without one, said before the command runs' "$status:$out:$err" "1::$none"
+exitdump -S "$T/bare" --hist 0.01 1
+is '--hist with an interval: as well' "$status:$out:$err" "1::$none"
 
 # A histogram of a part of what was asked for would be a wrong one.
 tree "$T/two" 2 1

@@ -33,6 +33,7 @@ struct timespec later(struct timespec t, double seconds);
 void sleep_until(struct timespec *next, double interval);
 struct out *output_open(const struct options *opt);
 void output_done(const struct options *opt);
+int check_hist(const struct options *opt, const struct sample *sample);
 int take_snapshot(struct sample *sample, const struct options *opt);
 bool is_folder(const char *path);
 int take_capture(struct sample *sample, const struct pick *pick, const char *path);

@@ -88,13 +88,13 @@ int cmd_run(struct options *opt, int argc, char **argv)
 	if (no_metrics(opt))
 		return -1;
 	source_for_span(&opt->pick);
-	ret = sample_first(&before, &opt->pick);
-	if (ret)
-		return ret;
-	layout_choose(&layout, opt, &before, true);
-	output_open(opt);
-	status = run_command(argv);
-	ret = status < 0 ? status : sample_take(&after, &opt->pick);
+	ret = sample_first(&before, &opt->pick) ?: check_hist(opt, &before);
+	if (!ret) {
+		layout_choose(&layout, opt, &before, true);
+		output_open(opt);
+		status = run_command(argv);
+		ret = status < 0 ? status : sample_take(&after, &opt->pick);
+	}
 	if (ret) {
 		sample_free(&before);
 		return ret;
