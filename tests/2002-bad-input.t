@@ -131,6 +131,12 @@ done <<'EOF2'
 -aZ|-Z: no such option (exitdump --help lists them)
 --all|--all: no such option (exitdump --help lists them)
 -n|-n: its value is missing (exitdump --help shows them)
+--csv=3|--csv: takes no value
+list --all-vms=|--all-vms: takes no value
+--csv -Za|-Z: no such option (exitdump --help lists them)
+-a=1|-=: no such option (exitdump --help lists them)
+-ü|-?: no such option (exitdump --help lists them)
+--al=1|--al=1: no such option (exitdump --help lists them)
 top --vm|--vm: its value is missing (exitdump --help shows them)
 EOF2
 

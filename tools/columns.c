@@ -372,6 +372,17 @@ bool column_known(const struct column *col, const struct account *a)
 		(!(col->flags & COLUMN_GUEST) || account_knows(a, K_GUEST));
 }
 
+/* pick_column() - read what the column needs, too. Whether that is more than before. */
+bool pick_column(struct pick *pick, const struct column *col)
+{
+	const struct pick before = *pick;
+
+	pick->hist |= col->flags & COLUMN_HIST;
+	pick->vcpu_lists |= col->flags & COLUMN_VCPUS;
+	pick->outside |= col->flags & COLUMN_OUTSIDE;
+	return pick->hist != before.hist || pick->vcpu_lists != before.vcpu_lists || pick->outside != before.outside;
+}
+
 /* column_heading() - print the column's heading in tables. */
 void column_heading(const struct column *col, struct out *to)
 {

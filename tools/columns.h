@@ -60,6 +60,7 @@ struct cell get_gexits(const struct line *line, int arg);
 struct cell get_glost(const struct line *line, int arg);
 const struct column *column_find(const char *name);
 bool column_known(const struct column *col, const struct account *a);
+bool pick_column(struct pick *pick, const struct column *col);
 void column_heading(const struct column *col, struct out *to);
 
 #endif

@@ -287,13 +287,17 @@ static void parse_option(struct options *opt, int c, char *arg, enum stage stage
 	}
 }
 
-/* Report an option that getopt refused: `c` is '?' for an unknown one, ':' for a missing value. */
+/* Report an option that getopt refused: `c` is ':' for a missing value, else '?'. */
 static void refuse_option(int c, const char *word)
 {
-	char letter[] = { '-', optopt, '\0' };
+	char letter[] = { '-', optopt > 0 ? optopt : '?', '\0' };
 
+	for (const struct option *o = long_options; c == '?' && o->name; o++) {
+		if (o->val == optopt)
+			die("--%s: takes no value", o->name);
+	}
 	/* In a word of several letters (-ab) only getopt knows which letter it was. */
-	if (word[0] == '-' && word[1] != '-' && optopt > 0 && optopt < 256)
+	if (optopt && (c == '?' || word[1] != '-'))
 		word = letter;
 	die(c == ':' ? "%s: its value is missing (exitdump --help shows them)" :
 	    "%s: no such option (exitdump --help lists them)", word);
@@ -387,14 +391,8 @@ void options_check(struct options *opt)
 		die("--qmp: only with why, slow or --keys, and not with --input: it asks a VM that runs");
 	pick->hist |= opt->format == FORMAT_JSON || opt->format == FORMAT_HIST || opt->buckets;
 	pick->vcpu_lists |= opt->format == FORMAT_JSON;
-	for (size_t i = 0; i < opt->nsorts; i++) {
-		pick->hist |= opt->sorts[i].col->flags & COLUMN_HIST;
-		pick->vcpu_lists |= opt->sorts[i].col->flags & COLUMN_VCPUS;
-		pick->outside |= opt->sorts[i].col->flags & COLUMN_OUTSIDE;
-	}
-	for (size_t i = 0; i < opt->ncols; i++) {
-		pick->hist |= opt->cols[i]->flags & COLUMN_HIST;
-		pick->vcpu_lists |= opt->cols[i]->flags & COLUMN_VCPUS;
-		pick->outside |= opt->cols[i]->flags & COLUMN_OUTSIDE;
-	}
+	for (size_t i = 0; i < opt->nsorts; i++)
+		pick_column(pick, opt->sorts[i].col);
+	for (size_t i = 0; i < opt->ncols; i++)
+		pick_column(pick, opt->cols[i]);
 }

@@ -77,7 +77,7 @@ static void toggle_column(struct top *top, const struct column *col)
 {
 	struct options *opt = &top->at->opt;
 	const struct layout *layout = &top->view.layout;
-	bool shown = false, more;
+	bool shown = false;
 	size_t n = 0;
 
 	for (size_t i = 0; i < layout->ncols; i++) {
@@ -92,13 +92,7 @@ static void toggle_column(struct top *top, const struct column *col)
 		return;		/* keep at least one column */
 	opt->ncols = n;
 	opt->more_cols = false;
-	more = !shown && ((col->flags & COLUMN_HIST && !opt->pick.hist) ||
-			  (col->flags & COLUMN_OUTSIDE && !opt->pick.outside) ||
-			  (col->flags & COLUMN_VCPUS && !opt->pick.vcpu_lists));
-	opt->pick.hist |= col->flags & COLUMN_HIST;
-	opt->pick.vcpu_lists |= col->flags & COLUMN_VCPUS;
-	opt->pick.outside |= col->flags & COLUMN_OUTSIDE;
-	if (more && !top_begin(top))
+	if (pick_column(&opt->pick, col) && !top_begin(top))
 		return;
 	top_layout(top);
 	top_update(top);
