@@ -229,6 +229,8 @@ const struct column *view_sorted_by(const struct view *view)
 {
 	const struct column *lost = column_find("lost");
 
+	if (view->opt.format == FORMAT_HIST && !view->opt.reasons)
+		return NULL;
 	if (view->opt.nsorts)
 		return view->opt.sorts[0].col;
 	if (view->opt.list)
