@@ -269,12 +269,15 @@ static enum read_result bpf_vcpus(const struct pick *pick, struct vm_id vm, unsi
 {
 	const struct exit_thread *t;
 	char name[24];
+	size_t k;
 
 	if (!list_vcpus(pick->root, vm, vcpus, n))
 		return READ_OK;
 	snprintf(name, sizeof(name), "%u-%u", vm.pid, vm.fd);
 	for (uint32_t i = 0; (t = next_thread(&i)); ) {
-		if (!is_of(t, name))
+		for (k = 0; k < *n && (*vcpus)[k] != t->vcpu_id; k++)
+			;
+		if (k < *n || !is_of(t, name))	/* two threads may run a vCPU in turn */
 			continue;
 		*vcpus = need_room(*vcpus, *n, sizeof(**vcpus));
 		(*vcpus)[(*n)++] = t->vcpu_id;
