@@ -267,17 +267,21 @@ static void read_head(struct account *a, const char *dir)
 {
 	const struct exit_thread *t, *other;
 	uint64_t guest = *dir ? 0 : *bpf.gone_guest + bpf.ended_guest;
-	bool seen;
+	bool vm_seen, seen;
 
 	for (uint32_t n = 0; (t = next_thread(&n)); ) {
 		if (!is_of(t, dir))
 			continue;
 		guest += t->guest;
-		seen = false;
-		for (uint32_t k = 0; !seen && (other = next_thread(&k)) && other != t; )
-			seen = other->pid == t->pid && !strcmp(other->vm, t->vm);
-		a->key[K_VMS] += !seen;
-		a->key[K_VCPUS]++;
+		vm_seen = seen = false;		/* by a thread before this one */
+		for (uint32_t k = 0; !seen && (other = next_thread(&k)) && other != t; ) {
+			if (other->pid == t->pid && !strcmp(other->vm, t->vm)) {
+				vm_seen = true;
+				seen = other->vcpu_id == t->vcpu_id;
+			}
+		}
+		a->key[K_VMS] += !vm_seen;
+		a->key[K_VCPUS] += !seen;
 	}
 	a->key[K_GUEST] = cycles(guest);
 	a->key[K_TSC_KHZ] = bpf.kernel.tsc_khz;
