@@ -139,20 +139,12 @@ static int show_parameters(const struct options *opt)
 {
 	struct out *to = output_open(opt);
 	char path[PATH_MAX], value[64];
-	ssize_t len;
-	int fd;
 
 	for (int i = 0; i < N_PARAMETERS; i++) {
 		snprintf(path, sizeof(path), "%s" PARAMETERS "%s", opt->pick.root,
 			 parameters[i].file);
-		fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-		len = fd < 0 ? -1 : read(fd, value, sizeof(value) - 1);
-		if (fd >= 0)
-			close(fd);
-		if (len < 0)
+		if (read_small(path, value, sizeof(value)) < 0)
 			strcpy(value, "-");
-		else
-			value[len] = '\0';
 		value[strcspn(value, "\n")] = '\0';
 		printable(value);
 		out_format(to, "%-6s %-10s %s\n", parameters[i].name, value, parameters[i].values);

@@ -46,6 +46,18 @@ bool file_there(const char *path)
 	return !stat(path, &st);
 }
 
+/* read_small() - read the beginning of a small file, and add a NUL. Its length, or -1. */
+ssize_t read_small(const char *path, char *text, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	ssize_t len = fd < 0 ? -1 : read(fd, text, size - 1);
+
+	if (fd >= 0)
+		close(fd);
+	text[len < 0 ? 0 : len] = '\0';
+	return len;
+}
+
 static int fail_unpatched(const char *path)
 {
 	return fail("%s: No such file (%s)", path, strncmp(path, "/sys/", 5) ?
@@ -351,17 +363,10 @@ enum read_result list_vcpus(const char *root, struct vm_id vm, unsigned int **vc
 
 static bool is_off(const char *root, const char *parameter)
 {
-	char path[PATH_MAX], value = 0;
-	int fd;
+	char path[PATH_MAX], value[2];
 
 	snprintf(path, sizeof(path), "%s%s", root, parameter);
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (fd < 0)
-		return false;
-	if (read(fd, &value, 1) < 0)
-		value = 0;
-	close(fd);
-	return value == 'N';
+	return read_small(path, value, sizeof(value)) > 0 && *value == 'N';
 }
 
 /* switched_off() - the parameter that keeps KVM from counting this at present, or NULL. */

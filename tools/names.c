@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* names.c - the names of guests. */
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "files.h"
 
@@ -49,18 +47,12 @@ void guest_name(const char *root, unsigned int pid, char *name, size_t size)
 	char path[PATH_MAX], args[32768];
 	const char *arg = args, *value = NULL;
 	ssize_t len;
-	int fd;
 
 	*name = '\0';
 	snprintf(path, sizeof(path), "%s/proc/%u/cmdline", root, pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (fd < 0)
-		return;
-	len = read(fd, args, sizeof(args) - 1);
-	close(fd);
+	len = read_small(path, args, sizeof(args));
 	if (len <= 0)
 		return;
-	args[len] = '\0';
 	for (; arg < args + len; arg += strlen(arg) + 1) {
 		if (!strcmp(arg, "-name") || !strcmp(arg, "--name"))
 			value = arg + strlen(arg) + 1;

@@ -2,7 +2,6 @@
 /* outside.c - reading the CPU time of a VM's threads, and its injected interrupts. */
 #include <ctype.h>
 #include <dirent.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,27 +12,11 @@
 #include "files.h"
 #include "outside.h"
 
-/* Read the beginning of a small file; false if it cannot be read. */
-static bool read_small(const char *path, char *text, size_t size)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	ssize_t n;
-
-	if (fd < 0)
-		return false;
-	n = read(fd, text, size - 1);
-	close(fd);
-	if (n <= 0)
-		return false;
-	text[n] = '\0';
-	return true;
-}
-
 static bool read_number(const char *path, uint64_t *n)
 {
 	char text[32], *end;
 
-	if (!read_small(path, text, sizeof(text)) || !isdigit(*text))
+	if (read_small(path, text, sizeof(text)) <= 0 || !isdigit(*text))
 		return false;
 	*n = strtoull(text, &end, 10);
 	return !*end || *end == '\n';
@@ -45,7 +28,7 @@ static bool read_stat(const char *path, char *name, size_t size, uint64_t *ticks
 	char text[1024], *open, *close;
 	unsigned long user, system;
 
-	if (!read_small(path, text, sizeof(text)))
+	if (read_small(path, text, sizeof(text)) <= 0)
 		return false;
 	open = strchr(text, '(');
 	close = strrchr(text, ')');
