@@ -122,6 +122,10 @@ set --json|set: takes only --sysroot
 reset now|now: reset takes options only
 reset -a|reset: takes only --sysroot, --vm and --vcpu
 reset -r CPUID|reset: takes only --sysroot, --vm and --vcpu
+reset -n 1|reset: takes only --sysroot, --vm and --vcpu
+on -o exits|on: takes only --sysroot
+off -s exits|off: takes only --sysroot
+set -u ns|set: takes only --sysroot
 END
 is 'and nothing was written' "$(head -qn 1 "$parameters"/*)" $'Y\nvm\nYefore'
 for command in on off set reset; do

@@ -81,6 +81,8 @@ while IFS='|' read -r words why; do
 done <<END
 -S $T/root 0.01 2x|2x: not a number of intervals
 -S $T/root 0.01 +2|+2: not a number of intervals
+-S $T/root 0.01 0|0: not a number of intervals
+-S $T/root 0.01 18446744073709551616|18446744073709551616: not a number of intervals
 diff $one $two --vm vm0|$one: one file has one account: not with --vm, --vcpu, --all-vms or --all-vcpus
 diff $one $two -c 0|$one: one file has one account: not with --vm, --vcpu, --all-vms or --all-vcpus
 diff $one $two -a|$one: one file has one account: not with --vm, --vcpu, --all-vms or --all-vcpus

@@ -7,6 +7,7 @@
 
 #include "commands.h"
 #include "fail.h"
+#include "fields.h"
 #include "source.h"
 
 /* no_metrics() - refuse --openmetrics for a span of time: -1 with the reason in `failure`, or 0. */
@@ -144,19 +145,15 @@ double interval_seconds(const char *arg)
 int cmd_show(struct options *opt, int argc, char **argv)
 {
 	double interval;
-	char *end;
-	unsigned long long count = 0;
+	uint64_t count = 0;
 
 	if (!argc)
 		return snapshot(opt);
 	interval = interval_seconds(argv[0]);
 	if (argc > 2)
 		return fail("%s: one argument too many (see --help)", argv[2]);
-	if (argc == 2) {
-		count = strtoull(argv[1], &end, 10);
-		if (*end || *argv[1] < '0' || *argv[1] > '9' || !count)
-			return fail("%s: not a number of intervals", argv[1]);
-	}
+	if (argc == 2 && (!field_u64(argv[1], &count) || !count))
+		return fail("%s: not a number of intervals", argv[1]);
 	if (no_metrics(opt))
 		return -1;
 	source_for_span(&opt->pick);

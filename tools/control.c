@@ -51,7 +51,7 @@ static int only_picks(const char *command, const struct options *opt, bool vms)
 	const struct pick *pick = &opt->pick;
 
 	if (pick->input || pick->guest || pick->bpf || pick->split != SPLIT_NONE || opt->reasons ||
-	    opt->format != FORMAT_TABLE || (!vms && (pick->vm || pick->vcpu)))
+	    opt->format != FORMAT_TABLE || opt->ncols || opt->nsorts || opt->limit || opt->unit || opt->tsc_khz || (!vms && (pick->vm || pick->vcpu)))
 		return fail("%s: takes only --sysroot%s", command, vms ? ", --vm and --vcpu" : "");
 	if (strlen(pick->root) > PATH_MAX - 200)
 		return fail("%.60s...: File name too long", pick->root);
@@ -64,7 +64,7 @@ int cmd_reset(struct options *opt, int argc, char **argv)
 	const struct pick *pick = &opt->pick;
 	char path[PATH_MAX], folder[PATH_MAX], dir[64];
 	const struct part *part;
-	struct sample sample;
+	struct sample sample = { 0 };
 	int ret;
 
 	if (argc)
@@ -85,6 +85,7 @@ int cmd_reset(struct options *opt, int argc, char **argv)
 		if (ret)
 			ret = fail_write(path, ret, "is this kernel patched and kvm loaded?");
 	}
+	sample_free(&sample);
 	return ret;
 }
 

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* options.c - the command line. A wrong option ends the program with a message. */
 #include <err.h>
-#include <errno.h>
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "commands.h"
 #include "fail.h"
+#include "fields.h"
 #include "files.h"
 #include "keys.h"
 #include "symbols.h"
@@ -57,12 +57,9 @@ static const struct option long_options[] = {
 /* A number from 1 to max and nothing else. */
 static uint64_t number(const char *option, const char *arg, uint64_t max)
 {
-	char *end;
-	unsigned long long n;
+	uint64_t n;
 
-	errno = 0;
-	n = strtoull(arg, &end, 10);
-	if (*arg < '0' || *arg > '9' || *end || errno || !n || n > max)
+	if (!field_u64(arg, &n) || !n || n > max)
 		die("%s: %s: not a number from 1 to %lu", option, arg, max);
 	return n;
 }
