@@ -17,7 +17,7 @@ struct place {
 	struct options opt;	/* what to read and how to show it */
 	char vm[24], vcpu[24], reasons[16];	/* opt points to these, once they are chosen */
 	bool hist;		/* show its reason's histogram instead of lines */
-	char chosen[96];	/* name of the cursor's line, by line_name() */
+	char chosen[128];	/* name of the cursor's line, by line_name() */
 	int top_line;		/* the first line on the screen */
 };
 
