@@ -149,14 +149,17 @@ static enum read_result refuse(struct account *a, const char *path, const char *
 	return READ_FAILED;
 }
 
-static enum read_result take_hist(const char *path, bool saved, bool live,
+/* Take the histogram beside a table, if there is one. If the table is gone as well, its VM has ended. */
+static enum read_result take_hist(const char *table, bool saved, bool live,
 				  struct account *a)
 {
+	char path[PATH_MAX + 8];
 	enum read_result result;
 	struct account h;
 
+	snprintf(path, sizeof(path), "%s_hist", table);
 	result = read_one(path, saved, MAX_TABLE, &h);
-	if (result == READ_ABSENT)
+	if (result == READ_ABSENT && (saved || file_there(table)))
 		return READ_OK;
 	if (result) {
 		account_free(a);
@@ -176,7 +179,6 @@ static enum read_result take_hist(const char *path, bool saved, bool live,
 static enum read_result read_both(const char *path, bool saved, bool live, enum read_what what,
 				  struct account *a)
 {
-	char hist_path[PATH_MAX + 8];
 	enum read_result result = read_one(path, saved, MAX_TABLE, a);
 
 	if (result)
@@ -189,8 +191,7 @@ static enum read_result read_both(const char *path, bool saved, bool live, enum 
 		return refuse(a, path, "has only a histogram (its table is the file without _hist)");
 	if (what != READ_HIST || a->has_hist || (saved && !strcmp(path, "-")))
 		return READ_OK;
-	snprintf(hist_path, sizeof(hist_path), "%s_hist", path);
-	return take_hist(hist_path, saved, live, a);
+	return take_hist(path, saved, live, a);
 }
 
 static const char *suffix(enum read_what what)
