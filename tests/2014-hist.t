@@ -89,7 +89,7 @@ exitdump -S "$T/root" hist 9 0.01 1 --json
 is 'and as JSON' "$(jq -c '[.interval > 0, .totals[0].exits]' "$T/.out")" '[true,0]'
 exitdump -i "$T/early" hist 9 0.01 1
 is 'no file: refused' "$status:$out" 1:
-for args in '--hist -a' '--hist -o exits' '--hist --csv' 'list --hist' 'hist 9 x' 'hist --csv' 'hist 9 --raw'; do
+for args in '--hist -a' '--hist -o exits' '--hist --csv' 'list --hist' 'hist 9 x' 'hist --csv' 'hist 9 --raw' 'hist 9 -r 8'; do
 	# shellcheck disable=SC2086 # words
 	exitdump -S "$T/root" $args
 	is "$args: refused" "$status:$out" 1:

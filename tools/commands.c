@@ -180,8 +180,11 @@ static int take_reasons(struct options *opt, const char *command, int argc, char
 {
 	if (argc && !reasons_valid(argv[0]))
 		return fail("%s: '%s': not a list of names, numbers and patterns", command, argv[0]);
-	if (argc && strcasecmp(argv[0], "TOTAL"))
-		opt->reasons = argv[0];
+	if (!argc || !strcasecmp(argv[0], "TOTAL"))
+		return 0;
+	if (opt->reasons)
+		return fail("%s: takes reasons as its argument or by --reason, not both", command);
+	opt->reasons = argv[0];
 	return 0;
 }
 

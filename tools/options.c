@@ -95,12 +95,12 @@ static const char *parse_file(const char *arg)
 {
 	char *list = need(strdup(arg)), *rest = list;
 	const char *name;
-	bool columns = true;
+	bool known = true;
 
-	while (columns && (name = strsep(&rest, ",")))
-		columns = column_find(name);
+	while (known && (name = strsep(&rest, ",")))
+		known = column_find(name);
 	free(list);
-	if (columns || *arg == '+')
+	if (known || *arg == '+')
 		die("run: -o %s: here -o names the output file (for columns: --output %s; for a file of that name: -O)", arg, arg);
 	return arg;
 }

@@ -5,12 +5,11 @@
 #include <spawn.h>
 #include <stdlib.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "commands.h"
 #include "fail.h"
 #include "source.h"
-
-extern char **environ;
 
 static volatile pid_t command;
 
