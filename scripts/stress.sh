@@ -82,9 +82,9 @@ build() {
 	done
 }
 
-# what_is_tried: prints a checksum of everything that the tests try; the tests are not in it.
+# what_is_tried: prints a checksum of all that takes part in a lab, but for the tests themselves.
 what_is_tried() {
-	(cd "$TOP" && find patches scripts/{common.sh,guest,kernel,lab,source,vmm,selftests}* tests -type f ! -name '*.t' -print0 |
+	(cd "$TOP" && find patches/*/ scripts/{common.sh,guest,kernel,lab,source,vmm,selftests}* tests/{lib.sh,lab,stress} -type f ! -name '*.t' -print0 |
 		sort -z | xargs -0 cat | sha1sum | cut -c -12)
 }
 
