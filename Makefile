@@ -61,7 +61,7 @@ install-kvm uninstall-kvm:
 help:
 	@echo 'make           build exitdump (needs cc, ncurses; for --bpf clang, bpftool, libbpf; for serve libmicrohttpd)'
 	@echo 'make demo      a VM on a patched kernel, in a lab: host and guest count the same (minutes)'
-	@echo 'make test      all tests, the lab included (an hour or more, cold)'
+	@echo 'make test      all tests, the lab included (an hour or more the first time)'
 	@echo 'make check     the tests that need no lab (some minutes)'
 	@echo 'make lint      shellcheck, checkpatch, compiler warnings'
 	@echo 'make stress    long tests, and on kernels that check themselves (hours)'
