@@ -9,7 +9,7 @@ all: tool
 tool:
 	@$(MAKE) -s -C tools
 
-# Newcomers' two: each installs what it needs (apt-get) and says what it does.
+# The two to begin with: each installs what it needs (apt-get) and says what it does.
 demo:
 	@scripts/deps.sh
 	@FIRMWARE='$(FIRMWARE)' scripts/demo.sh
@@ -60,14 +60,14 @@ install-kvm uninstall-kvm:
 
 help:
 	@echo 'make           build exitdump (needs cc, ncurses; for --bpf clang, bpftool, libbpf; for serve libmicrohttpd)'
-	@echo 'make demo      patched kernel, VM, both views, in a lab (minutes)'
-	@echo 'make test      all tests, the lab included (an hour or more, cold)'
+	@echo 'make demo      a VM on a patched kernel, in a lab: host and guest count the same (minutes)'
+	@echo 'make test      all tests, the lab included (an hour or more the first time)'
 	@echo 'make check     the tests that need no lab (some minutes)'
 	@echo 'make lint      shellcheck, checkpatch, compiler warnings'
-	@echo 'make stress    the tests at length, on kernels that watch themselves (hours)'
+	@echo 'make stress    long tests, and on kernels that check themselves (hours)'
 	@echo 'make mutants   small bugs, planted one at a time: does a test fail? (hours; MUTANTS=-h)'
-	@echo 'make bench     what it costs, beside perf, ftrace, BPF (options: BENCH=-h)'
-	@echo 'make report    a VM boots: a page of its exits, ./report (REPORT=-h)'
+	@echo 'make bench     what it costs, and what perf, ftrace and BPF cost (options: BENCH=-h)'
+	@echo 'make report    a VM boots, and ./report gets a page of its exits (REPORT=-h)'
 	@echo '               scripts/report.sh CAPTURE: such a page of any capture'
 	@echo 'make kernel    the lab kernels and their modules, into the cache'
 	@echo 'make install   exitdump and its manual (PREFIX, DESTDIR)'

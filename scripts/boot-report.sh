@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# boot-report.sh - the classical experiment in one command: boots a VM, runs the ordinary
-# cpuid program on the leaves in it, five times in a row, and makes a report.
+# boot-report.sh - boots a VM, runs the cpuid program on the leaves in it five times, and
+# makes a report.
 #
 # Usage: scripts/boot-report.sh [-m host|vmx|svm|kvm] [-k KERNEL]
 #                               [-f seabios|ovmf] [-c VCPUS] [-r RUNS] [-o FOLDER]

@@ -27,6 +27,12 @@ bad_option() {
 	die "-$OPTARG: no such option, or its value is missing (-h shows them)"
 }
 
+# misused TEXT: says what is wrong with the command line; status 2.
+misused() {
+	echo "$PROGRAM: $* (-h shows the usage)" >&2
+	exit 2
+}
+
 # no_more [WORD]...: dies if a word follows the options.
 no_more() {
 	((!$#)) || die "$1: not understood (-h shows the usage)"

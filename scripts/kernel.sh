@@ -127,20 +127,20 @@ verb() {
 }
 
 kernel=$(default_kernel) DEBUG='' worked_on=''
-while getopts k:d:h option; do
+while getopts :k:d:h option; do
 	case $option in
 	k) kernel=$OPTARG ;;
 	d) DEBUG=$OPTARG ;;
 	h) usage; exit 0 ;;
-	*) usage >&2; exit 2 ;;
+	*) misused "-$OPTARG: no such option, or its value is missing" ;;
 	esac
 done
 shift $((OPTIND - 1))
 use_kernel "$kernel"
 case ${1:-build} in
 build | tree | refresh | applies | edited | each) ;;
-module) (($# == 3)) || { usage >&2; exit 2; } ;;
-*) usage >&2; exit 2 ;;
+module) (($# == 3)) || misused "module: takes FOLDER and OUT" ;;
+*) misused "$1: no such verb" ;;
 esac
 [[ ! $DEBUG || " build module " == *" ${1:-build} "* ]] || die "-d $DEBUG: only for the verbs build and module"
 mkdir -p "$DIR"

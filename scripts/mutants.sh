@@ -287,11 +287,11 @@ while getopts :acfn:qh option; do
 	n) number=$OPTARG ;;
 	q) quick=1 ;;
 	h) usage; exit ;;
-	*) usage >&2; exit 2 ;;
+	*) misused "-$OPTARG: no such option, or its value is missing" ;;
 	esac
 done
 shift $((OPTIND - 1))
-[[ ${number:-1} =~ ^[1-9][0-9]*$ ]] || { usage >&2; exit 2; }
+[[ ${number:-1} =~ ^[1-9][0-9]*$ ]] || misused "-n $number: not a number above 0"
 for table in "${TABLES[@]}"; do
 	read_table "$table"
 done

@@ -82,9 +82,9 @@ build() {
 	done
 }
 
-# what_is_tried: prints a checksum of everything that the tests try; the tests are not in it.
+# what_is_tried: prints a checksum of all that takes part in a lab, but for the tests themselves.
 what_is_tried() {
-	(cd "$TOP" && find patches scripts/{common.sh,guest,kernel,lab,source,vmm,selftests}* tests -type f ! -name '*.t' -print0 |
+	(cd "$TOP" && find patches/*/ scripts/{common.sh,guest,kernel,lab,source,vmm,selftests}* tests/{lib.sh,lab,stress} -type f ! -name '*.t' -print0 |
 		sort -z | xargs -0 cat | sha1sum | cut -c -12)
 }
 
@@ -95,17 +95,17 @@ main() {
 
 	kernels=$(available | xargs)
 	width=$(nproc)
-	while getopts nqj:k:h option; do
+	while getopts :nqj:k:h option; do
 		case $option in
 		n) anew=1 ;;
 		q) small=1 ;;
 		j) width=$OPTARG ;;
 		k) kernels=$OPTARG ;;
 		h) usage; exit 0 ;;
-		*) usage >&2; exit 2 ;;
+		*) misused "-$OPTARG: no such option, or its value is missing" ;;
 		esac
 	done
-	[[ $width =~ ^[1-9][0-9]{0,2}$ ]] || { usage >&2; exit 2; }
+	[[ $width =~ ^[1-9][0-9]{0,2}$ ]] || misused "-j $width: not a number above 0"
 	shift $((OPTIND - 1))
 	if (($#)); then
 		tests=("$@")

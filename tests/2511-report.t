@@ -175,7 +175,7 @@ is 'the parts of all the time and of what was lost' "$(rows 'Where the time' | s
 like 'a histogram' "$html" '<b>REASON_9</b> 40 exits, p50 1.95us, p99 1.95us</figcaption><div class="columns"><i style="height:100.00%" title="1.02us to 2.05us: 40 exits">'
 is 'keys under their reason, with their part of it' "$(sed -n '/Why: the keys/,/<\/section>/s/<[^>]*>/ /gp' "$T/page.html" | grep -A 2 REASON | sed 's/^ *//; s/  */ /g; s/ $//')" \
 	$'REASON_9\nL2:0x7 L2 20 60.0us 75.0% 500ns 1.95us\n- other 20 20.0us 25.0% 250ns -\nREASON_0\n0x6e0 - 4 2.00us 25.0% 200ns 500ns\nL2:0x0 L2 1 200ns 2.5% 5.00ns 50.0ns'
-like 'keys that gave way' "$html" '3 keys gave way'
+like 'keys that were replaced' "$html" '3 keys replaced'
 like 'a slow exit: of which VM, with a name' "$(rows 'Slow exits')" '^2023-11-14 22:13:20.501 11.0ms user space 1000.* 1 IO_INSTRUCTION 0x3f8 COM1, out 500ns 10.0ms 500us 500us 0xffffffff81000040$'
 like 'slow exits: over what, and how many are gone' "$html" 'lost more than 1500us.*Overwritten since: 1\.'
 run "$TOP/scripts/report.sh" -o "$T/page.md" "$T/<i>&"

@@ -84,7 +84,7 @@ is "-s stock; and the first kernel" "$(set_in LAB_KERNEL LAB_SERIES LAB_MODULES)
 lab "$ended" -k 6.12 -d kasan -- true
 inside
 is "-d kasan: its kernel, its modules" "$(set_in LAB_DEBUG):$(<"$T/kernel"):$(<"$T/root/usr/lib/lab/patched/kvm.ko")" 'kasan:kernel 6.12/kasan:patched 6.12/kasan'
-like "-d kasan: with all that it finds" "$(<"$T/given")" ' kasan_multi_shot'
+like "-d kasan: with all that it finds, on four levels of page tables" "$(<"$T/given")" ' kasan_multi_shot no5lvl'
 LAB_APPEND='extra=1 more' lab "$ended" -k 6.12 -c 8 -M 1234 -- true
 like "LAB_APPEND, CPUs and memory" "$(<"$T/given")" '-smp 8 -m 1234 .*-append console=.* extra=1 more'
 unlike "its TSC is not that of instructions" "$(<"$T/given")" icount

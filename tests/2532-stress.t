@@ -6,7 +6,8 @@
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 
 export XDG_CACHE_HOME=$T/cache
-mkdir -p "$T"/top/{patches/{6.1,6.12},tests/stress}
+mkdir -p "$T"/top/{patches/{6.1,6.12},tests/{lab,stress,mutants}}
+touch "$T/top/tests/lib.sh"
 cp -R "$TOP/scripts" "$T/top/"
 for kernel in 6.1 6.12; do echo patch >"$T/top/patches/$kernel/0001.patch"; done
 cat >"$T/top/scripts/kernel.sh" <<END
@@ -61,8 +62,9 @@ toy stress/4198-bad svm 'echo 1..1; echo not ok 1 - it does not work; exit 1'
 stress -q -k 6.12
 is "a test that fails: 1" "$status:${out##*$'\n'}" '1:Something failed: see above.'
 like "with what it said, and what the others tried" "$out" $'not ok 1 - it does not work\n.* 2  checks'
+echo name >"$T/top/tests/mutants/kernel"
 stress -q -k 6.12
-is "again: only that one" "$status:$ran" "1:stress/4198-bad svm:6.12 small"
+is "again, after a change that no lab sees: only that one" "$status:$ran" "1:stress/4198-bad svm:6.12 small"
 echo '# a change' >>"$T/top/tests/stress/4199-good.t"
 stress -q -k 6.12
 is "and a test that has changed" "$ran" "stress/4198-bad svm:6.12 small,stress/4199-good svm:6.12 small"

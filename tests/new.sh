@@ -57,7 +57,7 @@ END
 }
 
 [[ $* != -h ]] || { usage; exit 0; }
-[[ $# == 1 && $1 =~ ^[0-9]{4}(-[a-z0-9]+)+$ ]] || { usage >&2; exit 2; }
+[[ $# == 1 && $1 =~ ^[0-9]{4}(-[a-z0-9]+)+$ ]] || misused "${*:-no name}: not NUMBER-NAME"
 file=$TOP/tests/$1.t
 [[ $1 != 41* ]] || die "$1: tests of 41xx stand in tests/stress; copy one of those"
 compgen -G "$TOP/tests/${1%%-*}-*.t" >/dev/null && die "$1: there is a test of this number (ls tests/${1%%-*}-*)"

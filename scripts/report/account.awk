@@ -203,7 +203,7 @@ function lead(    most, i, halt, who, they, were) {
 	halt = time["total", 1, "halt"]
 	say("text", "That is " long(lost) (khz == "-" ? " cycles" : "") ", most of it to " ranking() ". The largest part of it, " \
 		percent(ratio(time["total", 1, most], lost)) ", was " words(most) "." \
-		(halt ? " Beside that " they " " were " halted, that is idle, for " long(halt) "." : ""))
+		(halt ? " Besides, " they " " were " halted, that is idle, for " long(halt) "." : ""))
 }
 
 function words(p) {
@@ -345,7 +345,7 @@ function keys(    i, seen) {
 			keys_of(cell["key", i, "name"])
 	say("end", "")
 	if (cell["of_keys", 1, "replaced"] > 0)
-		say("text", plural(group(cell["of_keys", 1, "replaced"]), "key") " gave way to others; their exits may be in the rest (-).")
+		say("text", plural(group(cell["of_keys", 1, "replaced"]), "key") " replaced; their exits may be in the rest (-).")
 }
 
 function keys_of(reason,    i, n) {
