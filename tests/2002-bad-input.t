@@ -151,7 +151,7 @@ is 'and so as an interval' "$status:$out:$(wc -l <"$T/.err"):${err//[[:print:]]}
 exitdump -i "$T/good" -O "$T/none/$two"
 is 'and so as an output file' "$status:$out:$err" "1::exitdump: $T/none/a?b?[2J?: No such file or directory"
 exitdump -i "$T/good" --raw -o exits -r "$two"
-is 'and so as a reason that is none' "$status:$out:$err" $'0::exitdump: a?b?[2J?: no such exit so far'
+is 'and so as a reason that is none' "$status:$out:$err" $'0::exitdump: a?b?[2J?: no such exit so far (exitdump -o name lists all)'
 
 # A histogram of another moment: its counts differ from those of the table.
 lines "$HEAD" 'reason name exits' '10 CPUID 10' '- TOTAL 10' >"$T/stale"

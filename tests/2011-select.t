@@ -31,11 +31,11 @@ is '--reason NUMBER begins with no octal 0' "$(total -r 08,001)" 132
 for none in NONE 0x99 0x '9 ' 010,NONE; do
 	raw -r "$none"
 	is "--reason '$none' of none: nothing, and it is said" "$status:$out:$err" \
-		"0::exitdump: $none: no such exit so far"
+		"0::exitdump: $none: no such exit so far (exitdump -o name lists all)"
 done
 lines '#~exit_cycles~1' 'reason name exits' '- OTHER 5' '- TOTAL 5' >"$T/other"
 exitdump -i "$T/other" --raw -o exits -r 4294967296
-is '--reason beyond 32 bits: none, and not OTHER' "$status:$out:$err" '0::exitdump: 4294967296: no such exit so far'
+is '--reason beyond 32 bits: none, and not OTHER' "$status:$out:$err" '0::exitdump: 4294967296: no such exit so far (exitdump -o name lists all)'
 exitdump -i "$T/other" --raw -o exits -r other
 is 'which has a name, but no number' "$status:$out" 0:5
 for args in '--vm vm0' '--vcpu 0' -a --all-vcpus "-S $T/tree" -g; do

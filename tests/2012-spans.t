@@ -39,7 +39,7 @@ is 'run: the rate is that of the interval' "$(jq '.rows[0] | .exits' "$T/.out") 
 	.rows[0].rate * $s / .rows[0].exits | . > 0.9 and . < 1.1' "$T/.out")" '80 true'
 show tree1
 between tree3 -r TYPO --raw
-is 'run: of a reason that is none' "$status:$out:$err" '0::exitdump: TYPO: no such exit so far'
+is 'run: of a reason that is none' "$status:$out:$err" '0::exitdump: TYPO: no such exit so far (exitdump -o name lists all)'
 
 exitdump run -S "$T/root" -- bash -c 'echo hello; exit 7'
 is 'run: the command'\''s output and status' "$status:${out%%$'\n'*}" 7:hello
@@ -379,7 +379,7 @@ is 'CSV: and is that of the day' "$(tail -n 1 <<<"$out" | awk -F, -v now="$(date
 	{ print ($1 > now - 60 && $1 <= now + 1) }')" 1
 show tree1
 exitdump -S "$T/root" -r TYPO --raw 0.01 2
-is 'of a reason that is none: said once' "$status:$out:$err" '0::exitdump: TYPO: no such exit so far'
+is 'of a reason that is none: said once' "$status:$out:$err" '0::exitdump: TYPO: no such exit so far (exitdump -o name lists all)'
 for bad in 0 -1 nan inf 1e9 86401 x 1x; do
 	run timeout 10 "$EXITDUMP" -S "$T/root" -- "$bad"
 	is "an interval of $bad" "$status$out" 1

@@ -35,7 +35,7 @@ is 'a pattern: one for each, the costly first' "$(grep -c ": [0-9]* exits" "$T/.
 is 'and an empty line between two' "$(grep -c '^$' "$T/.out"):$(sed '1d; $d' "$T/.out" | grep -c '^$')" 1:1
 exitdump -i "$T/x" hist nothing
 is 'a reason that has not happened' "$status:$out:$err" \
-	'1::exitdump: nothing: no such exit so far'
+	'1::exitdump: nothing: no such exit so far (exitdump -o name lists all)'
 exitdump -i "$T/x" hist 78 --json
 is '--json' "$(jq -c '.rows[0].hist[0:4]' "$T/.out")" '[1,0,19,3]'
 sed $'s/\t23$/\t24/; s/\t26$/\t27/' "$T/x" >"$T/later"

@@ -70,7 +70,7 @@ kvm_key_cycles{reason="npf",key="0xfee00",what="local APIC, at 0xfee00000"} 800'
 exitdump why npf -i "$T/x_keys" --openmetrics -n 2
 like '--openmetrics: the rest has no key' "$out" $'\nkvm_key_exits\\{reason="npf",key="-",what="other"\\} 3\n'
 exitdump why -i "$T/x_keys" hlt
-is 'a reason without keys' "$status:$err" '0:exitdump: hlt: no such exit with keys so far'
+is 'a reason without keys' "$status:$err" '0:exitdump: hlt: no such exit with keys so far (exitdump why lists all)'
 keys "$T/none_keys" </dev/null
 exitdump why -i "$T/none_keys" --raw
 is 'no key so far' "$status:$out:$err" 0::

@@ -69,7 +69,7 @@ raw() { exitdump slow -i "$T/x_slow" --raw "$@"; }
 raw -o vm,vcpu,reason -r 'e*,12'
 is '--reason' "$out" "$(lines '1001 0 48' '999 0 12' '999 0 1')"
 raw -r CPUID
-is 'a reason of which none was slow' "$status:$out:$err" '0::exitdump: CPUID: no such exit that was slow so far'
+is 'a reason of which none was slow' "$status:$out:$err" '0::exitdump: CPUID: no such exit that was slow so far (exitdump slow lists all)'
 raw -o lost --than 9ms
 is '--than: more than that' "$out" $'22000000\n31000000'
 raw -o lost --than 8.999999ms

@@ -117,7 +117,7 @@ cut -f 1-3 "$T/tree2/$kvm/exit_cycles" | sed $'1s/\tguest=.*//' >"$T/less"
 exitdump diff "$T/tree1/$kvm/exit_cycles" "$T/less" -o name,exits,total,guest,overhead -r 9
 is 'diff: of what the second lacks' "$status:$(tail -n 1 <<<"$out" | tr -s ' ')" '0:TOTAL 40 - - -'
 exitdump diff "$T/tree1" "$T/tree2" -r TYPO --csv -o exits
-is 'diff: of a reason that is none' "$status:$out:$err" '0:exits:exitdump: TYPO: no such exit so far'
+is 'diff: of a reason that is none' "$status:$out:$err" '0:exits:exitdump: TYPO: no such exit so far (exitdump -o name lists all)'
 
 # Counters of 64 bits wrap: the exits go from 2^64 - 5 to 12.
 one() { # EXITS MAX

@@ -48,9 +48,12 @@ elif ((EUID)); then
 	done_testing
 fi
 
-# elsewhere COMMANDS: runs exitdump in its own mount namespace, after COMMANDS there.
-elsewhere() { # COMMANDS
-	unshare -m sh -c "$1"' && shift && exec "$@"' sh "$1" "$EXITDUMP" --bpf 0.01 1
+# elsewhere COMMANDS [ARGUMENTS]: runs exitdump in its own mount namespace, after COMMANDS there.
+elsewhere() { # COMMANDS [ARGUMENTS]
+	local commands=$1
+	shift
+	(($#)) || set -- --bpf 0.01 1
+	unshare -m sh -c "$commands"' && exec "$@"' sh "$EXITDUMP" "$@"
 }
 if run unshare -m true && ((!status)); then
 	run elsewhere 'mount -t tmpfs none /sys/module'
@@ -68,6 +71,22 @@ if run unshare -m true && ((!status)); then
 	run elsewhere 'mount -t tmpfs none /sys/module && mkdir /sys/module/kvm && mount -t tmpfs none /sys/kernel && mkdir /sys/kernel/btf &&
 		printf "\237\353\1\0\30\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\1\0\0\0\0" >/sys/kernel/btf/vmlinux'
 	is 'a BTF without kvm' "$status:$out:$err" "1::exitdump: --bpf: this kernel's kvm has no BTF (CONFIG_DEBUG_INFO_BTF_MODULES)"
+	# Why there is no account, of one that would be read; and what to do.
+	file=/sys/kernel/debug/kvm/exit_cycles parameter=/sys/module/kvm/parameters/exit_cycles
+	patched="mount -t tmpfs none /sys/module && mkdir -p ${parameter%/*} && echo Y >$parameter && mount -t tmpfs none /sys/kernel"
+	why() { # ABOUT FILE HINT COMMANDS ARGUMENTS
+		run elsewhere "${@:4}"
+		is "$1" "$status:$out:$err" "1::exitdump: $2: No such file ($3)"
+	}
+	why 'patched, without debugfs' "$file" 'are debugfs mounted and kvm_intel or kvm_amd loaded?' "$patched" list
+	why 'an interval: not by BPF' "$file" 'are debugfs mounted and kvm_intel or kvm_amd loaded?' "$patched" 0.01 1
+	why 'patches without that parameter' "${parameter}_slow" "this kernel's patches have no such parameter" "$patched" set slow off
+	unpatched="mount -t tmpfs none /sys/module && mkdir /sys/module/kvm && mount -t tmpfs none /sys/kernel"
+	for args in list reset; do
+		why "unpatched, $args" "$file" "this kernel's KVM is not patched; exitdump top and exitdump 1 count by BPF" "$unpatched" "$args"
+	done
+	why 'unpatched: no switches' "$parameter" "this kernel's KVM is not patched; exitdump top and exitdump 1 count by BPF" "$unpatched" set
+	why 'no kvm' "$file" 'kvm is not loaded: modprobe kvm_intel or kvm_amd' 'mount -t tmpfs none /sys/module && mount -t tmpfs none /sys/kernel' list
 else
 	skip 'other kernels' 'no mount namespaces here'
 fi

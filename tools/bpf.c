@@ -308,7 +308,7 @@ int bpf_explain(void)
 	no_functions = k->admin ? "this kernel cannot trace functions" : "to trace a module's functions takes CAP_SYS_ADMIN";
 	handler = k->handler ? no_functions :
 		"KVM's exit handler is in no BTF (CONFIG_DEBUG_INFO_BTF_MODULES)";
-	printf("%s, %s: all columns are counted, but\n", *k->vendor ? k->vendor : "neither vmx nor svm",
+	printf("%s, %s: all columns are counted, but\n", *k->vendor ? k->vendor : "kvm_intel or kvm_amd is not loaded",
 	       cycles ? "by tracepoints and both ends of the exit handler" :
 	       bpf.functions ? "by tracepoints and both ends of KVM's own functions" : "by tracepoints");
 	explain("cycles", cycles, handler);

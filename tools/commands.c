@@ -18,13 +18,19 @@ int no_metrics(const struct options *opt)
 	return fail("--openmetrics: not for a span of time: it prints the counters so far");
 }
 
+static int fail_reason(const struct options *opt)
+{
+	return fail("%s: no such exit %sso far (exitdump %s lists all)", opt->reasons,
+		    opt->pick.keys ? "with keys " : opt->pick.slow ? "that was slow " : "",
+		    opt->pick.keys ? "why" : opt->pick.slow ? "slow" : "-o name");
+}
+
 /* warn_absent() - warn if --reason matches nothing: the name may be mistyped. */
 void warn_absent(const struct options *opt, const struct sample *sample)
 {
 	if (!opt->reasons || reason_there(opt->reasons, sample))
 		return;
-	fail("%s: no such exit %sso far", opt->reasons,
-	     opt->pick.keys ? "with keys " : opt->pick.slow ? "that was slow " : "");
+	fail_reason(opt);
 	warnx("%s", failure);
 }
 
@@ -63,7 +69,7 @@ static int snapshot(const struct options *opt)
 	layout_choose(&layout, opt, &sample, false);
 	ret = check_hist(opt, &sample);
 	if (!ret && opt->format == FORMAT_HIST && opt->reasons && !reason_there(opt->reasons, &sample))
-		ret = fail("%s: no such exit so far", opt->reasons);
+		ret = fail_reason(opt);
 	ret = ret ?: print_sample(opt, &layout, &sample, true);
 	if (!ret)
 		warn_absent(opt, &sample);

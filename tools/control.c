@@ -38,12 +38,10 @@ static int write_value(const char *path, const char *value)
 	return -error;
 }
 
-static int fail_write(const char *path, int error, const char *absent)
+static int fail_write(const char *path, int error)
 {
 	errno = -error;
-	if (errno == ENOENT)
-		return fail("%s: No such file (%s)", path, absent);
-	return fail_errno(path);
+	return errno == ENOENT ? fail_absent(path) : fail_errno(path);
 }
 
 static int only_picks(const char *command, const struct options *opt, bool vms)
@@ -83,7 +81,7 @@ int cmd_reset(struct options *opt, int argc, char **argv)
 		if (ret == -ENOENT && *part->vm && !file_there(folder))
 			ret = 0;	/* the VM has ended */
 		if (ret)
-			ret = fail_write(path, ret, "is this kernel patched and kvm loaded?");
+			ret = fail_write(path, ret);
 	}
 	sample_free(&sample);
 	return ret;
@@ -101,7 +99,7 @@ static int turn(const char *command, const struct options *opt, int argc, char *
 		return -1;
 	snprintf(path, sizeof(path), "%s" SWITCH, opt->pick.root);
 	ret = write_value(path, value);
-	return ret ? fail_write(path, ret, "is this kernel patched and kvm loaded?") : 0;
+	return ret ? fail_write(path, ret) : 0;
 }
 
 /* cmd_on(), cmd_off() - start or stop KVM's counting. Stopped, it costs next to nothing. */
@@ -138,9 +136,13 @@ static const char *kernel_value(const struct parameter *p, const char *value)
 /* Print all parameters, with their values and what they take. */
 static int show_parameters(const struct options *opt)
 {
-	struct out *to = output_open(opt);
+	struct out *to;
 	char path[PATH_MAX], value[64];
 
+	snprintf(path, sizeof(path), "%s" SWITCH, opt->pick.root);
+	if (!file_there(path))
+		return fail_absent(path);
+	to = output_open(opt);
 	for (int i = 0; i < N_PARAMETERS; i++) {
 		snprintf(path, sizeof(path), "%s" PARAMETERS "%s", opt->pick.root,
 			 parameters[i].file);
@@ -175,5 +177,5 @@ int cmd_set(struct options *opt, int argc, char **argv)
 		return fail("set %s: takes %s", p->name, p->values);
 	snprintf(path, sizeof(path), "%s" PARAMETERS "%s", opt->pick.root, p->file);
 	ret = write_value(path, value);
-	return ret ? fail_write(path, ret, "this kernel's kvm has no such parameter") : 0;
+	return ret ? fail_write(path, ret) : 0;
 }

@@ -58,11 +58,20 @@ ssize_t read_small(const char *path, char *text, size_t size)
 	return len;
 }
 
-static int fail_unpatched(const char *path)
+/* fail_absent() - put into `failure` that a file of KVM's account is not there, and why. -1. */
+int fail_absent(const char *path)
 {
-	return fail("%s: No such file (%s)", path, strncmp(path, "/sys/", 5) ?
-		    "is this kernel patched and kvm loaded? man exitdump" :
-		    "is kvm loaded? On an unpatched kernel exitdump top and exitdump 1 count by BPF");
+	const char *hint = "are debugfs mounted and kvm_intel or kvm_amd loaded?";
+
+	if (strncmp(path, "/sys/", 5))
+		hint = "is this kernel patched and kvm loaded? man exitdump";
+	else if (!file_there("/sys/module/kvm"))
+		hint = "kvm is not loaded: modprobe kvm_intel or kvm_amd";
+	else if (!file_there(SWITCH))
+		hint = "this kernel's KVM is not patched; exitdump top and exitdump 1 count by BPF";
+	else if (strncmp(path, KVM_DIR, strlen(KVM_DIR)))
+		hint = "this kernel's patches have no such parameter";
+	return fail("%s: No such file (%s)", path, hint);
 }
 
 /* Read a file's text, at most `most` bytes, and add a NUL. The text is valid until the next call. */
@@ -265,7 +274,7 @@ enum read_result read_dir_account(const char *root, const char *dir, enum read_w
 	if (*dir)
 		return result == READ_ABSENT ? READ_GONE : result;
 	if (result == READ_ABSENT)
-		fail_unpatched(path);
+		fail_absent(path);
 	return result == READ_OK ? READ_OK : READ_FAILED;
 }
 
@@ -336,7 +345,7 @@ int list_vms(const char *root, struct vm_id **vms, size_t *n)
 		return list_vm_dirs(root, vms, n);
 	*vms = NULL;
 	*n = 0;
-	return errno == ENOENT ? fail_unpatched(path) : fail_errno(path);
+	return errno == ENOENT ? fail_absent(path) : fail_errno(path);
 }
 
 /* list_vcpus() - the vCPUs of a VM by number, in *vcpus, which the caller frees. */

@@ -43,6 +43,7 @@ enum read_result list_vcpus(const char *root, struct vm_id vm, unsigned int **vc
 			    size_t *n);
 const char *switched_off(const char *root, enum read_what what);
 bool file_there(const char *path);
+int fail_absent(const char *path);
 ssize_t read_small(const char *path, char *text, size_t size);
 int fail_errno(const char *path);
 

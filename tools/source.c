@@ -65,7 +65,7 @@ const struct source *source_of(const struct pick *pick)
 void source_for_span(struct pick *pick)
 {
 	if (pick->bpf || pick->input || pick->guest || *pick->root ||
-	    file_there(KVM_DIR "/exit_cycles") || errno != ENOENT)
+	    file_there(SWITCH) || file_there(KVM_DIR "/exit_cycles") || errno != ENOENT)
 		return;
 	if (bpf_attach(pick->keys || pick->slow))
 		errx(1, "this is an unpatched kernel, whose KVM keeps no account, and %s", failure);
