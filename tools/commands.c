@@ -27,16 +27,16 @@ void warn_absent(const struct options *opt, const struct sample *sample)
 	warnx("%s", failure);
 }
 
-/* Bars need a histogram; every other format works without one. */
-static int check_hist(const struct options *opt, const struct sample *sample)
+/* check_hist() - bars need a histogram of each account, other formats none: 0, or -1 with the reason in `failure`. */
+int check_hist(const struct options *opt, const struct sample *sample)
 {
-	bool any = false;
+	bool all = true;
 
 	if (opt->format != FORMAT_HIST)
 		return 0;
 	for (size_t i = 0; i < sample->nparts; i++)
-		any |= sample->parts[i].account.has_hist;
-	if (!any)
+		all &= sample->parts[i].account.has_hist;
+	if (!all)
 		return fail("no histogram (it is in exit_cycles_hist, beside exit_cycles)");
 	return 0;
 }

@@ -37,6 +37,7 @@ int take_snapshot(struct sample *sample, const struct options *opt);
 int take_capture(struct sample *sample, const struct pick *pick, const char *path);
 int captures_fit(const char *a_path, const struct sample *a_sample,
 		 const char *b_path, const struct sample *b_sample);
+int check_hist(const struct options *opt, const struct sample *sample);
 int print_sample(const struct options *opt, const struct layout *layout,
 		 struct sample *sample, bool first);
 void warn_absent(const struct options *opt, const struct sample *sample);

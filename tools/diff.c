@@ -75,6 +75,7 @@ int cmd_diff(struct options *opt, int argc, char **argv)
 				   argv[1], argv[0]);
 	}
 	layout_choose(&layout, opt, &between, false);
+	ret = ret ?: check_hist(opt, &between);
 	if (!ret)
 		ret = print_sample(opt, &layout, &between, true);
 	if (!ret)

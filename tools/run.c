@@ -92,6 +92,10 @@ int cmd_run(struct options *opt, int argc, char **argv)
 	if (ret)
 		return ret;
 	layout_choose(&layout, opt, &before, true);
+	if (check_hist(opt, &before)) {
+		sample_free(&before);
+		return -1;
+	}
 	output_open(opt);
 	status = run_command(argv);
 	ret = status < 0 ? status : sample_take(&after, &opt->pick);
