@@ -15,6 +15,13 @@ total() { # ARGUMENT...: prints the sum of exits in all lines
 }
 
 is 'the host' "$(total)" 660
+# The root of a path that fits, and of one that might not: a cut path would be another file.
+for bytes in 3996 3997; do
+	printf -v root "%-${bytes}s" "$T/tree"
+	exitdump -S "${root// //}" -a --raw -o exits
+	like "a root of $bytes bytes" "$bytes:$status:${out//[[:space:]]/ }:$err" \
+		'^(3996:0:220 220 220:|3997:1::exitdump: .{60}\.\.\.: File name too long)$'
+done
 is '--vm PID' "$(total --vm 1001)" 220
 is '--vm PID-FD' "$(total --vm 1001-11)" 220
 is '--vm NAME' "$(total --vm vm2)" 220
@@ -184,6 +191,10 @@ done
 mkdir "$T/tree/sys/kernel/debug/kvm/1001-11/vcpu"{7,9,10,07,8x}
 raw list --vm vm1 -o vcpus
 is 'list: numbers and ranges' "$out" 0-3,7,9-10
+
+rm -r "$T/tree/sys/kernel/debug/kvm/1001-11/vcpu"* "$T/tree/proc/1001/cmdline"
+raw list -o vm,vcpus,exits
+is 'list: a VM that has no vCPU yet' "$status:$out:$err" "0:$(lines '1000-11 0-3 220' '1001-11 - 220' '1002-11 0-3 220'):"
 
 # A reason that has happened in one of two VMs only; a vCPU whose file is damaged.
 tree "$T/few" 2 2

@@ -53,6 +53,9 @@ within 3 -a --vcpu 1-2
 kib=$(a_vm -a --raw -o +name)
 ok "rows by reason are kept where they are sorted: $kib KiB a VM, so it can be told" test "$kib" -ge 9
 
+run bash -c 'ulimit -d 1200; exec "$@"' - "$EXITDUMP" -S "$T/many" --all-vcpus --raw -o name
+is 'too little memory: said in one line' "$status:$out:$err" '1::exitdump: memory: Cannot allocate memory'
+
 # Adding up early gives the same sum.
 exitdump -S "$T/few" --vcpu 0-3 --json
 sums() { jq '[.vms, .vcpus, .rows, .totals]' "$T/.out" >"$1"; }

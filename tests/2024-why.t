@@ -134,6 +134,8 @@ is 'blanks at the begin of a line, another end, the longest name' "$status:$out:
 echo 'port 01296 01296 ten' >"$T/names"
 exitdump why -i "$T/x_keys" io --raw -o what --names "$T/names"
 is 'a number that begins with 0 is decimal, too' "$status:$out:$err" '0:ten, out:'
+exitdump why -i "$T/x_keys" --names "$T"
+is '--names of a folder: refused' "$status:$out:$err" "1::exitdump: $T: Is a directory"
 printf 'port 0x510 0x510 \e[31mred\n' >"$T/names"
 exitdump why -i "$T/x_keys" io --raw -o what --names "$T/names"
 is 'a name with control characters: shown without' "$status:$out:$err" '0:?[31mred, out:'

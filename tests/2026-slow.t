@@ -57,6 +57,9 @@ exitdump slow -i "$T/halted_slow" --raw -o lost,mostly
 is 'nothing lost: by nothing' "$status:$out" "0:$(lines '0 -')"
 exitdump slow -i "$T/pause_slow" --raw -o mostly
 is "a handler that waits for a CPU itself" "$out" "no CPU"
+slow "$T/equal_slow" <<<"1 1 0 0 30 IO_INSTRUCTION - 0x0 20000000 7 0 9000000 9000000 7 0"
+exitdump slow -i "$T/equal_slow" --raw -o mostly
+is 'of two equal parts the first' "$out" 'user space'
 # Without the time of the handler, the largest part is known only if it is half of what was lost.
 printf '%s 1 0 0 30 IO_INSTRUCTION - 0x0 20000000 7 0 %s 0 7 0\n' 1 1 2 9999999 3 10000000 | slow "$T/part_slow"
 cut -f 1-9,11-13,15- "$T/part_slow" >"$T/no-handler_slow"

@@ -134,6 +134,12 @@ qemu\0-name|-
 \0\0\0|-
 qemu\0-name\0cut|-
 END
+printf 'qemu\0-name\0%0300d\0' 0 >"$T/bad/proc/1000/cmdline"
+run "$SAFE" -S "$T/bad" --vm 1000 -a --raw -o vmname
+like 'cmdline with a name of 300 characters: cut' "$status:$out:$err" '^0:0{255}:$'
+echo '1000 (qemu) S 1 1 1 0 -1 4194560 1 0 0 0 5 5 0 0 20 0 1 0 5 1 1' >"$T/bad/proc/1000/stat"
+run "$SAFE" list -S "$T/bad" --vm 1000 0.01 1 --raw -o vcpucpu,vmmcpu,busiest
+is 'a process of which no thread can be seen' "$status:$out:$err" "0:$(lines '0.000000 0.000000 -'):"
 
 # --- malformed numbers
 
