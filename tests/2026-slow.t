@@ -88,6 +88,8 @@ is '--sort' "$out" $'31000000\n22000000\n9000000\n3500000\n3000000'
 slow "$T/short_slow" <<<'1 1 0 0 12 HLT - 0x0 1001 0 0 0 0 0 0'
 exitdump slow -i "$T/short_slow" --raw -o lost --than 1.001us
 is 'to the nanosecond' "$status:$out" 0:
+exitdump slow -i "$T/short_slow" --raw -o lost --than 0.001us
+is '--than: of 1 ns, the least' "$status:$err" 0:
 raw -o vm -s -vm
 is '--sort by processes without a VM' "$out" $'1001\n1001\n1000\n999\n999'
 for arg in 5 ms 5m 5min -5ms +5ms 0ms .5ms 5.ms 1..5s 1e3ms 0x5ms ' 5ms' '5 ms' 5msx nan inf 0.0005us 2000000000s 99999999999999999999s; do

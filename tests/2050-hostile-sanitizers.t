@@ -141,6 +141,24 @@ echo '1000 (qemu) S 1 1 1 0 -1 4194560 1 0 0 0 5 5 0 0 20 0 1 0 5 1 1' >"$T/bad/
 run "$SAFE" list -S "$T/bad" --vm 1000 0.01 1 --raw -o vcpucpu,vmmcpu,busiest
 is 'a process of which no thread can be seen' "$status:$out:$err" "0:$(lines '0.000000 0.000000 -'):"
 
+# Rows, VMs and vCPUs that just fill the memory for them: one more would be seen. compare leaves its
+# memory to the end of the process.
+wrong=''
+tree "$T/full" 2 4 -v reasons=8
+tree "$T/fuller" 2 4 -v reasons=8 -v step=2
+for args in '-a -r *' '--vm vm* -r * --hist' '--all-vcpus -o name,p50' '--json -a' '--openmetrics --all-vcpus --buckets' \
+	'list -o vcpus' '-a -r * 0.01 2' '--vcpu 0-3 -o p50 0.01 1'; do
+	read -ra words <<<"$args"
+	run "$SAFE" -S "$T/full" "${words[@]}"
+	[[ $status:$err == 0: ]] || wrong+="$args: $status $err"$'\n'
+done
+for args in 'diff -a' 'diff --vm vm* --hist -r *' 'compare'; do
+	read -ra words <<<"$args"
+	ASAN_OPTIONS=$ASAN_OPTIONS:detect_leaks=0 run "$SAFE" "${words[@]}" "$T/full" "$T/fuller"
+	[[ $status:$err == 0: ]] || wrong+="$args: $status $err"$'\n'
+done
+is 'memory that is just full: nothing behind it is read, and none is lost' "$wrong" ''
+
 # --- malformed numbers
 
 source=$TOP/tests/fixtures/captures/vmx-6.1/$kvm
