@@ -33,6 +33,8 @@ is '--reason NAME, whatever its case' "$(total -r reason_9)" 120
 is '--reason NUMBER' "$(total -r 9)" 120
 is '--reason NUMBER in base 16' "$(total -r 0x9)" 120
 is '--reason NUMBER in base 16, in capitals' "$(total -r 0X9)" 120
+raw -o exits -r REASON_0
+is '--reason: the first of them is one' "$status:$out:$err" 0:12:
 is '--reason PATTERN and list' "$(total -r 'REASON_[01],9')" 156
 is '--reason NUMBER begins with no octal 0' "$(total -r 08,001)" 132
 for none in NONE 0x99 0x '9 ' 010,NONE; do
@@ -99,6 +101,8 @@ VM      VMNAME EXITS   LOST OVERHEAD SHARE   KVM  USER  SCHED   HALT
 1001-11 vm1      220  374us    33.3% 33.3% 110us 220us 22.0us 55.0us
 1002-11 vm2      220  374us    33.3% 33.3% 110us 220us 22.0us 55.0us
 TOTAL            660 1.12ms    33.3%  100% 330us 660us 66.0us  165us'
+exitdump -S "$T/tree" -a 0.01 1
+is '--all-vms over an interval: rates' "$(sed -n 2p <<<"$out" | xargs)" 'VM VMNAME RATE LOST OVERHEAD SHARE KVM USER SCHED HALT'
 is '--all-vms of one reason' "$(total -a -r 9)" 120
 raw -a --vm 'vm[02]' -o vmname
 is '--all-vms of some' "$out" $'vm0\nvm2'
@@ -188,9 +192,9 @@ for args in '-i x' -g --openmetrics --hist; do
 	exitdump list $args
 	is "list $args: refused" "$status:$out:$err" '1::exitdump: list: not with --input, --guest, --hist or --openmetrics'
 done
-mkdir "$T/tree/sys/kernel/debug/kvm/1001-11/vcpu"{7,9,10,07,8x}
+mkdir "$T/tree/sys/kernel/debug/kvm/1001-11/vcpu"{7,9,10,07,8x,4294967295}
 raw list --vm vm1 -o vcpus
-is 'list: numbers and ranges' "$out" 0-3,7,9-10
+is 'list: numbers and ranges' "$out" 0-3,7,9-10,4294967295
 
 rm -r "$T/tree/sys/kernel/debug/kvm/1001-11/vcpu"* "$T/tree/proc/1001/cmdline"
 raw list -o vm,vcpus,exits

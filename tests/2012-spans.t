@@ -367,6 +367,25 @@ is 'CSV: and is that of the day' "$(tail -n 1 <<<"$out" | awk -F, -v now="$(date
 show tree1
 exitdump -S "$T/root" -r TYPO --raw 0.01 2
 is 'of a reason that is none: said once' "$status:$out:$err" '0::exitdump: TYPO: no such exit so far'
+# With few files to open: each one is closed again.
+mkdir -p "$T/tree1/sys/module/kvm/parameters"
+echo Y | tee "$T/tree1/sys/module/kvm/parameters/exit_cycles" >"$T/tree1/sys/module/kvm/parameters/exit_cycles_keys"
+for args in '--raw 0.01 20' 'list --raw 0.01 20'; do
+	# shellcheck disable=SC2086,SC2016 # words; bash expands it
+	run bash -c 'ulimit -n 12; exec "$@"' - "$EXITDUMP" -S "$T/tree1" $args
+	is "$args, with 12 files" "$status:$err" 0:
+done
+# A signal that comes as soon as the command has started.
+gcc -shared -fPIC -o "$T/early.so" -x c - <<'END'
+#include <signal.h>
+#include <spawn.h>
+int posix_spawnattr_destroy(posix_spawnattr_t *attr)
+{
+	return raise(SIGTERM);
+}
+END
+run timeout 20 env LD_PRELOAD="$T/early.so" "$EXITDUMP" run -S "$T/tree1" --raw -- sleep 5
+is 'run: a signal in the moment of the start reaches the command' "$status:$out:$err" 143::
 for bad in 0 -1 nan inf 1e9 86401 x 1x; do
 	run timeout 10 "$EXITDUMP" -S "$T/root" -- "$bad"
 	is "an interval of $bad" "$status$out" 1

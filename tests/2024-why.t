@@ -145,6 +145,10 @@ for line in 'port 1' 'potato 1 2 x' 'port 2 1 x' 'port 1 2x y' 'port 1 999999999
 	like "--names '$line': refused" "$status:$out:$err" "^1::exitdump: $T/names: line 1: [^"$'\n'"]*$"
 done
 
+printf '%s\n' '1024 npf 0xf 1 1 2 1' '1024 npf 0x10 1 1 1 1' | keys "$T/edge_keys"
+exitdump why -i "$T/edge_keys" --raw -o key,what
+is 'npf: kinds of access, and pages above them' "$status:$out:$err" "0:$(lines '0xf -' '0x10 at~0x10000'):"
+
 # refused TITLE REGEX LINE...: a file of keys with these lines is refused.
 refused() {
 	printf '%s\n' "${@:3}" | keys "$T/bad"

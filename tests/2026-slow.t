@@ -180,6 +180,8 @@ no_map 'nothing' '' 'has no addresses' </dev/null
 no_map 'the last line cut' 2 'cut off' < <(printf 'ffffffff81000000 T a\nffffffff8100')
 no_map 'a line without an end' 1 'too long' < <(printf 'ffffffff81000000 T %02000d\n' 0)
 no_map 'NUL bytes' 1 '(too long|not an address)' < <(printf 'a\0\0\n')
+exitdump slow -i "$T/x_slow" --symbols "$T"
+is '--symbols of a folder: refused' "$status:$out:$err" "1::exitdump: $T: Is a directory"
 # A map without an end, and a map with more symbols than memory.
 run timeout 20 "$EXITDUMP" slow -i "$T/x_slow" --symbols /dev/zero
 like 'zeros without end: refused' "$status:$out:$err" '^1::exitdump: /dev/zero: line 1: '

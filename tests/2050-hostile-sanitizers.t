@@ -225,6 +225,16 @@ like "another account's histogram is refused" "$status:$out:$err" '^1::.*another
 sed '1s/$/\tguest=1/' "$source/exit_cycles" >"$T/twice"
 run "$SAFE" -i "$T/twice"
 like 'a key twice is refused' "$status:$out:$err" '^1::.*has a key twice$'
+sed '$s/$/0/' "$source/exit_cycles" >"$T/wrong"
+run "$SAFE" -i "$T/wrong"
+like 'what was read of a file that is refused is given back' "$status:$out:$err" '^1::[^[:cntrl:]]*do not add up[^[:cntrl:]]*$'
+sed '1s/\ttsc_khz=[0-9]*//' "$source/exit_cycles" >"$T/clockless"
+run "$SAFE" -i "$T/clockless" -u us
+like 'and of a unit that is refused' "$status:$out:$err" '^1::[^[:cntrl:]]*$'
+lines '#~exit_cycles~1 vendor=vmx tsc_khz=1000000 scope=host monotonic=1 realtime=1' \
+	'time vm vcpu cpu reason name key rip total' '1 9 0 0 10 CPUID - 0x0 9000000' >"$T/full/$kvm/exit_cycles_slow"
+run "$SAFE" slow -S "$T/full" --vm 99
+like 'and of slow exits of no VM' "$status:$out:$err" '^1::[^[:cntrl:]]*$'
 
 # --- inputs that made exitdump fail before
 
