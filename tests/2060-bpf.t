@@ -56,7 +56,7 @@ if echo '#include <bpf/libbpf.h>' | "${CC:-cc}" -E - >/dev/null 2>&1; then
 		'7 4 3 30 IO_INSTRUCTION 0x70 RTC,~out 0x1234 18000008 17999956 200 40 6000 800 100 12 17993056')"
 	FAKE_LOST=1 fake --raw -o exits 0.01 1
 	is 'what was missed: exits without room, and skipped programs' "$err" \
-		'fake: BPF missed 11 exits, wholly or in part (its memory is full, or its program was interrupted)'
+		'fake: BPF missed 21 exits, wholly or in part (its memory is full, or its program was interrupted)'
 	if [[ ! -e /sys/kernel/debug/kvm ]]; then
 		fake --raw -a -o vm,exits,total,guest 0.01 2
 		is 'by VM, without debugfs' "$out" "$(lines '7-1 5 3400 10000' '8-2 7 710 6000' '7-1 1 20 0')"
