@@ -249,6 +249,9 @@ is 'programs get them whole' "$out" "$n"$'\t'"$n"
 exitdump -i "$T/wide" --raw --tsc-khz 1 -u ns -o cycles
 is 'and a time that 64 bits cannot hold' "$out" 18446744073709551616000000
 lines '#~exit_cycles~1' 'reason name exits cycles' "1 A 1 $n" "- TOTAL 1 $n" >"$T/once"
+lines '#~exit_cycles~1 tsc_khz=1000000' 'reason name exits cycles' '1 A 10 12341' '2 B 10 12361' '- TOTAL 20 24702' >"$T/near"
+exitdump -i "$T/near" -o name,avg,cycles
+is 'an average in time: the nearest' "$(sed 1,2d <<<"$out" | tr -s ' ')" $'B 1.24us 12.4us\nA 1.23us 12.3us\nTOTAL 1.24us 24.7us'
 exitdump -i "$T/once" -u cycles -o avg
 is 'the average of one exit that took all of them' "$(sed 1,2d "$T/.out")" $'18.45E\n18.45E'
 lines '#~exit_cycles~1' 'reason name exits cycles' '- TOTAL 0 0' >"$T/once"

@@ -15,6 +15,13 @@ total() { # ARGUMENT...: prints the sum of exits in all lines
 }
 
 is 'the host' "$(total)" 660
+# The root of a path that fits, and of one that might not: a cut path would be another file.
+for bytes in 3996 3997; do
+	printf -v root "%-${bytes}s" "$T/tree"
+	exitdump -S "${root// //}" -a --raw -o exits
+	like "a root of $bytes bytes" "$bytes:$status:${out//[[:space:]]/ }:$err" \
+		'^(3996:0:220 220 220:|3997:1::exitdump: .{60}\.\.\.: File name too long)$'
+done
 is '--vm PID' "$(total --vm 1001)" 220
 is '--vm PID-FD' "$(total --vm 1001-11)" 220
 is '--vm NAME' "$(total --vm vm2)" 220
@@ -26,6 +33,8 @@ is '--reason NAME, whatever its case' "$(total -r reason_9)" 120
 is '--reason NUMBER' "$(total -r 9)" 120
 is '--reason NUMBER in base 16' "$(total -r 0x9)" 120
 is '--reason NUMBER in base 16, in capitals' "$(total -r 0X9)" 120
+raw -o exits -r REASON_0
+is '--reason: the first of them is one' "$status:$out:$err" 0:12:
 is '--reason PATTERN and list' "$(total -r 'REASON_[01],9')" 156
 is '--reason NUMBER begins with no octal 0' "$(total -r 08,001)" 132
 for none in NONE 0x99 0x '9 ' 010,NONE; do
@@ -92,6 +101,8 @@ VM      VMNAME EXITS   LOST OVERHEAD SHARE   KVM  USER  SCHED   HALT
 1001-11 vm1      220  374us    33.3% 33.3% 110us 220us 22.0us 55.0us
 1002-11 vm2      220  374us    33.3% 33.3% 110us 220us 22.0us 55.0us
 TOTAL            660 1.12ms    33.3%  100% 330us 660us 66.0us  165us'
+exitdump -S "$T/tree" -a 0.01 1
+is '--all-vms over an interval: rates' "$(sed -n 2p <<<"$out" | xargs)" 'VM VMNAME RATE LOST OVERHEAD SHARE KVM USER SCHED HALT'
 is '--all-vms of one reason' "$(total -a -r 9)" 120
 raw -a --vm 'vm[02]' -o vmname
 is '--all-vms of some' "$out" $'vm0\nvm2'
@@ -181,9 +192,13 @@ for args in '-i x' -g --openmetrics --hist; do
 	exitdump list $args
 	is "list $args: refused" "$status:$out:$err" '1::exitdump: list: not with --input, --guest, --hist or --openmetrics'
 done
-mkdir "$T/tree/sys/kernel/debug/kvm/1001-11/vcpu"{7,9,10,07,8x}
+mkdir "$T/tree/sys/kernel/debug/kvm/1001-11/vcpu"{7,9,10,07,8x,4294967295}
 raw list --vm vm1 -o vcpus
-is 'list: numbers and ranges' "$out" 0-3,7,9-10
+is 'list: numbers and ranges' "$out" 0-3,7,9-10,4294967295
+
+rm -r "$T/tree/sys/kernel/debug/kvm/1001-11/vcpu"* "$T/tree/proc/1001/cmdline"
+raw list -o vm,vcpus,exits
+is 'list: a VM that has no vCPU yet' "$status:$out:$err" "0:$(lines '1000-11 0-3 220' '1001-11 - 220' '1002-11 0-3 220'):"
 
 # A reason that has happened in one of two VMs only; a vCPU whose file is damaged.
 tree "$T/few" 2 2

@@ -380,6 +380,10 @@ is 'CSV: and is that of the day' "$(tail -n 1 <<<"$out" | awk -F, -v now="$(date
 show tree1
 exitdump -S "$T/root" -r TYPO --raw 0.01 2
 is 'of a reason that is none: said once' "$status:$out:$err" '0::exitdump: TYPO: no such exit so far (exitdump -o name lists all)'
+# A signal that comes as soon as the command has started.
+gcc -shared -fPIC -o "$T/early.so" -x c - <<<$'#include <signal.h>\nint posix_spawnattr_destroy(void *attr) { return raise(SIGTERM); }'
+run timeout 20 env LD_PRELOAD="$T/early.so" "$EXITDUMP" run -S "$T/tree1" --raw -- sleep 5
+is 'run: a signal in the moment of the start reaches the command' "$status:$out:$err" 143::
 for bad in 0 -1 nan inf 1e9 86401 x 1x; do
 	run timeout 10 "$EXITDUMP" -S "$T/root" -- "$bad"
 	is "an interval of $bad" "$status$out" 1

@@ -46,6 +46,16 @@ is 'an exit between the two files: the count is that of the buckets' \
 exitdump -i "$T/x_hist"
 is 'a histogram is no table' "$status:$err" \
 	"1:exitdump: $T/x_hist: has only a histogram (its table is the file without _hist)"
+# A file with both needs no other, nor does standard input, which has none beside it.
+lines '#~exit_cycles~1 vendor=svm' "reason name exits $(echo {0..31})" "78 PF~excp 3 0 3$(printf ' 0%.0s' {1..30})" \
+	"- TOTAL 3 0 3$(printf ' 0%.0s' {1..30})" >"$T/both"
+echo no account | tee "$T/both_hist" >"$T/-_hist"
+cd "$T"
+exitdump -i both -o p50 -n 1
+is 'a table with buckets of its own: no other file is read' "$status:$(tail -n 1 <<<"$out"):$err" '0:<=1:'
+exitdump -i - -o exits,p50 -n 1 <x
+is 'standard input: a file "-_hist" is none of it' "$status:$(tail -n 1 <<<"$out" | xargs):$err" '0:26 -:'
+cd "$TOP"
 cp "$T/x_hist" "$T/whole_hist"
 sed -i '/^78/d; s/^-.*/-\tTOTAL\t0\t0\t0\t0'"$(printf '\\t0%.0s' {1..27})"'\t3/' "$T/x_hist"
 exitdump -i "$T/x" hist 78
@@ -143,6 +153,24 @@ tree "$T/ends" 2 1
 run env LD_PRELOAD="$T/ends.so" ENDS="$T/ends/sys/kernel/debug/kvm/1000-11" GONE="$T/gone" \
 	"$EXITDUMP" -S "$T/ends" --vm 'vm*' --raw -o exits,p50 -r 9
 is 'a VM that ended amid its reading is left out, and the others have their histogram' "$status:$out:$err" "0:$(lines '10 3900'):"
+
+# Nor is there any in bars: those of a span of time are refused like those of all counts so far.
+no="1::exitdump: no histogram (it is in exit_cycles_hist, beside exit_cycles)"
+for vm in 1000 1001; do
+	cp -r "$T/two" "$T/one-$vm"
+	cp "$kvm/1001-11/exit_cycles_hist" "$T/one-$vm/sys/kernel/debug/kvm/$vm-11/"
+	[[ $vm == 1001 ]] || rm "$T/one-$vm/sys/kernel/debug/kvm/1001-11/exit_cycles_hist"
+	for args in "hist 9 0.01 1 -S $T/one-$vm" "run --hist -S $T/one-$vm" "diff --hist $T/one-$vm $T/one-$vm"; do
+		# shellcheck disable=SC2086 # words
+		if [[ $args == run* ]]; then
+			exitdump $args --vm 'vm*' -- touch "$T/ran"
+		else
+			exitdump $args --vm 'vm*'
+		fi
+		is "${args%% *}, of two VMs only $vm has a histogram: refused" "$status:$out:$err" "$no"
+	done
+done
+ok 'and the command of run is not run' test ! -e "$T/ran"
 
 # If one of two has no max, the larger one of the other is not that of both.
 tree "$T/max" 2 1

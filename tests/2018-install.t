@@ -96,6 +96,8 @@ PATH=$TOP/tools:$PATH
 completes 'commands' 'exitdump ' 'compare diff hist list off on reset run serve set slow top why'
 completes 'options' 'exitdump --op' --openmetrics
 completes 'columns' 'exitdump -s p99' 'p99 p99.9'
+completes 'columns for the long option' 'exitdump --sort p99' 'p99 p99.9'
+completes 'nothing of --help that is no column' 'exitdump -o Exa' ''
 completes 'a list of columns' 'exitdump -o +name,overh' '+name,overhead'
 completes 'a column behind +' 'exitdump -o +overh' '+overhead'
 completes 'a column backwards' 'exitdump -s vm,-overh' 'vm,-overhead'
@@ -107,9 +109,11 @@ completes 'files for --input' 'exitdump -i ' ''
 completes 'options behind a command' 'exitdump list --vm' --vm
 completes 'no command for an argument' 'exitdump -v top li' list
 completes 'nor for a folder' 'exitdump -S / li' list
+completes 'but none of its options' 'exitdump run -- --vers' ''
 completes 'commands for run' 'exitdump run -- compge' compgen
 completes 'and then files' 'exitdump run -- ls --he' ''
 completes 'files for the command of run' 'exitdump run -- ls compge' ''
+completes 'nor commands behind an option of none' 'exitdump run -- -v ls compge' ''
 completes 'files for run -o' 'exitdump run -o na' ''
 completes 'columns for run --output' 'exitdump run --output na' name
 # Each option of --help: behind it, and behind its value if it has one, comes the command.
@@ -156,6 +160,9 @@ _exitdump_complete
 is 'completion: and begun with one' "${COMPREPLY[*]}" 'my\ web\ server'
 completes 'a list of reasons' 'exitdump -r REASON_1,REASON_2' 'REASON_1,REASON_2'
 completes 'reasons for hist' 'exitdump hist REASON_3' 'REASON_3'
+completes 'for hist, too' 'exitdump hist REASON_1,REASON_2' 'REASON_1,REASON_2'
+completes 'for why, too' 'exitdump why REASON_1,REASON_2' 'REASON_1,REASON_2'
+completes 'reasons for the long option' 'exitdump --reason REASON_3' REASON_3
 completes 'slow' 'exitdump slow --fol' --follow
 completes 'files for --symbols' 'exitdump slow --symbols ' ''
 completes 'a command behind --qmp SOCKET' 'exitdump --qmp /run/x li' list
@@ -163,5 +170,19 @@ completes 'no command for --than' 'exitdump slow --than ' ''
 completes 'reasons for why' 'exitdump why REASON_3' 'REASON_3'
 completes 'parameters for set' 'exitdump set ' 'guest keys slow'
 completes 'VMs for compare' 'exitdump compare 1001' 1001-11
+completes 'a second VM for compare' 'exitdump compare 1000 1001' 1001-11
+mkdir "$T/bin2"
+cp "$T/bin/exitdump" "$T/bin/at-two-places"
+cp "$T/bin/exitdump" "$T/bin2/at-two-places"
+PATH=$T/bin2:$PATH
+completes 'a command only once' 'exitdump run -- at-two-pl' at-two-places
+printf '#!/bin/sh\necho refused >&2\nexit 1\n' >"$T/bin2/exitdump"
+chmod +x "$T/bin2/exitdump"
+hash -r
+for words in '-v ' '-r ' 'hist ' 'compare '; do
+	completes "$words, where exitdump is refused: nothing" "exitdump $words" '' 2>>"$T/noise"
+done
+is 'completion: and nothing is said' "$(cat "$T/noise")" ''
+is 'completion: what it does not know is a file' "$(complete -p exitdump)" 'complete -o default -F _exitdump_complete exitdump'
 
 done_testing

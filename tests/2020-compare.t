@@ -112,6 +112,8 @@ is 'two spans: nothing has changed but their length' "$status:$(cut -f 4- <<<"$o
 	"0:$(lines '0.090909 0.090909 0.000000 1.000000')"
 exitdump compare "$T/tree1,$T/tree2" "$T/tree2,$T/tree12" --raw -r TYPO
 is 'a reason that is none: said' "$status:$out:$err" '0::exitdump: TYPO: no such exit so far (exitdump -o name lists all)'
+compare sick healthy --raw -r HLT -n 1
+is 'one that only A has: nothing to say' "$status:$err" 0:
 lines '#~exit_cycles~1 tsc_khz=1000000 guest=1000' 'reason name exits total halt stop' '1 A 1 10 0 0' '2 B 5 50 0 0' '- TOTAL 6 60 0 0' >"$T/x"
 lines '#~exit_cycles~1 tsc_khz=1000000 guest=2000' 'reason name exits total halt stop' '1 A 2 20 0 0' '2 B 5 50 0 0' '- TOTAL 7 70 0 0' >"$T/y"
 exitdump compare "$T/x,$T/y" "$T/x,$T/y" --raw -r B

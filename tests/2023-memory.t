@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Promise: when it reads only once, exitdump keeps no more than its output needs. If each VM
 # or vCPU is one line, it does not keep their rows by reason; if it shows a sum of VMs or
-# vCPUs, it keeps only the sum.
+# vCPUs, it keeps only the sum. And it closes each file that it opens.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/fixtures/exitdump.sh"
 
@@ -53,6 +53,9 @@ within 3 -a --vcpu 1-2
 kib=$(a_vm -a --raw -o +name)
 ok "rows by reason are kept where they are sorted: $kib KiB a VM, so it can be told" test "$kib" -ge 9
 
+run bash -c 'ulimit -d 1200; exec "$@"' - "$EXITDUMP" -S "$T/many" --all-vcpus --raw -o name
+is 'too little memory: said in one line' "$status:$out:$err" '1::exitdump: memory: Cannot allocate memory'
+
 # Adding up early gives the same sum.
 exitdump -S "$T/few" --vcpu 0-3 --json
 sums() { jq '[.vms, .vcpus, .rows, .totals]' "$T/.out" >"$1"; }
@@ -63,5 +66,14 @@ exitdump diff "$T/zero" "$T/few" --vcpu 0-3 --json
 sums "$T/late"
 ok 'early or late, the sum is the same' cmp "$T/early" "$T/late"
 is 'and there is one' "$(jq -c '[.[0], .[1], (.[2] | length)]' "$T/early")" "[20,80,60]"
+
+# With few files to open.
+mkdir -p "$T/few/sys/module/kvm/parameters"
+echo Y | tee "$T/few/sys/module/kvm/parameters/exit_cycles" >"$T/few/sys/module/kvm/parameters/exit_cycles_keys"
+for args in '--raw 0.01 20' 'list --raw 0.01 20'; do
+	# shellcheck disable=SC2086,SC2016 # words; bash expands it
+	run bash -c 'ulimit -n 12; exec "$@"' - "$EXITDUMP" -S "$T/few" $args
+	is "$args, with 12 files" "$status:$err" 0:
+done
 
 done_testing

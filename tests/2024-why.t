@@ -134,6 +134,8 @@ is 'blanks at the begin of a line, another end, the longest name' "$status:$out:
 echo 'port 01296 01296 ten' >"$T/names"
 exitdump why -i "$T/x_keys" io --raw -o what --names "$T/names"
 is 'a number that begins with 0 is decimal, too' "$status:$out:$err" '0:ten, out:'
+exitdump why -i "$T/x_keys" --names "$T"
+is '--names of a folder: refused' "$status:$out:$err" "1::exitdump: $T: Is a directory"
 printf 'port 0x510 0x510 \e[31mred\n' >"$T/names"
 exitdump why -i "$T/x_keys" io --raw -o what --names "$T/names"
 is 'a name with control characters: shown without' "$status:$out:$err" '0:?[31mred, out:'
@@ -142,6 +144,10 @@ for line in 'port 1' 'potato 1 2 x' 'port 2 1 x' 'port 1 2x y' 'port 1 999999999
 	exitdump why -i "$T/x_keys" --names "$T/names"
 	like "--names '$line': refused" "$status:$out:$err" "^1::exitdump: $T/names: line 1: [^"$'\n'"]*$"
 done
+
+printf '%s\n' '1024 npf 0xf 1 1 2 1' '1024 npf 0x10 1 1 1 1' | keys "$T/edge_keys"
+exitdump why -i "$T/edge_keys" --raw -o key,what
+is 'npf: kinds of access, and pages above them' "$status:$out:$err" "0:$(lines '0xf -' '0x10 at~0x10000'):"
 
 # refused TITLE REGEX LINE...: a file of keys with these lines is refused.
 refused() {

@@ -57,6 +57,9 @@ exitdump slow -i "$T/halted_slow" --raw -o lost,mostly
 is 'nothing lost: by nothing' "$status:$out" "0:$(lines '0 -')"
 exitdump slow -i "$T/pause_slow" --raw -o mostly
 is "a handler that waits for a CPU itself" "$out" "no CPU"
+slow "$T/equal_slow" <<<"1 1 0 0 30 IO_INSTRUCTION - 0x0 20000000 7 0 9000000 9000000 7 0"
+exitdump slow -i "$T/equal_slow" --raw -o mostly
+is 'of two equal parts the first' "$out" 'user space'
 # Without the time of the handler, the largest part is known only if it is half of what was lost.
 printf '%s 1 0 0 30 IO_INSTRUCTION - 0x0 20000000 7 0 %s 0 7 0\n' 1 1 2 9999999 3 10000000 | slow "$T/part_slow"
 cut -f 1-9,11-13,15- "$T/part_slow" >"$T/no-handler_slow"
@@ -85,6 +88,8 @@ is '--sort' "$out" $'31000000\n22000000\n9000000\n3500000\n3000000'
 slow "$T/short_slow" <<<'1 1 0 0 12 HLT - 0x0 1001 0 0 0 0 0 0'
 exitdump slow -i "$T/short_slow" --raw -o lost --than 1.001us
 is 'to the nanosecond' "$status:$out" 0:
+exitdump slow -i "$T/short_slow" --raw -o lost --than 0.001us
+is '--than: of 1 ns, the least' "$status:$err" 0:
 raw -o vm -s -vm
 is '--sort by processes without a VM' "$out" $'1001\n1001\n1000\n999\n999'
 for arg in 5 ms 5m 5min -5ms +5ms 0ms .5ms 5.ms 1..5s 1e3ms 0x5ms ' 5ms' '5 ms' 5msx nan inf 0.0005us 2000000000s 99999999999999999999s; do
@@ -175,6 +180,8 @@ no_map 'nothing' '' 'has no addresses' </dev/null
 no_map 'the last line cut' 2 'cut off' < <(printf 'ffffffff81000000 T a\nffffffff8100')
 no_map 'a line without an end' 1 'too long' < <(printf 'ffffffff81000000 T %02000d\n' 0)
 no_map 'NUL bytes' 1 '(too long|not an address)' < <(printf 'a\0\0\n')
+exitdump slow -i "$T/x_slow" --symbols "$T"
+is '--symbols of a folder: refused' "$status:$out:$err" "1::exitdump: $T: Is a directory"
 # A map without an end, and a map with more symbols than memory.
 run timeout 20 "$EXITDUMP" slow -i "$T/x_slow" --symbols /dev/zero
 like 'zeros without end: refused' "$status:$out:$err" '^1::exitdump: /dev/zero: line 1: '

@@ -134,6 +134,30 @@ qemu\0-name|-
 \0\0\0|-
 qemu\0-name\0cut|-
 END
+printf 'qemu\0-name\0%0300d\0' 0 >"$T/bad/proc/1000/cmdline"
+run "$SAFE" -S "$T/bad" --vm 1000 -a --raw -o vmname
+like 'cmdline with a name of 300 characters: cut' "$status:$out:$err" '^0:0{255}:$'
+echo '1000 (qemu) S 1 1 1 0 -1 4194560 1 0 0 0 5 5 0 0 20 0 1 0 5 1 1' >"$T/bad/proc/1000/stat"
+run "$SAFE" list -S "$T/bad" --vm 1000 0.01 1 --raw -o vcpucpu,vmmcpu,busiest
+is 'a process of which no thread can be seen' "$status:$out:$err" "0:$(lines '0.000000 0.000000 -'):"
+
+# Rows, VMs and vCPUs that just fill the memory for them: one more would be seen. compare leaves its
+# memory to the end of the process.
+wrong=''
+tree "$T/full" 2 4 -v reasons=8
+tree "$T/fuller" 2 4 -v reasons=8 -v step=2
+for args in '-a -r *' '--vm vm* -r * --hist' '--all-vcpus -o name,p50' '--json -a' '--openmetrics --all-vcpus --buckets' \
+	'list -o vcpus' '-a -r * 0.01 2' '--vcpu 0-3 -o p50 0.01 1'; do
+	read -ra words <<<"$args"
+	run "$SAFE" -S "$T/full" "${words[@]}"
+	[[ $status:$err == 0: ]] || wrong+="$args: $status $err"$'\n'
+done
+for args in 'diff -a' 'diff --vm vm* --hist -r *' 'compare'; do
+	read -ra words <<<"$args"
+	ASAN_OPTIONS=$ASAN_OPTIONS:detect_leaks=0 run "$SAFE" "${words[@]}" "$T/full" "$T/fuller"
+	[[ $status:$err == 0: ]] || wrong+="$args: $status $err"$'\n'
+done
+is 'memory that is just full: nothing behind it is read, and none is lost' "$wrong" ''
 
 # --- malformed numbers
 
@@ -201,6 +225,16 @@ like "another account's histogram is refused" "$status:$out:$err" '^1::.*another
 sed '1s/$/\tguest=1/' "$source/exit_cycles" >"$T/twice"
 run "$SAFE" -i "$T/twice"
 like 'a key twice is refused' "$status:$out:$err" '^1::.*has a key twice$'
+sed '$s/$/0/' "$source/exit_cycles" >"$T/wrong"
+run "$SAFE" -i "$T/wrong"
+like 'what was read of a file that is refused is given back' "$status:$out:$err" '^1::[^[:cntrl:]]*do not add up[^[:cntrl:]]*$'
+sed '1s/\ttsc_khz=[0-9]*//' "$source/exit_cycles" >"$T/clockless"
+run "$SAFE" -i "$T/clockless" -u us
+like 'and of a unit that is refused' "$status:$out:$err" '^1::[^[:cntrl:]]*$'
+lines '#~exit_cycles~1 vendor=vmx tsc_khz=1000000 scope=host monotonic=1 realtime=1' \
+	'time vm vcpu cpu reason name key rip total' '1 9 0 0 10 CPUID - 0x0 9000000' >"$T/full/$kvm/exit_cycles_slow"
+run "$SAFE" slow -S "$T/full" --vm 99
+like 'and of slow exits of no VM' "$status:$out:$err" '^1::[^[:cntrl:]]*$'
 
 # --- inputs that made exitdump fail before
 

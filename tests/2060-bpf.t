@@ -27,6 +27,56 @@ refused 'to explain as JSON' '--explain: prints text' --bpf --explain --json
 refused 'nothing to clear' 'reset: takes only' reset --bpf
 refused 'nor to compare, without a span' 'compare --bpf: needs an interval too' compare --bpf 1 2
 
+# What is made of the program's counts, which bpf-fake.c has made up. So it needs no right and no KVM.
+if echo '#include <bpf/libbpf.h>' | "${CC:-cc}" -E - >/dev/null 2>&1; then
+	sources=("$TOP/tests/fixtures/bpf-fake.c")
+	for file in "$TOP"/tools/*.c; do
+		[[ ${file##*/} == bpf_kernel.c ]] || sources+=("$file")
+	done
+	"${CC:-cc}" -std=gnu11 -D_GNU_SOURCE -DHAVE_BPF -I"$TOP/tools" -I"$TOP/tests/fixtures" -o "$T/fake" \
+		"${sources[@]}" -lncurses -ltinfo
+	fake() { run timeout 20 env FAKE_BPF="${vendor:-vmx}" "$T/fake" --bpf "$@"; }
+	columns=name,exits,cycles,total,halt,poll,user,sched,hsched,stop,slow,max,p50
+	fake --raw -o $columns -s -name 0.01 2
+	is 'made-up counts: each in its column, in cycles; what ended is not counted again' "$status:$out:$err" "0:$(lines \
+		'OTHER 1 20 20 0 0 0 0 0 0 0 20 15' 'IO_INSTRUCTION 3 1180 1590 0 0 400 0 0 0 0 800 511' \
+		'HLT 3 200 2000 800 100 120 140 14 40 1 1200 1023' 'CPUID 5 500 500 0 0 0 0 0 0 0 120 63' \
+		'HLT 1 0 20 0 0 0 0 0 0 0 - 7'):"
+	fake --json 0.01 1
+	is 'the sums' "$(jq -c '[.vms, .vcpus, .tsc_khz] + (.totals[0] | [.exits, .guest, .max])' "$T/.out")" '[2,2,2000000,12,16000,1200]'
+	fake why --raw -o name,key,exits,cycles,total,max -s -name TOTAL 0.01 2
+	is 'keys, and what has none' "$status:$out" "0:$(lines 'IO_INSTRUCTION 0x70 1 600 800 800' \
+		'IO_INSTRUCTION - 1 400 600 -' 'IO_INSTRUCTION 0x71 1 180 190 190' 'CPUID - 5 500 500 -')"
+	fake slow --raw 0.01
+	is 'slow exits: only complete ones, of each vCPU that the thread ran' "$status:$(wc -l <"$T/.out"):$err" \
+		'0:16:fake: 4 more were overwritten before they could be seen (a shorter interval or a higher threshold helps)'
+	is 'each of their fields' "$(cut -f 3,5-11,13- <<<"$out" | sed -n '1,2p; 5p')" \
+		"$(lines '8 1 2 10 CPUID - - - 4000000 4000000 0 0 0 0 0 0 4000000' \
+		'7 0 3 30 IO_INSTRUCTION 0x70 RTC,~out 0x1234 18000000 17999948 200 40 6000 800 100 12 17993048' \
+		'7 4 3 30 IO_INSTRUCTION 0x70 RTC,~out 0x1234 18000008 17999956 200 40 6000 800 100 12 17993056')"
+	FAKE_LOST=1 fake --raw -o exits 0.01 1
+	is 'what was missed: exits without room, and skipped programs' "$err" \
+		'fake: BPF missed 21 exits, wholly or in part (its memory is full, or its program was interrupted)'
+	if [[ ! -e /sys/kernel/debug/kvm ]]; then
+		fake --raw -a -o vm,exits,total,guest 0.01 2
+		is 'by VM, without debugfs' "$out" "$(lines '7-1 5 3400 10000' '8-2 7 710 6000' '7-1 1 20 0')"
+		fake --raw --all-vcpus -o vm,vcpu,exits -s vcpu,name 0.01 2
+		is 'by vCPU' "$out" "$(lines '8-2 1 7' '7-1 0 5' '7-1 0 1')"
+	fi
+	FAKE_LOADS=3 fake --raw -o name,cycles,total -n 1 0.01 1
+	is 'a kernel that refuses to trace functions: without the handler, then without functions' "$status:$out:$err" \
+		"0:$(lines 'IO_INSTRUCTION - 1590'):+handler +handled +run +left +block +blocked -mmio -fast_mmio -userspace handler=handler handled=handler : mult 2097152, svm 0, keys 0, slow 1000000
+-handler -handled +run +left +block +blocked -mmio -fast_mmio -userspace : mult 2097152, svm 0, keys 0, slow 1000000
+-handler -handled -run -left -block -blocked -mmio -fast_mmio +userspace : mult 2097152, svm 0, keys 0, slow 1000000"
+	vendor=svm
+	FAKE_LOADS=1 fake why --raw -o exits TOTAL 0.01 1
+	like 'keys need more to be traced' "$err" '^\+handler .* \+mmio \+fast_mmio -userspace .* svm 1, keys 1, '
+	fake --explain
+	is 'what it lacks there' "$status:$(cut -c 1-10 <<<"$out" | xargs)" '0:svm, by tr total - perf - key -'
+else
+	skip 'made-up counts' 'libbpf-dev is not installed'
+fi
+
 # Without clang, bpftool or libbpf
 make_without() {
 	make -s -C "$TOP/tools" BUILD="$T/build" PROG="$T/without" BPFTOOL=

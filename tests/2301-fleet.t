@@ -113,14 +113,26 @@ for ((i = 0; i < 100; i++)); do
 	sleep 0.05
 done
 kill -- -"$slow"
-wait "$slow" 2>/dev/null || :
+status=0
+wait "$slow" 2>/dev/null || status=$?
 is 'stopped half-way: the file as it was, and nothing beside it' \
-	"$([[ $(<"$TEXTFILE") == "$before" ]] && echo same) $(ls -A "$T/textfile")" \
-	'same exit_cycles.prom'
+	"$status $([[ $(<"$TEXTFILE") == "$before" ]] && echo same) $(ls -A "$T/textfile")" \
+	'1 same exit_cycles.prom'
 run env TEXTFILE="$T/none/exit_cycles.prom" "$T/usr/bin/exitdump-textfile"
 like 'no such folder: one line' "$status:$(wc -l <"$T/.err"):$err" '^1:1:exitdump-textfile: .*/none: no such folder'
 run env TEXTFILE=x.txt "$T/usr/bin/exitdump-textfile"
 like 'no such name' "$status:$err" '^1:exitdump-textfile: .*ends in .prom$'
+(cd "$T" && run env TEXTFILE=textfile/x.prom "$T/usr/bin/exitdump-textfile"; echo "$status:$err" >"$T/relative")
+like 'not a full path' "$(<"$T/relative")" '^1:exitdump-textfile: TEXTFILE=textfile/x\.prom: not the full path'
+mkdir "$T/folder.prom"
+TEXTFILE=$T/folder.prom textfile
+is 'a folder in its place: refused, and nothing in it' "$status:$out:$(ls -A "$T/folder.prom")" 1::
+mkdir "$T/path" "$T/alone"
+cp "$T/usr/bin/exitdump-textfile" "$T/alone/"
+printf '#!/bin/sh\necho "from PATH"\nexit 3\n' >"$T/path/exitdump"
+chmod +x "$T/path/exitdump"
+run env -u EXITDUMP PATH="$T/path:$PATH" TEXTFILE="$T/alone/x.prom" "$T/alone/exitdump-textfile"
+is 'exitdump on PATH, and its status' "$status:$out$err:$(tail -n 1 "$T/alone/x.prom")" '3::exitdump_success 0'
 before=$(<"$TEXTFILE")
 for option in -h --help; do
 	textfile -a "$option"

@@ -34,16 +34,16 @@ void warn_absent(const struct options *opt, const struct sample *sample)
 	warnx("%s", failure);
 }
 
-/* check_hist() - bars need a histogram: 0 if there is one, or another format, else -1 with the reason in `failure`. */
+/* check_hist() - bars need a histogram of each account: 0, or -1 with the reason in `failure`. */
 int check_hist(const struct options *opt, const struct sample *sample)
 {
-	bool any = false;
+	bool all = true;
 
 	if (opt->format != FORMAT_HIST)
 		return 0;
 	for (size_t i = 0; i < sample->nparts; i++)
-		any |= !!sample->parts[i].account.sum.hist;
-	if (!any)
+		all &= !!sample->parts[i].account.sum.hist;
+	if (!all)
 		return fail("no histogram (it is in exit_cycles_hist, beside exit_cycles)");
 	return 0;
 }

@@ -24,16 +24,15 @@ static const struct parameter {
 
 enum { N_PARAMETERS = sizeof(parameters) / sizeof(*parameters) };
 
-/* Write to a file of the kernel; never create one. */
+/* Write to a file of the kernel, which takes all or nothing; never create one. */
 static int write_value(const char *path, const char *value)
 {
 	int fd = open(path, O_WRONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), error = 0;
-	size_t len = strlen(value);
 
 	if (fd < 0)
 		return -errno;
-	if (write(fd, value, len) != (ssize_t)len)
-		error = errno ?: EIO;
+	if (write(fd, value, strlen(value)) < 0)
+		error = errno;
 	close(fd);
 	return -error;
 }

@@ -109,7 +109,7 @@ static enum read_result read_one(const char *path, bool saved, size_t most, stru
 	char *text;
 	int fd;
 
-	if (saved && !strcmp(path, "-")) {
+	if (!strcmp(path, "-")) {
 		fd = STDIN_FILENO;
 		name = "standard input";
 	} else {
@@ -198,7 +198,7 @@ static enum read_result read_both(const char *path, bool saved, bool live, enum 
 		return refuse(a, path, "has only slow exits (exitdump slow shows them)");
 	if (!account_has(a, C_EXITS))
 		return refuse(a, path, "has only a histogram (its table is the file without _hist)");
-	if (what != READ_HIST || a->has_hist || (saved && !strcmp(path, "-")))
+	if (what != READ_HIST || a->has_hist || !strcmp(path, "-"))
 		return READ_OK;
 	return take_hist(path, saved, live, a);
 }

@@ -172,9 +172,10 @@ void outside_read(struct outside *o, const char *root, unsigned int pid, const c
 void outside_copy(struct outside *o, const struct outside *from)
 {
 	*o = *from;
-	o->threads = need(calloc(from->nthreads + 1, sizeof(*o->threads)));
-	if (from->nthreads)
-		memcpy(o->threads, from->threads, from->nthreads * sizeof(*o->threads));
+	if (!from->nthreads)
+		return;
+	o->threads = need(malloc(from->nthreads * sizeof(*o->threads)));
+	memcpy(o->threads, from->threads, from->nthreads * sizeof(*o->threads));
 }
 
 /* outside_cpus() - how many CPUs were busy for these ticks in these seconds. */
