@@ -42,6 +42,7 @@ is "each in its labs, for each kernel; without the line, not at all" "$ran" \
 is "their kernels are built" "$(sort "$T/built" | paste -sd,)" \
 	'-k 6.1 -d kasan build,-k 6.1 -d kcsan build,-k 6.1 build,-k 6.12 -d kasan build,-k 6.12 -d kcsan build,-k 6.12 build'
 is "all that was tried is added up" "$(tried)" '600 exits made,12 checks'
+is "and then nothing of it stays" "$(cd "$T/cache/exit_cycles/stress" && echo *)" lock
 stress -q -k 6.12
 is "-q: the stress tests, on the ordinary kernel; -k: of this one" "$status:$ran" "0:stress/4199-good svm:6.12 small"
 is "-q: what was tried" "$(tried)" '100 exits made,2 checks'
