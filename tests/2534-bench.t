@@ -22,7 +22,7 @@ for name in deps kernel guest/initrd vmm/build; do
 done
 stand_in "$T/top/scripts/plot.sh" <<<'cp "${@: -1}" "$3"'
 stand_in "$T/bin/make" </dev/null
-stand_in "$T/bin/clang" </dev/null
+stand_in "$T/bin/clang" <<<'one=${@: -1}; echo "${one##*/}" >>"$T/compiled"'
 stand_in "$T/bin/perf" </dev/null
 # A compiler whose programs say what the accounting step costs.
 stand_in "$T/bin/gcc" <<'END'
@@ -126,11 +126,13 @@ row() {
 
 ROUNDS=7 bench -o "$T/folder" vmx:6.12
 is 'it ends well' "$status" 0
+is 'both of its BPF programs are compiled, and come along' "$(paste -sd, "$T/compiled"):$(grep -c '/kvmexits\.o .*/kvmkeys\.o ' "$T/labs")" kvmexits.bpf.c,kvmkeys.bpf.c:1
 is 'exits: the smallest, and what each way adds' "$(row cpuid smallest)" 'cpuid 800 +5 +40 +800 +1200 +1600 +2800'
 is 'exits: the mean, and what each way adds' "$(row cpuid mean)" 'cpuid 1600 +10 +80 +1600 +2400 +3200 +5600'
 is 'exits: by key, where there is one' "$(row out-kernel 'by MSR'):$(sed -n '/by MSR/,/what each/p' <<<"$out" | grep -c cpuid)" 'out-kernel 1800 +5 +40 +60 +900 +1500 +2800:0'
 is 'exits: what was counted wrong, too much or too little' "$(row on 'has to show')" 'on 0 0.0 6 of 205 1.0'
 is 'exits: lost, bytes, and how many times the account' "$(row perf 'has to show')" 'perf 7 100.0 10 of 190 70.0'
+is 'exits: of what is switched off, nothing' "$(row off 'has to show')" ''
 is "any: Debian's own kernel" "$(row cpuid "Debian's own")" 'cpuid 900 +1550 +1400 +1410'
 is 'reads: a leaf above the exit, the files' "$(row 1 'absent leaf')" '1 1000 +40 +55 5000 6000'
 is 'reads: with VMs around' "$(row 10 'VMs around')" '10 7000'
@@ -271,6 +273,9 @@ is 'reads.sh: of so many vCPUs, the leaves and the files; then beside other VMs'
 	printf '%s,' "$n absent ${s}2" "$n total ${s}3" "$n row ${s}4" "$n vm 1-2/exit_cycles" "$n host exit_cycles"
 done)10 beside 1-2/exit_cycles,1000 beside 1-2/exit_cycles"
 like "reads.sh: an Intel's reason" "$(<"$T/vmms")" 'cpuid:0x4ffffffd:10=300'
+stand_in "$T/bin/ticks" <<<'exit 1'
+(cd "$T/inside" && rm no-end && run sh reads.sh && echo "$status:$(cut -f 2 "$T/.out" | sort -u | paste -sd,)") >"$T/inside.out"
+is 'reads.sh: a file that cannot be read has no number' "$(<"$T/inside.out")" 0:absent,row,total
 
 echo 241 >"$T/status"
 run "$T/top/scripts/bench-rtt.sh" svm:6.12
