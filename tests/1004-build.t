@@ -68,6 +68,9 @@ is 'one that it does not take' "$status:$err" '1:kernel.sh: lab.config: CONFIG_T
 echo NEWER >"$T/refuses"
 kernel configure
 is 'one that it need not take' "$status:$err" 0:
+touch "$dir/src/.config.whole"
+kernel configure
+ok 'a new one: what an interrupted build without a symbol has kept is not' test ! -e "$dir/src/.config.whole"
 rm "$T/refuses"
 echo CONFIG_TWO=y >"$T/top/scripts/kernel/kasan.config"
 kernel 'DEBUG=kasan; use_kernel 6.12; settings'

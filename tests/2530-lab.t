@@ -105,6 +105,12 @@ lab "$ended" -c 9 -- true
 is "nine CPUs: refused" "$status:$err" "245:lab.sh: -c 9: the lab's kernel has at most 8 CPUs"
 lab "$ended" -k 6 -- true
 is "a part of a kernel's name: refused" "$status:$err" '245:lab.sh: -k 6: no such kernel (one of: 6.1 6.12)'
+for result in "3:246" "1:245"; do
+	printf '#!/bin/sh\nexit %s\n' "${result%:*}" >"$T/top/scripts/kernel.sh"
+	lab "$ended" -- true
+	is "a kernel that cannot be built: status $result" "${result%:*}:$status" "$result"
+done
+printf '#!/bin/sh\n' >"$T/top/scripts/kernel.sh"
 lab "$ended" -M 10000000 -- true
 is "a number of eight digits: refused" "$status:$err" '245:lab.sh: -M 10000000: not a number above 0'
 program=$(type -P env)
