@@ -123,6 +123,9 @@ completes 'nor for a folder' 'exitdump -S / li' list
 completes 'commands for run' 'exitdump run -- compge' compgen
 completes 'and then files' 'exitdump run -- ls --he' ''
 completes 'files for the command of run' 'exitdump run -- ls compge' ''
+mkdir "$T"/{one,other}
+for folder in one other; do printf '#!/bin/sh\n' >"$T/$folder/exittwice"; chmod +x "$T/$folder/exittwice"; done
+PATH=$PATH:$T/one:$T/other completes 'a command that two folders have' 'exitdump run -- exittwi' exittwice
 completes 'files for run -o' 'exitdump run -o na' ''
 completes 'columns for run --output' 'exitdump run --output na' name
 # Each option of --help: behind it, and behind its value if it has one, comes the command.
@@ -176,5 +179,6 @@ completes 'no command for --than' 'exitdump slow --than ' ''
 completes 'reasons for why' 'exitdump why REASON_3' 'REASON_3'
 completes 'parameters for set' 'exitdump set ' 'guest keys slow'
 completes 'VMs for compare' 'exitdump compare 1001' 1001-11
+completes 'no VMs behind a file whose name is an option' 'exitdump diff -- -v 1001' ''
 
 done_testing

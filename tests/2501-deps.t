@@ -174,6 +174,8 @@ whole() {
 	deps "$1"
 	is "all of the group $1" "$(sed -n 's/.*--no-install-recommends //p' "$T/asked" | sed 's/linux-source-[^ ]* *//g; s/ $//')" "$2"
 }
+deps build
+is 'and the sources of all kernels' "$(grep -o 'linux-source-[^ ]*' "$T/asked" | sed 's/.*-//' | sort -V | xargs)" "$KERNELS"
 whole build 'bc bison cpio debian-archive-keyring flex gcc git libc6-dev libelf-dev libssl-dev lz4 make perl xz-utils'
 whole lab 'bochs bochs-term bochsbios busybox-static cpio cpuid gcc isolinux kmod libc6-dev ovmf qemu-system-x86 seabios syslinux-common vgabios xorriso'
 whole tool 'bpftool clang gcc libbpf-dev libc6-dev libmicrohttpd-dev libncurses-dev linux-libc-dev make'

@@ -36,7 +36,7 @@ case "$*" in
 	[[ ! -e $T/last-fails || $(wc -l <"$list") == 1 ]] || { echo "E: Connection failed" >&2; exit 100; }
 	;;
 *download*)
-	[[ -e $T/no-download ]] && { echo "E: Failed to fetch it" >&2; exit 100; }
+	[[ -e $T/no-download ]] && { printf "E: %s\n" "Some index files" "Failed to fetch it" >&2; exit 100; }
 	! flock -n "$T/cache/exit_cycles/source.lock" true || echo unlocked >>"$T/asked"
 	cp "$T/source.deb" .
 	;;

@@ -68,6 +68,12 @@ done)" '1 Those that lost more than 1ms.
 1 None were recorded: the recorder was off (exitdump set slow).'
 is 'keys: none' "$(account 1 9 A=1 | told . | sed -n '/section.Why/,/section.Slow/p' | cut -f 2 | paste -sd:)" \
 	'Why: the keys inside reasons:No exit had a key.:Slow exits'
+is 'keys: eight of a reason, and how many more' "$({ account 1 9 A=1; lines 'columns key name key what exits total cycles max'; for ((i = 0; i < 10; i++)); do lines "key A 0x$i x 1 1 1 1"; done; } |
+	told . | sed -n '/^group/,/^end/p' | sed -n '1,2p; 9,10p' | cut -f 2-3 | tr "\t" " " | paste -sd,)" 'A,0x0 x,0x7 x,... 2 more'
+is 'a TSC of unknown frequency: cycles, up to 999999 in full' "$(for lost in 999999 12345678; do
+	account 1 $lost A=1 | sed 's/stable\t1000000/stable\t-/' | told '(fact.TSC|text.That)' | cut -f 2- | sed 's/,.*cycles, .*/, .../; s/, most .*//'
+done | paste -sd,)" $'TSC\t-, stable,That is 999999 cycles,TSC\t-, stable,That is 12.35M cycles'
+is 'what was lost is not known: that is not nothing' "$(account 1 - A=- | told lead)" $'lead\tWhat the guest lost is\tnot\tknown: the account has no totals.'
 
 lines 'title t' 'colour kvm In~KVM' 'bar all 9 - kvm=50' 'head part time' 'row In~KVM 9' 'row out In~KVM' end >"$T/content"
 like 'HTML: a colour has its name in the bar, and beside that name in a table' \

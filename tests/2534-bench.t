@@ -218,6 +218,11 @@ is 'exits.sh: the account, with its keys' "$(says on)|$(says keys)|$(says keybpf
 echo 1 >"$T/perf"
 inside
 like 'exits.sh: perf fails' "$(head -n 1 "$T/inside.out")" '^[1-9]'
+echo 0 >"$T/perf"
+sed -i "s/^\*report.*/*report*) ;;/" "$T/bin/perf"
+inside perf_stat
+like 'exits.sh: perf that has seen no exit fails, too' "$(head -n 1 "$T/inside.out")" '^[1-9]'
+sed -i "s/^\*report.*/*report*) echo 'cpuid 60 50.0%' ;;/" "$T/bin/perf"
 inside off on
 is 'exits.sh: some ways only' "$(cut -f 1 "$T/inside.out" | sort -u | paste -sd ' ')" '0 off on stock'
 

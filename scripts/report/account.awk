@@ -186,6 +186,10 @@ function lead(    most, i, halt, who, they, were) {
 	who = fact("vms") == 1 ? "The guest" : "The guests"
 	they = fact("vms") == 1 ? "it" : "they"
 	were = they == "it" ? "was" : "were"
+	if (cell["total", 1, "lost"] == "-") {
+		say("lead", "What " tolower(who) " lost is\tnot\tknown: the account has no totals.")
+		return
+	}
 	if (!lost) {
 		say("lead", who " lost\tno\ttime to exits.")
 		return
