@@ -69,11 +69,15 @@ stub modinfo <<'END'
 [ "$1 $2" != "-F vermagic" ] || cat $R/vermagic 2>/dev/null || echo 'modversions '
 END
 
+stub indexed <<'END'
+echo "$1" >>$R/indexed
+END
+
 # Step number AT fails: it does nothing (no) or does its work and then fails (half); or a
 # signal ends the script that runs it (term, kill).
 for name in cp mv mkdir chmod depmod; do
 	real=$(type -P $name) || real=true
-	[[ $name != depmod ]] || real=true
+	[[ $name != depmod ]] || real=$T/bin/indexed
 	stub $name <<END
 exec 8>&-
 n=\$((\$(cat $COUNT) + 1))
@@ -171,10 +175,19 @@ try no 0 "$R/etc/kernel/header_postinst.d/exit_cycles" "$NEW"
 like 'under Secure Boot, a new kernel' "$status:$err:$(ls "$R/lib/modules/$NEW/updates" 2>/dev/null)" "^0:.*Linux $NEW gets its stock KVM: Secure Boot wants modules signed [^"$'\n'"]*:\$"
 rm -r "$R/usr/src/linux-headers-$NEW" "$R/sys/kernel/security"
 mkdir "$R/usr/src/linux-headers-$NEW"
+cp "$R/usr/local/lib/exit_cycles/scripts/host-modules.sh" "$T/host-modules"
+printf '#!/bin/sh\nexit 1\n' >"$R/usr/local/lib/exit_cycles/scripts/host-modules.sh"
+try no 0 "$R/etc/kernel/header_postinst.d/exit_cycles" "$NEW"
+like 'one for which nothing can be built: what to do later' "$status:$err" \
+	"^0:.*Linux $NEW gets its stock KVM: no modules could be built for it \\(when its linux-source is there: [^ ]*/install.sh follow $NEW\\)\$"
+cp "$T/host-modules" "$R/usr/local/lib/exit_cycles/scripts/host-modules.sh"
 try no 0 "${uninstall[@]}"
 is 'uninstalled: as before' "$status:$(diff <(echo "$bare") <(files | grep -v " usr/local/lib "))" 0:
 
 # What the kernels and the hooks have.
+stub dpkg-query <<'END'
+case $2 in */postrm.d) ;; *) exit 1 ;; esac
+END
 host earlier
 mkdir -p "$R/var/cache/exit_cycles/host"
 # what a power cut during another install leaves half-prepared
@@ -182,6 +195,9 @@ mkdir "$R"/{usr/local/lib/exit_cycles.new,lib/modules/.exit_cycles-$OLD-updates-
 touch "$R/etc/kernel/postinst.d/exit_cycles.new"
 try no 0 "${uninstall[@]}"
 is 'uninstalled: nothing stays, of no kernel' "$status:$(find "$R" -name '*exit_cycles*' ! -name '*.lock')" 0:
+is 'and modprobe finds none, for no kernel' "$(sort -u "$R/indexed" | paste -sd,)" "$OLD,$NEW"
+is 'a folder of a package stays' "$(ls "$R/etc/kernel")" postrm.d
+rm "$T/bin/dpkg-query"
 host bare
 printf '%s\n' 'options kvm_intel nested=0' 'options other x=1' 'options kvm-intel ept=0' >"$R/options"
 try no 0 "${install[@]}"

@@ -60,8 +60,8 @@ like 'with this machine'\''s proxy' "$(cat "$root/etc/apt/apt.conf.d/90proxy")" 
 is 'the clone does not stay' "$(ls "$root/tmp")" ''
 is 'apt there has the updates, too' "$(sed 's,http://[^ ]*,MIRROR,' "$root/etc/apt/sources.list" | paste -sd,)" \
 	'deb MIRROR trixie main,deb MIRROR trixie-updates main,deb MIRROR trixie-security main'
-https_proxy=http://proxy:3128 on trixie sh -c 'echo "$https_proxy $T"'
-is 'the command has the proxy of the environment, and nothing else of it' "$status:$out" '0:http://proxy:3128 '
+no_proxy=here https_proxy=http://proxy:3128 on trixie sh -c 'echo "$https_proxy $no_proxy $T"'
+is 'the command has the proxy of the environment, and nothing else of it' "$status:$out" '0:http://proxy:3128 here '
 on -b "$T/dir" trixie true
 is 'again: not made again' "$status:$(<"$T/made")" 0:
 like '-b: is there' "$(<"$T/mounted")" "--bind $T/dir $root$T/dir"
