@@ -75,6 +75,10 @@ ln -s "$(type -P uname)" "$T/bin/"
 program dpkg-query "$machine"
 deps nonsense
 is "no such group" "$status $err" '1 deps.sh: nonsense: no such group (build lab tool test lint bench clang plot report host)'
+for part in to est; do
+	deps $part
+	like "nor is a part of one: $part" "$status:$err" "^1:deps.sh: $part: no such group"
+done
 
 # Packages that have another name here, or do not exist.
 rm "$T/installed"

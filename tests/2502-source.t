@@ -212,6 +212,8 @@ touch -d yesterday "$T/linux-source-9.9.tar.xz"
 ok "and another one has another" test -n "$version" -a "$(version_of)" != "$version"
 run "$T/top/scripts/source/fetch.sh" -k 5.10
 is "no such kernel: refused" "$status:$err" "1:fetch.sh: -k 5.10: no such kernel (one of: 9.9)"
+run "$T/top/scripts/source/stock.sh" -k 5.10
+is "nor its stock kernel" "$status:$err" "1:stock.sh: -k 5.10: no such kernel (one of: 9.9)"
 run "$TOP/scripts/on.sh" potato true
 like "a release nobody knows: one line" "$status:$err" '^125:on.sh: (potato: no such release|only root|debootstrap: not found)[^'$'\n'']*$'
 done_testing

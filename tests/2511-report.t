@@ -328,6 +328,7 @@ wrong "-k 5.10: no such kernel (one of: $KERNELS)" -k 5.10
 wrong '-f coreboot: no such firmware (one of: seabios ovmf)' -f coreboot
 wrong '-r 0: not a number from 1 to 9' -r 0
 wrong '-c many: not a number from 1 to 99' -c many
+wrong '-o: the folder is missing' -o ''
 wrong 'none: no such file, or not readable' -i none
 wrong 'now: not understood (-h shows the usage)' now
 : >"$T/file"

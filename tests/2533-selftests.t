@@ -37,6 +37,7 @@ for name; do
 	hang) exit 243 ;;
 	end) exit 244 ;;
 	broken) echo "lab.sh: broken" >&2; exit 245 ;;
+	nothing) exit 0 ;;
 	*) echo "result $name $results $RANDOM words of $name" ;;
 	esac
 done
@@ -46,7 +47,7 @@ echo 0 >"$T/status"
 
 selftests() {
 	: >"$T/labs"
-	run "$T/top/scripts/selftests.sh" -k 6.12 "$@"
+	run timeout 60 "$T/top/scripts/selftests.sh" -k 6.12 "$@"
 }
 # results SERIES NAME=RESULTS...: sets the results in that series.
 results() {
@@ -71,6 +72,10 @@ done
 results patched b=broken
 selftests run a b
 like "run: a lab that cannot start" "$status:$err" '^245:.*lab.sh: broken$'
+results patched a=nothing
+selftests run a b
+is "run: a lab that runs none, again and again" "$status:$(tail -n 1 <<<"$err")" '1:selftests.sh: the lab runs no selftest (the first one: a)'
+results patched a=pass
 results patched b=pass
 echo 241 >"$T/status"
 selftests run a b
