@@ -185,6 +185,7 @@ is "what is fetched: its packages, and those that they need" "$(grep -o 'downloa
 	'download linux-headers-9.9.1-amd64=9.9.1-1 linux-image-9.9.1-amd64=9.9.1-1 linux-kbuild-9.9.1=9.9.1-1'
 is "for the lab: the modules of KVM, and those that they need" "$(<"$out/lab/bzImage"):$(cd "$out/lab/lib/modules/9.9.1-amd64/kernel" && echo *)" \
 	'kernel:irqbypass.ko kvm-amd.ko kvm-intel.ko kvm.ko'
+is "and what depmod and modprobe read" "$(cd "$out/lab/lib/modules/9.9.1-amd64" && echo modules*)" 'modules.builtin modules.builtin.modinfo modules.dep modules.order'
 is "for a build: the headers, and the configuration" "$(cd "$out/headers" && find . -type f | sort | xargs)" './boot/config-9.9.1-amd64 ./usr/src/Makefile'
 stock
 is "again: nothing is asked" "$status:$out:$(<"$T/asked")" "0:$T/cache/exit_cycles/stock/9.9.1-amd64:"

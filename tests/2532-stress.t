@@ -99,14 +99,16 @@ stress "$T/top/tests/stress/4196-host.t"
 like "a test that dies: its last words" "$status:$out" '^1:.*it died'
 # shellcheck disable=SC2016 # the test expands it
 toy stress/4196-host host "echo \$\$ >$T/pid; exec sleep 60"
-rm -f "$T/pid"
-"$T/top/scripts/stress.sh" "$T/top/tests/stress/4196-host.t" >/dev/null 2>&1 &
-run=$! status=0
-until [[ -s $T/pid ]]; do sleep 0.05; done
-kill "$run"
-wait "$run" || status=$?
-for ((i = 0; i < 50; i++)); do kill -0 "$(<"$T/pid")" 2>/dev/null || break; sleep 0.1; done
-is 'a signal ends it, and what it runs' "$status:$(kill "$(<"$T/pid")" 2>/dev/null && echo it runs)" 130:
+for signal in TERM HUP; do
+	rm -f "$T/pid"
+	"$T/top/scripts/stress.sh" "$T/top/tests/stress/4196-host.t" >/dev/null 2>&1 &
+	run=$! status=0
+	until [[ -s $T/pid ]]; do sleep 0.05; done
+	kill -s $signal "$run"
+	wait "$run" || status=$?
+	for ((i = 0; i < 50; i++)); do kill -0 "$(<"$T/pid")" 2>/dev/null || break; sleep 0.1; done
+	is "SIG$signal ends it, and what it runs" "$status:$(kill "$(<"$T/pid")" 2>/dev/null && echo it runs)" 130:
+done
 rm "$T"/top/tests/stress/{4101,4196}*
 # What decides whether a test runs again: also the program that the fuzzer tests.
 sed '$d' "$T/top/scripts/stress.sh" >"$T/top/scripts/functions"
