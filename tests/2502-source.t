@@ -155,7 +155,7 @@ cp "$T/bin/apt-cache" "$T/apt-cache"
 program apt-cache 'echo "$*" >>"$T/asked"
 case "$*" in
 *search*) printf "%s - headers\n" linux-headers-9.9.{1-cloud-amd64,2-amd64,1-amd64} ;;
-*madison*headers*) printf " linux-headers-%s | somewhere\n" "9.9.1-cloud-amd64 | 9.9.1-1" "9.9.2-amd64 | 9.9.2-1" "9.9.1-amd64 | 9.9.1-1" ;;
+*madison*headers*) printf " linux-headers-%s | somewhere\n" "9.9.1-cloud-amd64 | 9.9.1-1" "9.9.2-amd64 | 9.9.2-1" "9.9.1-amd64 | 9.9.1-1" "9.9.1-amd64 | 9.9.1-1" ;;
 *madison*image*) [[ -e $T/not-signed ]] || echo " linux-image-9.9.1-amd64 |  9.9.1-1 | somewhere" ;;
 *madison*) echo " linux-kbuild-9.9.1 |  9.9.1-1 | somewhere" ;;
 *"show linux-headers-9.9.1-amd64="*) echo "Depends: linux-kbuild-9.9.1 (>= 1), gcc-12, linux-image-9.9.1-amd64 (= 1) | linux-image-9.9.1-amd64-unsigned" ;;

@@ -100,6 +100,9 @@ is 'the numbers that the guest read lie between the tables, the ends included' \
 { echo 'run 1'; leaf 15; leaf 16; } >"$T/reads"
 run awk -f "$TOP/scripts/plot/csv.awk" -f "$TOP/scripts/report/runs.awk" -v runs=1 "$T"/{reads,table5,table10,table20}
 is 'a number that was read twice is refused' "$status:$out:$err" '1::the guest read 0x4ffffffd of 1 twice in run 1'
+printf 'reason,name,exits,cycles\n1,"A\tB\\",5,0\n' >"$T/odd"
+{ echo 'run 1'; leaf 5; echo end; } >"$T/reads"
+is 'no name breaks a line' "$(awk -f "$TOP/scripts/plot/csv.awk" -f "$TOP/scripts/report/runs.awk" -v runs=1 "$T/reads" "$T"/{odd,odd,odd} | grep -c 'A?B?')" 1
 is 'what a tick is, by the machine' "$(for machine in 'emulated by Bochs' "emulated by QEMU's TCG" 'QEMU, with nested virtualization'; do
 	awk -f "$TOP/scripts/plot/csv.awk" -f "$TOP/scripts/report/story.awk" <(printf 'machine\t%s\n' "$machine") /dev/null | sed -n 's/.*by the TSC\(,\|;\|\.\)\(.*\)/\1\2/p' | cut -d ' ' -f 1-7
 done)" ', one tick an instruction, since the

@@ -181,8 +181,10 @@ try no 0 "$R/etc/kernel/header_postinst.d/exit_cycles" "$NEW"
 like 'one for which nothing can be built: what to do later' "$status:$err" \
 	"^0:.*Linux $NEW gets its stock KVM: no modules could be built for it \\(when its linux-source is there: [^ ]*/install.sh follow $NEW\\)\$"
 cp "$T/host-modules" "$R/usr/local/lib/exit_cycles/scripts/host-modules.sh"
+echo Y >"$R/sys/module/kvm/parameters/exit_cycles"
 try no 0 "${uninstall[@]}"
 is 'uninstalled: as before' "$status:$(diff <(echo "$bare") <(files | grep -v " usr/local/lib "))" 0:
+unlike 'and no word of a parameter that is gone with them' "$err" 'parameters/exit_cycles'
 
 # What the kernels and the hooks have.
 stub dpkg-query <<'END'
@@ -257,6 +259,8 @@ ln -s anon_inode:kvm-vcpu:1 "$R/proc/77/fd/6"
 echo qemu >"$R/proc/77/comm"
 echo 1 >"$R/sys/module/kvm_intel/refcnt"
 refused 'in use: by whom' '.*KVM is in use otherwise: qemu \(77\) \(shut' "${install[@]}"
+for ((pid = 78; pid < 84; pid++)); do cp -R "$R/proc/77" "$R/proc/$pid"; done
+refused 'in use: by five of them' '.*KVM is in use otherwise: (qemu \([0-9]*\) ){4}qemu \(83\) \(shut' "${install[@]}"
 host earlier
 mkdir "$R/sys/module/kvm_intel"
 echo 1 >"$R/sys/module/kvm_intel/refcnt"
