@@ -287,6 +287,7 @@ like "spoilt ones: one line, no page" "$status:$out:$err:$(ls "$T/spoilt.page" 2
 cp "$RECORDING" "$T/recording"
 report -i "$T/recording" -o "$T/new/page"
 is 'again, into the same folder' "$status $(<report.md)" "0 $md"
+like 'where it ran: which Linux the guest has' "$md" 'guest \| Linux [0-9.]+ is up, booted by BIOS, 2 CPUs'
 is 'nothing else stays there' "$(find . -mindepth 1 | wc -l)" 7
 
 # A recording of one run.

@@ -61,6 +61,7 @@ stub modprobe <<'END'
 [ "$1" != irqbypass ] || { echo "$1" >>$R/probed; exit 0; }
 [ ! -e $R/broken ] || exit 1
 touch $R/loaded
+[ ! -e $R/sys/module/kvm/parameters/halt_poll_ns ] || echo 0 >$R/sys/module/kvm/parameters/halt_poll_ns
 [ ! -e $R/lib/modules/$OLD/updates/exit_cycles/kvm.ko -a ! -e $R/others ] || touch $R/sys/module/kvm/parameters/exit_cycles
 END
 stub modinfo <<'END'
@@ -208,9 +209,11 @@ try no 0 "$R/etc/kernel/postinst.d/exit_cycles" "$NEW"
 ok 'without -m they are built' test -e "$T/built"
 try no 0 "$R/etc/kernel/postrm.d/exit_cycles" "$NEW"
 ok 'the hook for a kernel that is there still: its modules stay' test -e "$R/lib/modules/$NEW/updates/exit_cycles/kvm.ko"
+# what a power cut has left of it
+mkdir "$R/lib/modules/.exit_cycles-$NEW-updates-exit_cycles.new"
 rm -r "$R/lib/modules/$NEW/kernel"
 try no 0 "$R/etc/kernel/postrm.d/exit_cycles" "$NEW"
-is 'the hook for one that is gone: they go' "$status:$err:$(ls "$R/lib/modules/$NEW")" 0::
+is 'the hook for one that is gone: they go' "$status:$err:$(ls "$R/lib/modules/$NEW"):$(cd "$R/lib/modules" && ls -d .exit* 2>/dev/null)" 0:::
 cp "$T/good/kvm.ko" "$T/kvm.ko"
 echo newer >"$T/good/kvm.ko"
 try no 0 "${install[@]}"
@@ -359,6 +362,24 @@ try no 0 "${install[@]}"
 is 'all is right: installed, and parameters are kept' "$status:$(<"$R/sys/module/kvm/parameters/halt_poll_ns")" 0:12345
 like 'one that cannot be kept is named' "$err" 'parameters/nx_huge_pages was never and is now  \(set it in [^ ]*/etc/modprobe\.d\)'
 echo "$OLD 6.1.1-1" >"$T/good/kernel"
+
+echo 54321 >"$R/sys/module/kvm/parameters/halt_poll_ns"
+try no 0 "${uninstall[@]}"
+is 'uninstalled: parameters are kept as well' "$status:$(<"$R/sys/module/kvm/parameters/halt_poll_ns")" 0:54321
+host bare
+mkdir "$R/sys/module/kvm/parameters/odd"
+try no 0 "${install[@]}"
+is 'a parameter that cannot be read' "$status:$(<"$R/lib/modules/$OLD/updates/exit_cycles/kvm.ko")" 0:kvm
+# a signal after the last step
+stub rm <<END
+for last; do :; done
+[ ! -e "\$last" ] || case \$last in *.old | */.exit_cycles*) kill -TERM \$PPID; echo once >>$R/late ;; esac
+exec $(type -P rm) "\$@"
+END
+host earlier
+try no 0 "${install[@]}"
+rm "$T/bin/rm"
+is 'a signal when the work is done: it is not undone' "$(sort -u "$R/late"):$status:$(<"$R/lib/modules/$OLD/updates/exit_cycles/kvm.ko"):$(find "$R" -name '*.old' -o -name '.exit*')" once:0:kvm:
 
 every bare 'no half term kill' install "${install[@]}"
 every earlier half install "${install[@]}"
