@@ -219,6 +219,12 @@ echo newer >"$T/good/kvm.ko"
 try no 0 "${install[@]}"
 is 'installed again: the new ones, and no old file' "$status:$(cat "$R/lib/modules/$OLD/updates/exit_cycles/kvm.ko"):$(find "$R" -name '*.old' -o -name '.exit*')" 0:newer:
 cp "$T/kvm.ko" "$T/good/kvm.ko"
+# what a power cut leaves of an install over an earlier one: old files that wait
+host earlier
+mv "$R/usr/local/lib/exit_cycles" "$R/usr/local/lib/exit_cycles.old"
+mkdir "$R/lib/modules/.exit_cycles-$NEW-updates-exit_cycles"
+try no 0 "${install[@]}"
+is 'and none that waits' "$status:$(find "$R" -name '*.old' -o -name '.exit*')" 0:
 
 # refused TITLE REGEX COMMAND...: one line, and the host is as it was.
 refused() {
