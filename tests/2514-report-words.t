@@ -79,6 +79,7 @@ lines 'title t' 'colour kvm In~KVM' 'bar all 9 - kvm=50' 'head part time' 'row I
 like 'HTML: a colour has its name in the bar, and beside that name in a table' \
 	"$(awk -v style=/dev/null -f "$TOP/scripts/report/html.awk" "$T/content" | grep -E '^<div class="bar"|^<tr>')" \
 	'<i class="kvm" style="width:50%" title="In KVM"></i>.*<tr><td><i class="kvm"></i>In KVM</td><td class="n">9</td></tr>.*<td>out</td><td class="n">In KVM</td>'
+is 'HTML: no text is taken for tags' "$(lines 'title a<b' 'section a<b' 'item a<b' | awk -v style=/dev/null -f "$TOP/scripts/report/html.awk" /dev/stdin | grep -c 'a<b'):$(lines 'item a<b' | awk -v style=/dev/null -f "$TOP/scripts/report/html.awk" /dev/stdin | grep -o '<li>.*')" '0:<li>a&lt;b</li>'
 lines 'title t' 'picture gone None' 'picture there One' >"$T/content"
 echo '<svg/>' >"$T/there.svg"
 is 'Markdown: a picture that is there, and no other' "$(awk -v folder="$T" -f "$TOP/scripts/report/markdown.awk" "$T/content" | paste -sd ' ')" '# t  ![One](there.svg)'
