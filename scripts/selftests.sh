@@ -76,7 +76,7 @@ unpack() {
 	has_key "$SRC/.key" "$(source_version "$KERNEL")" && return
 	tar=$("$TOP/scripts/source/fetch.sh" -k "$KERNEL") || exit
 	step "Linux $KERNEL: unpacking the selftests"
-	rm -rf "$SRC" "$DIR/key"
+	rm -rf "$SRC"
 	mkdir -p "$SRC"
 	: >"$LOG"
 	tar -xf "$tar" -C "$SRC" --strip-components=1 --wildcards --no-wildcards-match-slash \

@@ -79,5 +79,16 @@ chmod +x "$T/ends.t"
 mkdir "$T/tmp"
 TMPDIR=$T/tmp run "$TOP/scripts/prove.sh" "$T/ends.t"
 is "one that ends with an error does, though all its cases are ok; and nothing is left" "$status:$(ls "$T/tmp")" 1:
+# shellcheck disable=SC2016 # the test expands it
+printf '#!/bin/bash\necho $$ >%q\nexec sleep 60\n' "$T/pid" >"$T/long.t"
+chmod +x "$T/long.t"
+TMPDIR=$T/tmp "$TOP/scripts/prove.sh" "$T/long.t" >/dev/null 2>&1 &
+prove=$! status=0
+until [[ -s $T/pid ]]; do sleep 0.05; done
+kill "$prove"
+kill "$(<"$T/pid")"
+wait "$prove" || status=$?
+is "a signal: 130, and nothing is left" "$status:$(ls "$T/tmp")" 130:
+
 
 done_testing

@@ -29,8 +29,14 @@ echo "again: \$2"
 exit 1
 EOF
 chmod +x "$T/bin/shellcheck"
+printf '#!/bin/sh\necho "again: $*"\nexit 1\n' >"$T/bin/perl"
+chmod +x "$T/bin/perl"
 PATH=$T/bin:$PATH run scripts/lint.sh
 is "what has passed" "$status$(grep again <<<"$out")" 0
+sed -i.real 's/exec .*--version/{ echo another; exit; }/' "$T/bin/shellcheck"
+PATH=$T/bin:$PATH run scripts/lint.sh
+like "but by another shellcheck, each script is" "$out" "again: scripts/deps.sh.*again: "
+mv "$T/bin/shellcheck.real" "$T/bin/shellcheck"
 echo "# $T" >>scripts/deps.sh
 PATH=$T/bin:$PATH run scripts/lint.sh
 ok "a change: the status" test "$status" -ne 0

@@ -33,7 +33,7 @@ for path in $(sed -n '/^TRACKED=/,/"$/p' "$TOP/scripts/kernel.sh" | tr -d '"' | 
 	mkdir -p "$T/linux/${path%/*}"
 	case $path in
 	*.*) echo base >"$T/linux/$path" ;;
-	*) mkdir -p "$T/linux/$path"; echo base >"$T/linux/$path/file" ;;
+	*) mkdir -p "$T/linux/$path"; seq 5 >"$T/linux/$path/file" ;;
 	esac
 done
 tar -cJf "$T/src/linux-source-6.1.tar.xz" -C "$T" linux
@@ -105,5 +105,15 @@ is 'the patch of a commit that is gone goes' "$status:$err:$(cd "$PATCHES" && ec
 sed -i 's/^TRACKED="/& /' "$T/top/scripts/kernel.sh"
 kernel tree
 like 'other files are to be tracked: the source is unpacked again' "$status:$err" "^0:.*unpacking $T"
+
+# A new point release changes other lines of a file.
+sed -i '1s/$/ of another point release/' "$T/linux/virt/file"
+tar -cJf "$T/src/linux-source-6.1.tar.xz" -C "$T" linux
+echo "another point release" >"$tree/.exit_cycles"
+kernel applies
+like 'another point release: the same patches but for numbers of lines are the same' "$status:$out:$err" '^0::.*6.1 is of another point release'
+sed -i 's/^---$/&\nby hand/' "$PATCHES"/0001*
+kernel applies
+like 'and others are not' "$status:$out" '^1:.*by hand'
 
 done_testing

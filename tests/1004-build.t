@@ -68,6 +68,9 @@ is 'one that it does not take' "$status:$err" '1:kernel.sh: lab.config: CONFIG_T
 echo NEWER >"$T/refuses"
 kernel configure
 is 'one that it need not take' "$status:$err" 0:
+touch "$dir/src/.config.whole"
+kernel configure
+ok 'a new one: what an interrupted build without a symbol has kept is not' test ! -e "$dir/src/.config.whole"
 rm "$T/refuses"
 echo CONFIG_TWO=y >"$T/top/scripts/kernel/kasan.config"
 kernel 'DEBUG=kasan; use_kernel 6.12; settings'
@@ -149,12 +152,12 @@ ok 'and needs to know it only once' test ! -e "$dir/src/.config.whole"
 program sparse ''
 echo another patch >"$T/top/patches/6.12/0002-two.patch"
 touch "$dir"/src/arch/x86/kvm/kvm{,-intel,-amd}.ko
-each='unpack() { :; }; stock() { :; }; clean() { now=stock; }; apply_series() { now=patched; }; without() { echo "without $1"; }; whole() { :; }; install_modules() { :; }
+each='unpack() { :; }; stock() { :; }; clean() { now=stock; }; apply_series() { now=patched; }; without() { echo "without $1"; }; whole() { echo whole; }; install_modules() { :; }
 	git_src() { case $1 in rev-parse) echo tip ;; checkout) step "${!#}" ;; esac; }
 	modules() { cat "$T/says.$now" >>"$LOG" 2>/dev/null || :; }
 	each'
 built() { grep -o 'tip~[0-9]*' <<<"$err" | paste -sd ' '; }
-says='builds: 0001-one.patch,builds: 0002-two.patch,sparse: no more than of stock,without DEBUG_FS,without KVM_EXIT_CYCLES'
+says='builds: 0001-one.patch,builds: 0002-two.patch,sparse: no more than of stock,without DEBUG_FS,without KVM_EXIT_CYCLES,whole'
 echo 'a.c:10:5: warning: of stock' >"$T/says.stock"
 echo 'a.c:19:5: warning: of stock' >"$T/says.patched"
 kernel "$each"
@@ -170,6 +173,9 @@ is 'another second patch: the first is not built again' "$status:$(built):$(past
 echo '# more' >>"$T/top/scripts/kernel/check.sh"
 kernel "$each"
 is 'another way to build: all are' "$status:$(built)" '0:tip~1 tip~0'
+program sparse 'echo 2'
+kernel "$each"
+is 'another sparse: all are' "$status:$(built)" '0:tip~1 tip~0'
 echo 'a.c:20:5: warning: of the series' >>"$T/says.patched"
 echo more >>"$T/top/patches/6.12/0002-two.patch"
 for try in first second; do

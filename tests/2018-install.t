@@ -23,21 +23,24 @@ is 'its units start what will be there' "$(grep -h ^ExecStart "$T"/root/opt/x/li
 	'ExecStart=/opt/x/bin/exitdump serve $BPF $EXITDUMP_OPTIONS ExecStart=/opt/x/bin/exitdump-textfile $EXITDUMP_OPTIONS'
 run make -s -C "$TOP/tools" uninstall DESTDIR="$T/root" PREFIX=/opt/x
 is 'make uninstall: that, too' "$status:$(find "$T/root" -type f):$(ls "$T/root/opt/x/share")" $'0::bash-completion\nman'
+mkdir "$T/fresh"
+cp -R "$TOP"/tools/{Makefile,*.[ch],key-names.txt,bpf} "$T/fresh/"
+like 'make install builds what is not built' "$(make -n -C "$T/fresh" install)" ' -o exitdump .* exitdump /usr/local/bin/exitdump'
 
 # What the targets run, with stand-ins for the scripts.
 mkdir -p "$T"/top/{scripts,tests/bench,tools,patches/6.1}
 cp "$TOP/Makefile" "$T/top/"
-printf 'tool:\n' >"$T/top/tools/Makefile"
+printf 'tool:\n\t@echo tool\n' >"$T/top/tools/Makefile"
 touch "$T"/top/tests/{0001-a,2001-b,3001-c}.t
 for script in scripts/{deps,prove,kernel,stress,mutants,bench,boot-report,demo,lint,install} tests/bench/exitdump; do
 	printf '#!/bin/sh\necho "%s $* $FIRMWARE" | xargs\n[ "$2" != gone ] || exit 3\n[ "$2" != bad ] || exit 2\nexit "${STATUS:-0}"\n' \
 		"${script##*/}" >"$T/top/$script.sh"
 	chmod +x "$T/top/$script.sh"
 done
-# makes TARGET... EXPECTED: what the target runs, without deps.sh.
+# makes TARGET... EXPECTED: what the target runs, but for what comes first.
 makes() {
 	run make -s -C "$T/top" "${@:1:$#-1}"
-	is "make ${*:1:$#-1}" "$status:$(grep -v '^deps' <<<"$out" | paste -sd,)" "${*: -1}"
+	is "make ${*:1:$#-1}" "$status:$(grep -v '^deps\|^tool$' <<<"$out" | paste -sd,)" "${*: -1}"
 }
 makes test '0:prove tests/0001-a.t tests/2001-b.t tests/3001-c.t'
 makes check '0:prove tests/0001-a.t tests/2001-b.t'
@@ -52,6 +55,16 @@ makes kernel KERNELS='gone 6.1' '0:kernel -k gone build,kernel -k 6.1 build'
 makes kernel KERNELS='bad 6.1' '2:kernel -k bad build'
 makes install-kvm '0:install install'
 makes uninstall-kvm '0:install uninstall'
+for target in demo test check stress mutants bench kernel; do
+	echo "$target: $(make -s -C "$T/top" "$target" | grep '^deps\|^tool$' | paste -sd,)"
+done >"$T/first"
+is 'what comes first: the packages, and exitdump where it is needed' "$(<"$T/first")" 'demo: deps
+test: deps,tool
+check: deps,tool
+stress: deps
+mutants: deps,tool
+bench: deps build lab tool bench plot,tool
+kernel: deps'
 for target in test check stress mutants report demo lint kernel install-kvm; do
 	run env STATUS=1 make -s -C "$T/top" "$target"
 	is "make $target fails with its script" "$status" 2
@@ -170,6 +183,7 @@ completes 'no command for --than' 'exitdump slow --than ' ''
 completes 'reasons for why' 'exitdump why REASON_3' 'REASON_3'
 completes 'parameters for set' 'exitdump set ' 'guest keys slow'
 completes 'VMs for compare' 'exitdump compare 1001' 1001-11
+completes 'no VMs behind a file whose name is an option' 'exitdump diff -- -v 1001' ''
 completes 'a second VM for compare' 'exitdump compare 1000 1001' 1001-11
 mkdir "$T/bin2"
 cp "$T/bin/exitdump" "$T/bin/at-two-places"

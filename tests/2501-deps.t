@@ -75,6 +75,10 @@ ln -s "$(type -P uname)" "$T/bin/"
 program dpkg-query "$machine"
 deps nonsense
 is "no such group" "$status $err" '1 deps.sh: nonsense: no such group (build lab tool test lint bench clang plot report host)'
+for part in to est; do
+	deps $part
+	like "nor is a part of one: $part" "$status:$err" "^1:deps.sh: $part: no such group"
+done
 
 # Packages that have another name here, or do not exist.
 rm "$T/installed"
@@ -163,5 +167,28 @@ like 'some tests are skipped without a program' "$skips" valgrind
 for program in $skips; do
 	ok "the group test has $program" grep -q "^	test	.*	$program\$" "$TOP/scripts/deps.sh"
 done
+
+# Nothing is installed: each group asks for all of its packages. (Which kernels there are is
+# not of interest.)
+program dpkg-query ''
+program apt-get 'echo "$*" >>"$T/asked"'
+: >"$T/unknown"
+# whole GROUP PACKAGES
+whole() {
+	deps "$1"
+	is "all of the group $1" "$(sed -n 's/.*--no-install-recommends //p' "$T/asked" | sed 's/linux-source-[^ ]* *//g; s/ $//')" "$2"
+}
+deps build
+is 'and the sources of all kernels' "$(grep -o 'linux-source-[^ ]*' "$T/asked" | sed 's/.*-//' | sort -V | xargs)" "$KERNELS"
+whole build 'bc bison cpio debian-archive-keyring flex gcc git libc6-dev libelf-dev libssl-dev lz4 make perl xz-utils'
+whole lab 'bochs bochs-term bochsbios busybox-static cpio cpuid gcc isolinux kmod libc6-dev ovmf qemu-system-x86 seabios syslinux-common vgabios xorriso'
+whole tool 'bpftool clang gcc libbpf-dev libc6-dev libmicrohttpd-dev libncurses-dev linux-libc-dev make'
+whole test 'busybox-static clang curl debootstrap e2fsprogs gcc git gnuplot-nox jq libclang-rt-dev libxml2-utils mandoc perl prometheus prometheus-node-exporter python3 systemd tmux uuid-dev valgrind'
+whole lint 'perl shellcheck sparse'
+whole bench 'clang gcc git libbpf-dev libc6-dev linux-perf time valgrind'
+whole clang 'clang-19 lld-19 llvm-19'
+whole plot 'gnuplot-nox'
+whole report 'jq'
+whole host 'binutils gcc-12 gcc-14 git kmod make openssl pahole xz-utils'
 
 done_testing

@@ -36,7 +36,7 @@ case "$*" in
 	[[ ! -e $T/last-fails || $(wc -l <"$list") == 1 ]] || { echo "E: Connection failed" >&2; exit 100; }
 	;;
 *download*)
-	[[ -e $T/no-download ]] && { echo "E: Failed to fetch it" >&2; exit 100; }
+	[[ -e $T/no-download ]] && { printf "E: %s\n" "Some index files" "Failed to fetch it" >&2; exit 100; }
 	! flock -n "$T/cache/exit_cycles/source.lock" true || echo unlocked >>"$T/asked"
 	cp "$T/source.deb" .
 	;;
@@ -155,7 +155,7 @@ cp "$T/bin/apt-cache" "$T/apt-cache"
 program apt-cache 'echo "$*" >>"$T/asked"
 case "$*" in
 *search*) printf "%s - headers\n" linux-headers-9.9.{1-cloud-amd64,2-amd64,1-amd64} ;;
-*madison*headers*) printf " linux-headers-%s | somewhere\n" "9.9.1-cloud-amd64 | 9.9.1-1" "9.9.2-amd64 | 9.9.2-1" "9.9.1-amd64 | 9.9.1-1" ;;
+*madison*headers*) printf " linux-headers-%s | somewhere\n" "9.9.1-cloud-amd64 | 9.9.1-1" "9.9.2-amd64 | 9.9.2-1" "9.9.1-amd64 | 9.9.1-1" "9.9.1-amd64 | 9.9.1-1" ;;
 *madison*image*) [[ -e $T/not-signed ]] || echo " linux-image-9.9.1-amd64 |  9.9.1-1 | somewhere" ;;
 *madison*) echo " linux-kbuild-9.9.1 |  9.9.1-1 | somewhere" ;;
 *"show linux-headers-9.9.1-amd64="*) echo "Depends: linux-kbuild-9.9.1 (>= 1), gcc-12, linux-image-9.9.1-amd64 (= 1) | linux-image-9.9.1-amd64-unsigned" ;;
@@ -185,6 +185,7 @@ is "what is fetched: its packages, and those that they need" "$(grep -o 'downloa
 	'download linux-headers-9.9.1-amd64=9.9.1-1 linux-image-9.9.1-amd64=9.9.1-1 linux-kbuild-9.9.1=9.9.1-1'
 is "for the lab: the modules of KVM, and those that they need" "$(<"$out/lab/bzImage"):$(cd "$out/lab/lib/modules/9.9.1-amd64/kernel" && echo *)" \
 	'kernel:irqbypass.ko kvm-amd.ko kvm-intel.ko kvm.ko'
+is "and what depmod and modprobe read" "$(cd "$out/lab/lib/modules/9.9.1-amd64" && echo modules*)" 'modules.builtin modules.builtin.modinfo modules.dep modules.order'
 is "for a build: the headers, and the configuration" "$(cd "$out/headers" && find . -type f | sort | xargs)" './boot/config-9.9.1-amd64 ./usr/src/Makefile'
 stock
 is "again: nothing is asked" "$status:$out:$(<"$T/asked")" "0:$T/cache/exit_cycles/stock/9.9.1-amd64:"
@@ -212,6 +213,8 @@ touch -d yesterday "$T/linux-source-9.9.tar.xz"
 ok "and another one has another" test -n "$version" -a "$(version_of)" != "$version"
 run "$T/top/scripts/source/fetch.sh" -k 5.10
 is "no such kernel: refused" "$status:$err" "1:fetch.sh: -k 5.10: no such kernel (one of: 9.9)"
+run "$T/top/scripts/source/stock.sh" -k 5.10
+is "nor its stock kernel" "$status:$err" "1:stock.sh: -k 5.10: no such kernel (one of: 9.9)"
 run "$TOP/scripts/on.sh" potato true
 like "a release nobody knows: one line" "$status:$err" '^125:on.sh: (potato: no such release|only root|debootstrap: not found)[^'$'\n'']*$'
 done_testing

@@ -80,6 +80,9 @@ is 'where: so it is there, with all of its parts' \
 is 'where: fourteen have a bar each, below that of all' "$(head -n 15 parts.csv | awk -f "$TOP/scripts/plot/reasons.awk" -v kind=where /dev/stdin | sed -n '$p;$=' | cut -f 1 | paste -sd ' ')" 'R14 (100) 15'
 is 'cycles: of two VMs, one bar a reason; of no cycles, none' "$(printf 'name,exits,cycles\nA,1,3\nB,1,4\nA,1,2\n' | awk -f "$TOP/scripts/plot/reasons.awk" -v kind=cycles /dev/stdin | cut -f 1,2 | xargs):$(
 	printf 'name,exits,cycles\nA,1,0\n' | awk -f "$TOP/scripts/plot/reasons.awk" -v kind=cycles /dev/stdin)" $'A 5 B 4:A\t0\t0, 0.0 %'
+printf 'name,exits,cycles\nA,1,3\nB,1,x\n' >wrong.csv
+run awk -f "$TOP/scripts/plot/reasons.awk" -v kind=cycles wrong.csv
+is 'a mistake in a line: only that is said, and nothing drawn' "$status:$out:$err" '1::line 3: cycles is no number: x'
 plot cycles -u us -o us.svg known.csv
 like 'the unit of a CSV is that of -u' "$(words us.svg)" 'exit handler, microseconds'
 "$EXITDUMP" -i now --csv -u us >us.csv
@@ -220,6 +223,13 @@ fails 'a unit for a capture' '-u ns: a capture is in cycles (exitdump -i now -u 
 fails 'a title of two lines' '-t: a title is one line' cycles -t $'a\nb' -o x.svg now
 fails 'a CSV among captures' 'known.csv: not a capture; of other files, over-time draws only one' over-time -o x.svg now known.csv
 fails 'no such folder' 'none/x.svg: no such folder, or no right to write there' cycles -o none/x.svg now
+# root may write anywhere, but not without its rights
+rights=()
+((EUID)) || rights=(setpriv --bounding-set=-all --inh-caps=-all)
+chmod 555 small.d
+run "${rights[@]}" "$TOP/scripts/plot.sh" cycles -o small.d/x.svg now
+is 'a folder of others' "$status:$out:$err" '1::plot.sh: small.d/x.svg: no such folder, or no right to write there'
+chmod 755 small.d
 printf 'nonsense\n' >bad
 : >empty
 head -n 4 now >truncated

@@ -99,7 +99,7 @@ like 'a kernel that is told' "$(<"$T/page.html")" '<dt>Kernel</dt><dd>Linux 6\.1
 page "$CAPTURES/vmx-6.1"
 html=$(<"$T/page.html")
 like 'the title: how many, of what' "$html" '<h1>VM exits: 2 VMs, 4 vCPUs on Intel VMX</h1>'
-like 'several guests' "$html" 'how much the guests lost: the account does not say how long they were stopped'
+like 'several guests' "$html" 'how much the guests lost: the account lacks a column for that'
 is 'the VMs' "$(rows VMs)" "$(cells -S "$CAPTURES/vmx-6.1" -a -o vm,vmname,vcpus,exits,lost,overhead,share,cycles,user,sched,halt -s vm | sed '/^TOTAL/d')"
 like 'a kernel that nobody tells' "$html" '<dt>Kernel</dt><dd>-</dd>'
 like 'what an older kernel does not tell apart' "$(rows 'Where the time')" $'user space \\(QEMU\\) [^ ]*ms [^ ]*% -\n no CPU - - -\n not told apart [^ ]*ms [^ ]*% -\n'
@@ -293,6 +293,7 @@ like "spoilt ones: one line, no page" "$status:$out:$err:$(ls "$T/spoilt.page" 2
 cp "$RECORDING" "$T/recording"
 report -i "$T/recording" -o "$T/new/page"
 is 'again, into the same folder' "$status $(<report.md)" "0 $md"
+like 'where it ran: which Linux the guest has' "$md" 'guest \| Linux [0-9.]+ is up, booted by BIOS, 2 CPUs'
 is 'nothing else stays there' "$(find . -mindepth 1 | wc -l)" 7
 
 # A recording of one run.
@@ -334,6 +335,7 @@ wrong "-k 5.10: no such kernel (one of: $KERNELS)" -k 5.10
 wrong '-f coreboot: no such firmware (one of: seabios ovmf)' -f coreboot
 wrong '-r 0: not a number from 1 to 9' -r 0
 wrong '-c many: not a number from 1 to 99' -c many
+wrong '-o: the folder is missing' -o ''
 wrong 'none: no such file, or not readable' -i none
 wrong 'now: not understood (-h shows the usage)' now
 : >"$T/file"

@@ -112,6 +112,24 @@ run bash "$T/scripts/bare.sh" -f ovmf -m 1 -k "$T/kernel" -i "$T/kernel"
 is 'no OVMF here' "$status:$out:$err" "1::bare.sh: $T/none/OVMF_CODE_4M.fd: no such file (apt-get install ovmf, or -f seabios)"
 FIRMWARE='' run bash "$T/scripts/bare.sh" -m 1 -k "$T/kernel" -i "$T/kernel"
 like 'then SeaBIOS, if nobody asks' "$status:$err:$out" '^0::QEMU '
+
+# Without -k and -i: the lab's kernel, and an initrd with exitdump, both made here.
+mkdir -p "$T"/{tools,patches/6.1}
+for script in deps kernel guest/initrd; do
+	printf '#!/bin/sh\necho "%s $*" >>%s\nfor last; do :; done\n' "$script" "$T/made" >"$T/scripts/$script.sh"
+done
+echo "mkdir -p '$T/cache/exit_cycles/6.1/out' && : >'$T/cache/exit_cycles/6.1/out/bzImage'" >>"$T/scripts/kernel.sh"
+# shellcheck disable=SC2016 # the stand-in expands it
+echo ': >"$last"' >>"$T/scripts/guest/initrd.sh"
+cp "$T/bin/cpuid" "$T/tools/exitdump"
+XDG_CACHE_HOME=$T/cache run "$TOP/scripts/run-vm.sh" -f seabios -m 1
+like 'no kernel, no initrd: made here' "$status:$out" "^0:QEMU .* -kernel $T/cache/exit_cycles/6.1/out/bzImage -initrd $T/tmp/[^ ]*/initrd "
+is 'by these scripts, with exitdump' "$(sed 's, [^ ]*/initrd$, INITRD,' "$T/made" | paste -sd,)" \
+	"deps lab,kernel -k 6.1 build,guest/initrd -a $T/tools/exitdump INITRD"
+chmod -x "$T/scripts/guest/initrd.sh"
+run "$TOP/scripts/run-vm.sh" -f seabios -m 1 -k "$T/kernel"
+is 'an initrd that cannot be made: told' "$status:$out:$err" '1::run-vm.sh: no -i INITRD, and no scripts/guest/initrd.sh here to make one'
+
 for option in -k -i; do
 	run "$TOP/scripts/run-vm.sh" -f seabios -m 1 -k "$T/kernel" -i "$T/kernel" $option none
 	is "$option: no such file" "$status:$out:$err" '1::run-vm.sh: none: no such file, or not readable'

@@ -68,11 +68,18 @@ done)" '1 Those that lost more than 1ms.
 1 None were recorded: the recorder was off (exitdump set slow).'
 is 'keys: none' "$(account 1 9 A=1 | told . | sed -n '/section.Why/,/section.Slow/p' | cut -f 2 | paste -sd:)" \
 	'Why: the keys inside reasons:No exit had a key.:Slow exits'
+is 'keys: eight of a reason, and how many more' "$({ account 1 9 A=1; lines 'columns key name key what exits total cycles max'; for ((i = 0; i < 10; i++)); do lines "key A 0x$i x 1 1 1 1"; done; } |
+	told . | sed -n '/^group/,/^end/p' | sed -n '1,2p; 9,10p' | cut -f 2-3 | tr "\t" " " | paste -sd,)" 'A,0x0 x,0x7 x,... 2 more'
+is 'a TSC of unknown frequency: cycles, up to 999999 in full' "$(for lost in 999999 12345678; do
+	account 1 $lost A=1 | sed 's/stable\t1000000/stable\t-/' | told '(fact.TSC|text.That)' | cut -f 2- | sed 's/,.*cycles, .*/, .../; s/, most .*//'
+done | paste -sd,)" $'TSC\t-, stable,That is 999999 cycles,TSC\t-, stable,That is 12.35M cycles'
+is 'what was lost is not known: that is not nothing' "$(account 1 - A=- | told lead)" $'lead\tIt is\tnot known\thow much the guest lost: the account lacks a column for that.'
 
 lines 'title t' 'colour kvm In~KVM' 'bar all 9 - kvm=50' 'head part time' 'row In~KVM 9' 'row out In~KVM' end >"$T/content"
 like 'HTML: a colour has its name in the bar, and beside that name in a table' \
 	"$(awk -v style=/dev/null -f "$TOP/scripts/report/html.awk" "$T/content" | grep -E '^<div class="bar"|^<tr>')" \
 	'<i class="kvm" style="width:50%" title="In KVM"></i>.*<tr><td><i class="kvm"></i>In KVM</td><td class="n">9</td></tr>.*<td>out</td><td class="n">In KVM</td>'
+is 'HTML: no text is taken for tags' "$(lines 'title a<b' 'section a<b' 'item a<b' | awk -v style=/dev/null -f "$TOP/scripts/report/html.awk" /dev/stdin | grep -c 'a<b'):$(lines 'item a<b' | awk -v style=/dev/null -f "$TOP/scripts/report/html.awk" /dev/stdin | grep -o '<li>.*')" '0:<li>a&lt;b</li>'
 lines 'title t' 'picture gone None' 'picture there One' >"$T/content"
 echo '<svg/>' >"$T/there.svg"
 is 'Markdown: a picture that is there, and no other' "$(awk -v folder="$T" -f "$TOP/scripts/report/markdown.awk" "$T/content" | paste -sd ' ')" '# t  ![One](there.svg)'
@@ -94,6 +101,9 @@ is 'the numbers that the guest read lie between the tables, the ends included' \
 { echo 'run 1'; leaf 15; leaf 16; } >"$T/reads"
 run awk -f "$TOP/scripts/plot/csv.awk" -f "$TOP/scripts/report/runs.awk" -v runs=1 "$T"/{reads,table5,table10,table20}
 is 'a number that was read twice is refused' "$status:$out:$err" '1::the guest read 0x4ffffffd of 1 twice in run 1'
+printf 'reason,name,exits,cycles\n1,"A\tB\\",5,0\n' >"$T/odd"
+{ echo 'run 1'; leaf 5; echo end; } >"$T/reads"
+is 'no name breaks a line' "$(awk -f "$TOP/scripts/plot/csv.awk" -f "$TOP/scripts/report/runs.awk" -v runs=1 "$T/reads" "$T"/{odd,odd,odd} | grep -c 'A?B?')" 1
 is 'what a tick is, by the machine' "$(for machine in 'emulated by Bochs' "emulated by QEMU's TCG" 'QEMU, with nested virtualization'; do
 	awk -f "$TOP/scripts/plot/csv.awk" -f "$TOP/scripts/report/story.awk" <(printf 'machine\t%s\n' "$machine") /dev/null | sed -n 's/.*by the TSC\(,\|;\|\.\)\(.*\)/\1\2/p' | cut -d ' ' -f 1-7
 done)" ', one tick an instruction, since the

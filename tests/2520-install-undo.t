@@ -61,6 +61,7 @@ stub modprobe <<'END'
 [ "$1" != irqbypass ] || { echo "$1" >>$R/probed; exit 0; }
 [ ! -e $R/broken ] || exit 1
 touch $R/loaded
+[ ! -e $R/sys/module/kvm/parameters/halt_poll_ns ] || echo 0 >$R/sys/module/kvm/parameters/halt_poll_ns
 [ ! -e $R/lib/modules/$OLD/updates/exit_cycles/kvm.ko -a ! -e $R/others ] || touch $R/sys/module/kvm/parameters/exit_cycles
 END
 stub modinfo <<'END'
@@ -69,11 +70,15 @@ stub modinfo <<'END'
 [ "$1 $2" != "-F vermagic" ] || cat $R/vermagic 2>/dev/null || echo 'modversions '
 END
 
+stub indexed <<'END'
+echo "$1" >>$R/indexed
+END
+
 # Step number AT fails: it does nothing (no) or does its work and then fails (half); or a
 # signal ends the script that runs it (term, kill).
 for name in cp mv mkdir chmod depmod; do
 	real=$(type -P $name) || real=true
-	[[ $name != depmod ]] || real=true
+	[[ $name != depmod ]] || real=$T/bin/indexed
 	stub $name <<END
 exec 8>&-
 n=\$((\$(cat $COUNT) + 1))
@@ -171,10 +176,21 @@ try no 0 "$R/etc/kernel/header_postinst.d/exit_cycles" "$NEW"
 like 'under Secure Boot, a new kernel' "$status:$err:$(ls "$R/lib/modules/$NEW/updates" 2>/dev/null)" "^0:.*Linux $NEW gets its stock KVM: Secure Boot wants modules signed [^"$'\n'"]*:\$"
 rm -r "$R/usr/src/linux-headers-$NEW" "$R/sys/kernel/security"
 mkdir "$R/usr/src/linux-headers-$NEW"
+cp "$R/usr/local/lib/exit_cycles/scripts/host-modules.sh" "$T/host-modules"
+printf '#!/bin/sh\nexit 1\n' >"$R/usr/local/lib/exit_cycles/scripts/host-modules.sh"
+try no 0 "$R/etc/kernel/header_postinst.d/exit_cycles" "$NEW"
+like 'one for which nothing can be built: what to do later' "$status:$err" \
+	"^0:.*Linux $NEW gets its stock KVM: no modules could be built for it \\(when its linux-source is there: [^ ]*/install.sh follow $NEW\\)\$"
+cp "$T/host-modules" "$R/usr/local/lib/exit_cycles/scripts/host-modules.sh"
+echo Y >"$R/sys/module/kvm/parameters/exit_cycles"
 try no 0 "${uninstall[@]}"
 is 'uninstalled: as before' "$status:$(diff <(echo "$bare") <(files | grep -v " usr/local/lib "))" 0:
+unlike 'and no word of a parameter that is gone with them' "$err" 'parameters/exit_cycles'
 
 # What the kernels and the hooks have.
+stub dpkg-query <<'END'
+case $2 in */postrm.d) ;; *) exit 1 ;; esac
+END
 host earlier
 mkdir -p "$R/var/cache/exit_cycles/host"
 # what a power cut during another install leaves half-prepared
@@ -182,6 +198,9 @@ mkdir "$R"/{usr/local/lib/exit_cycles.new,lib/modules/.exit_cycles-$OLD-updates-
 touch "$R/etc/kernel/postinst.d/exit_cycles.new"
 try no 0 "${uninstall[@]}"
 is 'uninstalled: nothing stays, of no kernel' "$status:$(find "$R" -name '*exit_cycles*' ! -name '*.lock')" 0:
+is 'and modprobe finds none, for no kernel' "$(sort -u "$R/indexed" | paste -sd,)" "$OLD,$NEW"
+is 'a folder of a package stays' "$(ls "$R/etc/kernel")" postrm.d
+rm "$T/bin/dpkg-query"
 host bare
 printf '%s\n' 'options kvm_intel nested=0' 'options other x=1' 'options kvm-intel ept=0' >"$R/options"
 try no 0 "${install[@]}"
@@ -190,14 +209,22 @@ try no 0 "$R/etc/kernel/postinst.d/exit_cycles" "$NEW"
 ok 'without -m they are built' test -e "$T/built"
 try no 0 "$R/etc/kernel/postrm.d/exit_cycles" "$NEW"
 ok 'the hook for a kernel that is there still: its modules stay' test -e "$R/lib/modules/$NEW/updates/exit_cycles/kvm.ko"
+# what a power cut has left of it
+mkdir "$R/lib/modules/.exit_cycles-$NEW-updates-exit_cycles.new"
 rm -r "$R/lib/modules/$NEW/kernel"
 try no 0 "$R/etc/kernel/postrm.d/exit_cycles" "$NEW"
-is 'the hook for one that is gone: they go' "$status:$err:$(ls "$R/lib/modules/$NEW")" 0::
+is 'the hook for one that is gone: they go' "$status:$err:$(ls "$R/lib/modules/$NEW"):$(cd "$R/lib/modules" && ls -d .exit* 2>/dev/null)" 0:::
 cp "$T/good/kvm.ko" "$T/kvm.ko"
 echo newer >"$T/good/kvm.ko"
 try no 0 "${install[@]}"
 is 'installed again: the new ones, and no old file' "$status:$(cat "$R/lib/modules/$OLD/updates/exit_cycles/kvm.ko"):$(find "$R" -name '*.old' -o -name '.exit*')" 0:newer:
 cp "$T/kvm.ko" "$T/good/kvm.ko"
+# what a power cut leaves of an install over an earlier one: old files that wait
+host earlier
+mv "$R/usr/local/lib/exit_cycles" "$R/usr/local/lib/exit_cycles.old"
+mkdir "$R/lib/modules/.exit_cycles-$NEW-updates-exit_cycles"
+try no 0 "${install[@]}"
+is 'and none that waits' "$status:$(find "$R" -name '*.old' -o -name '.exit*')" 0:
 
 # refused TITLE REGEX COMMAND...: one line, and the host is as it was.
 refused() {
@@ -241,6 +268,8 @@ ln -s anon_inode:kvm-vcpu:1 "$R/proc/77/fd/6"
 echo qemu >"$R/proc/77/comm"
 echo 1 >"$R/sys/module/kvm_intel/refcnt"
 refused 'in use: by whom' '.*KVM is in use otherwise: qemu \(77\) \(shut' "${install[@]}"
+for ((pid = 78; pid < 84; pid++)); do cp -R "$R/proc/77" "$R/proc/$pid"; done
+refused 'in use: by five of them' '.*KVM is in use otherwise: (qemu \([0-9]*\) ){4}qemu \(83\) \(shut' "${install[@]}"
 host earlier
 mkdir "$R/sys/module/kvm_intel"
 echo 1 >"$R/sys/module/kvm_intel/refcnt"
@@ -339,6 +368,24 @@ try no 0 "${install[@]}"
 is 'all is right: installed, and parameters are kept' "$status:$(<"$R/sys/module/kvm/parameters/halt_poll_ns")" 0:12345
 like 'one that cannot be kept is named' "$err" 'parameters/nx_huge_pages was never and is now  \(set it in [^ ]*/etc/modprobe\.d\)'
 echo "$OLD 6.1.1-1" >"$T/good/kernel"
+
+echo 54321 >"$R/sys/module/kvm/parameters/halt_poll_ns"
+try no 0 "${uninstall[@]}"
+is 'uninstalled: parameters are kept as well' "$status:$(<"$R/sys/module/kvm/parameters/halt_poll_ns")" 0:54321
+host bare
+mkdir "$R/sys/module/kvm/parameters/odd"
+try no 0 "${install[@]}"
+is 'a parameter that cannot be read' "$status:$(<"$R/lib/modules/$OLD/updates/exit_cycles/kvm.ko")" 0:kvm
+# a signal after the last step
+stub rm <<END
+for last; do :; done
+[ ! -e "\$last" ] || case \$last in *.old | */.exit_cycles*) kill -TERM \$PPID; echo once >>$R/late ;; esac
+exec $(type -P rm) "\$@"
+END
+host earlier
+try no 0 "${install[@]}"
+rm "$T/bin/rm"
+is 'a signal when the work is done: it is not undone' "$(sort -u "$R/late"):$status:$(<"$R/lib/modules/$OLD/updates/exit_cycles/kvm.ko"):$(find "$R" -name '*.old' -o -name '.exit*')" once:0:kvm:
 
 every bare 'no half term kill' install "${install[@]}"
 every earlier half install "${install[@]}"

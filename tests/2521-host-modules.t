@@ -153,6 +153,13 @@ cp "$T/uname" "$T/bin/uname"
 sed -i s/6.1.0-1/6.1.0-2/ "$generated/utsrelease.h"
 try 'installed 6.1.1-1'
 refused 'headers of another kernel' "$headers: not the headers of $version"
+host
+for file in Module.symvers include/generated/package.h; do
+	mv "$headers/$file" "$T/aside"
+	try 'installed 6.1.1-1'
+	refused "headers without $file" "$headers: No such headers \\(apt-get install linux-headers-$version\\)"
+	mv "$T/aside" "$headers/$file"
+done
 sed -i s/6.1.0-2/6.1.0-1/ "$generated/utsrelease.h"
 rm "$T/sys/kernel/btf/vmlinux"
 try 'installed 6.1.1-1'

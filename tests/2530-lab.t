@@ -105,12 +105,28 @@ lab "$ended" -c 9 -- true
 is "nine CPUs: refused" "$status:$err" "245:lab.sh: -c 9: the lab's kernel has at most 8 CPUs"
 lab "$ended" -k 6 -- true
 is "a part of a kernel's name: refused" "$status:$err" '245:lab.sh: -k 6: no such kernel (one of: 6.1 6.12)'
+for result in "3:246" "1:245"; do
+	printf '#!/bin/sh\nexit %s\n' "${result%:*}" >"$T/top/scripts/kernel.sh"
+	lab "$ended" -- true
+	is "a kernel that cannot be built: status $result" "${result%:*}:$status" "$result"
+done
+printf '#!/bin/sh\n' >"$T/top/scripts/kernel.sh"
 lab "$ended" -M 10000000 -- true
 is "a number of eight digits: refused" "$status:$err" '245:lab.sh: -M 10000000: not a number above 0'
 program=$(type -P env)
 lab "$ended" -a "$program" -- true
 inside
 is "a program of /usr: in its place, and in the command's folder" "$(readlink "$T/root/lab/env"):$(cmp "$T/root/lab/../usr/bin/env" "$program")" "/usr/bin/env:"
+# A library by a link, as ldd names it.
+mkdir "$T/lib"
+echo library >"$T/lib/libx.so.1.2"
+ln -s libx.so.1.2 "$T/lib/libx.so.1"
+printf '#!/bin/sh\necho "	libx.so.1 => %s/lib/libx.so.1 (0x1)"\n' "$T" >"$T/bin/ldd"
+chmod +x "$T/bin/ldd"
+lab "$ended" -a "$program" -- true
+inside
+rm "$T/bin/ldd"
+is "its libraries, whole" "$(find "$T/root" -name 'libx.so*' -type f -exec cat {} +)" library
 # A build has the lock, and writes another kernel before it ends.
 flock "$CACHE/6.12/lock" sh -c 'touch "$T/locked"; sleep 1; echo "kernel 6.12, built now" >"$0"' "$CACHE/6.12/out/bzImage" &
 until [[ -e $T/locked ]]; do sleep 0.02; done
@@ -337,5 +353,15 @@ like "inside: not found" "$(ran no-such-command)" '^0:lab: exit 127:.*no-such-co
 like "inside: not to be run" "$(ran "$T/run.c")" '^0:lab: exit 126:.*run.c: Permission denied'
 is "inside: what still runs holds nothing up, and all of the output comes" \
 	"$(ran sh -c 'sleep 100 & head -c 300000 /dev/zero | tr "\0" a; echo end' | tail -c 5):$(wc -c <"$T/port")" aend:300004
+
+rm "$T/kmsg"
+mkdir "$T/kmsg"
+PORT=$T/port run "$T/lab-run" true
+is "inside: no log to write to" "$status:$err" "1:lab-run: $T/kmsg: Is a directory"
+rmdir "$T/kmsg"
+PORT=$T/none/port run "$T/lab-run" true
+is "inside: no port: the log says why" "$status:$(<"$T/kmsg")" '1:lab: failed: ioperm: No such file or directory'
+run "$T/lab-run"
+is "inside: no command" "$status:$err" '1:lab-run: usage: lab-run COMMAND [ARGUMENT]...'
 
 done_testing

@@ -43,6 +43,7 @@ is "each in its labs, for each kernel; without the line, not at all" "$ran" \
 is "their kernels are built" "$(sort "$T/built" | paste -sd,)" \
 	'-k 6.1 -d kasan build,-k 6.1 -d kcsan build,-k 6.1 build,-k 6.12 -d kasan build,-k 6.12 -d kcsan build,-k 6.12 build'
 is "all that was tried is added up" "$(tried)" '600 exits made,12 checks'
+is "and then nothing of it stays" "$(cd "$T/cache/exit_cycles/stress" && echo *)" lock
 stress -q -k 6.12
 is "-q: the stress tests, on the ordinary kernel; -k: of this one" "$status:$ran" "0:stress/4199-good svm:6.12 small"
 is "-q: what was tried" "$(tried)" '100 exits made,2 checks'
@@ -100,14 +101,16 @@ stress "$T/top/tests/stress/4196-host.t"
 like "a test that dies: its last words" "$status:$out" '^1:.*it died'
 # shellcheck disable=SC2016 # the test expands it
 toy stress/4196-host host "echo \$\$ >$T/pid; exec sleep 60"
-rm -f "$T/pid"
-"$T/top/scripts/stress.sh" "$T/top/tests/stress/4196-host.t" >/dev/null 2>&1 &
-run=$! status=0
-until [[ -s $T/pid ]]; do sleep 0.05; done
-kill "$run"
-wait "$run" || status=$?
-for ((i = 0; i < 50; i++)); do kill -0 "$(<"$T/pid")" 2>/dev/null || break; sleep 0.1; done
-is 'a signal ends it, and what it runs' "$status:$(kill "$(<"$T/pid")" 2>/dev/null && echo it runs)" 130:
+for signal in TERM HUP; do
+	rm -f "$T/pid"
+	"$T/top/scripts/stress.sh" "$T/top/tests/stress/4196-host.t" >/dev/null 2>&1 &
+	run=$! status=0
+	until [[ -s $T/pid ]]; do sleep 0.05; done
+	kill -s $signal "$run"
+	wait "$run" || status=$?
+	for ((i = 0; i < 50; i++)); do kill -0 "$(<"$T/pid")" 2>/dev/null || break; sleep 0.1; done
+	is "SIG$signal ends it, and what it runs" "$status:$(kill "$(<"$T/pid")" 2>/dev/null && echo it runs)" 130:
+done
 rm "$T"/top/tests/stress/{4101,4196}*
 # What decides whether a test runs again: also the program that the fuzzer tests.
 sed '$d' "$T/top/scripts/stress.sh" >"$T/top/scripts/functions"

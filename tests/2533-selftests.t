@@ -37,6 +37,7 @@ for name; do
 	hang) exit 243 ;;
 	end) exit 244 ;;
 	broken) echo "lab.sh: broken" >&2; exit 245 ;;
+	nothing) exit 0 ;;
 	*) echo "result $name $results $RANDOM words of $name" ;;
 	esac
 done
@@ -46,7 +47,7 @@ echo 0 >"$T/status"
 
 selftests() {
 	: >"$T/labs"
-	run "$T/top/scripts/selftests.sh" -k 6.12 "$@"
+	run timeout 60 "$T/top/scripts/selftests.sh" -k 6.12 "$@"
 }
 # results SERIES NAME=RESULTS...: sets the results in that series.
 results() {
@@ -71,6 +72,10 @@ done
 results patched b=broken
 selftests run a b
 like "run: a lab that cannot start" "$status:$err" '^245:.*lab.sh: broken$'
+results patched a=nothing
+selftests run a b
+is "run: a lab that runs none, again and again" "$status:$(tail -n 1 <<<"$err")" '1:selftests.sh: the lab runs no selftest (the first one: a)'
+results patched a=pass
 results patched b=pass
 echo 241 >"$T/status"
 selftests run a b
@@ -138,6 +143,30 @@ is "another patch of KVM: the programs stay" "$(key)" "$before"
 sed -i s/+tool/+other/ "$T/top/patches/6.12/0001.patch"
 ok "one of the selftests: they are built anew" test "$(key)" != "$before" -a -n "$before"
 
+# How they are built: all that the Makefile has but its scripts, once.
+cat >"$T/build" <<'END'
+use_kernel 6.12
+unpack() { :; }
+git_src() { echo "$1" >>"$T/made"; }
+strip() { echo "strip ${1##*/}" >>"$T/made"; }
+selftests_make() {
+	case $* in
+	*emit_tests) printf "%s\n" TEST_GEN_PROGS:two TEST_GEN_PROGS:one TEST_GEN_PROGS:unbuilt TEST_PROGS:three.sh ;;
+	*) echo make >>"$T/made"; mkdir "$BIN/x86"; touch "$BIN/one" "$BIN/x86/two" ;;
+	esac
+}
+build
+END
+build() {
+	: >"$T/made"
+	run bash -c '. "$0"; . "$T/build"' "$T/top/scripts/functions"
+}
+build
+is "built: all but scripts, without debugging symbols" "$status:$(paste -sd, "$T/made"):$(paste -sd, "$T/cache/exit_cycles/6.12/selftests/names")" \
+	"0:checkout,clean,apply,make,strip one,strip two:one,two,unbuilt"
+build
+is "and not again" "$status:$err:$(<"$T/made")" 0::
+
 # The script in the lab: how it judges a TEST.
 sed -n '/^inside() {$/,/^}$/p' "$TOP/scripts/selftests.sh" >"$T/functions"
 # shellcheck source=/dev/null
@@ -161,7 +190,8 @@ is "inside: or its last words" "$(judged 'echo one; echo last; echo "# "; exit 1
 is "inside: too long" "$(judged 'exec sleep 100' 1)" timeout
 cat >"$T/forks.c" <<'END'
 #include <unistd.h>
-int main(void) { if (!fork()) for (;;) pause(); return 0; }
+#include <signal.h>
+int main(void) { signal(SIGTERM, SIG_IGN); if (!fork()) for (;;) pause(); return 0; }
 END
 gcc -o one "$T/forks.c"
 PATH=$T/bin:$PATH run sh "$T/inside" 60 one

@@ -22,7 +22,7 @@ for name in deps kernel guest/initrd vmm/build; do
 done
 stand_in "$T/top/scripts/plot.sh" <<<'cp "${@: -1}" "$3"'
 stand_in "$T/bin/make" </dev/null
-stand_in "$T/bin/clang" </dev/null
+stand_in "$T/bin/clang" <<<'one=${@: -1}; echo "${one##*/}" >>"$T/compiled"'
 stand_in "$T/bin/perf" </dev/null
 # A compiler whose programs say what the accounting step costs.
 stand_in "$T/bin/gcc" <<'END'
@@ -126,11 +126,13 @@ row() {
 
 ROUNDS=7 bench -o "$T/folder" vmx:6.12
 is 'it ends well' "$status" 0
+is 'both of its BPF programs are compiled, and come along' "$(paste -sd, "$T/compiled"):$(grep -c '/kvmexits\.o .*/kvmkeys\.o ' "$T/labs")" kvmexits.bpf.c,kvmkeys.bpf.c:1
 is 'exits: the smallest, and what each way adds' "$(row cpuid smallest)" 'cpuid 800 +5 +40 +800 +1200 +1600 +2800'
 is 'exits: the mean, and what each way adds' "$(row cpuid mean)" 'cpuid 1600 +10 +80 +1600 +2400 +3200 +5600'
 is 'exits: by key, where there is one' "$(row out-kernel 'by MSR'):$(sed -n '/by MSR/,/what each/p' <<<"$out" | grep -c cpuid)" 'out-kernel 1800 +5 +40 +60 +900 +1500 +2800:0'
 is 'exits: what was counted wrong, too much or too little' "$(row on 'has to show')" 'on 0 0.0 6 of 205 1.0'
 is 'exits: lost, bytes, and how many times the account' "$(row perf 'has to show')" 'perf 7 100.0 10 of 190 70.0'
+is 'exits: of what is switched off, nothing' "$(row off 'has to show')" ''
 is "any: Debian's own kernel" "$(row cpuid "Debian's own")" 'cpuid 900 +1550 +1400 +1410'
 is 'reads: a leaf above the exit, the files' "$(row 1 'absent leaf')" '1 1000 +40 +55 5000 6000'
 is 'reads: with VMs around' "$(row 10 'VMs around')" '10 7000'
@@ -175,7 +177,7 @@ printf '%s\n' 'entries: 200' 'overrun: 5' 'commit overrun: 2' 'bytes: 9000' 'dro
 echo '    Dropped: 4' >"$T/sys/trace/events/kvm/kvm_exit/hist"
 printf '# exit_cycles 1\nreason\tname\texits\n10\tCPUID\t20\n' >"$T/sys/exit_cycles"
 printf '10\tMSR\t0x8b\t7\n10\tMSR\t0x10000008b\t8\n' >"$T/sys/exit_cycles_keys"
-touch "$T"/sys/module/kvm/parameters/exit_cycles{,_keys} "$T"/sys/trace/{trace,events/kvm/kvm_{msr,pio}/hist}
+touch "$T"/sys/module/kvm/parameters/exit_cycles{,_keys} "$T"/sys/trace/events/kvm/kvm_{msr,pio}/hist
 stand_in "$T/bin/lab-modules" <<<'echo "$2" >$T/series; echo Y | tee $T/sys/module/kvm/parameters/exit_cycles{,_keys} >/dev/null'
 stand_in "$T/bin/bpf-exits" <<<'shift 2; "$@"; echo "counted	139	9" >bpf.out'
 # perf: records while its last words run, and says what it is asked
@@ -196,6 +198,7 @@ on+=$(grep -l '^hist' trace/events/kvm/*/trigger 2>/dev/null | cut -d / -f 4 | s
 on+=$(grep -l 1 trace/events/kvm/*/enable 2>/dev/null | cut -d / -f 4 | sed 's/^/ +/' | tr -d '\n')
 [[ ! -e exit_cycles_reset ]] || on+=" reset"
 [[ ! -e $T/watch ]] || on+=" perf"
+[[ $on != *+kvm_exit* ]] || printf " qemu-7 [000] 1.5: kvm_exit: vcpu 0 reason %s rip 0x1\n" EXIT_CPUID EXIT_CPUID HLT >trace/trace
 [[ $1 != cpuid* ]] || echo "$on" >>"$T/on"
 echo "step	0	0	${1%=*}	1	1	1	1"
 END
@@ -209,13 +212,18 @@ is 'exits.sh: what is on during each way' "$(paste -sd, "$T/on")" \
 	'stockYY,stockYY,stockYY kvm_exit,stockYY +kvm_entry +kvm_exit,stockYY,stockYY perf,stockYY kvm_msr kvm_pio,stockYY,patchedNY,patchedYN reset,patchedYY reset'
 # says WAY: its lines but for vmm's
 says() { grep "^$1	" "$T/inside.out" | grep -v '	step	' | cut -f 2- | tr '\t' ' ' | paste -sd,; }
-is 'exits.sh: events' "$(says events)" 'lost 8,bytes 9000 100'
+is 'exits.sh: events' "$(says events | tr , '\n' | sort | paste -sd,)" 'bytes 9000 100,counted CPUID 2,counted HLT 1,lost 8'
 is 'exits.sh: hist' "$(says hist)" 'lost 4,bytes 0 1'
 is 'exits.sh: perf' "$(says perf)" 'counted cpuid 60,lost 5,bytes 5 60,key 3'
 is 'exits.sh: the account, with its keys' "$(says on)|$(says keys)|$(says keybpf)" 'counted 10 20,lost 0,bytes 0 1|key 15|key 9'
 echo 1 >"$T/perf"
 inside
 like 'exits.sh: perf fails' "$(head -n 1 "$T/inside.out")" '^[1-9]'
+echo 0 >"$T/perf"
+sed -i "s/^\*report.*/*report*) ;;/" "$T/bin/perf"
+inside perf_stat
+like 'exits.sh: perf that has seen no exit fails, too' "$(head -n 1 "$T/inside.out")" '^[1-9]'
+sed -i "s/^\*report.*/*report*) echo 'cpuid 60 50.0%' ;;/" "$T/bin/perf"
 inside off on
 is 'exits.sh: some ways only' "$(cut -f 1 "$T/inside.out" | sort -u | paste -sd ' ')" '0 off on stock'
 
@@ -271,6 +279,9 @@ is 'reads.sh: of so many vCPUs, the leaves and the files; then beside other VMs'
 	printf '%s,' "$n absent ${s}2" "$n total ${s}3" "$n row ${s}4" "$n vm 1-2/exit_cycles" "$n host exit_cycles"
 done)10 beside 1-2/exit_cycles,1000 beside 1-2/exit_cycles"
 like "reads.sh: an Intel's reason" "$(<"$T/vmms")" 'cpuid:0x4ffffffd:10=300'
+stand_in "$T/bin/ticks" <<<'exit 1'
+(cd "$T/inside" && rm no-end && run sh reads.sh && echo "$status:$(cut -f 2 "$T/.out" | sort -u | paste -sd,)") >"$T/inside.out"
+is 'reads.sh: a file that cannot be read has no number' "$(<"$T/inside.out")" 0:absent,row,total
 
 echo 241 >"$T/status"
 run "$T/top/scripts/bench-rtt.sh" svm:6.12

@@ -60,8 +60,8 @@ like 'with this machine'\''s proxy' "$(cat "$root/etc/apt/apt.conf.d/90proxy")" 
 is 'the clone does not stay' "$(ls "$root/tmp")" ''
 is 'apt there has the updates, too' "$(sed 's,http://[^ ]*,MIRROR,' "$root/etc/apt/sources.list" | paste -sd,)" \
 	'deb MIRROR trixie main,deb MIRROR trixie-updates main,deb MIRROR trixie-security main'
-https_proxy=http://proxy:3128 on trixie sh -c 'echo "$https_proxy $T"'
-is 'the command has the proxy of the environment, and nothing else of it' "$status:$out" '0:http://proxy:3128 '
+no_proxy=here https_proxy=http://proxy:3128 on trixie sh -c 'echo "$https_proxy $no_proxy $T"'
+is 'the command has the proxy of the environment, and nothing else of it' "$status:$out" '0:http://proxy:3128 here '
 on -b "$T/dir" trixie true
 is 'again: not made again' "$status:$(<"$T/made")" 0:
 like '-b: is there' "$(<"$T/mounted")" "--bind $T/dir $root$T/dir"
@@ -99,7 +99,10 @@ echo '# a change' >>"$T/top/scripts/guest/debian.sh"
 guest trixie
 is 'a guest: by another script, made anew' "$status:$(<"$T/made")" 0:guest
 # its parts, with stand-ins for what makes the file systems
-program mke2fs 'for word; do [[ $word != */disk ]] || touch "$word"; done'
+program mke2fs 'for word; do
+	[[ $word != */disk ]] || touch "$word"
+	[[ $word != */root ]] || { rm -rf "$T/guest"; cp -R "$word" "$T/guest"; }
+done'
 sed "s,/usr/share/debootstrap,$T," "$TOP/scripts/guest/debian.sh" >"$T/top/scripts/guest/whole.sh"
 rm -r "$T/cache/exit_cycles/guest"
 whole() { run "${as[@]}" bash "$T/top/scripts/guest/whole.sh" trixie; }
@@ -112,9 +115,18 @@ rm "$T/broken"
 touch "$T/cache/exit_cycles/guest/trixie.new/half"
 whole
 is 'a guest: made anew, with all of its files' "$status:$(cd "$out" && echo *):$(<"$out/append")" '0:append disk initrd key vmlinuz:root=/dev/vda rw console=ttyS0'
+is 'a guest: its name, and its disk' "$(cd "$T/guest/etc" && cat hostname hosts fstab initramfs-tools/modules | paste -sd,):$(wc -c <"$T/guest/etc/machine-id")" \
+	'guest,127.0.1.1 guest,/dev/vda / ext4 defaults 0 0,virtio_pci,virtio_blk:33'
 is 'a guest: it looks at its second disk, and root needs no password' "$(sed 1d "$T/made" | paste -sd,)" \
 	'systemctl -q enable seed.service,systemctl -q mask serial-getty@hvc0.service,passwd -q -d root,update-initramfs -u'
 guest sid
 like 'a guest: of no release that is known' "$status:$err" '^1:debian.sh: sid: no release that is known here'
+mkdir "$T/few"
+for name in bash cat dirname env grep paste tr; do ln -s "$(type -P $name)" "$T/few/"; done
+sed -i "s,^PATH+=.*,PATH=$T/few," "$T"/top/scripts/{guest/debian,on}.sh
+guest trixie
+is 'a guest: no debootstrap here' "$status:$err" '1:debian.sh: debootstrap: not found (scripts/deps.sh test)'
+on trixie true
+is 'no debootstrap here' "$status:$err" '125:on.sh: debootstrap: not found (scripts/deps.sh test)'
 
 done_testing

@@ -208,6 +208,11 @@ if ((EUID == 0)); then
 	rm "$T/started"
 	boot_report -k 6.12 -c 3 -r 1
 	like "on a patched host: there, with that VM" "$(<"$T/started")" "^-k $T/cache/exit_cycles/6.12/out/bzImage -i .* -p RUNS=1 -c 3 --"
+	rm "$T/started"
+	sed -i "s,^ACCOUNT=.*,ACCOUNT=$T/kvm/none," "$T/top/scripts/boot-report.sh"
+	boot_report -k 6.12 -c 3 -r 1 -m host
+	is "on a host without an account: one line, and no VM" "$status:$(grep -v '^\[' <<<"$err"):$(ls "$T/started" 2>/dev/null)" \
+		"1:boot-report.sh: $T/kvm/none: No such file (is this kernel patched, debugfs mounted? see README):"
 else
 	skip "on a patched host" "only root can read its account"
 fi

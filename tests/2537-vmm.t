@@ -9,6 +9,8 @@
 
 VMM=$TOP/scripts/vmm
 build() { gcc -std=gnu11 -O1 -w -I"$VMM" -o "$@" -pthread; }
+run "$VMM/build.sh"
+is 'build.sh: its usage, and 2' "$status:$out" '2:Usage: scripts/vmm/build.sh PROGRAM'
 "$VMM/build.sh" "$T/vmm"
 
 # --- the command line

@@ -25,7 +25,7 @@ part ~ /^(exits|any)$/ && $2 == "step" {
 		step[++steps] = $1 SUBSEP $5
 	}
 }
-part ~ /^(exits|any)$/ && !($1 in way_seen) { way_seen[$1]; ways[++nways] = $1 }
+part == "exits" && !($1 in way_seen) { way_seen[$1]; ways[++nways] = $1 }
 part == "exits" && $2 == "virtual" { virtual = $3 }
 part == "exits" && $2 == "known" { known[$1, $5] += $6 }
 # When a timer interrupts, vmm cannot tell whether an EOI is an exit: that is decided here.

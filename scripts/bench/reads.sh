@@ -21,7 +21,7 @@ for vcpus in 1 10 100 1000; do
 	awk -v OFS='\t' -v vcpus="$vcpus" '
 		BEGIN { split("warm absent total row", name) }
 		$1 == "step" && ++n > 1 { print vcpus, name[n], $6 }
-		$1 == "vm" && NF == 2 || $1 == "host" { print vcpus, $1, $2 }' out
+		($1 == "vm" || $1 == "host") && NF == 2 { print vcpus, $1, $2 }' out
 done
 
 # Reads the file of a VM of 4 vCPUs while other VMs exist.

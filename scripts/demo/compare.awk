@@ -62,7 +62,7 @@ END {
 function hex(digits,    i, n) {
 	n = 0
 	for (i = 1; i <= length(digits); i++)
-		n = n * 16 + index("0123456789abcdef", tolower(substr(digits, i, 1))) - 1
+		n = n * 16 + index("0123456789abcdef", substr(digits, i, 1)) - 1
 	return n
 }
 

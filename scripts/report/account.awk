@@ -190,7 +190,7 @@ function lead(    most, i, halt, who, they, were) {
 	were = they == "it" ? "was" : "were"
 	if (!lost || lost == "-") {
 		say("lead", !lost ? who " lost\tno\ttime to exits." : \
-			"It is\tnot known\thow much " tolower(who) " lost: the account does not say how long " they " " were " stopped.")
+			"It is\tnot known\thow much " tolower(who) " lost: the account lacks a column for that.")
 		return
 	}
 	if (fact("overhead") == "-")

@@ -41,7 +41,7 @@ update_archive() {
 	[[ -f $KEYRING ]] || die "$KEYRING: No such file (apt-get install debian-archive-keyring)"
 	[[ $(find "$CACHE/apt/updated" -mmin -60 2>/dev/null) ]] && return 0
 	step "reading the lists of Debian's archive"
-	mkdir -p "$CACHE"/apt/{lists,archives}/partial
+	mkdir -p "$CACHE/apt/lists/partial"
 	# shellcheck disable=SC2086 # a list of words
 	sources $SUITES >"$CACHE/apt/sources.list"
 	if ! archive get update >"$log" 2>&1; then
