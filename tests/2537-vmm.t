@@ -154,7 +154,13 @@ int fake_ioctl(int fd, unsigned long request, void *arg)
 }
 int main(int argc, char **argv)
 {
+	struct vm vm = { 0 };
+
 	parse(argc, argv);
+	if (opt.taken) {
+		opt.vcpus = 0;
+		create_vcpus(&vm);
+	}
 	open_kvm();
 	return 0;
 }
@@ -164,6 +170,8 @@ build "$T/opens" -static -no-pie -Dioctl=fake_ioctl "$T"/{kvm,machine}.c "$VMM"/
 opens() { ON=$1 NESTED=$2 "$T/opens" "${@:3}" 2>/dev/null; echo $?; }
 is 'nested guests, where KVM has none: 77' "$(opens vmx 0 nested=1) $(opens svm 0 nested=1) $(opens vmx 1 nested=1) $(opens svm 1 nested=1)" '77 77 0 0'
 is "a CPUID that L1 does not intercept, which is AMD's: 77" "$(opens vmx 1 nested-leaf-pass:0=0) $(opens svm 1 nested-leaf-pass:0=0)" '77 0'
+ON=svm NESTED=0 run "$T/opens" --taken cpuid=1
+is "--taken: KVM makes the vCPU nevertheless" "$status:$err" "1:opens: two vCPUs have the number 0"
 
 # --- --fail
 

@@ -22,6 +22,9 @@ for n in 0 1; do
 		leaf:0x4ffffffc=\$cpuid,\$cpuid,\$cpuid leaf:0x4ffffffe=0,0 leaf:0x4fffffff=0
 done
 run_vmm other --set "65535 5 50" set:0=1 leaf:0x4ffffffd=0xfffe,0x7fe,0xfffffffe
+account gone
+echo 0 >\$K/exit_cycles_reset
+account cleared
 rmmod set_account
 EOF
 
@@ -70,6 +73,7 @@ judge() {
 
 	is "$lab without a name: the row" "$(grep OTHER "$F/other.vm" | cut -f 1-4)" $'-\tOTHER\t5\t50'
 	is "$lab without a name: no key is known" "$(grep OTHER "$F/other.vm_keys")" $'-\tOTHER\t-\t5\t50\t0\t-'
+	is "$lab without a name: the host has them, until it is reset" "$(cell gone - exits) $(cell cleared - exits)" "5 0"
 	is "$lab without a name: no leaf has them" "$(awk '$1 == "leaf" { print $6 + $7 + $8, $9 }' "$F/other" | uniq -c | xargs)" "3 0 4294967295"
 }
 

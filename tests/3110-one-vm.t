@@ -11,7 +11,7 @@ in_lab <<'EOF'
 hypercall=18
 [ $vendor = vmx ] || hypercall=129
 hold stays --vcpus 2 --late cpuid=101 out-kernel=17 / cpuid=37 rdmsr=5
-run_vmm beside --vcpus 2 --spare 1 cpuid=23 out-kernel=7 / vmcall=5 rdmsr=3
+run_vmm beside --vcpus 2 --spare 1 --taken cpuid=23 out-kernel=7 / vmcall=5 rdmsr=3
 VMM_DIRS=$held
 accounts stays
 account host

@@ -30,7 +30,8 @@ else
 	echo 1000 >$P/exit_cycles_slow
 	run_vmm busy --vcpus 2 spin=100000000
 fi
-run_vmm late hlt-late:$((khz * 5)):50=4 cpuid=5
+# it was in user space before
+run_vmm late out-user=1 hlt-late:$((khz * 5)):50=4 cpuid=5
 EOF
 
 # percent A OF: prints A in percent of OF.

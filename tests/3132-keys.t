@@ -23,6 +23,7 @@ echo 0 >\$K/exit_cycles_reset
 account cleared
 run_vmm switched --at 'if [ \$VMM_AT = 1 ]; then echo N; else echo Y; fi >'\$P/exit_cycles_keys \
 	cpuid:2=5 shell=1 cpuid:2=6 cpuid:3=1 shell=1 cpuid:4=2
+run_vmm restarted --at "echo 0 >\$K/\\\$VMM_DIRS/exit_cycles_reset" cpuid:2=5 shell=1 cpuid:2=6 cpuid:3=2
 echo N >\$P/exit_cycles_keys
 account off
 (echo maybe >\$P/exit_cycles_keys) 2>/dev/null || :
@@ -78,6 +79,7 @@ wrong() {
 		FNR == 1 { split($0, told, "\tkeys=") }
 		FNR > 2 {
 			lines += $3 ~ /^0x/
+			if (seen[$1, $3]++) print "twice: " $0
 			exits[$1] += $4; cycles[$1] += $5; total[$1] += $6
 			if ($1 == before && $3 != "-" && $6 > last) print "order: " $0
 			before = $1; last = $6
@@ -134,6 +136,7 @@ judge() {
 	is "$lab no key at all, where all slots were in use" "$(sed -n '3,$p' "$F/fresh_keys")" ''
 	is "$lab nothing gave way" "$(key gone_keys replaced)" 0
 	is "$lab reset: nothing left" "$(key cleared_keys keys):$(sed -n '3,$p' "$F/cleared_keys")" 0:
+	is "$lab reset while it runs: keys are counted from then on" "$(exits_of restarted.vm $cpuid 0x2 0x3 -)" "6 2 0 "
 	is "$lab switched off: what was counted stays, the rest has no key; then on, while it runs" \
 		"$(exits_of switched.vm $cpuid 0x2 0x3 0x4 -)" '5 0 2 7 '
 	like "$lab a bad value is refused, nothing changes" "$(tail -n 1 "$F/off_hist")" '^N$'

@@ -352,6 +352,9 @@ void create_vcpus(struct vm *vm)
 {
 	for (int i = 0; i < opt.vcpus + opt.spare; i++)
 		create_vcpu(vm, i);
+	/* KVM finds out after it has made the vCPU */
+	if (opt.taken && (ioctl(vm->fd, KVM_CREATE_VCPU, 0) >= 0 || errno != EEXIST))
+		errx(EX_FAILED, "two vCPUs have the number 0");
 }
 
 void destroy_vm(struct vm *vm)

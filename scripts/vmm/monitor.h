@@ -61,7 +61,7 @@ enum mode { LONG, PROTECTED, REAL, BIGREAL };
 struct opt {
 	int vms, vcpus, spare, ring, page_in, tsc;
 	enum mode mode;
-	bool together, pin, migrate, stats, hold, high_ids, quiet, loop, cpuid_fault, bad_entry, irqchip,
+	bool together, taken, pin, migrate, stats, hold, high_ids, quiet, loop, cpuid_fault, bad_entry, irqchip,
 	     done_mmio, fail, late, populate, wait_elsewhere;
 	uint64_t rounds;
 	const char *before, *after, *at, *set[MAX_SETS];

@@ -41,6 +41,7 @@ static void usage(FILE *out)
 		"  --set TEXT        for the step `set`, N being 0 for the first\n"
 		"  --spare N         more vCPUs, that never run\n"
 		"  --stats           KVM's binary statistics\n"
+		"  --taken           last create a vCPU whose number is taken, which fails\n"
 		"  --together        all VMs at once, not one after another\n"
 		"  --tsc PERCENT     of the host's frequency, at which the guests' TSC runs\n"
 		"  --vcpus N         in each VM, all run the script\n"
@@ -131,7 +132,7 @@ static void check(void)
 }
 
 enum { O_AFTER, O_AT, O_BAD_ENTRY, O_BEFORE, O_CPUID_FAULT, O_DONE_MMIO, O_ENTRY, O_FAIL, O_HELP, O_HIGH_IDS, O_HOLD, O_LATE, O_LOOP, O_MIGRATE,
-       O_MODE, O_NO_IRQCHIP, O_PAGE_IN, O_PIN, O_POPULATE, O_QUIET, O_RING, O_SET, O_SPARE, O_STATS, O_TOGETHER, O_TSC, O_VCPUS, O_VMS, O_WAIT_ELSEWHERE };
+       O_MODE, O_NO_IRQCHIP, O_PAGE_IN, O_PIN, O_POPULATE, O_QUIET, O_RING, O_SET, O_SPARE, O_STATS, O_TAKEN, O_TOGETHER, O_TSC, O_VCPUS, O_VMS, O_WAIT_ELSEWHERE };
 
 static const struct option options[] = {
 	{ "after", required_argument, NULL, O_AFTER },
@@ -158,6 +159,7 @@ static const struct option options[] = {
 	{ "set", required_argument, NULL, O_SET },
 	{ "spare", required_argument, NULL, O_SPARE },
 	{ "stats", no_argument, NULL, O_STATS },
+	{ "taken", no_argument, NULL, O_TAKEN },
 	{ "together", no_argument, NULL, O_TOGETHER },
 	{ "tsc", required_argument, NULL, O_TSC },
 	{ "vcpus", required_argument, NULL, O_VCPUS },
@@ -196,6 +198,7 @@ void parse(int argc, char **argv)
 		case O_SET:		add_set(optarg); break;
 		case O_SPARE:		opt.spare = parse_number(optarg, 4000); break;
 		case O_STATS:		opt.stats = true; break;
+		case O_TAKEN:		opt.taken = true; break;
 		case O_TOGETHER:	opt.together = true; break;
 		case O_TSC:		opt.tsc = parse_number(optarg, 1000); break;
 		case O_VCPUS:		opt.vcpus = parse_number(optarg, MAX_VCPUS); break;

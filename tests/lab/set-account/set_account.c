@@ -3,10 +3,11 @@
  * set_account.c - a module for tests only: sets the counters of one exit reason of a vCPU, and
  * the account's sums, to any value, so that a test need not wait for 2^32 exits.
  *
- *	echo "FD REASON EXITS CYCLES" >/sys/kernel/debug/set_account
+ *	echo "FD REASON EXITS CYCLES [MAX SPINS]" >/sys/kernel/debug/set_account
  *
  * FD is a vCPU of the writing process. The module holds vcpu->mutex, so it writes like the vCPU
- * itself. -EBADF: FD is not a vCPU; -EINVAL: not four numbers.
+ * itself. With MAX, total and slow become 0; then it executes SPINS instructions, at least one.
+ * -EBADF: FD is not a vCPU; -EINVAL: not four or six numbers.
  */
 #include <linux/debugfs.h>
 #include <linux/file.h>
@@ -41,7 +42,7 @@ static unsigned int row_of(u32 code)
 	return row;
 }
 
-static int set_account(struct kvm_vcpu *vcpu, u32 code, u64 exits, u64 cycles)
+static int set_account(struct kvm_vcpu *vcpu, u32 code, u64 exits, u64 cycles, u64 *max)
 {
 	struct kvm_exit_cycles *account = vcpu->arch.exit_stamps.account;
 	struct kvm_exit_cycles_row *row = &account->rows[row_of(code)];
@@ -58,6 +59,12 @@ static int set_account(struct kvm_vcpu *vcpu, u32 code, u64 exits, u64 cycles)
 	local64_set(&row->counter[EC_CYCLES], cycles);
 	local64_set(&account->exits, exits);
 	local64_set(&account->cycles, cycles);
+	if (max) {
+		local64_set(&row->counter[EC_TOTAL], 0);
+		local64_set(&row->counter[EC_SLOW], 0);
+		local64_set(&row->counter[EC_MAX], *max);
+		row->limit = *max + 1;
+	}
 	mutex_unlock(&vcpu->mutex);
 	return 0;
 }
@@ -67,24 +74,28 @@ static ssize_t set_account_write(struct file *file, const char __user *user,
 {
 	struct file *vcpu_file;
 	char text[128] = "";
-	u64 exits, cycles;
+	u64 exits, cycles, max, spins = 1;
+	int numbers, ret = -EBADF;
 	unsigned int fd;
-	int ret = -EBADF;
 	u32 code;
 
 	if (size >= sizeof(text))
 		return -EINVAL;
 	if (copy_from_user(text, user, size))
 		return -EFAULT;
-	if (sscanf(text, "%u %u %llu %llu", &fd, &code, &exits, &cycles) != 4)
+	numbers = sscanf(text, "%u %u %llu %llu %llu %llu", &fd, &code, &exits, &cycles, &max,
+			 &spins);
+	if ((numbers != 4 && numbers != 6) || !spins)
 		return -EINVAL;
 
 	vcpu_file = fget(fd);
 	if (!vcpu_file)
 		return -EBADF;
 	if (!strncmp(vcpu_file->f_path.dentry->d_name.name, "kvm-vcpu:", 9))
-		ret = set_account(vcpu_file->private_data, code, exits, cycles);
+		ret = set_account(vcpu_file->private_data, code, exits, cycles,
+				  numbers == 6 ? &max : NULL);
 	fput(vcpu_file);
+	asm volatile("1: loop 1b" : "+c" (spins));
 	return ret ?: size;
 }
 
