@@ -24,7 +24,7 @@ usage() {
 
 # bad_option: reports the option at which getopts stopped.
 bad_option() {
-	die "-$OPTARG: no such option, or its value is missing (-h shows them)"
+	die "-$OPTARG: no such option, or its value is missing (-h shows the usage)"
 }
 
 # misused TEXT: says what is wrong with the command line; status 2.

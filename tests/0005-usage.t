@@ -33,7 +33,7 @@ for script in "${all[@]}"; do
 	words=()
 	[[ $name != plot.sh ]] || words=(cycles)
 	asks "$script" "${words[@]}" -Z
-	refusal="$name: -Z: no such option, or its value is missing (-h shows them)"
+	refusal="$name: -Z: no such option, or its value is missing (-h shows the usage)"
 	! grep -q 'usage >&2; exit 2' "$script" || { refusal=$usage; err=${err: -${#usage}}; }
 	is "$script -Z" "$out:$err" ":$refusal"
 	unlike "$script -Z fails" "$status" '^(0|99|124)$'

@@ -217,7 +217,7 @@ fails 'no file' 'no file to draw (-h shows what there can be)' cycles -o x.svg
 fails 'two files' 'vm: cycles draws one file' cycles -o x.svg now vm
 fails 'no such file' 'none: no such file, or not readable' cycles -o x.svg none
 fails 'a folder' 'small.d: no such file, or not readable' cycles -o x.svg small.d
-fails 'no such option' '-q: no such option, or its value is missing (-h shows them)' cycles -q
+fails 'no such option' '-q: no such option, or its value is missing (-h shows the usage)' cycles -q
 fails 'no such unit' '-u ms: no such unit (cycles, ns or us)' cycles -u ms -o x.svg now
 fails 'a unit for a capture' '-u ns: a capture is in cycles (exitdump -i now -u ns --csv turns it into a CSV)' cycles -u ns -o x.svg now
 fails 'a title of two lines' '-t: a title is one line' cycles -t $'a\nb' -o x.svg now

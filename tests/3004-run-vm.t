@@ -75,7 +75,7 @@ is "no such firmware" "$(part firmware)" 'run-vm.sh: -f coreboot: no such firmwa
 is "no such amount" "$(part memory)" 'run-vm.sh: -m much: not a number above 0'
 like "no such kernel" "$(part none)" 'run-vm.sh: no-such-kernel: no such file, or not readable$'
 is "both a kernel and a disk" "$(part both)" 'run-vm.sh: -d: not together with -k, -i and -p'
-is "no such option" "$(part option)" 'run-vm.sh: -q: no such option, or its value is missing (-h shows them)'
+is "no such option" "$(part option)" 'run-vm.sh: -q: no such option, or its value is missing (-h shows the usage)'
 like "no KVM" "$(part kvm)" '^run-vm.sh: /dev/kvm: No such device \(load kvm-intel'
 is "no file and no process stays" "$(part left)" ''
 
