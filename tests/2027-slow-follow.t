@@ -128,7 +128,7 @@ show a
 env --ignore-signal=INT "$EXITDUMP" -S "$T/root" slow 0.02 -r CPUID >"$T/none.out" 2>"$T/none.err" &
 watcher=$!
 ok 'an interval is as --follow' has none.out 'by -time'
-ok 'a reason of which none was slow: said' has none.err 'exitdump: CPUID: no such exit that was slow so far (exitdump slow lists all)'
+ok 'a reason of which none was slow: said' has none.err 'exitdump: CPUID: no such exit that was slow so far .exitdump slow lists all.'
 kill -INT "$watcher"	# is ignored, as in a script's background
 show c
 ok 'what is overwritten is counted whatever is chosen' has none.err 'exitdump: 4 more were'
