@@ -103,7 +103,7 @@ like "a test that dies: its last words" "$status:$out" '^1:.*it died'
 toy stress/4196-host host "echo \$\$ >$T/pid; exec sleep 60"
 for signal in TERM HUP; do
 	rm -f "$T/pid"
-	"$T/top/scripts/stress.sh" "$T/top/tests/stress/4196-host.t" >/dev/null 2>&1 &
+	env --default-signal="$signal" "$T/top/scripts/stress.sh" "$T/top/tests/stress/4196-host.t" >/dev/null 2>&1 &
 	run=$! status=0
 	until [[ -s $T/pid ]]; do sleep 0.05; done
 	kill -s $signal "$run"
