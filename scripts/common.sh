@@ -22,15 +22,16 @@ usage() {
 	sed -n "/^# $PROGRAM/,/^$/s/^# \{0,1\}//p" "${BASH_SOURCE[-1]}"
 }
 
-# bad_option: reports the option at which getopts stopped.
-bad_option() {
-	die "-$OPTARG: no such option, or its value is missing (-h shows the usage)"
+# misused [TEXT]: says what is wrong with the command line, without TEXT the option at which
+# getopts stopped; status 2.
+misused() {
+	echo "$PROGRAM: ${*:--$OPTARG: no such option, or its value is missing} (-h shows the usage)" >&2
+	exit 2
 }
 
-# misused TEXT: says what is wrong with the command line; status 2.
-misused() {
-	echo "$PROGRAM: $* (-h shows the usage)" >&2
-	exit 2
+# bad_option: reports the option at which getopts stopped; status 1.
+bad_option() {
+	(misused) || exit 1
 }
 
 # no_more [WORD]...: dies if a word follows the options.

@@ -132,7 +132,7 @@ while getopts :k:d:h option; do
 	k) kernel=$OPTARG ;;
 	d) DEBUG=$OPTARG ;;
 	h) usage; exit 0 ;;
-	*) misused "-$OPTARG: no such option, or its value is missing" ;;
+	*) misused ;;
 	esac
 done
 shift $((OPTIND - 1))

@@ -287,7 +287,7 @@ while getopts :acfn:qh option; do
 	n) number=$OPTARG ;;
 	q) quick=1 ;;
 	h) usage; exit ;;
-	*) misused "-$OPTARG: no such option, or its value is missing" ;;
+	*) misused ;;
 	esac
 done
 shift $((OPTIND - 1))

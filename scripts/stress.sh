@@ -102,7 +102,7 @@ main() {
 		j) width=$OPTARG ;;
 		k) kernels=$OPTARG ;;
 		h) usage; exit 0 ;;
-		*) misused "-$OPTARG: no such option, or its value is missing" ;;
+		*) misused ;;
 		esac
 	done
 	[[ $width =~ ^[1-9][0-9]{0,2}$ ]] || misused "-j $width: not a number above 0"

@@ -134,23 +134,9 @@ is 'in JSON, also if the first one has none' "$(jq -c '[.rows[0].hist, .rows[0].
 exitdump -S "$T/two" --vm 'vm*' --openmetrics --buckets
 is 'nor has --openmetrics its buckets' "$status:$(grep -c '_bucket{' "$T/.out")" 0:0
 # A VM ends between the readings of its table and of its histogram.
-gcc -shared -fPIC -o "$T/ends.so" -x c - <<'END'
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-int open(const char *path, int flags, ...)
-{
-	const char *folder = getenv("ENDS");
-	if (!strncmp(path, folder, strlen(folder)) && !strcmp(path + strlen(folder), "/exit_cycles_hist"))
-		rename(folder, getenv("GONE"));
-	return syscall(SYS_openat, AT_FDCWD, path, flags, 0600);
-}
-END
+gcc -shared -fPIC -o "$T/ends.so" "$TOP/tests/fixtures/vm-ends.c"
 tree "$T/ends" 2 1
-run env LD_PRELOAD="$T/ends.so" ENDS="$T/ends/sys/kernel/debug/kvm/1000-11" GONE="$T/gone" \
+run env LD_PRELOAD="$T/ends.so" ENDS="$T/ends/sys/kernel/debug/kvm/1000-11/exit_cycles_hist" GONE="$T/gone" \
 	"$EXITDUMP" -S "$T/ends" --vm 'vm*' --raw -o exits,p50 -r 9
 is 'a VM that ended amid its reading is left out, and the others have their histogram' "$status:$out:$err" "0:$(lines '10 3900'):"
 

@@ -37,23 +37,9 @@ for args in '--vm vm0' '--vm vm0 --vcpu 1'; do
 	: >"$file"
 done
 # A VM ends while it is reset: its folder goes away just before the file in it is opened.
-gcc -shared -fPIC -o "$T/ends.so" -x c - <<'END'
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-int open(const char *path, int flags, ...)
-{
-	const char *folder = getenv("ENDS");
-	if (!strncmp(path, folder, strlen(folder)) && !strcmp(path + strlen(folder), "/exit_cycles_reset"))
-		rename(folder, getenv("GONE"));
-	return syscall(SYS_openat, AT_FDCWD, path, flags, 0600);
-}
-END
+gcc -shared -fPIC -o "$T/ends.so" "$TOP/tests/fixtures/vm-ends.c"
 one_ends() {
-	exitdump() { run env LD_PRELOAD="$T/ends.so" ENDS="$T/tree/$kvm/1000-11" GONE="$T/gone" "$EXITDUMP" "$@"; }
+	exitdump() { run env LD_PRELOAD="$T/ends.so" ENDS="$T/tree/$kvm/1000-11/exit_cycles_reset" GONE="$T/gone" "$EXITDUMP" "$@"; }
 	reset_by "$@"
 	echo "$status:$err"
 }

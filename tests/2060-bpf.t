@@ -54,6 +54,8 @@ if echo '#include <bpf/libbpf.h>' | "${CC:-cc}" -E - >/dev/null 2>&1; then
 		"$(lines '8 1 2 10 CPUID - - - 4000000 4000000 0 0 0 0 0 0 4000000' \
 		'7 0 3 30 IO_INSTRUCTION 0x70 RTC,~out 0x1234 18000000 17999948 200 40 6000 800 100 12 17993048' \
 		'7 4 3 30 IO_INSTRUCTION 0x70 RTC,~out 0x1234 18000008 17999956 200 40 6000 800 100 12 17993056')"
+	FAKE_TURNS=1 fake --json 0.01 1
+	is 'and one vCPU if two threads run it in turn' "$(jq -c '[.vms, .vcpus, .totals[0].exits]' "$T/.out")" '[1,1,12]'
 	FAKE_LOST=1 fake --raw -o exits 0.01 1
 	is 'what was missed: exits without room, and skipped programs' "$err" \
 		'fake: BPF missed 21 exits, wholly or in part (its memory is full, or its program was interrupted)'
@@ -62,6 +64,8 @@ if echo '#include <bpf/libbpf.h>' | "${CC:-cc}" -E - >/dev/null 2>&1; then
 		is 'by VM, without debugfs' "$out" "$(lines '7-1 5 3400 10000' '8-2 7 710 6000' '7-1 1 20 0')"
 		fake --raw --all-vcpus -o vm,vcpu,exits -s vcpu,name 0.01 2
 		is 'by vCPU' "$out" "$(lines '8-2 1 7' '7-1 0 5' '7-1 0 1')"
+		FAKE_TURNS=1 fake --raw --all-vcpus -o vm,vcpu,exits 0.01 1
+		is 'a vCPU that two threads run in turn' "$out" "$(lines '7-1 0 12')"
 	fi
 	FAKE_LOADS=3 fake --raw -o name,cycles,total -n 1 0.01 1
 	is 'a kernel that refuses to trace functions: without the handler, then without functions' "$status:$out:$err" \
@@ -128,8 +132,8 @@ if run unshare -m true && ((!status)); then
 		run elsewhere "${@:4}"
 		is "$1" "$status:$out:$err" "1::exitdump: $2: No such file ($3)"
 	}
-	why 'patched, without debugfs' "$file" 'are debugfs mounted and kvm_intel or kvm_amd loaded?' "$patched" list
-	why 'an interval: not by BPF' "$file" 'are debugfs mounted and kvm_intel or kvm_amd loaded?' "$patched" 0.01 1
+	why 'patched, without debugfs' "$file" 'is debugfs mounted, and kvm_intel or kvm_amd loaded?' "$patched" list
+	why 'an interval: not by BPF' "$file" 'is debugfs mounted, and kvm_intel or kvm_amd loaded?' "$patched" 0.01 1
 	why 'patches without that parameter' "${parameter}_slow" "this kernel's patches have no such parameter" "$patched" set slow off
 	unpatched="mount -t tmpfs none /sys/module && mkdir /sys/module/kvm && mount -t tmpfs none /sys/kernel"
 	for args in list reset; do

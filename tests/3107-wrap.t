@@ -78,13 +78,7 @@ judge() {
 }
 
 for one in $LABS; do
-	IFS=: read -r _ kernel debug <<<"$one"
-	"$TOP/scripts/kernel.sh" -k "$kernel" ${debug:+-d "$debug"} module "$TOP/tests/lab/set-account" "$T" 2>"$T/build" || {
-		ok "$one: set_account.ko builds" false
-		note "$(<"$T/build")"
-		continue
-	}
-	boot "$one" -a "$T/set_account.ko" || continue
+	boot_with set-account "$one" || continue
 	judge
 done
 done_testing

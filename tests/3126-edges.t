@@ -80,13 +80,7 @@ judge() {
 }
 
 for one in $LABS; do
-	IFS=: read -r _ kernel debug <<<"$one"
-	"$TOP/scripts/kernel.sh" -k "$kernel" ${debug:+-d "$debug"} module "$TOP/tests/lab/set-account" "$T" 2>"$T/build" || {
-		ok "$one: set_account.ko builds" false
-		note "$(<"$T/build")"
-		continue
-	}
-	boot "$one" -x -c 1 -a "$T/set_account.ko" || continue
+	boot_with set-account "$one" -x -c 1 || continue
 	judge
 done
 done_testing

@@ -61,7 +61,7 @@ ssize_t read_small(const char *path, char *text, size_t size)
 /* fail_absent() - put into `failure` that a file of KVM's account is not there, and why. -1. */
 int fail_absent(const char *path)
 {
-	const char *hint = "are debugfs mounted and kvm_intel or kvm_amd loaded?";
+	const char *hint = "is debugfs mounted, and kvm_intel or kvm_amd loaded?";
 
 	if (strncmp(path, "/sys/", 5))
 		hint = "is this kernel patched and kvm loaded? man exitdump";

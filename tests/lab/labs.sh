@@ -90,6 +90,17 @@ boot() {
 	[[ ! -s $F/stderr ]] || note "$(<"$F/stderr")"
 }
 
+# boot_with MODULE LAB [LAB-OPTION]...: the same, with the module of that folder of tests/lab/.
+boot_with() {
+	IFS=: read -r machine kernel debug <<<"$2"
+	"$TOP/scripts/kernel.sh" -k "$kernel" ${debug:+-d "$debug"} module "$TOP/tests/lab/$1" "$T" 2>"$T/build" || {
+		ok "$2: the module $1 builds" false
+		note "$(<"$T/build")"
+		return 1
+	}
+	boot "${@:2}" -a "$T/${1//-/_}.ko"
+}
+
 # kernel_of LAB: prints its kernel.
 kernel_of() {
 	cut -d: -f2 <<<"$1"
