@@ -64,12 +64,13 @@ ok 'its folder goes away' test ! -e "${out%%$'\n'*}"
 
 {
 	printf "#!/bin/bash\n. %q\n" "$TOP/tests/lib.sh"
-	echo "is same a b; ok good true; done_testing"
+	echo "ok first true; note who; is same a b; ok good true; note later; done_testing"
 } >"$T/fails.t"
 chmod +x "$T/fails.t"
 run "$TOP/scripts/prove.sh" "$T/fails.t"
 is "make test: a test that fails fails it" "$status" 1
-like "and behind the summary stands the case, with why" "$out" 'Result: FAIL.*fails.t:not ok 1 - same.*got: +a.*expected: b'
+like "and behind the summary stands the case, with why" "$out" 'Result: FAIL.*fails.t:# who.*fails.t:not ok 2 - same.*got: +a.*expected: b'
+unlike "and no other" "${out#*Result:}" 'ok 1|ok 3|later'
 printf '#!/bin/bash\n. %q\nok good true\nfalse\ndone_testing\n' "$TOP/tests/lib.sh" >"$T/stops.t"
 chmod +x "$T/stops.t"
 run "$TOP/scripts/prove.sh" "$T/stops.t"
