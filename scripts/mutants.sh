@@ -148,7 +148,7 @@ check() {
 one_test() {
 	local test=$1
 	shift
-	(cd "$tree" && env "$@" timeout -k 30 "$LIMIT" scripts/prove.sh "tests/$test"-*.t) >"$work/log" 2>&1 </dev/null
+	(cd "$tree" && env "$@" timeout -k 30 "$LIMIT" "$TOP/scripts/prove.sh" "tests/$test"-*.t) >"$work/log" 2>&1 </dev/null
 }
 
 # variables NAME: prints the environment for the mutant's tests.
