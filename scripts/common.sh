@@ -22,16 +22,15 @@ usage() {
 	sed -n "/^# $PROGRAM/,/^$/s/^# \{0,1\}//p" "${BASH_SOURCE[-1]}"
 }
 
-# misused [TEXT]: says what is wrong with the command line, without TEXT the option at which
-# getopts stopped; status 2.
-misused() {
-	echo "$PROGRAM: ${*:--$OPTARG: no such option, or its value is missing} (-h shows the usage)" >&2
-	exit 2
+# bad_option: dies of the option at which getopts stopped.
+bad_option() {
+	die "-$OPTARG: no such option, or its value is missing (-h shows the usage)"
 }
 
-# bad_option: reports the option at which getopts stopped; status 1.
-bad_option() {
-	(misused) || exit 1
+# misused [TEXT]: says what is wrong with the command line, without TEXT as bad_option does;
+# status 2.
+misused() {
+	(if [[ $1 ]]; then die "$1 (-h shows the usage)"; else bad_option; fi) || exit 2
 }
 
 # no_more [WORD]...: dies if a word follows the options.
