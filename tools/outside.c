@@ -50,7 +50,7 @@ static int is_number(const struct dirent *entry)
 
 static int is_vcpu_folder(const struct dirent *entry)
 {
-	return !strncmp(entry->d_name, "vcpu", 4) && isdigit(entry->d_name[4]);
+	return !strncmp(entry->d_name, "vcpu", 4);
 }
 
 /* The threads that run vCPUs, from KVM's debugfs, in *tids, which the caller frees. */

@@ -63,7 +63,6 @@ static void default_columns(struct place *place, const struct options *given)
 	}
 	place->opt.pick.vm = vm;
 	place->opt.pick.vcpu = vcpu;
-	place->opt.pick.split = split;
 	place->opt.pick.hist |= split == SPLIT_NONE;
 	place->opt.pick.outside = split == SPLIT_VMS;
 }
