@@ -270,6 +270,10 @@ like 'it says nothing' "$status:$out:$err" "^1::exitdump: $T/s: no answer within
 serve "$T/hello" line drip
 ask
 like 'it says little' "$status:$out:$err" "^1::exitdump: $T/s: no answer within 5 seconds \([^)]*\)$"
+serve full
+run timeout 20 "$EXITDUMP" why -S "$T/tree" --qmp "$T/s"
+kill "$server"
+is 'it lets nobody in' "$status:$out:$err" "1::exitdump: $T/s: Resource temporarily unavailable"
 
 # mapped TITLE SED: a map with this change is refused.
 mapped() {
