@@ -12,7 +12,7 @@ kvm=sys/kernel/debug/kvm
 # stat TREE PID[/task/TID] NAME TICKS
 stat() {
 	mkdir -p "$T/$1/proc/$2"
-	echo "${2##*/} ($3) S 1 1 1 0 -1 4194560 1 0 0 0 $(($4 / 2)) $(($4 - $4 / 2)) 0 0 20 0 1 0 5 1 1" \
+	echo "${2##*/} ($3) S 1 1 1 0 -1 4194560 18446744073709551615 0 18446744073709551615 0 $(($4 / 2)) $(($4 - $4 / 2)) 0 0 20 0 1 0 5 1 1" \
 		>"$T/$1/proc/$2/stat"
 }
 # moment TREE MAIN WORKER VCPU VHOST IRQS: makes VM 1000 at a moment, in ticks of 10 ms.

@@ -96,7 +96,7 @@ is '/metrics: its type' "$(get /metrics)" "$OPENMETRICS"
 is 'it is what --openmetrics prints' "$(cmp "$T/body" <("$EXITDUMP" -S "$T/root" --openmetrics --all-vms --buckets) && echo same)" same
 is 'what promtool says to it' "$(promtool check metrics <"$T/body" 2>&1; echo $?)" 0
 is 'HEAD has no body' "$(get /metrics -I):$(grep -c -e '^Content-Length: [1-9]' -e kvm_ "$T/body")" "$OPENMETRICS:1"
-is '/ says where' "$(get /):$(<"$T/body")" '200 text/plain; charset=utf-8:exitdump: the counters are at /metrics'
+is '/ says where, in one line' "$(get /):$(wc -l <"$T/body"):$(<"$T/body")" '200 text/plain; charset=utf-8:1:exitdump: the counters are at /metrics'
 for path in /metrics/ /metric /../etc/passwd '//metrics'; do
 	is "$path is not there" "$(get "$path" --path-as-is)" '404 text/plain; charset=utf-8'
 done
