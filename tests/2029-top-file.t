@@ -7,13 +7,13 @@
 
 has_terminal || skip_all 'tmux is not installed'
 
-# top ARGUMENT...: runs it in a terminal, which shows its status at the end.
+# top ARGUMENT...: runs it in a terminal that has a number pad, and which shows its status at the end.
 top() {
 	local command
 	tm kill-server 2>/dev/null || :
 	((++server))
 	printf -v command '%q ' "$EXITDUMP" "$@" top 0.2
-	tm new-session -d -x 80 -y 24 "$command; echo status \$?; read -r"
+	tm new-session -d -x 80 -y 24 "TERM=xterm $command; echo status \$?; read -r"
 }
 keys() { tm send-keys "$@"; }
 
@@ -45,16 +45,21 @@ keys q
 sees 'and q' 'status 0'
 
 show tree1
-top -S "$T/root" -s exits
-sees 'the order of --sort' 'by exits'
+top -S "$T/root" -s exits -u us
+sees 'the order of --sort, the unit of --unit' $'by exits.*, in us *\n'
 keys v
 sees 'v: the VMs, in their own order' $'by lost.*\n1001-11 vm1 '
-keys Down Enter
+keys Down KPEnter
 sees 'Enter: an idle one' $'VM 1001-11 \\(vm1\\).*the last interval.*\nTOTAL +0 '
 keys Down Up
 keys c t t
 sees 'c: its vCPUs' $'all counts so far.*\n1001-11 vm1 +0 +55 .*\n1001-11 vm1 +1 +55 '
 unlike 'and no others' "$(screen)" 1000-11
+keys BSpace
+sees 'Backspace: back' $'VM 1001-11 \\(vm1\\).*\nREASON_9 +20 '
+keys o KPEnter
+sees 'Enter of the number pad: as space' $'> \\[x\\] '
+keys x
 keys q
 sees 'and q' 'status 0'
 

@@ -285,11 +285,20 @@ else
 	chmod 755 "$T/good/$kvm/1001-11"
 fi
 
-# --- a terminal that disappears without a signal
+# --- the live view, and a terminal that disappears without a signal
 
 if ! command -v tmux >/dev/null; then
-	skip 'a terminal that goes away' 'tmux is not installed'
+	skip 'the live view' 'tmux is not installed'
 else
+	tmux -S "$T/socket" new-window -d -n live \
+		"'$SAFE' -S '$T/good' top 3600 2>'$T/live'; echo \$? >>'$T/live'; mv '$T/live' '$T/left'"
+	tmux -S "$T/socket" send-keys -t :live t t Down Enter BSpace v Down c Down Enter h r z u BSpace o Down Space x v '?' x q
+	for ((i = 0; i < 300; i++)); do
+		[[ ! -e $T/left ]] || break
+		sleep 0.1
+	done
+	is 'the live view leaves no memory behind, wherever it goes' "$(<"$T/left")" 0
+
 	tmux -S "$T/socket" new-window -d \
 		"trap '' HUP; echo \$\$ >'$T/pid'; exec '$EXITDUMP' -S '$T/good' top 3600"
 	for ((i = 0; i < 100; i++)); do
