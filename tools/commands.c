@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* commands.c - the commands that print counters: so far, or over intervals. */
 #include <err.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -99,8 +98,7 @@ void sleep_until(struct timespec *next, double interval)
 	if (now.tv_sec > next->tv_sec ||
 	    (now.tv_sec == next->tv_sec && now.tv_nsec > next->tv_nsec))
 		*next = later(now, interval);
-	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, next, NULL) == EINTR)
-		;
+	clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, next, NULL);
 }
 
 /*
