@@ -7,20 +7,22 @@
 
 has_terminal || skip_all 'tmux is not installed'
 
-# top ARGUMENT...: runs it in a terminal that has a number pad, and which shows its status at the end.
+# top ARGUMENT...: runs it in a terminal ($term may set its type), which shows its status at the end.
+term=
 top() {
 	local command
 	tm kill-server 2>/dev/null || :
 	((++server))
-	printf -v command '%q ' "$EXITDUMP" "$@" top 0.2
-	tm new-session -d -x 80 -y 24 "TERM=xterm $command; echo status \$?; read -r"
+	printf -v command '%q ' "$EXITDUMP" top "$@"
+	tm new-session -d -x 80 -y 24 "$term $command; echo status \$?; read -r"
 }
 keys() { tm send-keys "$@"; }
 
+kvm=sys/kernel/debug/kvm
 tree "$T/tree1" 2 2
 tree "$T/tree2" 2 2 -v step=2
 show tree1
-top -i "$T/root/sys/kernel/debug/kvm/exit_cycles"
+top 0.2 -i "$T/root/sys/kernel/debug/kvm/exit_cycles"
 keys t t
 sees 'a file' $'all counts so far.*\nREASON_9 +40 [^\n]*<\n'
 keys Down s
@@ -36,7 +38,7 @@ keys q
 sees 'and q' 'status 0'
 
 show tree1
-top -S "$T/root"
+top 0.2 -S "$T/root"
 keys t t c
 sees 'c: the vCPUs' $'\n1000-11 vm0 +0 +55 '
 keys c c Escape
@@ -45,8 +47,27 @@ keys q
 sees 'and q' 'status 0'
 
 show tree1
+top 0.2 -S "$T/root" -a -o vm,exits
+sees 'VMs' $'\nVM +EXITS *\n'
+show nothing
+keys o End Up Up Up Up Up Up Up Up Up Up Up Space x
+sees 'a percentile that is chosen while nothing can be read: shown as well' $'No such file.*\nVM +EXITS +P99 *\n'
+keys q
+sees 'and q' 'status 0'
+
+mkdir -p "$T/idle/$kvm"
+cp "$T/tree1/$kvm"/exit_cycles* "$T/idle/$kvm/"
+show idle
+top 0.2 -S "$T/root" -a
+keys Enter p
+sees 'Enter where there is no VM: nothing' $'PAUSED[^\n]*\nVM +VMNAME '
+keys q
+sees 'and q' 'status 0'
+
+term=TERM=xterm		# it has a number pad
+show tree1
 top -S "$T/root" -s exits -u us
-sees 'the order of --sort, the unit of --unit' $'by exits.*, in us *\n'
+sees 'the order of --sort, the unit of --unit, and every second' $'by exits.*every 1 s, .*, in us *\n'
 keys v
 sees 'v: the VMs, in their own order' $'by lost.*\n1001-11 vm1 '
 keys Down KPEnter
