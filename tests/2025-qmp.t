@@ -186,11 +186,12 @@ is 'the VM that made the socket' "$status:$out" "0:$(lines '0x71 RTC:~rtc,~out')
 before=$server
 serve "${talk[@]}" "$T/answer"
 mv "$T/tree/$kvm/$before-11" "$T/tree/$kvm/$server-11"
-refuses 'another is chosen' "$T/s: belongs to VM $server-11, not to VM 1000-11" --vm 1000
+mv "$T/tree/$kvm/1000-11" "$T/tree/$kvm/1000-13"
+refuses 'another is chosen' "$T/s: belongs to VM $server-11, not to VM 1000-13" --vm 1000
 before=$server
 serve "${talk[@]}" "$T/answer"
 mv "$T/tree/$kvm/$before-11" "$T/tree/$kvm/$server-11"
-mv "$T/tree/$kvm/1000-11" "$T/tree/$kvm/$server-12"
+mv "$T/tree/$kvm/1000-13" "$T/tree/$kvm/$server-12"
 refuses 'the process that made it has two' '--qmp: asks one VM, but there are 2 (choose one by --vm)'
 rm -r "$T/tree/$kvm/$server"-1[12]
 serve "${talk[@]}" "$T/answer"
