@@ -78,6 +78,7 @@ needs() {
 	test	python3			python3
 	test	debootstrap		debootstrap
 	test	systemd			systemd-analyze
+	test	linux-perf|linux-tools-generic	perf
 	test	e2fsprogs		mke2fs
 	host	gcc-12			gcc-12
 	host	gcc-14?		gcc-14

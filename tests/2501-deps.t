@@ -168,6 +168,14 @@ for program in $skips; do
 	ok "the group test has $program" grep -q "^	test	.*	$program\$" "$TOP/scripts/deps.sh"
 done
 
+# The same is true for what a test brings into its lab. (What
+# essential packages of Debian have is on each system.)
+essential="bash chrt find flock ldd setpriv"
+for program in $(grep -ohE "type -P [a-z0-9_-]+\)\"" "$TOP"/tests/{,stress/}[34]*.t | sed "s/.* //; s/).*//" | sort -u); do
+	[[ " $essential " != *" $program "* ]] || continue
+	ok "the groups lab and test have $program" grep -qE "^	(lab|test)	.*	$program$" "$TOP/scripts/deps.sh"
+done
+
 # Nothing is installed: each group asks for all of its packages. (Which kernels there are is
 # not of interest.)
 program dpkg-query ''
@@ -183,7 +191,7 @@ is 'and the sources of all kernels' "$(grep -o 'linux-source-[^ ]*' "$T/asked" |
 whole build 'bc bison cpio debian-archive-keyring flex gcc git libc6-dev libelf-dev libssl-dev lz4 make perl xz-utils'
 whole lab 'bochs bochs-term bochsbios busybox-static cpio cpuid gcc isolinux kmod libc6-dev ovmf qemu-system-x86 seabios syslinux-common vgabios xorriso'
 whole tool 'bpftool clang gcc libbpf-dev libc6-dev libmicrohttpd-dev libncurses-dev linux-libc-dev make'
-whole test 'busybox-static clang curl debootstrap e2fsprogs gcc git gnuplot-nox jq libclang-rt-dev libxml2-utils mandoc perl prometheus prometheus-node-exporter python3 systemd tmux uuid-dev valgrind'
+whole test 'busybox-static clang curl debootstrap e2fsprogs gcc git gnuplot-nox jq libclang-rt-dev libxml2-utils linux-perf mandoc perl prometheus prometheus-node-exporter python3 systemd tmux uuid-dev valgrind'
 whole lint 'perl shellcheck sparse'
 whole bench 'clang gcc git libbpf-dev libc6-dev linux-perf time valgrind'
 whole clang 'clang-19 lld-19 llvm-19'
