@@ -168,8 +168,7 @@ for program in $skips; do
 	ok "the group test has $program" grep -q "^	test	.*	$program\$" "$TOP/scripts/deps.sh"
 done
 
-# The same is true for what a test brings into its lab. (What
-# essential packages of Debian have is on each system.)
+# The same is true for what a test brings into its lab. What is essential, each Debian has.
 essential="bash chrt find flock ldd setpriv"
 for program in $(grep -ohE "type -P [a-z0-9_-]+\)\"" "$TOP"/tests/{,stress/}[34]*.t | sed "s/.* //; s/).*//" | sort -u); do
 	[[ " $essential " != *" $program "* ]] || continue
