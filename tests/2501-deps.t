@@ -170,7 +170,8 @@ done
 
 # The same is true for what a test brings into its lab. What is essential, each Debian has.
 essential="bash chrt find flock ldd setpriv"
-for program in $(grep -ohE "type -P [a-z0-9_-]+\)\"" "$TOP"/tests/{,stress/}[34]*.t | sed "s/.* //; s/).*//" | sort -u); do
+brought=$(grep -ohE "type -P [a-z0-9_-]+\)\"" "$TOP"/tests/{,stress/}[34]*.t | sed "s/.* //; s/).*//" | sort -u)
+for program in $brought; do
 	[[ " $essential " != *" $program "* ]] || continue
 	ok "the groups lab and test have $program" grep -qE "^	(lab|test)	.*	$program$" "$TOP/scripts/deps.sh"
 done
