@@ -39,7 +39,7 @@ for script in "${all[@]}"; do
 	case $name in
 	lab.sh) fails=245 ;;
 	on.sh) fails=125 ;;
-	*) fails=[12] ;;
+	*) fails='[12]' ;;
 	esac
 	like "$script -Z fails as it says" "$status" "^$fails$"
 done
