@@ -72,6 +72,7 @@ build_lab_programs() {
 			-o "$tmp/$program.o" "$BENCH/$program.bpf.c"
 	done
 	gcc "${warn[@]}" -o "$tmp/bpf-exits" "$BENCH/bpf-exits.c" -lbpf
+	! has any || make -s -C "$TOP/tools" BUILD="$tmp/build" PROG="$tmp/exitdump" >&2
 }
 
 # build_step: compiles the accounting step from the header as the series makes it.
@@ -130,7 +131,7 @@ bench_any() {
 	((!status)) || die "$lab: $(tail -n 1 "$tmp/stock")"
 	step "$lab: any"
 	run_lab "$lab" "$tmp/out" -b "$stock/lab" -t 1200 -a "$tmp/vmm" -a "$BENCH/exits.sh" -a "$tmp/bpf-exits" \
-		-a "$tmp/kvmexits.o" -a "$TOP/tools/exitdump" -- sh -e exits.sh bpf exitdump_bpf exitdump_keys
+		-a "$tmp/kvmexits.o" -a "$tmp/exitdump" -- sh -e exits.sh bpf exitdump_bpf exitdump_keys
 	facts any "${lab/:/ }" <"$tmp/out"
 }
 
@@ -151,7 +152,7 @@ bench_boot() {
 main() {
 	local lab
 	parse "$@"
-	"$TOP/scripts/deps.sh" lab bench plot >&2
+	"$TOP/scripts/deps.sh" lab tool bench plot >&2
 	tmp=$(mktemp -d)
 	trap 'rm -rf "$tmp"' EXIT
 	trap 'exit 130' INT TERM

@@ -8,8 +8,9 @@
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 
 export T XDG_CACHE_HOME=$T/cache
-mkdir -p "$T"/{bin,top/{docs,tools,patches/{6.1,6.12},scripts}}
-cp -R "$TOP"/scripts/{bench.sh,bench-rtt.sh,diagnose.sh,common.sh,bench,guest,source,vmm} "$T/top/scripts/"
+mkdir -p "$T"/{bin,top/{docs,tools,patches/{6.1,6.12},scripts},cache/exit_cycles/6.{1,12}/out}
+touch "$T"/cache/exit_cycles/6.{1,12}/out/bzImage
+cp -R "$TOP"/scripts/{bench.sh,bench-rtt.sh,diagnose.sh,common.sh,run-vm.sh,bench,guest,source,vmm} "$T/top/scripts/"
 cp "$TOP/docs/diagnose.md" "$T/top/docs/"
 PATH=$T/bin:$PATH
 # stand_in FILE: makes a program; standard input is its text.
@@ -17,12 +18,15 @@ stand_in() {
 	{ echo '#!/bin/bash'; cat; } >"$1"
 	chmod +x "$1"
 }
-for name in deps kernel guest/initrd vmm/build; do
+for name in deps kernel; do
 	stand_in "$T/top/scripts/$name.sh" </dev/null
 done
+for name in vmm/build guest/initrd; do
+	stand_in "$T/top/scripts/$name.sh" <<<'touch "$1"'
+done
 stand_in "$T/top/scripts/plot.sh" <<<'cp "${@: -1}" "$3"'
-stand_in "$T/bin/make" </dev/null
-stand_in "$T/bin/clang" <<<'one=${@: -1}; echo "${one##*/}" >>"$T/compiled"'
+stand_in "$T/bin/make" <<<'for word; do [[ $word != PROG=* ]] || touch "${word#*=}"; done'
+stand_in "$T/bin/clang" <<<'one=${@: -1}; echo "${one##*/}" >>"$T/compiled"; touch "${@: -2:1}"'
 stand_in "$T/bin/perf" </dev/null
 # A compiler whose programs say what the accounting step costs.
 stand_in "$T/bin/gcc" <<'END'
@@ -44,9 +48,14 @@ stand_in "$T/bin/git" <<<'mkdir -p arch/x86/kvm; echo code >arch/x86/kvm/exit_cy
 # The lab says what the file for its command has.
 stand_in "$T/top/scripts/lab.sh" <<'END'
 echo "$*" >>"$T/labs"
+before=''
+for word; do
+	[[ $before != -a || -e $word ]] || { echo "no $word"; exit 1; }
+	before=$word
+done
 case $* in
 *boot.sh*) cat "$T/boot" ;;
-*exitdump_bpf*) cat "$T/any" ;;
+*'bpf exitdump_bpf exitdump_keys') cat "$T/any" ;;
 *bench*'sh exits'*) echo "== exits"; cat "$T/exits"; case $* in *' reads') echo "== reads"; cat "$T/reads" ;; esac ;;
 *'sh commands') for word; do [[ $word != */commands ]] || cp "$word" "$T/script"; done; cat "$T/commands" ;;
 *) cat "$T/reads" ;;
@@ -174,10 +183,11 @@ mkdir -p "$T/sys/trace/events/kvm"/{kvm_exit,kvm_entry,kvm_msr,kvm_pio} "$T"/sys
 sed "s,/sys/kernel/debug/tracing,$T/sys/trace,; s,/sys/kernel/debug/kvm,$T/sys,; s,/sys/module,$T&,g; s,/proc/sys/net/core/bpf_jit_enable,$T/jit," \
 	"$TOP/scripts/bench/exits.sh" >"$T/inside/exits.sh"
 printf '%s\n' 'entries: 200' 'overrun: 5' 'commit overrun: 2' 'bytes: 9000' 'dropped events: 1' >"$T/sys/trace/per_cpu/cpu0/stats"
-echo '    Dropped: 4' >"$T/sys/trace/events/kvm/kvm_exit/hist"
+printf '{ exit_reason:         12 } hitcount:         50\n    Dropped: 4\n' >"$T/sys/trace/events/kvm/kvm_exit/hist"
+printf '{ ecx:        %s } hitcount:          %s\n' 139 6 140 5 >"$T/sys/trace/events/kvm/kvm_msr/hist"
 printf '# exit_cycles 1\nreason\tname\texits\n10\tCPUID\t20\n' >"$T/sys/exit_cycles"
 printf '10\tMSR\t0x8b\t7\n10\tMSR\t0x10000008b\t8\n' >"$T/sys/exit_cycles_keys"
-touch "$T"/sys/module/kvm/parameters/exit_cycles{,_keys} "$T"/sys/trace/events/kvm/kvm_{msr,pio}/hist
+touch "$T"/sys/module/kvm/parameters/exit_cycles{,_keys} "$T"/sys/trace/events/kvm/kvm_pio/hist
 stand_in "$T/bin/lab-modules" <<<'echo "$2" >$T/series; echo Y | tee $T/sys/module/kvm/parameters/exit_cycles{,_keys} >/dev/null'
 stand_in "$T/bin/bpf-exits" <<<'shift 2; "$@"; echo "counted	139	9" >bpf.out'
 # perf: records while its last words run, and says what it is asked
@@ -201,6 +211,7 @@ on+=$(grep -l 1 trace/events/kvm/*/enable 2>/dev/null | cut -d / -f 4 | sed 's/^
 [[ $on != *+kvm_exit* ]] || printf " qemu-7 [000] 1.5: kvm_exit: vcpu 0 reason %s rip 0x1\n" EXIT_CPUID EXIT_CPUID HLT >trace/trace
 [[ $1 != cpuid* ]] || echo "$on" >>"$T/on"
 echo "step	0	0	${1%=*}	1	1	1	1"
+[[ $1 != cpuid* ]] || printf '%s\t0\t0\tcpuid\t1\n' known made
 END
 inside() {
 	: >"$T/on"
@@ -211,9 +222,10 @@ inside
 is 'exits.sh: what is on during each way' "$(paste -sd, "$T/on")" \
 	'stockYY,stockYY,stockYY kvm_exit,stockYY +kvm_entry +kvm_exit,stockYY,stockYY perf,stockYY kvm_msr kvm_pio,stockYY,patchedNY,patchedYN reset,patchedYY reset'
 # says WAY: its lines but for vmm's
-says() { grep "^$1	" "$T/inside.out" | grep -v '	step	' | cut -f 2- | tr '\t' ' ' | paste -sd,; }
+says() { grep "^$1	" "$T/inside.out" | grep -v '	\(step\|known\|made\)	' | cut -f 2- | tr '\t' ' ' | paste -sd,; }
 is 'exits.sh: events' "$(says events | tr , '\n' | sort | paste -sd,)" 'bytes 9000 100,counted CPUID 2,counted HLT 1,lost 8'
-is 'exits.sh: hist' "$(says hist)" 'lost 4,bytes 0 1'
+is 'exits.sh: hist' "$(says hist)" 'counted 12 50,lost 4,bytes 0 1'
+is 'exits.sh: hist by key: the accesses to that MSR' "$(says keyhist)" 'key 6'
 is 'exits.sh: perf' "$(says perf)" 'counted cpuid 60,lost 5,bytes 5 60,key 3'
 is 'exits.sh: the account, with its keys' "$(says on)|$(says keys)|$(says keybpf)" 'counted 10 20,lost 0,bytes 0 1|key 15|key 9'
 echo 1 >"$T/perf"
@@ -226,6 +238,7 @@ like 'exits.sh: perf that has seen no exit fails, too' "$(head -n 1 "$T/inside.o
 sed -i "s/^\*report.*/*report*) echo 'cpuid 60 50.0%' ;;/" "$T/bin/perf"
 inside off on
 is 'exits.sh: some ways only' "$(cut -f 1 "$T/inside.out" | sort -u | paste -sd ' ')" '0 off on stock'
+is 'exits.sh: all that vmm says of its exits' "$(sed -n 's/^off	\([a-z]*\).*/\1/p' "$T/inside.out" | sort -u | paste -sd ' ')" 'known made step'
 
 # --- boot.sh, in the lab
 
@@ -258,7 +271,7 @@ rm -f "$T/sys/exit_cycles_reset"
 echo vmx >"$T/cpuinfo"
 sed "s,/sys/module,$T&,; s,/proc/cpuinfo,$T/cpuinfo," "$T/script" >"$T/inside/script"
 : >"$T/on"
-(cd "$T/inside" && run sh script && cut -f 1 "$T/.out" | paste -sd ' ') >"$T/inside.out"
+(cd "$T/inside" && run sh script && cut -f 1 "$T/.out" | uniq | paste -sd ' ') >"$T/inside.out"
 is 'rtt: what is on during each' "$(<"$T/inside.out"):$(paste -sd ' ' "$T/on")" \
 	'stock stock-leaves off on leaves keys slow:stockYY stockYY patchedNY patchedYN patchedYN patchedYY patchedYY'
 is 'rtt: the last is with every exit slow' "$(<"$T/sys/module/kvm/parameters/exit_cycles_slow")" 1
@@ -321,11 +334,9 @@ run "$T/ticks" run sh -c 'exit 7'
 like 'ticks run: the status of its command' "$status:$out:$err" '^7::[1-9][0-9]*$'
 run "$T/ticks" read "$T/none"
 is 'ticks read: no file' "$status:$out:$err" "1::ticks: $T/none: No such file or directory"
-mkdir -p "$T/step"/{linux,asm}
-touch "$T/step"/{linux/{jump_label,kvm_host,seqlock},asm/{local64,tsc}}.h
-(cd "$T/step" && GIT_CEILING_DIRECTORIES=$T git apply --include=arch/x86/kvm/exit_cycles.h "$TOP/patches/$(default_kernel)"/*.patch)
-gcc -std=gnu11 -O2 -I"$T/step" -I"$T/step/arch/x86/kvm" -I"$TOP/scripts/bench" -o "$T/model" "$TOP/scripts/bench/step.c" -pthread
-run "$T/model" model
+sed '$d' "$TOP/scripts/bench.sh" >"$T/top/scripts/functions"
+GIT_CEILING_DIRECTORIES=$T bash -c '. "$0"; TOP=$1 tmp=$T labs=("vmx:$2"); build_step' "$T/top/scripts/functions" "$TOP" "$(default_kernel)"
+run "$T/step-run" model
 is 'step: RDTSCs and written cache lines of an exit, and of one on a fast path' "$status:$(cut -f 4 <<<"$out" | paste -sd " ")" '0:4 4 3 4'
 
 done_testing
