@@ -363,7 +363,6 @@ shift
 [[ -d $PATCHES ]] || die "$PATCHES: No such directory"
 
 "$TOP/scripts/deps.sh" build >&2
-mkdir -p "$DIR"
 locked "$DIR/lock" build
 known "$@"
 if [[ $verb == build ]]; then

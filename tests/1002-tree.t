@@ -105,6 +105,7 @@ is 'the patch of a commit that is gone goes' "$status:$err:$(cd "$PATCHES" && ec
 sed -i 's/^TRACKED="/& /' "$T/top/scripts/kernel.sh"
 kernel tree
 like 'other files are to be tracked: the source is unpacked again' "$status:$err" "^0:.*unpacking $T"
+ok 'and no other copy of it stays' test ! -e "$tree.new"
 
 # A new point release changes other lines of a file.
 sed -i '1s/$/ of another point release/' "$T/linux/virt/file"

@@ -176,6 +176,10 @@ for program in $brought; do
 	ok "the groups lab and test have $program" grep -qE "^	(lab|test)	.*	$program$" "$TOP/scripts/deps.sh"
 done
 
+# Nor does a machine of the lab start without its firmware.
+roms=$(grep -o "/usr/[^ ,]*" "$TOP/scripts/lab/machines.sh" | sort -u)
+is "deps.sh looks for each file of the machines, where they look" "$(wc -w <<<"$roms"):$(grep -vxFf <(awk '$1 == "lab" { print $3 }' "$TOP/scripts/deps.sh") <<<"$roms")" 4:
+
 # Nothing is installed: each group asks for all of its packages. (Which kernels there are is
 # not of interest.)
 program dpkg-query ''

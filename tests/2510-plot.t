@@ -74,9 +74,9 @@ like 'cycles: what is beyond the first thirteen is one bar, not left out' \
 	"$(awk -f "$TOP/scripts/plot/reasons.awk" -v kind=cycles many.csv | tail -n 1)" $'^7 others\t28000\t'
 head -n 15 many.csv >fourteen.csv
 is 'cycles: fourteen have a bar each' "$(awk -f "$TOP/scripts/plot/reasons.awk" -v kind=cycles fourteen.csv | sed -n '1p;$p;$=' | cut -f 1 | paste -sd ' ')" 'R14 R1 14'
-sed '1s/$/,total,halt,user/; 2,$s/,[0-9]*$/,10,100,5,20/' many.csv >parts.csv
+sed '1s/$/,total,halt,user/; 2,$s/000$/,100,5,20/' many.csv >parts.csv
 is 'where: so it is there, with all of its parts' \
-	"$(awk -f "$TOP/scripts/plot/reasons.awk" -v kind=where parts.csv | tail -n 1)" $'others (700)\t0\t10\t15\t35\t100'
+	"$(awk -f "$TOP/scripts/plot/reasons.awk" -v kind=where parts.csv | tail -n 1)" $'others (700)\t0\t17\t22\t42\t100'
 is 'where: fourteen have a bar each, below that of all' "$(head -n 15 parts.csv | awk -f "$TOP/scripts/plot/reasons.awk" -v kind=where /dev/stdin | sed -n '$p;$=' | cut -f 1 | paste -sd ' ')" 'R14 (100) 15'
 is 'cycles: of two VMs, one bar a reason; of no cycles, none' "$(printf 'name,exits,cycles\nA,1,3\nB,1,4\nA,1,2\n' | awk -f "$TOP/scripts/plot/reasons.awk" -v kind=cycles /dev/stdin | cut -f 1,2 | xargs):$(
 	printf 'name,exits,cycles\nA,1,0\n' | awk -f "$TOP/scripts/plot/reasons.awk" -v kind=cycles /dev/stdin)" $'A 5 B 4:A\t0\t0, 0.0 %'
@@ -187,6 +187,9 @@ awk -f "$TOP/scripts/plot/latency.awk" -v names="$T/bounds.names" bounds.json >b
 is 'latency: the bounds' "$(<bounds.names)" \
 	$'R630: 2 exits, half of them below 2, 99 % below 8\nR631: 1 exit, half of them above 1.1G, 99 % above 1.1G'
 
+is 'latency: a count that needs more than 32 bits' "$(printf '{"name":"R","total":1,"halt":0,"hist":[5000000000%s]}' "$(printf ',0%.0s' {1..31})" |
+	awk -f "$TOP/scripts/plot/latency.awk" -v names=/dev/null /dev/stdin | sed -n 1p)" $'0\t5000000000'
+
 # Titles, and what gnuplot or XML could take for its own.
 plot cycles -t "a <b> & 'c' \$x" -o title.svg now
 is 'any title' "$status $err" '0 '
@@ -271,7 +274,9 @@ else
 	skip 'no space' 'only root can mount a small disk'
 fi
 echo old >x.svg
-plot cycles -o x.svg empty
+mkdir tmp
+TMPDIR=$T/tmp plot cycles -o x.svg empty
 is 'and an older one stays as it was' "$(<x.svg)" old
+is 'and no temporary file stays' "$(ls tmp)" ''
 
 done_testing

@@ -34,16 +34,19 @@ is 'three reasons are named, or two, or one; the time lost, and all the time hal
 	done)" '12d, most of it to A (50.0%), B (30.0%) and C (10.0%). for 9.00ns.
 12d, most of it to A (70.0%) and B (30.0%). for 9.00ns.
 12d, most of it to A (100%). for 9.00ns.'
+is 'its sections' "$(account 1 9 A=1 | told section | cut -f 2 | paste -sd,)" \
+	'Where the time went,Exits by reason,How long exits take,Why: the keys inside reasons,Slow exits'
 is 'of one VM, no table of VMs' "$({ account 1 9 A=1; lines 'columns vm vm' 'vm 1-2'; } | told 'section.VMs' || echo none)" none
 
 # of BUCKETS: prints a histogram with one exit in each of these.
 of() { awk -v ones=" $1 " 'BEGIN { for (b = 0; b < 32; b++) printf "%s%d", (b ? "~" : ""), (index(ones, " " b " ") > 0) }'; }
 is 'below a histogram: its ends and its middle, where columns end; its first and its last column' \
-	"$(for buckets in '3 5' '5 4 3 6' '30 31'; do
+	"$(for buckets in '3 5' '5 4 3 6' '29 30' '30 31'; do
 		hist=$(of "$buckets")
 		account 1 9 A=1 | told columns | cut -f 4- | sed 's/\t[0-9.]*=/\t/g; s/^\(\([^\t]*\t\)\{4\}\).*\t/\1/; s/\t/, /g'
 	done)" '4.00ns, 16.0ns, 64.0ns, 4.00ns to 8.00ns: 1 exit, 32.0ns to 64.0ns: 0 exits
 4.00ns, 16.0ns, 64.0ns, 4.00ns to 8.00ns: 1 exit, 32.0ns to 64.0ns: 1 exit
+268ms, 537ms, 1.07s, 268ms to 537ms: 1 exit, 537ms to 1.07s: 1 exit
 537ms, 1.07s, more, 537ms to 1.07s: 1 exit, 1.07s to more: 1 exit'
 hist=$(of 3)
 is 'nine histograms, and how many more there are' "$(account 1 9 {A..K}=0.1 | told '(columns|text.And)' | cut -f 1-2 | sed -n '1p; 9,$p' | paste -sd,)" \
@@ -56,12 +59,14 @@ slow() {
 	lines 'columns of_slow threshold overwritten' "of_slow $1 0" 'columns slow time lost vm vmname'
 	for ((i = 0; i < $2; i++)); do lines 'slow 1 2 3-4 -'; done
 }
-is 'slow exits: the threshold, the recorder, and 32 of them' "$(for case in '1000 33' '2000000 0' '0 1' '0 0'; do
+is 'slow exits: the threshold, the recorder, and 32 of them' "$(for case in '1000 33' '1000 32' '2000000 0' '0 1' '0 0'; do
 	# shellcheck disable=SC2086 # words
 	slow $case | told . | sed -n '/section.Slow/,$p' | grep -E '^(row|text)' | cut -f 2 | sed 's/^Of each .* exits that/Those that/; s/ The newest .*//' | uniq -c | sed 's/^ *//'
 done)" '1 Those that lost more than 1ms.
 32 1
 1 And 1 more slow exit that is not shown.
+1 Those that lost more than 1ms.
+32 1
 1 Those that lost more than 2000ms: there were none.
 1 The recorder is off now; these were recorded before.
 1 1
@@ -77,8 +82,8 @@ is 'what was lost is not known: that is not nothing' "$(account 1 - A=- | told l
 
 lines 'title t' 'colour kvm In~KVM' 'bar all 9 - kvm=50' 'head part time' 'row In~KVM 9' 'row out In~KVM' end >"$T/content"
 like 'HTML: a colour has its name in the bar, and beside that name in a table' \
-	"$(awk -v style=/dev/null -f "$TOP/scripts/report/html.awk" "$T/content" | grep -E '^<div class="bar"|^<tr>')" \
-	'<i class="kvm" style="width:50%" title="In KVM"></i>.*<tr><td><i class="kvm"></i>In KVM</td><td class="n">9</td></tr>.*<td>out</td><td class="n">In KVM</td>'
+	"$(awk -v style=/dev/null -f "$TOP/scripts/report/html.awk" "$T/content" | grep -E '^<div class="bars?"|^<tr>')" \
+	'^<div class="bars">.*<i class="kvm" style="width:50%" title="In KVM"></i>.*<tr><td><i class="kvm"></i>In KVM</td><td class="n">9</td></tr>.*<td>out</td><td class="n">In KVM</td>'
 is 'HTML: no text is taken for tags' "$(lines 'title a<b' 'section a<b' 'item a<b' | awk -v style=/dev/null -f "$TOP/scripts/report/html.awk" /dev/stdin | grep -c 'a<b'):$(lines 'item a<b' | awk -v style=/dev/null -f "$TOP/scripts/report/html.awk" /dev/stdin | grep -o '<li>.*')" '0:<li>a&lt;b</li>'
 lines 'title t' 'picture gone None' 'picture there One' >"$T/content"
 echo '<svg/>' >"$T/there.svg"

@@ -234,6 +234,10 @@ unpacked
 # shellcheck disable=SC2016 # make expands it
 is "the source: KVM's, and what the series changes" "$status:$(cd "$T/unpacked/src" && grep -r . | sort | paste -sd,)" \
 	'0:arch/x86/include/asm/kvm_host.h:new,arch/x86/kvm/Makefile:KVM := $(src)/../../../virt/kvm/,arch/x86/kvm/x86.c:new,include/linux/kvm_host.h:new,virt/kvm/kvm_main.c:new'
+echo before >"$T/unpacked/key"
+touch "$T/unpacked/src/old"
+unpacked
+is 'the source: made anew, with nothing of an old one' "$status:$(cd "$T/unpacked/src" && echo *)" "0:arch include virt"
 changes virt/kvm/kvm_main.c >"$T/top/patches/9.9/0003-again.patch"
 rm -r "$T/unpacked"
 mkdir "$T/unpacked"

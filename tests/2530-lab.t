@@ -114,9 +114,11 @@ printf '#!/bin/sh\n' >"$T/top/scripts/kernel.sh"
 lab "$ended" -M 10000000 -- true
 is "a number of eight digits: refused" "$status:$err" '245:lab.sh: -M 10000000: not a number above 0'
 program=$(type -P env)
-lab "$ended" -a "$program" -- true
+ln -s "$program" "$T/link"
+lab "$ended" -a "$program" -a "$T/link" -- true
 inside
 is "a program of /usr: in its place, and in the command's folder" "$(readlink "$T/root/lab/env"):$(cmp "$T/root/lab/../usr/bin/env" "$program")" "/usr/bin/env:"
+ok "a link: the file itself" test -f "$T/root/lab/link" -a ! -L "$T/root/lab/link"
 # A library by a link, as ldd names it.
 mkdir "$T/lib"
 echo library >"$T/lib/libx.so.1.2"

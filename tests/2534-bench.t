@@ -304,7 +304,7 @@ like 'rtt: a lab that fails' "$status:$err" '^1:.*svm 6.12: the lab failed'
 
 echo 0 >"$T/status"
 page=$T/top/docs/diagnose.md
-sed -n 's/^<!-- \(.*\) -->$/== \1\nnew \1/p' "$page" >"$T/commands"
+sed -n 's/^<!-- \(.*\) -->$/== \1\nnew \1\nand more/p' "$page" >"$T/commands"
 grep -v '^    ' "$page" >"$T/text"
 : >"$T/labs"
 run "$T/top/scripts/diagnose.sh" -m svm -k 6.12
@@ -316,10 +316,10 @@ is 'diagnose: a machine that does not count instructions is refused, and no lab 
 	'1::diagnose.sh: -m kvm: no such exact lab (one of: vmx svm):'
 run "$T/top/scripts/diagnose.sh" -w
 is 'diagnose -w: prints nothing' "$status:$out" 0:
-is 'each example has its new output, and no other' "$(sed -n '/^<!-- /,/^    /{/^<!-- /s/.*<!-- \(.*\) -->/== \1/p; s/^    //p}' "$page" | diff "$T/commands" -)" ''
-like 'and nothing of the old one stays' "$(sed -n '/^<!-- pm-timer -->/,/^[A-Z]/p' "$page" | paste -sd '|')" '^<!-- pm-timer -->\|\|    new pm-timer\|\|[^ |]'
+is 'each example has its new output, and no other' "$(sed -n '/^<!-- /,/^[^ ]/{/^<!-- /s/.*<!-- \(.*\) -->/== \1/p; s/^    //p}' "$page" | diff "$T/commands" -)" ''
+like 'and nothing of the old one stays' "$(sed -n '/^<!-- pm-timer -->/,/^[A-Z]/p' "$page" | paste -sd '|')" '^<!-- pm-timer -->\|\|    new pm-timer\|    and more\|\|[^ |]'
 cp "$page" "$T/page"
-sed -i '/^== freeze$/,+1d' "$T/commands"
+sed -i '/^== freeze$/,+2d' "$T/commands"
 run "$T/top/scripts/diagnose.sh" -w
 is 'diagnose -w: an example that was not made: the page stays' "$status:$err:$(cmp "$page" "$T/page")" "1:diagnose.sh: $page: an output that is not made here:"
 echo 244 >"$T/status"

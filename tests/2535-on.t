@@ -85,7 +85,7 @@ is 'no command' "$status:$err" '125:on.sh: RELEASE and COMMAND? (-h shows the us
 # --- the Debian of a VM is made once, too, and again if the script has changed
 
 mkdir "$T/top/scripts/guest"
-sed "s,/usr/share/debootstrap,$T,; s,^make_guest() {,&\n\techo guest >>\"\$T/made\"; mkdir -p \"\$dir\"; echo \"\$key\" >\"\$dir/key\"; return," \
+sed "s,/usr/share/debootstrap,$T,; s,/etc/os-release,$T&,; s,^make_guest() {,&\n\techo guest >>\"\$T/made\"; mkdir -p \"\$dir\"; echo \"\$key\" >\"\$dir/key\"; return," \
 	"$TOP/scripts/guest/debian.sh" >"$T/top/scripts/guest/debian.sh"
 guest() {
 	: >"$T/made"
@@ -115,12 +115,18 @@ rm "$T/broken"
 touch "$T/cache/exit_cycles/guest/trixie.new/half"
 whole
 is 'a guest: made anew, with all of its files' "$status:$(cd "$out" && echo *):$(<"$out/append")" '0:append disk initrd key vmlinuz:root=/dev/vda rw console=ttyS0'
-is 'a guest: its name, and its disk' "$(cd "$T/guest/etc" && cat hostname hosts fstab initramfs-tools/modules | paste -sd,):$(wc -c <"$T/guest/etc/machine-id")" \
-	'guest,127.0.1.1 guest,/dev/vda / ext4 defaults 0 0,virtio_pci,virtio_blk:33'
+is 'a guest: its name, and its disk' "$(cd "$T/guest/etc" && cat hostname hosts fstab initramfs-tools/{conf.d/,}modules | paste -sd,):$(wc -c <"$T/guest/etc/machine-id")" \
+	'guest,127.0.1.1 guest,/dev/vda / ext4 defaults 0 0,MODULES=list,virtio_pci,virtio_blk:33'
 is 'a guest: it looks at its second disk, and root needs no password' "$(sed 1d "$T/made" | paste -sd,)" \
 	'systemctl -q enable seed.service,systemctl -q mask serial-getty@hvc0.service,passwd -q -d root,update-initramfs -u'
 guest sid
 like 'a guest: of no release that is known' "$status:$err" '^1:debian.sh: sid: no release that is known here'
+mkdir "$T/etc"
+echo VERSION_CODENAME=sid >"$T/etc/os-release"
+guest
+like 'a guest: nor is this machine of one' "$status:$err" '^1:debian.sh: sid: no release that is known here'
+guest trixie sid
+like 'a guest: of one release only' "$status:$err" '^1:debian.sh: sid: not understood'
 mkdir "$T/few"
 for name in bash cat dirname env grep paste tr; do ln -s "$(type -P $name)" "$T/few/"; done
 sed -i "s,^PATH+=.*,PATH=$T/few," "$T"/top/scripts/{guest/debian,on}.sh

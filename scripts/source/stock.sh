@@ -106,7 +106,7 @@ with_needs() {
 				m = split(all[wanted[i]], paths, " ")
 				for (j = 1; j <= m; j++) print paths[j]
 			}
-		}' "$tree/modules.dep" | sort -u
+		}' "$tree/modules.dep"
 }
 
 fetch() {
