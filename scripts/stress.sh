@@ -35,7 +35,7 @@ kept() {
 # list of what it tried stays in $state.
 one() {
 	local test=${1% *} lab=${1##* } since
-	local out title="${test##*/} $lab" form=$STRESS_SIZE
+	local out title="${test##*/} $lab" form=$STRESS_SIZE verdict=passed
 
 	out=$(kept "$test" "$lab")
 	since=$(date +%s)
@@ -48,9 +48,13 @@ one() {
 	[[ $lab:${test##*/} != vmx:*:410[1-4]* ]] || form=small
 	rm -f "$out.tried"
 	if STRESS_SIZE=$form STRESS_TRIED=$out.tried LABS=$lab prove -v "$test" >"$out.log" 2>&1; then
-		sed -n 's/.*Tests=\([0-9]*\).*/checks \1/p' "$out.log" >>"$out.tried"
-		mv "$out.tried" "$out.passed"
-		step "$title: passed, $((SECONDS + began - since)) s"
+		if grep -v '# SKIP' "$out.log" | grep -q '^ok [0-9]'; then
+			sed -n 's/.*Tests=\([0-9]*\).*/checks \1/p' "$out.log" >>"$out.tried"
+			mv "$out.tried" "$out.passed"
+		else
+			verdict="skipped: $(sed -n 's/.*# SKIP //p' "$out.log" | head -n 1)"
+		fi
+		step "$title: $verdict, $((SECONDS + began - since)) s"
 	else
 		step "$title: failed, $((SECONDS + began - since)) s"
 		grep -A 9 '^not ok' "$out.log" || tail -n 20 "$out.log"

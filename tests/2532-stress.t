@@ -54,6 +54,13 @@ rm "$T/top/tests/stress/4197-second.t"
 echo 3 >"$T/status"
 stress -q -k 6.12
 is "a kernel that cannot be had is no failure" "$status" 0
+toy stress/4197-none vmx 'echo 1..1; echo "ok 1 - all # SKIP no such kernel"'
+stress -q -k 6.12
+like "a lab that there is not: skipped, with the reason; and nothing was tried" "$status:$err" '^0:.*4197-none.t svm:6.12: skipped: no such kernel, [0-9]+ s'
+stress -q -k 6.12
+like "and the next run tries it again" "$ran" "4197-none svm:6.12"
+is "it is not counted" "$(tried)" '100 exits made,2 checks'
+rm "$T/top/tests/stress/4197-none.t"
 echo 1 >"$T/status"
 stress -q -k 6.12
 is "a kernel that does not build is one" "$status:$ran" 1:
