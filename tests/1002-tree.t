@@ -106,6 +106,9 @@ sed -i 's/^TRACKED="/& /' "$T/top/scripts/kernel.sh"
 kernel tree
 like 'other files are to be tracked: the source is unpacked again' "$status:$err" "^0:.*unpacking $T"
 ok 'and no other copy of it stays' test ! -e "$tree.new"
+sed -i 's/^TRACKED="/& /' "$T/top/scripts/kernel.sh"
+kernel build
+like 'so it is before a build' "$err" "unpacking $T"
 
 # A new point release changes other lines of a file.
 sed -i '1s/$/ of another point release/' "$T/linux/virt/file"

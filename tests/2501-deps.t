@@ -132,6 +132,15 @@ like "services: one that cannot be stopped is told" "$status:$err" '^0:.*prometh
 rmdir "$T/run"
 services
 is "services: none without systemd" "$status:$(grep -vc install "$T/asked")" 0:0
+rm "$T/bin/sudo"
+sed -i 's/EUID == 0/0/' "$T/scripts/deps.sh"
+program dpkg-query 'for name; do
+	[[ $name == -* || $name == *Package* || $name == libclang-rt* ]] || echo "$name install ok installed"
+done'
+services
+is "not root and no sudo: what to run, in one line" "$status:$err:$(<"$T/asked")" \
+	'1:deps.sh: not root and no sudo, please run: apt-get install libclang-rt-dev:'
+program sudo '"$@"'
 program dpkg-query "$machine"
 
 rm -f "$T/installed"

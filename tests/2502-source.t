@@ -189,6 +189,10 @@ is "and what depmod and modprobe read" "$(cd "$out/lab/lib/modules/9.9.1-amd64" 
 is "for a build: the headers, and the configuration" "$(cd "$out/headers" && find . -type f | sort | xargs)" './boot/config-9.9.1-amd64 ./usr/src/Makefile'
 stock
 is "again: nothing is asked" "$status:$out:$(<"$T/asked")" "0:$T/cache/exit_cycles/stock/9.9.1-amd64:"
+(cd "$T/cache/exit_cycles/stock" && mv 9.9.1-amd64 9.9.0-amd64 && echo older >9.9.0-amd64/key && ln -sfn 9.9.0-amd64 9.9-amd64)
+stock
+stock
+is "a newer one takes the place of an older one" "$status:$out:$(<"$T/asked")" "0:$T/cache/exit_cycles/stock/9.9.1-amd64:"
 rm -r "$T/cache/exit_cycles/stock"
 touch "$T/not-signed"
 stock

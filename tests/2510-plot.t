@@ -264,6 +264,9 @@ fails 'a bench without round trips' 'nothing.csv: no round trips in it (scripts/
 grep -v ,perf, bench.csv >part.csv
 fails 'a bench without perf' 'part.csv: vmx 6.1: no figure for cpuid under perf' ways -o x.svg part.csv
 is "no picture is left of any of them" "$(echo ./*.{svg,png})" "./*.svg ./*.png"
+plot cycles -o ./of.two.dots.svg now
+is 'a name with more dots: drawn as its last one says' "$status:$out:$err:$(grep -c '<svg' of.two.dots.svg)" 0:::1
+rm of.two.dots.svg
 if ((EUID == 0)) && mkdir small && mount -t tmpfs -o size=4k tmpfs small 2>/dev/null; then
 	plot cycles -o small/x.svg now
 	left=$(echo small/*)

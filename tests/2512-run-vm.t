@@ -110,6 +110,9 @@ fi
 sed "s,/usr/share/OVMF,$T/none,g" "$T/scripts/run-vm.sh" >"$T/scripts/bare.sh"
 run bash "$T/scripts/bare.sh" -f ovmf -m 1 -k "$T/kernel" -i "$T/kernel"
 is 'no OVMF here' "$status:$out:$err" "1::bare.sh: $T/none/OVMF_CODE_4M.fd: no such file (apt-get install ovmf, or -f seabios)"
+sleep 60 &
+qemu=$! run bash "$T/scripts/bare.sh" -f ovmf -m 1 -k "$T/kernel" -i "$T/kernel"
+ok 'then no process is ended that is not its own' kill $!
 FIRMWARE='' run bash "$T/scripts/bare.sh" -m 1 -k "$T/kernel" -i "$T/kernel"
 like 'then SeaBIOS, if nobody asks' "$status:$err:$out" '^0::QEMU '
 

@@ -37,6 +37,7 @@ for name; do
 	hang) exit 243 ;;
 	end) exit 244 ;;
 	broken) echo "lab.sh: broken" >&2; exit 245 ;;
+	interrupt) kill -INT "$(cat "$T/pid")"; exit 0 ;;
 	nothing) exit 0 ;;
 	*) echo "result $name $results $RANDOM words of $name" ;;
 	esac
@@ -75,6 +76,9 @@ like "run: a lab that cannot start" "$status:$err" '^245:.*lab.sh: broken$'
 results patched a=nothing
 selftests run a b
 is "run: a lab that runs none, again and again" "$status:$(tail -n 1 <<<"$err")" '1:selftests.sh: the lab runs no selftest (the first one: a)'
+results patched a=interrupt
+run env --default-signal=INT bash -c 'echo $$ >"$T/pid"; exec "$T/top/scripts/selftests.sh" -k 6.12 run a'
+is "run: interrupted, that is no success" "$status" 130
 results patched a=pass
 results patched b=pass
 echo 241 >"$T/status"
@@ -115,6 +119,9 @@ like "compare: once of three times is none" "$status:$out" $'^0:.*\ndiffered onc
 results patched a=fail=1,pass,fail=1
 selftests compare a b c
 like "compare: twice is one" "$status:$out" $'^1:.*\ndiffers: a($|\n)'
+results patched a=fail=1,fail=1,pass
+selftests compare a b c
+like "compare: nor does a pass at the end make it none" "$status:$out" $'^1:.*\ndiffers: a($|\n)'
 results patched a=fail=1,fail=1,fail=1
 results stock a=pass,pass,fail=1
 selftests compare a b c

@@ -155,6 +155,7 @@ is '-o: the numbers, with a heading, and the picture' "$(head -n 2 "$T/folder/be
 is '--csv: the same' "$(bench --csv vmx:6.12; diff <(echo "$out") "$T/folder/bench.csv")" ''
 # an APIC that is virtualized: then an EOI is no exit
 is 'exits: what was counted wrong, without EOIs' "$(sed 's/virtual	N/virtual	Y/' "$T/exits" | awk -v part=exits -v lab=l -f "$TOP/scripts/bench/facts.awk" | awk '$3 == "on" && /known|wrong/ { print $5, $6 }' | paste -sd,)" 'known 200,wrong 11'
+is 'exits: a way that ran twice has each number once' "$(awk -v part=exits -v lab=l -f "$TOP/scripts/bench/facts.awk" "$T"/exits{,} | grep -c '	keys	cpuid	smallest')" 1
 is 'boot: the median of two rounds' "$(sed '5,6d; s/2030000/2040000/' "$T/boot" | awk -v part=boot -v lab='vmx 6.12' -f "$TOP/scripts/bench/facts.awk" |
 	awk -f "$TOP/scripts/bench/table.awk" | sed -n '/^vmx/s/  */ /gp')" 'vmx 6.12 1.50 1.53 +2.000% 2, 77, 66.667%'
 bench --csv scale vmx:6.12
@@ -175,6 +176,10 @@ done
 is 'and writes nothing' "$(ls "$T/other")" ''
 bench svm:2.6
 is 'no such kernel' "$status:$err" '1:bench.sh: svm:2.6: no such kernel (one of: 6.1 6.12)'
+stand_in "$T/top/scripts/plot.sh" <<<'kill -TERM $PPID'
+echo 0 >"$T/status"
+bench -o "$T/ended" exits vmx:6.1
+is 'ended by a signal: that is no success' "$status" 130
 
 
 # --- exits.sh, in the lab: what is on while each way is measured
