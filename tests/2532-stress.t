@@ -73,6 +73,7 @@ like "with what it said, and what the others tried" "$out" $'not ok 1 - it does 
 echo name >"$T/top/tests/mutants/kernel"
 stress -q -k 6.12
 is "again, after a change that no lab sees: only that one" "$status:$ran" "1:stress/4198-bad svm:6.12 small"
+like "and the other is told" "$err" '4199-good.*: passed before'
 echo '# a change' >>"$T/top/tests/stress/4199-good.t"
 stress -q -k 6.12
 is "and a test that has changed" "$ran" "stress/4198-bad svm:6.12 small,stress/4199-good svm:6.12 small"
