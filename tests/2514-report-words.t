@@ -83,6 +83,7 @@ is 'a TSC below 1 GHz: in MHz' "$(for khz in 1000000 999900; do account 1 9 A=1 
 is 'the VMs: each number is below its heading' "$({ account 2 9 A=1; lines 'columns vm vm vmname vcpus exits lost overhead share cycles user sched halt' 'vm 1-2 one 4 5 600 7 8 900 1000 1100 1200'{,}; } |
 	told . | sed -n '/section.VMs/,/^end/p' | sed -n '2,3p' | cut -f 2- | sed 's/\t/ | /g')" 'vm | guest | vCPUs | exits | lost | overhead | share | KVM | user | sched | halt
 1-2 | one | 4 | 5 | 600ns | 700% | 800% | 900ns | 1.00us | 1.10us | 1.20us'
+# shellcheck disable=SC2016 # awk expands it
 is 'CSV: marks and commas inside a field' "$(awk -f "$TOP/scripts/plot/csv.awk" -f <(echo '{ n = csv_split($0, f); print n, f[1], f[2] }') <<<'"a "",""b",5')" '2 a ","b 5'
 
 lines 'title t' 'colour kvm In~KVM' 'bar all 9 - kvm=50' 'head part time' 'row In~KVM 9' 'row out In~KVM' end >"$T/content"
