@@ -72,6 +72,8 @@ bad 'no row of sums' 'cut off' "$HEAD" "$COLS" '10 CPUID 23 46000'
 bad 'only the head' 'cut off' "$HEAD" "$COLS"
 bad 'sums that do not match' 'its rows do not add up' \
 	"$HEAD" "$COLS" '10 CPUID 23 46000' '- TOTAL 24 46000'
+bad 'a sum of cycles that does not match' 'its rows do not add up' \
+	"$HEAD" "$COLS" '10 CPUID 23 46000' '- TOTAL 23 46001'
 bad 'lines behind the sums' 'has lines' "$HEAD" "$COLS" '- TOTAL 0 0' '1 A 0 0'
 bad 'a reason twice' 'its reasons are not in rising order' \
 	"$HEAD" "$COLS" '10 A 1 1' '10 A 1 1' '- TOTAL 2 2'
