@@ -22,7 +22,7 @@ usage() {
 	sed -n "/^# $PROGRAM/,/^$/s/^# \{0,1\}//p" "${BASH_SOURCE[-1]}"
 }
 
-# bad_option: dies of the option at which getopts stopped.
+# bad_option: dies, and names the option at which getopts stopped.
 bad_option() {
 	die "-$OPTARG: no such option, or its value is missing (-h shows the usage)"
 }

@@ -31,10 +31,11 @@ moment() {
 moment before 1000 100 5000 7 1000000
 moment after 1008 100 5002 10 1001000
 
-# over ARGUMENT...: runs list over one second, during which `before` becomes `after`. Repeats
+# over ARGUMENT...: runs list over $interval, half-way through which `before` becomes `after`. Repeats
 # it if the machine was too busy.
 over() {
-	local i began
+	local i began half most
+	half=$(awk "BEGIN { print $interval / 2 }") most=$(awk "BEGIN { print ($interval + 0.1) * 1000000 }")
 	for ((i = 0; i < 20; i++)); do
 		began=${EPOCHREALTIME/./}
 		over_once "$@"
@@ -42,7 +43,7 @@ over() {
 	done
 }
 
-interval=1 half=0.5 most=1100000
+interval=1
 over_once() {
 	show before
 	"$EXITDUMP" list -S "$T/root" "$interval" 1 "$@" >"$T/.out" 2>"$T/.err" &
@@ -60,11 +61,11 @@ over --raw -o vm,vcpucpu,vmmcpu,irqs,busiest
 is 'for programs: within a tenth' "$(awk -F '\t' -v OFS=: '{
 	print $1, ($2 > 0.018 && $2 <= 0.02), ($3 > 0.099 && $3 <= 0.11), ($4 > 900 && $4 <= 1000), $2 == "-" }' "$T/.out")" \
 	$'1000-11:1:1:1:0\n1001-11:0:0:0:1'
-interval=0.5 half=0.25 most=600000
+interval=0.5
 over --raw -o vm,vcpucpu,vmmcpu,irqs -n 1
 is 'of half a second: twice as much a second' "$(awk -F '\t' -v OFS=: '{
 	print $1, ($2 > 0.03 && $2 <= 0.04), ($3 > 0.18 && $3 <= 0.22), ($4 > 1600 && $4 <= 2000) }' "$T/.out")" 1000-11:1:1:1
-interval=1 half=0.5 most=1100000
+interval=1
 stat before 1000/task/1002 'CPU 7/KVM' 100
 stat after 1000/task/1002 'CPU 7/KVM' 150
 over --raw -o vcpucpu -n 1
@@ -192,7 +193,7 @@ is 'a process that cannot be read: not known' "$status:$out" 0:-
 # The order needs what is not shown.
 stat before 1001 busy 0
 stat after 1001 busy 50
-interval=0.5 half=0.25 most=600000
+interval=0.5
 over --raw -o vm -s vmmcpu
 is 'by a CPU time that is not shown' "$out" $'1001-11\n1000-11'
 
