@@ -131,7 +131,7 @@ in_lab <<'EOF'
 ticks=100000
 [ ! "$LAB_DEBUG" ] || ticks=2000000
 run_vmm timer deadline:20000=50
-run_vmm fast wrmsr-fast=50 ipi=20 hlt-kicked=30
+run_vmm fast wrmsr-fast=50 ipi=20 hlt-kicked=30 invd=6
 run_vmm fast-only wrmsr-fast=200
 run_vmm ipi --done-mmio ipi=200
 run_vmm left wrmsr-slow=200 rdmsr=200

@@ -280,6 +280,9 @@ static void run_step(struct guest *g, const struct step *s, struct result *r)
 		TIMED(s->count, (cr4 ^= CR4_MCE, ({ asm volatile("mov %0, %%cr4" : : "r"(cr4)); })));
 		break;
 	}
+	case OP_INVD:
+		TIMED(s->count, asm volatile("invd"));
+		break;
 	case OP_TRIPLE:
 		asm volatile("lidt %0; ud2" : : "m"(no_idt));
 		break;

@@ -79,6 +79,7 @@
 #define OP_DR7		32		/* CPUID, then a read of DR7 */
 #define OP_HLT_KICKED	33		/* HLT, woken before by a hypercall */
 #define OP_CR4		34		/* MOV to CR4 that turns MCE over */
+#define OP_INVD		35
 
 #define WALK_MSR	1
 #define WALK_PORT	2

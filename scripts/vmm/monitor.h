@@ -26,7 +26,7 @@
 #define EX_UNSUPPORTED	77
 
 /* What a guest's instruction can be, for the account of what was made. */
-enum kind { CPUID, IO, RDMSR, WRMSR, EOI, HLT, HYPERCALL, EPT, MMIO_ACCESS, EXCEPTION, DEBUG_REG, CONTROL_REG, TRIPLE, KINDS };
+enum kind { CPUID, IO, RDMSR, WRMSR, EOI, HLT, HYPERCALL, EPT, MMIO_ACCESS, EXCEPTION, DEBUG_REG, CONTROL_REG, CACHE, TRIPLE, KINDS };
 
 /* What a step needs. */
 #define ANY_MODE	0x01

@@ -25,6 +25,7 @@ static const struct {
 	[EXCEPTION]	= { "exception", 0, 0x46 },
 	[DEBUG_REG]	= { "debug register", 29, 0x27 },
 	[CONTROL_REG]	= { "control register", 28, 0x14 },
+	[CACHE]		= { "cache", 13, -1 }, /* QEMU's TCG takes an INVD for a WBINVD */
 	[TRIPLE]	= { "triple", 2, 0x7f },
 };
 

@@ -61,6 +61,7 @@ const struct op ops[] = {
 	{ "ud", "UD2, which the guest skips", OP_UD, 0, 0, 0, 2, { { EXCEPTION, 1, 0 } } },
 	{ "dr7", "CPUID, then a read of DR7: only the first one after another exit exits", OP_DR7, 0, 0, 0, 0, { { CPUID, 1, 0 }, { DEBUG_REG, 1, 0 } } },
 	{ "cr4", "write of CR4 that turns MCE over", OP_CR4, 0, 0, 0, 0, { { CONTROL_REG, 1, 0 } } },
+	{ "invd", "INVD, which KVM skips", OP_INVD, 0, 0, 0, 0, { { CACHE, 1, 0 } } },
 	{ "triple", "triple fault; the last step", OP_TRIPLE, 0, 0, 0, 0, { { TRIPLE, 1, 0 } } },
 	{ }
 };
