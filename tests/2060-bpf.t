@@ -139,6 +139,12 @@ if run unshare -m true && ((!status)); then
 	for args in list reset; do
 		why "unpatched, $args" "$file" "this kernel's KVM is not patched; exitdump top and exitdump 1 count by BPF" "$unpatched" "$args"
 	done
+	for args in '0.01 1' 'slow 0.01' 'slow --follow'; do
+		# shellcheck disable=SC2086 # words
+		run elsewhere "$unpatched" $args
+		is "unpatched, $args: by BPF, which cannot count there either" "$status:$out:$err" \
+			'1::exitdump: this is an unpatched kernel, whose KVM keeps no account, and --bpf: this kernel has no BTF (CONFIG_DEBUG_INFO_BTF)'
+	done
 	why 'unpatched: no switches' "$parameter" "this kernel's KVM is not patched; exitdump top and exitdump 1 count by BPF" "$unpatched" set
 	why 'no kvm' "$file" 'kvm is not loaded: modprobe kvm_intel or kvm_amd' 'mount -t tmpfs none /sys/module && mount -t tmpfs none /sys/kernel' list
 else

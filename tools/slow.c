@@ -7,6 +7,7 @@
 
 #include "commands.h"
 #include "fail.h"
+#include "source.h"
 
 /* Ctrl-C may end it at once: all output is written already. */
 static void end(int signal)
@@ -78,8 +79,10 @@ static int follow(struct options *opt, double interval)
 	struct layout layout;
 	struct timespec next;
 	struct view view;
-	int ret = sample_first(&before, &opt->pick);
+	int ret;
 
+	source_for_span(&opt->pick);
+	ret = sample_first(&before, &opt->pick);
 	if (ret)
 		return ret;
 	end_on_interrupt();
