@@ -144,6 +144,10 @@ raw -o p99 -r CPUID -u ns
 is 'a bound is rounded up: 63 cycles are at most 32 ns' "$out" 32
 raw -o p50 -r CPUID -u ns --tsc-khz 3000000
 is 'a bound is rounded up: 31 cycles of 3 GHz, 10.3 ns' "$out" 11
+raw -o max,p99 -r HLT -u ns --tsc-khz 7000000
+is 'but not above max, which is rounded to the nearest: 60000 cycles of 7 GHz, 8571.4 ns' "$out" $'8571\t8571'
+exitdump -i "$T/vm" -o max,p99 -r HLT --tsc-khz 7000000
+like 'in a table, too' "$out" $'\n8\\.57us <=8\\.57us\n'
 raw -o max -r CPUID -u ns --tsc-khz 1000000
 is '--tsc-khz in place of the file'\''s' "$out" 900
 raw -o share,avg,avgtotal -r HLT

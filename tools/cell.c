@@ -89,12 +89,16 @@ static void show_time(struct out *to, unsigned __int128 n, bool up)
 		put_digits(to, divide(n, year, up), 0, "y");
 }
 
+static bool rounds_up(const struct cell *cell)
+{
+	return cell->kind == CELL_BOUND && !cell->d;
+}
+
 /* In ns or us: whole ns, us with three digits behind the point. An average always has three. */
 static void put_time(struct out *to, const struct cell *cell, enum unit unit,
 		     uint64_t tsc_khz)
 {
-	unsigned __int128 ns = divide((unsigned __int128)cell->n * 1000000, tsc_khz,
-				      cell->kind == CELL_BOUND);
+	unsigned __int128 ns = divide((unsigned __int128)cell->n * 1000000, tsc_khz, rounds_up(cell));
 	double one = unit == UNIT_US ? 1e3 : 1;
 
 	if (cell->kind == CELL_AVERAGE)
@@ -108,7 +112,7 @@ static void put_time(struct out *to, const struct cell *cell, enum unit unit,
 static void show_cycles(struct out *to, const struct cell *cell, enum unit unit,
 			uint64_t tsc_khz)
 {
-	bool average = cell->kind == CELL_AVERAGE, up = cell->kind == CELL_BOUND;
+	bool average = cell->kind == CELL_AVERAGE, up = rounds_up(cell);
 
 	if (unit == UNIT_NS || unit == UNIT_US)
 		put_time(to, cell, unit, tsc_khz);

@@ -17,7 +17,8 @@ struct cell {
 	enum cell_kind kind;
 	const char *text;	/* TEXT */
 	uint64_t n;		/* KEY, HEX, COUNT; CYCLES, BOUND: cycles; WHEN (since 1970), CLOCK: ns */
-	double d;		/* AVERAGE: cycles; RATE: a second; SHARE, CHANGE: 1 is 100%; FACTOR; TIME: s */
+	double d;		/* AVERAGE: cycles; RATE: a second; SHARE, CHANGE: 1 is 100%; FACTOR; TIME: s;
+				 * BOUND: 0 to round it up */
 };
 
 /* An unknown value. */

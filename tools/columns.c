@@ -220,11 +220,14 @@ static struct cell get_mostly(const struct line *line, int arg)
 
 static struct cell get_percentile(const struct line *line, int per_100000)
 {
+	const struct account *a = &line->part->account;
 	uint64_t bound;
 
-	if (!row_percentile(line->row, &line->part->account, per_100000, &bound))
+	if (!row_percentile(line->row, a, per_100000, &bound))
 		return cell_none;
-	return (struct cell){ .kind = CELL_BOUND, .n = bound };
+	/* Round max as its own column does, or the bound would be above it. */
+	return (struct cell){ .kind = CELL_BOUND, .n = bound,
+			      .d = account_has(a, C_MAX) && bound == row_max(line->row) };
 }
 
 static struct cell get_share(const struct line *line, int arg)

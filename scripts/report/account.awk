@@ -140,13 +140,13 @@ function ratio(some, all) {
 	return all > 0 ? some / all : 0
 }
 
-# cells KIND N LIST: returns the cells COLUMN:FORMAT..., with a tab before each.
+# cells KIND N LIST: returns the cells COLUMN:FORMAT..., with a tab before each. A bound that is max is rounded like max.
 function cells(kind, n, list,    i, c, word, value, text) {
 	c = split(list, word, " ")
 	for (i = 1; i <= c; i++) {
 		split(word[i], format, ":")
 		value = cell[kind, n, format[1]]
-		text = text "\t" (format[2] == "n" ? group(value) : format[2] == "t" || format[2] == "b" ? long(value, format[2] == "b") : format[2] == "%" ? percent(value) : \
+		text = text "\t" (format[2] == "n" ? group(value) : format[2] == "t" || format[2] == "b" ? long(value, format[2] == "b" && value != cell[kind, n, "max"]) : format[2] == "%" ? percent(value) : \
 			format[2] == "k" ? short_key(value) : value)
 	}
 	return text
@@ -320,8 +320,8 @@ function panel(n, count, low, high,    b, most, share, line) {
 			share = 0.01
 		line = line sprintf("\t%.2f=%s to %s: %s", share, edge(b - 1), b < 31 ? edge(b) : "more", plural(group(count[b + 1]), "exit"))
 	}
-	say("columns", cell["row", n, "name"] "\t" plural(group(cell["row", n, "exits"]), "exit") ", p50 " long(cell["row", n, "p50"], 1) ", p99 " \
-		long(cell["row", n, "p99"], 1) "\t" edge(low - 1) "\t" edge((low + high - 1) / 2) "\t" (high < 31 ? edge(high) : "more") line)
+	say("columns", cell["row", n, "name"] "\t" plural(group(cell["row", n, "exits"]), "exit") ", p50 " long(cell["row", n, "p50"], cell["row", n, "p50"] != cell["row", n, "max"]) ", p99 " \
+		long(cell["row", n, "p99"], cell["row", n, "p99"] != cell["row", n, "max"]) "\t" edge(low - 1) "\t" edge((low + high - 1) / 2) "\t" (high < 31 ? edge(high) : "more") line)
 }
 
 function edge(b) {
