@@ -11,7 +11,7 @@ lines '#~exit_cycles~1 vendor=vmx' 'reason name exits cycles' \
 exitdump -i "$T/vmx"
 is 'it succeeds' "$status" 0
 is 'rows by the time in KVM, with average and share; the sums last' "$out" \
-'vmx; by KVM
+'vmx; by KVM, in cycles
 NAME           EXITS SHARE    KVM  AVG
 IO_INSTRUCTION    17 76.5% 153000 9000
 CPUID             23 23.0%  46000 2000
@@ -32,7 +32,7 @@ lines '#~exit_cycles~1 vendor=svm new=thing tsc_khz=2000000' \
 	'- TOTAL x 26 9 100 y' >"$T/svm"
 exitdump -i "$T/svm" -u cycles
 is 'columns go by name, unknown ones are passed over, names have blanks' "$out" \
-'svm; by KVM
+'svm; by KVM, in cycles
 NAME    EXITS SHARE KVM AVG
 cpuid      23 70.0%  70   3
 PF excp     3 30.0%  30  10
@@ -41,7 +41,7 @@ TOTAL      26  100% 100   4'
 lines '#~exit_cycles~1' 'reason name exits cycles' '- TOTAL 0 0' >"$T/none"
 exitdump -i "$T/none"
 is 'nothing counted yet: only the sums, no division by zero, and no share of nothing' "$out" \
-'by KVM
+'by KVM, in cycles
 NAME  EXITS SHARE KVM AVG
 TOTAL     0     -   0   -'
 

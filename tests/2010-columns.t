@@ -86,7 +86,7 @@ lines '#~exit_cycles~1 vendor=vmx tsc_khz=1000 guest=0' 'reason name exits cycle
 	'1 A 3 5 10 12 9 0 0 0' '2 B 5 0 0 0 0 0 0 0' '3 C 9 0 0 0 0 0 0 0' '- TOTAL 17 5 10 12 9 0 0 0' >"$T/ahead"
 exitdump -i "$T/ahead" -o name,lost,other,gexits,glost,overhead -u cycles
 is 'nothing below 0, nor of a guest that has not run; of a tie first what has more exits' "$out" \
-'vmx; by lost
+'vmx; by lost, in cycles
 NAME  LOST OTHER GEXITS GLOST OVERHEAD
 C        0     0      -     -        -
 B        0     0      -     -        -
@@ -191,7 +191,7 @@ bounds 'at the edge of a unit' auto 1024000 10 '<=1.00us'
 
 lines '#~exit_cycles~1 vendor=vmx tsc=unstable' 'reason name exits' '- TOTAL 0' >"$T/early"
 exitdump -i "$T/early" -o name,total,p99
-is 'what a file does not have is not invented' "$out" $'vmx, TSC unstable; by KVM\nNAME  TOTAL P99\nTOTAL     -   -'
+is 'what a file does not have is not invented' "$out" $'vmx, TSC unstable; by KVM, in cycles\nNAME  TOTAL P99\nTOTAL     -   -'
 exitdump -i "$T/early" -u ns
 is 'no frequency: no unit of time' "$status:$out:$err" \
 	'1::exitdump: --unit: the TSC'\''s frequency is not known here (--tsc-khz tells it)'

@@ -38,7 +38,7 @@ is 'as many keys as the first line says: else it is cut off' "${ends[7]} ${ends[
 	"0: 1:exitdump: $T/y_keys: cut off (copy it again)"
 exitdump why -i "$T/x_keys" -u cycles
 is 'the table: the largest total first, the rest where it belongs' "$status:$out" \
-"0:host, 1 VM, 1 vCPU, svm; by total
+"0:host, 1 VM, 1 vCPU, svm; by total, in cycles
 NAME  KEY         WHAT                           EXITS TOTAL SHARE  KVM  MAX
 cpuid 0x1         family, features                  10  5000 45.8% 4000 3000
 io    0x510       fw_cfg, out                        9  2000 18.3%  380 1500
@@ -131,6 +131,10 @@ is '--names wins' "$out" 'my device, out'
 printf '  # mine\r\n \r\n  port 0x510 0x510 %s\r\n' "$(printf '%047d' 0)" >"$T/names"
 exitdump why -i "$T/x_keys" io --raw -o what --names "$T/names"
 is 'blanks at the begin of a line, another end, the longest name' "$status:$out:$err" "0:$(printf '%047d' 0), out:"
+keys "$T/eoi" <<<"7 EOI_INDUCED 0x30 1 1 1 1"
+echo "eoi 0x30 0x30 network" >"$T/names"
+exitdump why -i "$T/eoi" --raw -o what --names "$T/names"
+is "the vectors of EOI_INDUCED can have names" "$status:$out:$err" "0:network:"
 echo 'port 01296 01296 ten' >"$T/names"
 exitdump why -i "$T/x_keys" io --raw -o what --names "$T/names"
 is 'a number that begins with 0 is decimal, too' "$status:$out:$err" '0:ten, out:'

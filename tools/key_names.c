@@ -34,7 +34,7 @@ static const struct {
 	{ "EPT_MISCONFIG", "page" }, { "EPT_VIOLATION", "access" }, { "npf", "access" },
 	{ "EXTERNAL_INTERRUPT", "interrupt" }, { "EXCEPTION_NMI", "exception" },
 	{ "CR_ACCESS", "cr" }, { "DR_ACCESS", "dr" },
-	{ "APIC_ACCESS", "apic" }, { "APIC_WRITE", "apic" },
+	{ "APIC_ACCESS", "apic" }, { "APIC_WRITE", "apic" }, { "EOI_INDUCED", "eoi" },
 	{ "avic_unaccelerated_access", "apic" }, { "vmgexit", "vmgexit" },
 };
 
