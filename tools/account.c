@@ -126,7 +126,6 @@ void account_take_hist(struct account *a, struct account *from)
 		a->sum.hist = from->sum.hist;
 		from->sum.hist = NULL;
 	}
-	a->has_hist = true;
 }
 
 /*
@@ -142,13 +141,11 @@ void account_add_head(struct account *a, const struct account *from)
 		memcpy(a->key, from->key, K_VMS * sizeof(*a->key));
 		a->keys = from->keys;
 		a->counters = from->counters;
-		a->has_hist = from->has_hist;
 		a->keyed = from->keyed;
 		a->recorded = from->recorded;
 	}
 	a->keys &= from->keys;
 	a->counters &= from->counters;
-	a->has_hist &= from->has_hist;
 	for (int k = K_VMS; k < N_KEYS; k++)
 		a->key[k] += from->key[k];
 }

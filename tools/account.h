@@ -92,7 +92,7 @@ struct account {
 	uint64_t key[N_KEYS];
 	unsigned int keys;	/* bit per enum key: the file has it */
 	unsigned int counters;	/* bit per enum counter: the file has it */
-	bool has_hist;
+	bool has_hist;	/* the file itself has buckets */
 	bool keyed;		/* a row per key inside a reason; not all exits have a key */
 	bool recorded;		/* a row per slow exit, in no order, and no sum */
 	size_t nrows;

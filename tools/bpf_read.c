@@ -167,7 +167,6 @@ static void read_rows(struct account *a, const bool *marked, bool host)
 	uint32_t used = *bpf.rows_used;
 
 	a->counters = bpf.counters;
-	a->has_hist = true;
 	row_hist_copy(&a->sum, none);
 	for (uint32_t n = 0; n < used && n < MAX_ROWS; n++) {
 		if (marked[n])

@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* print_table.c - lines as a table for people. */
 #include <sys/ioctl.h>
-#include <unistd.h>
 
 #include "table.h"
 
-/* The width of the terminal that the output goes to, or 0. */
+/* The width of the terminal that the output goes to, or 0 if it goes elsewhere. */
 static int terminal_width(int fd)
 {
 	struct winsize size;
 
-	return fd >= 0 && isatty(fd) && !ioctl(fd, TIOCGWINSZ, &size) ? size.ws_col : 0;
+	return !ioctl(fd, TIOCGWINSZ, &size) ? size.ws_col : 0;
 }
 
 /* Print the lines `from` to `to_line` - 1, no wider than the terminal. */
