@@ -232,6 +232,8 @@ TOTAL                        660 1.12ms    33.3%  100% 330us 660us 66.0us  165us
 	like 'with room for it, more of a name' "$out" $'\na-guest-[a-z-]*> +220\r'
 	run script -qec "stty cols 9; exec '$EXITDUMP' -S '$T/long' -a -o vmname,exits" /dev/null </dev/null
 	like 'and of each name at least 8 characters' "$out" $'\na-guest> +220\r'
+	run script -qec "stty cols 40; '$EXITDUMP' -S '$T/long' -a -o vmname,exits | cat" /dev/null </dev/null
+	like 'but not where it goes elsewhere' "$out" $'\na-guest-[a-z-]*-0 +220\r'
 	run script -qec "stty cols 9; exec '$EXITDUMP' -S '$T/tree' -a -o vmname,exits" /dev/null </dev/null
 	like 'but a shorter one is not made longer' "$out" $'\nvm0      220\r'
 fi

@@ -119,6 +119,10 @@ metrics 'by VM' -S "$T/tree" -a
 has 'with labels' 'kvm_exit_halt_cycles_total{vm="1000-11",vmname="vm0",reason="REASON_9"} 10000'
 like 'a name is escaped' "$out" 'vmname="a\\"b\\\\c"'
 is 'how many vCPUs each has' "$(grep '^kvm_v[a-z]*{vm="1000' "$T/.out")" 'kvm_vcpus{vm="1000-11",vmname="vm0"} 2'
+cp -r "$T/tree" "$T/apart"
+sed -i 's/vcpus=2/vcpus=3/' "$T/apart/sys/kernel/debug/kvm/1001-11/exit_cycles"
+exitdump --openmetrics -S "$T/apart" -a
+is 'each its own number' "$(sed -n 's/^kvm_vcpus.* //p' "$T/.out" | xargs)" '2 3'
 metrics 'by vCPU, with histograms' -S "$T/tree" --all-vcpus --buckets
 labels='vm="1000-11",vmname="vm0",vcpu="1",reason="REASON_9"'
 name=kvm_exit_latency_cycles

@@ -43,6 +43,7 @@ within 3 -a --csv
 within 3 list --json
 within 3 -a --openmetrics -o exits,lost,guest
 within 4 -a --openmetrics -o exits,lost,guest --buckets
+within 50 -a --openmetrics --buckets
 within 9 --all-vcpus --raw
 within 9 --all-vcpus --openmetrics -o exits,lost,guest
 within 0 --vm 'vm*'
@@ -75,5 +76,9 @@ for args in '--raw 0.01 20' 'list --raw 0.01 20'; do
 	run bash -c 'ulimit -n 12; exec "$@"' - "$EXITDUMP" -S "$T/few" $args
 	is "$args, with 12 files" "$status:$err" 0:
 done
+
+# However long it runs.
+some=$(least "$T/few" -a 0.01 2)
+is 'an interval that lasts needs no more' "$(($(least "$T/few" -a 0.01 40) <= some + 512))" 1
 
 done_testing

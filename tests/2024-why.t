@@ -122,6 +122,9 @@ named MSR_READ_IMM 0x10 IA32_TSC
 named MSR_WRITE_IMM 0x10 IA32_TSC
 named vmgexit 0x80000001 'MMIO read'
 named hlt 0x8000000000000000 L2
+named hlt 0x4000000000000000 -
+exitdump why -i "$T/named" -o key
+is 'no key of L2: shown as it is' "$(sed -n 3p "$T/.out")" 0x4000000000000000
 bad_lines=$(grep -Evc '^(#.*|[a-z]+ 0x[0-9a-f]+ 0x[0-9a-f]+ .{1,40})?$' "$TOP/tools/key-names.txt" || :)
 is 'every line of the table that is built in reads as one' "$bad_lines" 0
 

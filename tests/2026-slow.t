@@ -301,19 +301,19 @@ is 'a vCPU of it cannot be chosen any more' "$status:$out:$err" '1::exitdump: no
 
 # Two VMs that run, one that has ended, and two of the same process.
 tree "$T/tree" 2 2
-mkdir "$T/tree/$kvm/77-4" "$T/tree/$kvm/77-9" "$T/tree/proc/77"
-printf 'qemu\0-name\0both\0' >"$T/tree/proc/77/cmdline"
-cp "$T/tree/$kvm/1000-11/exit_cycles" "$T/tree/$kvm/77-4/"
-cp "$T/tree/$kvm/1000-11/exit_cycles" "$T/tree/$kvm/77-9/"
+mkdir "$T/tree/$kvm/7777-4" "$T/tree/$kvm/7777-9" "$T/tree/proc/7777"
+printf 'qemu\0-name\0both\0' >"$T/tree/proc/7777/cmdline"
+cp "$T/tree/$kvm/1000-11/exit_cycles" "$T/tree/$kvm/7777-4/"
+cp "$T/tree/$kvm/1000-11/exit_cycles" "$T/tree/$kvm/7777-9/"
 {
 	sed 1,2d "$T/x_slow" | tr '\t' ' '
-	echo '1000 77 0 0 12 HLT - 0x0 9000000 1 0 0 0 0 0'
+	echo '1000 7777 0 0 12 HLT - 0x0 9000000 1 0 0 0 0 0'
 } | slow "$T/tree/$kvm/exit_cycles_slow" 3
 slow "$T/tree/$kvm/1001-11/exit_cycles_slow" 0 1000 vm <<<'998250123456 1001 0 2 48 EPT_VIOLATION 0x3 0xffffffff81234567 31000000 200000 0 0 30000000 100000 0'
 slow "$T/tree/$kvm/1000-11/exit_cycles_slow" 0 1000 vm <<<'999500000000 1000 1 3 30 IO_INSTRUCTION 0x3f8 0xffffffff81000040 22000000 1000 0 20000000 1000000 0 0'
 exitdump slow -S "$T/tree" --raw -o vm,vmname,vcpu,name
 is 'the VMs by their guests'\'' names' "$out" "$(lines '1000-11 vm0 1 IO_INSTRUCTION' '1001-11 vm1 0 EPT_VIOLATION' \
-	'1001-11 vm1 1 MSR_WRITE' '999 - 0 HLT' '999 - 0 EXTERNAL_INTERRUPT' '77 both 0 HLT')"
+	'1001-11 vm1 1 MSR_WRITE' '999 - 0 HLT' '999 - 0 EXTERNAL_INTERRUPT' '7777 both 0 HLT')"
 exitdump slow -S "$T/tree"
 like 'the head is that of the host' "$out" '^host, 2 VMs, 3 vCPUs, vmx, over 1ms, 3 older ones overwritten; by time'
 exitdump slow -S "$T/tree" --vm vm1
@@ -357,11 +357,11 @@ tm send-keys s
 sees 's: back' $'by lost.*\nTOTAL'
 tm send-keys v
 sees 'v: the VMs' $'\n1001-11 vm1 '
-tm send-keys Down Down s
-sees 's: those of the chosen VM' $'VM 1000-11 \\(vm0\\).*over 1ms.*\n2023-11-14 22:13:20\\.500 '
+tm send-keys Down s
+sees 's: those of the chosen VM' $'VM 1001-11 \\(vm1\\).*over 1ms.*\n2023-11-14 22:13:19\\.250 '
 tm send-keys Escape
 sees 'Esc: back' $'\n1001-11 vm1 '
-rm -r "$T/tree/$kvm/1000-11/exit_cycles_slow" "$T/tree/$kvm/exit_cycles_slow"
+rm "$T/tree/$kvm/"{1001-11/,}exit_cycles_slow
 tm send-keys s
 sees 'a kernel without the recorder: said, and nothing changes' $'exit_cycles_slow: No such file [^\n]*\n.*\n1001-11 vm1 '
 tm send-keys q

@@ -29,7 +29,8 @@ keys Down s
 sees 's: nor slow exits beside it' $'exit_cycles_slow: No such file [^\n]*\n.*\nREASON_8 +36 [^\n]*<\n'
 keys Enter
 sees 'Enter: the histogram beside it' 'REASON_8: 36 exits'
-keys Escape
+keys s s
+sees 's there: as if it were closed' $'exit_cycles_slow: No such file [^\n]*\n.*\nREASON_8 +36 [^\n]*<\n'
 show tree2
 sees 'it changes' $'\nREASON_8 +72 [^\n]*<\n'
 keys v c Down
@@ -61,6 +62,8 @@ show idle
 top 0.2 -S "$T/root" -a
 keys Enter p
 sees 'Enter where there is no VM: nothing' $'PAUSED[^\n]*\nVM +VMNAME '
+keys c
+sees 'c there: the vCPUs, of which there are none' $'^by lost.*\nVM +VMNAME +VCPU '
 keys q
 sees 'and q' 'status 0'
 
