@@ -190,6 +190,13 @@ cp "$T/stale" "$T/svm"
 exitdump -i "$T/svm" -o p99
 is 'a histogram of another vendor' "$status:$out:$err" \
 	"1::exitdump: $T/svm_hist: has another vendor or scope than its table"
+for file in svm svm_hist; do
+	cp "$T/stale_hist" "$T/svm_hist"
+	cp "$T/stale" "$T/svm"
+	sed -i '1s/\tvendor=[a-z]*//' "$T/$file"
+	exitdump -i "$T/svm" -o p99
+	is "it is not known from ${file/svm/table}: taken" "$status:$err" 0:
+done
 
 # A histogram whose rows do not add up to its TOTAL, in a bucket that the table cannot show.
 lines "$HEAD" "reason name $(echo {0..31})" "10 CPUID 8 2$(printf ' 0%.0s' {1..30})" \

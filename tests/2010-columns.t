@@ -289,6 +289,8 @@ for arg in 0 5k -1 +5 18446744073709551616; do
 	exitdump -i "$T/vm" -n "$arg"
 	is "a limit of $arg" "$status:$out:$err" "1::exitdump: --limit: $arg: not a number from 1 to 18446744073709551615"
 done
+exitdump -i "$T/vm" -n $'5\tx'
+is 'and of 5, a tab and more' "$status:$out" 1:
 exitdump -i "$T/vm" --tsc-khz 4294967296
 is 'a frequency of 33 bits' "$status:$out:$err" '1::exitdump: --tsc-khz: 4294967296: not a number from 1 to 4294967295'
 

@@ -299,6 +299,10 @@ is 'diff takes two' "$status:$out" 1:
 keys "$T/b" <<<'123 io 0x70 24 24 240 30'
 exitdump diff "$T/a" "$T/b" --keys
 like 'cleared: noticed' "$status:$out:$err" '^1::.*has lower counters than '
+printf '%s\n' '123 io 0x70 9 9 90 20' '124 msr 0x10 1 1 9 9' | keys "$T/early"
+printf '%s\n' '123 io 0x70 8 8 80 20' '124 msr 0x10 2 2 18 9' | keys "$T/late"
+exitdump diff "$T/early" "$T/late" --keys
+like 'also if a later reason has more' "$status:$out:$err" '^1::.*has lower counters than '
 keys "$T/b" </dev/null
 exitdump diff "$T/a" "$T/b" --keys
 like 'cleared altogether: noticed' "$status:$out:$err" '^1::.*has lower counters than '

@@ -49,7 +49,9 @@ sees 'and q' 'status 0'
 
 show tree1
 top 0.2 -S "$T/root" -a -o vm,exits
-sees 'VMs' $'\nVM +EXITS *\n'
+sees 'VMs' $'by lost.*\nVM +EXITS *\n'
+keys '<'
+sees '<: from an order that is not shown to the last column' $'by exits.*\nVM +EXITS *\n'
 show nothing
 keys o End Up Up Up Up Up Up Up Up Up Up Up Space x
 sees 'a percentile that is chosen while nothing can be read: shown as well' $'No such file.*\nVM +EXITS +P99 *\n'
