@@ -64,8 +64,6 @@ show idle
 top 0.2 -S "$T/root" -a
 keys Enter p
 sees 'Enter where there is no VM: nothing' $'PAUSED[^\n]*\nVM +VMNAME '
-keys c
-sees 'c there: the vCPUs, of which there are none' $'^by lost.*\nVM +VMNAME +VCPU '
 keys q
 sees 'and q' 'status 0'
 

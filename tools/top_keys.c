@@ -189,7 +189,7 @@ static void go_vcpus(struct top *top)
 		place_back(top);
 	pick = &top->at->opt.pick;
 	line = chosen_line(top);
-	if (pick->split == SPLIT_VMS || pick->vm)
+	if (pick->split == SPLIT_VMS ? !!line : !!pick->vm)
 		place_lines(top, line ?: &top->view.total, SPLIT_VCPUS);	/* an idle VM has no line */
 	else
 		place_lines(top, NULL, SPLIT_VCPUS);
