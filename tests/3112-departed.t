@@ -43,6 +43,9 @@ account off
 echo Y >$P/exit_cycles
 run_vmm on-vm cpuid=23
 account on
+lab-modules load patched exit_cycles
+run_vmm alone-vm cpuid=23
+account alone
 EOF
 
 # rows SECTION: prints all lines but the first.
@@ -87,6 +90,7 @@ judge() {
 	is "$lab loaded with exit_cycles=N: nothing is counted" "$(cell off TOTAL exits) $(key off guest)" "0 0"
 	is "$lab switched on then: a guest is counted exactly" "$(cell on $cpuid exits)" 23
 	is "$lab and its account agrees with itself" "$(contradictions on)" ''
+	is "$lab loaded with the parameter alone: it switches on" "$(cell alone $cpuid exits)" 23
 }
 
 for one in $LABS; do
