@@ -294,7 +294,7 @@ rm "$T/tree/sys/kernel/debug/kvm/exit_cycles"
 for args in '' -a '--vm 1001' list; do
 	# shellcheck disable=SC2086 # none, one or two words
 	exitdump -S "$T/tree" $args
-	is "an unpatched kernel, exitdump $args" "$status:$out:$err" "1::exitdump: $T/tree/sys/kernel/debug/kvm/exit_cycles: No such file (is this kernel patched and kvm loaded? man exitdump)"
+	is "a copy without the host's account, exitdump $args" "$status:$out:$err" "1::exitdump: $T/tree/sys/kernel/debug/kvm/exit_cycles: No such file (not copied? man exitdump shows how to copy all files)"
 done
 
 done_testing

@@ -33,7 +33,7 @@ for args in '--vm vm0' '--vm vm0 --vcpu 1'; do
 	# shellcheck disable=SC2086 # words
 	exitdump reset -S "$T/tree" $args
 	is "reset $args, without its file: nothing was cleared, so no success" "$status:$out:$err" \
-		"1::exitdump: $file: No such file (is this kernel patched and kvm loaded? man exitdump)"
+		"1::exitdump: $file: No such file (not copied? man exitdump shows how to copy all files)"
 	: >"$file"
 done
 # A VM ends while it is reset: its folder goes away just before the file in it is opened.
@@ -83,7 +83,7 @@ like 'set: nothing that a terminal obeys' "$status:$out" '^0:guest  \?\[2J      
 printf 'vm\n' >"$parameters/exit_cycles_guest"
 exitdump set slow 5 -S "$T/tree"
 is 'a parameter that this kernel has not: nothing is made' "$status:$out:$err:$(ls "$parameters")" \
-	"1::exitdump: $parameters/exit_cycles_slow: No such file (is this kernel patched and kvm loaded? man exitdump):exit_cycles
+	"1::exitdump: $parameters/exit_cycles_slow: No such file (not copied? man exitdump shows how to copy all files):exit_cycles
 exit_cycles_guest
 exit_cycles_keys"
 while IFS='|' read -r words why; do

@@ -264,7 +264,7 @@ for args in '' '--vm vm0' -a --all-vcpus '-c 0' '--vm vm0 TOTAL 1 1'; do
 done
 rm -r "$T/tree/$kvm"/*
 exitdump why -S "$T/tree"
-like 'a kernel without any' "$status:$out:$err" '^1::.*exit_cycles_keys: No such file \(is this kernel patched'
+like 'a kernel without any' "$status:$out:$err" '^1::.*exit_cycles_keys: No such file \(not copied\? man exitdump'
 
 # between TITLE EXPECTED: the difference between "$T/a" and "$T/b": key, exits, total, max.
 between() {

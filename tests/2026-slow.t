@@ -282,7 +282,7 @@ like 'and slow says so in one line' "$status:$out:$err" \
 exitdump slow -S "$TOP/tests/fixtures/captures/vmx-6.1" --vcpu 0
 like 'of a vCPU as well' "$status:$out:$err" '^1::exitdump: .*older than slow exits\)$'
 exitdump slow -S "$T"
-like 'no KVM at all' "$status:$out:$err" '^1::exitdump: .*No such file \(is this kernel patched and kvm loaded'
+like 'no KVM at all' "$status:$out:$err" '^1::exitdump: .*No such file \(not copied\? man exitdump'
 
 kvm=sys/kernel/debug/kvm
 mkdir -p "$T/gone/$kvm"

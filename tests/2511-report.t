@@ -199,7 +199,7 @@ no_page() { # TITLE LINE ARGUMENT...
 no_page 'no capture' 'one capture is needed (-h shows the usage)'
 no_page 'two' 'one capture is needed (-h shows the usage)' a b
 no_page 'one that is not there' "$T/gone: no such file or folder, or not readable" "$T/gone"
-no_page 'a folder without one' "$T/new/sys/kernel/debug/kvm/exit_cycles: No such file (is this kernel patched and kvm loaded? man exitdump)" "$(mkdir -p "$T/new" && echo "$T/new")"
+no_page 'a folder without one' "$T/new/sys/kernel/debug/kvm/exit_cycles: No such file (not copied? man exitdump shows how to copy all files)" "$(mkdir -p "$T/new" && echo "$T/new")"
 no_page 'a story that is not there' 'none: no such file, or not readable' -s none "$T/one"
 no_page 'another name' '-o x.pdf: a name that ends in .html or .md is needed' -o x.pdf "$T/one"
 no_page 'nowhere to put it' "$T/none/x.md: no such folder, or no right to write there" -o "$T/none/x.md" "$T/one"

@@ -64,7 +64,7 @@ int fail_absent(const char *path)
 	const char *hint = "is debugfs mounted, and kvm_intel or kvm_amd loaded?";
 
 	if (strncmp(path, "/sys/", 5))
-		hint = "is this kernel patched and kvm loaded? man exitdump";
+		hint = "not copied? man exitdump shows how to copy all files";
 	else if (!file_there("/sys/module/kvm"))
 		hint = "kvm is not loaded: modprobe kvm_intel or kvm_amd";
 	else if (!file_there(SWITCH))
