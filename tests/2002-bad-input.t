@@ -26,7 +26,7 @@ refused 'no such file' "$T/none" 'No such file'
 unlike 'a saved copy is not the kernel' "$err" 'patched'
 long=$T$(printf '/%0200d' 0 0 0)
 refused 'no such file, with a long path' "$long" 'No such file or directory$'
-refused 'a folder' "$T" 'Is a directory'
+refused 'a folder' "$T" 'Is a directory \(--sysroot takes one\)$'
 refused 'a read error' /proc/self/mem 'Input/output error'
 
 # Root may read everything, so root tries this as another user.

@@ -120,6 +120,9 @@ static enum read_result read_one(const char *path, bool saved, size_t most, stru
 	if (!saved && !fstat(fd, &st) && !S_ISREG(st.st_mode)) {
 		fail("%s: not a regular file", name);
 		result = READ_FAILED;
+	} else if (saved && !fstat(fd, &st) && S_ISDIR(st.st_mode)) {
+		fail("%s: Is a directory (--sysroot takes one)", name);
+		result = READ_FAILED;
 	} else {
 		result = read_text(name, fd, most, &text, &len);
 	}
