@@ -77,6 +77,16 @@ exitdump set -S "$T/tree"
 is 'set: what there is' "$status:$out" '0:guest  vm         off, vm or host
 keys   Yefore     on or off
 slow   -          microseconds, a time such as 2ms, or off'
+echo Y >"$parameters/exit_cycles_keys"
+echo 2000 >"$parameters/exit_cycles_slow"
+exitdump set -S "$T/tree"
+like 'set: on as it is set, and a time with its unit' "$status:$out" $'^0:.*\nkeys   on         on or off\nslow   2000us     micro'
+echo N >"$parameters/exit_cycles_keys"
+echo 0 >"$parameters/exit_cycles_slow"
+exitdump set -S "$T/tree"
+like 'set: off as it is set' "$status:$out" $'^0:.*\nkeys   off        on or off\nslow   off        micro'
+echo Yefore >"$parameters/exit_cycles_keys"
+rm "$parameters/exit_cycles_slow"
 printf '\e[2J\n' >"$parameters/exit_cycles_guest"
 exitdump set -S "$T/tree"
 like 'set: nothing that a terminal obeys' "$status:$out" '^0:guest  \?\[2J       off'

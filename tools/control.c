@@ -132,6 +132,19 @@ static const char *kernel_value(const struct parameter *p, const char *value)
 	return ns && ns % 1000 == 0 && strlen(us) < 10 ? us : NULL;
 }
 
+/* Change the kernel's value to the words that set takes: on, off, a time with its unit. */
+static void words_of_value(const struct parameter *p, char value[64])
+{
+	size_t len = strlen(value);
+
+	if (!strcmp(p->name, "keys") && (!strcmp(value, "Y") || !strcmp(value, "N")))
+		strcpy(value, *value == 'Y' ? "on" : "off");
+	else if (!strcmp(p->name, "slow") && !strcmp(value, "0"))
+		strcpy(value, "off");
+	else if (!strcmp(p->name, "slow") && len && len < 60 && strspn(value, "0123456789") == len)
+		strcat(value, "us");
+}
+
 /* Print all parameters, with their values and what they take. */
 static int show_parameters(const struct options *opt)
 {
@@ -148,6 +161,7 @@ static int show_parameters(const struct options *opt)
 		if (read_small(path, value, sizeof(value)) < 0)
 			strcpy(value, "-");
 		value[strcspn(value, "\n")] = '\0';
+		words_of_value(&parameters[i], value);
 		printable(value);
 		out_format(to, "%-6s %-10s %s\n", parameters[i].name, value, parameters[i].values);
 	}
