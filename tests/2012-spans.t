@@ -135,11 +135,11 @@ done
 show long1
 between long2 --all-vcpus --raw
 is 'cleared, ended, switched off at once: the line is whole' "$status:$err" \
-	'0:exitdump: counters of vCPU 0 of VM 4000000000-1000000000 were cleared in this interval, so its figures are left out; 13 vCPUs ended in this interval, their last figures are lost; nothing is counted at present (/sys/module/kvm/parameters/exit_cycles is N; exitdump on)'
+	'0:exitdump: counters of vCPU 0 of VM 4000000000-1000000000 were cleared in this interval, so its figures are left out; 13 vCPUs ended in this interval, their last figures are lost; nothing is counted at present (/sys/module/kvm/parameters/exit_cycles is N; exitdump on starts it)'
 mkdir -p "$T/off/sys/module/kvm/parameters"
 cp -r "$T/tree1/sys/kernel" "$T/off/sys/"
 echo N >"$T/off/sys/module/kvm/parameters/exit_cycles"
-off='exitdump: nothing is counted at present (/sys/module/kvm/parameters/exit_cycles is N; exitdump on)'
+off='exitdump: nothing is counted at present (/sys/module/kvm/parameters/exit_cycles is N; exitdump on starts it)'
 exitdump -S "$T/off" --raw -o exits -n 1
 is 'switched off: said of a snapshot' "$status:$out:$err" "0:40:$off"
 exitdump -S "$T/off" --raw -o exits 0.01 1

@@ -239,7 +239,7 @@ exitdump why -S "$T/tree" -a --openmetrics -n 1
 like 'metrics of VMs' "$out" $'\nkvm_key_exits\\{vm="1000-11",vmname="vm0",reason="io",key="0x70",what="RTC, out"\\} 20\n'
 mkdir -p "$T/tree/sys/module/kvm/parameters"
 echo N >"$T/tree/sys/module/kvm/parameters/exit_cycles_keys"
-off='exitdump: no keys are kept at present (/sys/module/kvm/parameters/exit_cycles_keys is N; exitdump set keys on)'
+off='exitdump: no keys are kept at present (/sys/module/kvm/parameters/exit_cycles_keys is N; exitdump set keys on starts it)'
 exitdump why -S "$T/tree" --vm vm1 --raw -o exits
 is 'keys are switched off: said of a snapshot' "$status:$out:$err" "0:20:$off"
 exitdump why -S "$T/tree" --raw TOTAL 0.01 1
@@ -250,7 +250,7 @@ exitdump -S "$T/tree" --json
 is 'keys are switched off: that is nothing to reasons' "$(jq .off "$T/.out"):$err" false:
 echo N >"$T/tree/sys/module/kvm/parameters/exit_cycles"
 exitdump why -S "$T/tree" --raw -o exits
-like 'all is switched off: said as without keys' "$status:$out:$err" '^0:40:exitdump: nothing is counted at present \(.*/exit_cycles is N; exitdump on\)$'
+like 'all is switched off: said as without keys' "$status:$out:$err" '^0:40:exitdump: nothing is counted at present \(.*/exit_cycles is N; exitdump on starts it\)$'
 rm -r "$T/tree/sys/module"
 rm -r "$T/tree/$kvm/1001-11/vcpu1/exit_cycles_keys"
 exitdump why -S "$T/tree" --vm vm1 --all-vcpus --raw -o vcpu

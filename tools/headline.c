@@ -168,7 +168,7 @@ void view_notes(const struct view *view, char to[NOTES])
 		     sample->gone, by_vcpu ? "vCPU" : "VM", sample->gone == 1 ? "" : "s",
 		     sample->gone == 1 ? "its" : "their");
 	if (sample->off)
-		note(to, "%s at present (%s is N; exitdump %s)",
+		note(to, "%s at present (%s is N; exitdump %s starts it)",
 		     keys_off ? "no keys are kept" : "nothing is counted", sample->off,
 		     keys_off ? "set keys on" : "on");
 	if (view->opt.pick.slow && account_knows(&view->all.account, K_THRESHOLD) &&
