@@ -49,7 +49,7 @@ is 'a sum of VMs of which one was cleared' "$status:$(sed 1d <<<"$out" | tr -s '
 REASON_9 20 18.2%
 TOTAL 20 18.2%:$(some '')"
 into vm --vm 'vm*' --hist
-like 'its histogram' "$out" $'\nTOTAL: 110 exits\n'
+like 'its histogram' "$out" $'\nTOTAL: 110 exits, '
 cp -r "$T/tree3" "$T/last"
 cp "$T/tree1/$kvm/1001-11"/exit_cycles* "$T/last/$kvm/1001-11/"
 into last --vm 'vm*' --raw --output name,exits

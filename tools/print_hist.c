@@ -64,7 +64,7 @@ static void print_one(const struct view *view, struct out *to, const struct row 
 		if (row->hist[i] > largest)
 			largest = row->hist[i];
 	}
-	out_format(to, "%s: %lu exits\n", row->name, all);
+	out_format(to, "%s: %lu exits, by time from exit to entry\n", row->name, all);
 	if (last < 0)
 		return;
 	out_format(to, "%12s    %-12s %10s\n", units[view->unit], "to", "exits");
