@@ -139,6 +139,8 @@ if run unshare -m true && ((!status)); then
 	for args in list reset; do
 		why "unpatched, $args" "$file" "this kernel's KVM is not patched; exitdump top and exitdump 1 count by BPF" "$unpatched" "$args"
 	done
+	why 'unpatched, why' "${file}_keys" "this kernel's KVM is not patched; exitdump why TOTAL 1 counts by BPF" "$unpatched" why
+	why 'unpatched, slow' "${file}_slow" "this kernel's KVM is not patched; exitdump slow 1 counts by BPF" "$unpatched" slow
 	for args in '0.01 1' 'slow 0.01' 'slow --follow'; do
 		# shellcheck disable=SC2086 # words
 		run elsewhere "$unpatched" $args
