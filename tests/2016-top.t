@@ -27,7 +27,7 @@ start() {
 }
 
 start 0.2
-sees 'the host, with nothing in between' 'host, 3 VMs.*the last interval.*TOTAL +0 +0\.0'
+sees 'the host, with nothing in between' 'host, 3 VMs.*no exit in the last interval \(t: other spans\).*TOTAL +0 +0\.0'
 show tree2
 keys t
 sees 't: since it began' $'since the view began.*\nREASON_9 +60 [^\n]*<.*TOTAL +330 '
@@ -319,7 +319,7 @@ sees 'what there is' $'all counts so far.*\nREASON_9 '
 keys h t
 sees 'h: nothing in the interval' $'the last interval.*\nno such exit in this span'
 show tree2
-sees 'h: of the interval in which something happened' $'the last interval.*\nREASON_9: 60 exits'
+sees 'h: of the interval in which something happened' $' s, the last interval,.*\nREASON_9: 60 exits'
 sees 'and of the next nothing again' $'the last interval.*\nno such exit in this span'
 keys t
 sees 't: since the view began' $'since the view began.*\nREASON_9: 60 exits'

@@ -127,6 +127,7 @@ static void draw_head(const struct top *top)
 		[UNIT_CYCLES] = "cycles", [UNIT_NS] = "ns", [UNIT_US] = "us",
 		[UNIT_AUTO] = "units that fit",
 	};
+	const char *span = span_names[top->shown_span];
 	struct out head = { .fd = -1 };
 	char notes[sizeof(failure)];
 
@@ -134,12 +135,14 @@ static void draw_head(const struct top *top)
 	draw_text(0, out_string(&head), head.len);
 	out_free(&head);
 	view_notes(&top->view, notes);
+	if (top->shown_span == SPAN_INTERVAL && !top->view.total.row->n[C_EXITS])
+		span = "no exit in the last interval (t: other spans)";
 	if (*top->trouble)
 		snprintf(notes, sizeof(notes), "%s", top->trouble);
 	else if (!*notes)
 		snprintf(notes, sizeof(notes), "%severy %g s, %s, in %s",
 			 top->paused ? "PAUSED, " : "", top->interval,
-			 span_names[top->shown_span], units[top->view.unit]);
+			 span, units[top->view.unit]);
 	draw_text(1, notes, strlen(notes));
 }
 
