@@ -55,7 +55,7 @@ exitdump --bpf --raw --output reason,key,user slow 0.5 >slow.rows 2>&1 &
 reader=$!
 # it counts, and waits for its first interval to pass
 i=0
-until grep -qs nanosleep /proc/$reader/wchan || [ $((i += 1)) = 100 ]; do sleep 0.1; done
+until grep -qs nanosleep /proc/$reader/wchan || [ $((i += 1)) = 600 ]; do sleep 0.1; done
 vmm --stats out-user=500 sleep-user:200=3 cpuid=500 2>&1
 sleep 1
 # the reader does not read meanwhile
