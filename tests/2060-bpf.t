@@ -137,17 +137,17 @@ if run unshare -m true && ((!status)); then
 	why 'patches without that parameter' "${parameter}_slow" "this kernel's patches have no such parameter" "$patched" set slow off
 	unpatched="mount -t tmpfs none /sys/module && mkdir /sys/module/kvm && mount -t tmpfs none /sys/kernel"
 	for args in list reset; do
-		why "unpatched, $args" "$file" "this kernel's KVM is not patched; exitdump top and exitdump 1 count by BPF" "$unpatched" "$args"
+		why "unpatched, $args" "$file" "this kernel's KVM is not patched; exitdump top, 1, why TOTAL 1 and slow 1 count by BPF" "$unpatched" "$args"
 	done
-	why 'unpatched, why' "${file}_keys" "this kernel's KVM is not patched; exitdump why TOTAL 1 counts by BPF" "$unpatched" why
-	why 'unpatched, slow' "${file}_slow" "this kernel's KVM is not patched; exitdump slow 1 counts by BPF" "$unpatched" slow
+	why 'unpatched, why' "${file}_keys" "this kernel's KVM is not patched; exitdump top, 1, why TOTAL 1 and slow 1 count by BPF" "$unpatched" why
+	why 'unpatched, slow' "${file}_slow" "this kernel's KVM is not patched; exitdump top, 1, why TOTAL 1 and slow 1 count by BPF" "$unpatched" slow
 	for args in '0.01 1' 'slow 0.01' 'slow --follow'; do
 		# shellcheck disable=SC2086 # words
 		run elsewhere "$unpatched" $args
 		is "unpatched, $args: by BPF, which cannot count there either" "$status:$out:$err" \
 			'1::exitdump: this is an unpatched kernel, whose KVM keeps no account, and --bpf: this kernel has no BTF (CONFIG_DEBUG_INFO_BTF)'
 	done
-	why 'unpatched: no switches' "$parameter" "this kernel's KVM is not patched; exitdump top and exitdump 1 count by BPF" "$unpatched" set
+	why 'unpatched: no switches' "$parameter" "this kernel's KVM is not patched; exitdump top, 1, why TOTAL 1 and slow 1 count by BPF" "$unpatched" set
 	why 'no kvm' "$file" 'kvm is not loaded: modprobe kvm_intel or kvm_amd' 'mount -t tmpfs none /sys/module && mount -t tmpfs none /sys/kernel' list
 else
 	skip 'other kernels' 'no mount namespaces here'

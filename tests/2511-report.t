@@ -110,6 +110,7 @@ columns=$(grep -o '<i style="height:[^>]*' "$T/page.html")
 is 'a column without exits is empty, and no other' "$(grep 'class="none"' <<<"$columns")" "$(grep ': 0 exits"' <<<"$columns")"
 page "$TOP/tests/fixtures/report/boot"
 html=$(<"$T/page.html")
+like 'a percentile that is max is rounded as max, above a histogram as well' "$html" 'write_cr4</b> 63 exits, p50 28\.5us, p99 1\.66ms<'
 like 'the largest part of what was lost' "$html" 'The largest part of it, [0-9.]*%, was waiting for a CPU of the host'
 like 'a reason that lost next to nothing has no bar, and that is said' "$html" '<p>And [0-9]* more reasons, less than 0\.5% each\.</p>'
 page "$CAPTURES/vmx-6.1"

@@ -5,6 +5,10 @@
 
 #include "cell.h"
 
+const char *const unit_names[] = {
+	[UNIT_DEFAULT] = "", [UNIT_CYCLES] = "cycles", [UNIT_NS] = "ns", [UNIT_US] = "us", [UNIT_AUTO] = "auto",
+};
+
 /* cell_compare() - compare for sorting: large numbers first, texts by the alphabet, unknown last. */
 int cell_compare(const struct cell *a, const struct cell *b)
 {
@@ -91,7 +95,7 @@ static void show_time(struct out *to, unsigned __int128 n, bool up)
 
 static bool rounds_up(const struct cell *cell)
 {
-	return cell->kind == CELL_BOUND && !cell->d;
+	return cell->kind == CELL_BOUND && !cell->is_max;
 }
 
 /* In ns or us: whole ns, us with three digits behind the point. An average always has three. */

@@ -8,6 +8,9 @@
 /* UNIT_DEFAULT becomes AUTO for people, CYCLES for programs. */
 enum unit { UNIT_DEFAULT, UNIT_CYCLES, UNIT_NS, UNIT_US, UNIT_AUTO };
 
+/* By enum unit, as --unit takes them. */
+extern const char *const unit_names[];
+
 enum cell_kind {
 	CELL_NONE, CELL_TEXT, CELL_KEY, CELL_COUNT, CELL_CYCLES, CELL_AVERAGE, CELL_BOUND,
 	CELL_RATE, CELL_SHARE, CELL_CHANGE, CELL_FACTOR, CELL_TIME, CELL_HEX, CELL_WHEN, CELL_CLOCK,
@@ -17,8 +20,8 @@ struct cell {
 	enum cell_kind kind;
 	const char *text;	/* TEXT */
 	uint64_t n;		/* KEY, HEX, COUNT; CYCLES, BOUND: cycles; WHEN (since 1970), CLOCK: ns */
-	double d;		/* AVERAGE: cycles; RATE: a second; SHARE, CHANGE: 1 is 100%; FACTOR; TIME: s;
-				 * BOUND: 0 to round it up */
+	double d;		/* AVERAGE: cycles; RATE: a second; SHARE, CHANGE: 1 is 100%; FACTOR; TIME: s */
+	bool is_max;		/* BOUND: it is max, and is rounded as max is */
 };
 
 /* An unknown value. */

@@ -225,9 +225,8 @@ static struct cell get_percentile(const struct line *line, int per_100000)
 
 	if (!row_percentile(line->row, a, per_100000, &bound))
 		return cell_none;
-	/* Round max as its own column does, or the bound would be above it. */
 	return (struct cell){ .kind = CELL_BOUND, .n = bound,
-			      .d = account_has(a, C_MAX) && bound == row_max(line->row) };
+			      .is_max = account_has(a, C_MAX) && bound == row_max(line->row) };
 }
 
 static struct cell get_share(const struct line *line, int arg)

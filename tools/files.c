@@ -67,12 +67,8 @@ int fail_absent(const char *path)
 		hint = "not copied? man exitdump shows how to copy all files";
 	else if (!file_there("/sys/module/kvm"))
 		hint = "kvm is not loaded: modprobe kvm_intel or kvm_amd";
-	else if (!file_there(SWITCH) && strstr(path, "exit_cycles_keys"))
-		hint = "this kernel's KVM is not patched; exitdump why TOTAL 1 counts by BPF";
-	else if (!file_there(SWITCH) && strstr(path, "exit_cycles_slow"))
-		hint = "this kernel's KVM is not patched; exitdump slow 1 counts by BPF";
 	else if (!file_there(SWITCH))
-		hint = "this kernel's KVM is not patched; exitdump top and exitdump 1 count by BPF";
+		hint = "this kernel's KVM is not patched; exitdump top, 1, why TOTAL 1 and slow 1 count by BPF";
 	else if (strncmp(path, KVM_DIR, strlen(KVM_DIR)))
 		hint = "this kernel's patches have no such parameter";
 	return fail("%s: No such file (%s)", path, hint);

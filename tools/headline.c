@@ -71,7 +71,6 @@ static void whose(const struct view *view, struct out *to)
 /* The order of the lines, and the unit if the numbers do not show it. */
 static void how(const struct view *view, struct out *to, const char *before)
 {
-	static const char *const units[] = { [UNIT_CYCLES] = "cycles", [UNIT_NS] = "ns", [UNIT_US] = "us" };
 	const struct column *sorted = view_sorted_by(view);
 
 	if (sorted) {
@@ -80,7 +79,7 @@ static void how(const struct view *view, struct out *to, const char *before)
 		before = ", ";
 	}
 	if (view->unit != UNIT_AUTO)
-		out_format(to, "%sin %s", before, units[view->unit]);
+		out_format(to, "%sin %s", before, unit_names[view->unit]);
 }
 
 /*

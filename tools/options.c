@@ -122,13 +122,8 @@ static void parse_sort(struct options *opt, char *list)
 
 static enum unit parse_unit(const char *name)
 {
-	static const char *const names[] = {
-		[UNIT_DEFAULT] = "", [UNIT_CYCLES] = "cycles", [UNIT_NS] = "ns",
-		[UNIT_US] = "us", [UNIT_AUTO] = "auto",
-	};
-
 	for (int i = UNIT_CYCLES; i <= UNIT_AUTO; i++) {
-		if (!strcmp(name, names[i]))
+		if (!strcmp(name, unit_names[i]))
 			return i;
 	}
 	die("--unit: %s: not one of cycles, ns, us, auto", name);

@@ -44,9 +44,6 @@ static void print_bucket(const struct view *view, struct out *to, int from, int 
 /* Print a histogram in at most `most` lines. If there are more buckets, the lowest share a line. */
 static void print_one(const struct view *view, struct out *to, const struct row *row, int most)
 {
-	static const char *const units[] = {
-		[UNIT_CYCLES] = "cycles", [UNIT_NS] = "ns", [UNIT_US] = "us", [UNIT_AUTO] = "from",
-	};
 	uint64_t largest = 0, all = 0, n = 0;
 	int first = BUCKETS, last = -1, from;
 
@@ -67,7 +64,7 @@ static void print_one(const struct view *view, struct out *to, const struct row 
 	out_format(to, "%s: %lu exits, by time from exit to entry\n", row->name, all);
 	if (last < 0)
 		return;
-	out_format(to, "%12s    %-12s %10s\n", units[view->unit], "to", "exits");
+	out_format(to, "%12s    %-12s %10s\n", view->unit == UNIT_AUTO ? "from" : unit_names[view->unit], "to", "exits");
 	from = first;
 	for (int i = first; i <= last; i++) {
 		n += row->hist[i];

@@ -138,11 +138,7 @@ void json_opening(struct out *to, const struct sample *sample)
 /* json_unit() - the unit of all times. */
 void json_unit(struct out *to, const struct view *view)
 {
-	static const char *const units[] = {
-		[UNIT_CYCLES] = "cycles", [UNIT_NS] = "ns", [UNIT_US] = "us",
-	};
-
-	json_word(to, "unit", units[view->unit]);
+	json_word(to, "unit", unit_names[view->unit]);
 }
 
 static void json_head(struct out *to, const struct view *view)

@@ -123,10 +123,6 @@ static void draw_head(const struct top *top)
 	static const char *const span_names[N_SPANS] = {
 		"the last interval", "since the view began", "all counts so far",
 	};
-	static const char *const units[] = {
-		[UNIT_CYCLES] = "cycles", [UNIT_NS] = "ns", [UNIT_US] = "us",
-		[UNIT_AUTO] = "units that fit",
-	};
 	const char *span = span_names[top->shown_span];
 	struct out head = { .fd = -1 };
 	char notes[sizeof(failure)];
@@ -142,7 +138,7 @@ static void draw_head(const struct top *top)
 	else if (!*notes)
 		snprintf(notes, sizeof(notes), "%severy %g s, %s, in %s",
 			 top->paused ? "PAUSED, " : "", top->interval,
-			 span, units[top->view.unit]);
+			 span, top->view.unit == UNIT_AUTO ? "units that fit" : unit_names[top->view.unit]);
 	draw_text(1, notes, strlen(notes));
 }
 

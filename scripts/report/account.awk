@@ -99,9 +99,7 @@ function split_up(kind, n,    p, rest) {
 # long CYCLES UP: returns a time as exitdump's tables print it, from 0.34ns to 99999s. UP
 # rounds up, for an upper bound. If the TSC's frequency is not known, returns short cycles.
 function long(cycles, up,    n, i, step, unit) {
-	if (cycles == "-")
-		return cycles
-	if (khz == "-")
+	if (cycles == "-" || khz == "-")
 		return shorten(cycles, up)
 	n = divide(cycles * 100000000, khz, up)
 	if (!n)
@@ -118,10 +116,8 @@ function long(cycles, up,    n, i, step, unit) {
 
 # shorten NUMBER UP: returns numbers up to 999999 in full, larger ones as 1.000M to 18.45E.
 function shorten(n, up,    step, cut) {
-	if (n == "-")
-		return n
-	if (n < 1000000)
-		return sprintf("%.0f", n)
+	if (n == "-" || n < 1000000)
+		return n == "-" ? n : sprintf("%.0f", n)
 	for (step = 1; divide(n, step, up) > 9999; step *= 10)
 		cut++
 	return sprintf("%." (3 - cut % 3) "f%s", divide(n, step, up) / (10 ^ (3 - cut % 3)), substr("kMGTPE", int(cut / 3) + 1, 1))
@@ -140,13 +136,18 @@ function ratio(some, all) {
 	return all > 0 ? some / all : 0
 }
 
-# cells KIND N LIST: returns the cells COLUMN:FORMAT..., with a tab before each. A bound that is max is rounded like max.
+# bound KIND N COLUMN: returns a percentile, rounded up; one that is max is rounded as max is.
+function bound(kind, n, column) {
+	return long(cell[kind, n, column], cell[kind, n, column] != cell[kind, n, "max"])
+}
+
+# cells KIND N LIST: returns the cells COLUMN:FORMAT..., with a tab before each.
 function cells(kind, n, list,    i, c, word, value, text) {
 	c = split(list, word, " ")
 	for (i = 1; i <= c; i++) {
 		split(word[i], format, ":")
 		value = cell[kind, n, format[1]]
-		text = text "\t" (format[2] == "n" ? group(value) : format[2] == "t" || format[2] == "b" ? long(value, format[2] == "b" && value != cell[kind, n, "max"]) : format[2] == "%" ? percent(value) : \
+		text = text "\t" (format[2] == "n" ? group(value) : format[2] == "t" ? long(value) : format[2] == "b" ? bound(kind, n, format[1]) : format[2] == "%" ? percent(value) : \
 			format[2] == "k" ? short_key(value) : value)
 	}
 	return text
@@ -320,8 +321,7 @@ function panel(n, count, low, high,    b, most, share, line) {
 			share = 0.01
 		line = line sprintf("\t%.2f=%s to %s: %s", share, edge(b - 1), b < 31 ? edge(b) : "more", plural(group(count[b + 1]), "exit"))
 	}
-	say("columns", cell["row", n, "name"] "\t" plural(group(cell["row", n, "exits"]), "exit") ", p50 " long(cell["row", n, "p50"], cell["row", n, "p50"] != cell["row", n, "max"]) ", p99 " \
-		long(cell["row", n, "p99"], cell["row", n, "p99"] != cell["row", n, "max"]) "\t" edge(low - 1) "\t" edge((low + high - 1) / 2) "\t" (high < 31 ? edge(high) : "more") line)
+	say("columns", cell["row", n, "name"] "\t" plural(group(cell["row", n, "exits"]), "exit") ", p50 " bound("row", n, "p50") ", p99 " bound("row", n, "p99") "\t" edge(low - 1) "\t" edge((low + high - 1) / 2) "\t" (high < 31 ? edge(high) : "more") line)
 }
 
 function edge(b) {
