@@ -117,15 +117,13 @@ void account_take_hist(struct account *a, struct account *from)
 
 	for (size_t i = 0; i < from->nrows; i++) {
 		row = account_row(a, from->rows[i].key, NULL);
-		if (!row || row->hist)
+		if (!row)
 			continue;
 		row->hist = from->rows[i].hist;
 		from->rows[i].hist = NULL;
 	}
-	if (!a->sum.hist) {
-		a->sum.hist = from->sum.hist;
-		from->sum.hist = NULL;
-	}
+	a->sum.hist = from->sum.hist;
+	from->sum.hist = NULL;
 }
 
 /*
@@ -348,7 +346,7 @@ bool row_percentile(const struct row *row, const struct account *a, unsigned int
 		return false;
 	for (i = 0; i < BUCKETS - 1; i++) {
 		below += row->hist[i];
-		if (row->hist[i] && reaches(below, all, per_100000))
+		if (reaches(below, all, per_100000))
 			break;
 	}
 	*bound = bucket_high(i);

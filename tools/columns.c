@@ -100,7 +100,7 @@ static struct cell get_key(const struct line *line, int arg)
 static struct cell get_what(const struct line *line, int arg)
 {
 	(void)arg;
-	if (!has_key(line) || line->row->key.reason == REASON_SUM)
+	if (!has_key(line))
 		return cell_none;
 	return cell_text(key_name(line->row));
 }
@@ -299,7 +299,7 @@ static struct cell get_overhead(const struct line *line, int arg)
 
 const struct column columns[] = {
 	{ "time", NULL, "when it was read; of a slow exit, its end: seconds since 1970", get_time, 0,
-	  .flags = COLUMN_WHOLE },
+	  .flags = 0 },
 	{ "vm", NULL, "the VM: PID and file descriptor", get_vm, 0, .flags = COLUMN_LEFT | COLUMN_NUMBERS },
 	{ "vmname", NULL, "the name of the VM's guest, from QEMU's -name", get_vmname, 0,
 	  .flags = COLUMN_LEFT | COLUMN_CUT },

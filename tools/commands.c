@@ -175,7 +175,7 @@ int cmd_list(struct options *opt, int argc, char **argv)
 	opt->list = true;
 	opt->pick.split = SPLIT_VMS;
 	opt->pick.vcpu_lists = true;
-	opt->pick.outside |= argc && (!options_columns(opt) || opt->format == FORMAT_JSON);
+	opt->pick.outside |= argc && !options_columns(opt);
 	return cmd_show(opt, argc, argv);
 }
 

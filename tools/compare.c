@@ -109,7 +109,7 @@ static int take_side(struct side *side, struct sample *sample)
 	else
 		ret = sample_first(sample, &side->pick);
 	if (!ret)
-		side->happened |= reason_there(side->reasons, sample);
+		side->happened = reason_there(side->reasons, sample);
 	return ret;
 }
 

@@ -41,7 +41,7 @@ static void whose(const struct view *view, struct out *to)
 	const struct part *vm = one_vm(sample);
 	const struct part *part = sample->nparts == 1 ? &sample->parts[0] : &view->all;
 	const struct account *a = &part->account;
-	bool host = !vm && !strcmp(a->scope, "host");
+	bool host = !strcmp(a->scope, "host");
 	const char *before = vm || host ? ", " : "";
 
 	if (part->vcpu >= 0)

@@ -158,7 +158,7 @@ static const char *parse_columns(struct account *a, char *line,
 		c = column_kind(field);
 		if (c == COL_BEYOND)
 			return "its histogram has more than 32 buckets (a newer exitdump reads it)";
-		if (c != COL_UNKNOWN && seen & 1ULL << c)
+		if (seen & 1ULL << c)
 			return "has a column twice";
 		if (c != COL_UNKNOWN)
 			seen |= 1ULL << c;
