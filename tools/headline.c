@@ -170,7 +170,7 @@ void view_notes(const struct view *view, char to[NOTES])
 		note(to, "%s at present (%s is N; exitdump %s starts it)",
 		     keys_off ? "no keys are kept" : "nothing is counted", sample->off,
 		     keys_off ? "set keys on" : "on");
-	if (view->opt.pick.slow && account_knows(&view->all.account, K_THRESHOLD) &&
+	if (account_knows(&view->all.account, K_THRESHOLD) &&
 	    !view->all.account.key[K_THRESHOLD])
 		note(to, "no slow exits are recorded at present (exitdump set slow 1000: those over 1 ms)");
 	if (sample->uncounted)

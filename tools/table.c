@@ -113,7 +113,7 @@ void table_line(const struct table *table, size_t line, struct out *to)
 		out_bytes(to, text, len > width ? width - 1 : len);
 		if (len > width)
 			out_char(to, '>');
-		if (left && i + 1 < table->ncols)
+		if (left)
 			pad(to, width - len);
 	}
 	while (to->len && to->text[to->len - 1] == ' ')

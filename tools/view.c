@@ -134,10 +134,8 @@ static void add_up(struct view *view)
 		view->picked[i] = sum_picked(&sample->parts[i], view->opt.reasons);
 		add_all(view, &sample->parts[i], &view->picked[i]);
 	}
-	if (!view->all.account.counters && sample->nparts) {	/* all were cleared */
+	if (!view->all.account.counters && sample->nparts)	/* all were cleared */
 		account_add_head(&view->all.account, &sample->parts[0].account);
-		view->all.account.counters = 0;
-	}
 	sample_count(sample, &view->all.account);
 }
 
