@@ -21,6 +21,8 @@ is 'and nothing on standard error' "$err" ''
 
 exitdump -i - <"$T/vmx"
 like 'and as "-"' "$status:$out" '^0:vmx; by KVM.*TOTAL +41 '
+run bash -c '(sleep 0.2 && cat "$1") | "$0" -i /dev/stdin --raw -o exits' "$EXITDUMP" "$T/vmx"
+is 'a pipe into which nothing comes at first' "$status:$out:$err" "0:$(lines 17 23 1):"
 exitdump -i - </dev/null
 is '"-" by its name where it is none' "$status:$out:$err" '1::exitdump: standard input: empty'
 exitdump --input /dev/stdin <"$T/vmx"
@@ -44,6 +46,11 @@ is 'nothing counted yet: only the sums, no division by zero, and no share of not
 'by KVM, in cycles
 NAME  EXITS SHARE KVM AVG
 TOTAL     0     -   0   -'
+
+# Only OTHER and TOTAL have no number, so a reason of that name is one like any other.
+lines '#~exit_cycles~1' 'reason name exits' '7 TOTAL 3' '- OTHER 2' '- TOTAL 5' >"$T/named"
+exitdump --raw -o reason,name,exits -i "$T/named"
+is 'a reason that is named TOTAL' "$status:$out:$err" "0:$(lines '7 TOTAL 3' '- OTHER 2'):"
 
 # 2^64 - 1 is an ordinary number, and sums wrap as they do in the kernel.
 lines '#~exit_cycles~1' 'reason name exits cycles' \

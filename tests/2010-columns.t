@@ -73,6 +73,32 @@ cp "$T/11" "$T/two/sys/kernel/debug/kvm/1001-11/exit_cycles"
 exitdump -S "$T/two" -a --raw -o vm,lost,share,cycles
 is 'nor is a share of a lost time that is known of some VMs only' "$status:$out:$err" \
 	"0:$(lines '1000-11 187000 - 55000' '1001-11 - 0.500000 55000'):"
+# heads SED-EXPRESSION: the headings of both VMs changed by it, in a table and in --csv.
+heads() {
+	sed -i "$1" "$T/two/sys/kernel/debug/kvm"/*/exit_cycles
+	exitdump -S "$T/two" -a
+	sed -n 2p "$T/.out" | xargs
+	exitdump -S "$T/two" -a --csv -n 1
+	head -n 1 "$T/.out"
+}
+rm -r "$T/two"
+tree "$T/two" 2 1
+is 'without guest=: no column of it' "$(heads $'1s/\tguest=[0-9]*//')" \
+'VM VMNAME EXITS LOST SHARE KVM USER SCHED HALT
+vm,vmname,exits,cycles,total,halt,poll,user,sched,hsched,stop,slow,max,lost,share'
+rm -r "$T/two"
+tree "$T/two" 2 1
+is 'without halt: no column of it, nor of what was lost' "$(heads 2s/halt/x/)" \
+'VM VMNAME EXITS SHARE KVM USER SCHED
+vm,vmname,exits,cycles,total,poll,user,sched,hsched,stop,slow,max,share,guest'
+rm -r "$T/two"
+tree "$T/two" 2 1
+sed -i $'2s/halt/x/; 1s/\tguest=[0-9]*//' "$T/two/sys/kernel/debug/kvm/1000-11/exit_cycles"
+exitdump -S "$T/two" -a -o vm,lost,overhead
+is 'of two VMs of which the first lacks them, the sum is not known' "$(sed 1d "$T/.out" | xargs)" \
+	'VM LOST OVERHEAD 1001-11 93.5us 33.3% 1000-11 - - TOTAL - -'
+exitdump -S "$T/two" -a
+is 'but the column is there' "$(sed -n 2p "$T/.out" | xargs)" 'VM VMNAME EXITS LOST OVERHEAD SHARE KVM USER SCHED HALT'
 exitdump -i "$T/lacks"
 like 'and the table is sorted by what is known' "$status:$out" '^0:vmx; by KVM'
 lines '#~exit_cycles~1 vendor=vmx' 'reason name exits total max' \
@@ -81,6 +107,8 @@ for order in max -max; do
 	exitdump -i "$T/unknown" --raw -o name -s $order
 	is "what is not known stays last: by $order" "${out//$'\n'/ }" "$([[ $order == max ]] && echo C A B || echo A C B)"
 done
+exitdump -i "$T/unknown" --raw -o name
+is 'of a tie first the lower number' "$(xargs <"$T/.out")" 'A B C'
 # Parts that are an exit ahead of their total, a guest that has not yet run, a tie.
 lines '#~exit_cycles~1 vendor=vmx tsc_khz=1000 guest=0' 'reason name exits cycles total halt user sched hsched stop' \
 	'1 A 3 5 10 12 9 0 0 0' '2 B 5 0 0 0 0 0 0 0' '3 C 9 0 0 0 0 0 0 0' '- TOTAL 17 5 10 12 9 0 0 0' >"$T/ahead"
@@ -117,6 +145,8 @@ is 'with --tsc-khz there are, of a line and of the sum' "$(sed 1,2d "$T/.out" | 
 exitdump -i "$T/vm" --tsc-khz 1000000 --raw -o gexits -r CPUID
 is "--tsc-khz in place of the file's, for seconds as well" "$out" 16666666.667
 if command -v jq >/dev/null; then
+	exitdump -i "$T/no-khz" --tsc-khz 1000000 --json
+	is 'in JSON, of a file that has none' "$(jq .tsc_khz "$T/.out")" 1000000
 	exitdump -i "$T/vm" --tsc-khz 1000000 --json -r CPUID
 	is 'in JSON' "$(jq -c '[.tsc_khz, .rows[0].gexits]' "$T/.out")" '[1000000,16666666.667]'
 else
@@ -222,6 +252,9 @@ is 'percentiles of which a bucket has just enough, or one too few' "${ends[*]}" 
 lines '#~exit_cycles~1' 'reason name exits total halt stop' '1 A 1 99960 0 0' '2 B 1 40 0 0' '- TOTAL 2 100000 0 0' >"$T/nearly"
 exitdump -i "$T/nearly" -o share
 is 'a share of nearly all' "$(sed 1,2d "$T/.out" | tr -s ' ' | xargs)" '100% 0.0% 100%'
+sed 's/99960/66670/; s/\<40\>/33330/' "$T/nearly" >"$T/third"
+exitdump -i "$T/third" -o share
+is 'and of two thirds: the nearest' "$(sed 1,2d "$T/.out" | xargs)" '66.7% 33.3% 100%'
 
 lines '#~exit_cycles~1 vendor=vmx' 'reason name exits' '12 HLT 1000000000000000000' '- TOTAL 1000000000000000000' >"$T/most"
 many=(5 700000000000000000 9 200000000000000000 14 100000000000000000)
@@ -276,6 +309,10 @@ is 'an unknown column' "$status:$err" \
 	'1:exitdump: --output: nonsense: no such column (exitdump --help lists them)'
 raw -s exits,max,user,halt,total,cycles,name,reason -n 1 -o name
 is 'eight columns to sort by' "$status:$out" 0:CPUID
+raw -s cpu,perf,rip,mostly,key,what -o name
+is 'columns to sort by that only slow exits and keys have: the usual order' "$status:$out" "0:$(lines IO_INSTRUCTION CPUID HLT)"
+raw -o name,guest,overhead -r CPUID
+is 'the time inside the guest is not that of a reason' "$out" "$(lines 'CPUID - -')"
 raw -s exits,max,user,halt,total,cycles,name,reason,avg
 is 'nine: refused' "$status:$out:$err" '1::exitdump: --sort: more than 8 columns'
 raw -r CPUID -o "exits$(printf ',exits%.0s' {1..47})"

@@ -76,6 +76,12 @@ for name in 'web[1]' "$long" büro 'b?*ro'; do
 	exitdump -S "$T/named" --raw -o exits -r 9 --vm "$name"
 	is "--vm $name: by its exact name as well" "$status:$out" 0:40
 done
+name 1002 rack/web
+run "$EXITDUMP" -S "$T/named" --vm Rack/web -a --raw -o vmname
+is '--vm NAME: in its own case' "$status:$out:$err" '1::exitdump: no VM Rack/web (exitdump list shows all VMs)'
+run "$EXITDUMP" -S "$T/named" --vm 'r*b' -a --raw -o vmname
+is '--vm PATTERN: * matches a slash as well' "$status:$out" 0:rack/web
+name 1002 büro
 name 1000 Web
 name 1001 mail
 exitdump -S "$T/named" -a --raw -o vmname -s vmname
@@ -101,8 +107,21 @@ VM      VMNAME EXITS   LOST OVERHEAD SHARE   KVM  USER  SCHED   HALT
 1001-11 vm1      220  374us    33.3% 33.3% 110us 220us 22.0us 55.0us
 1002-11 vm2      220  374us    33.3% 33.3% 110us 220us 22.0us 55.0us
 TOTAL            660 1.12ms    33.3%  100% 330us 660us 66.0us  165us'
-exitdump -S "$T/tree" -a 0.01 1
-is '--all-vms over an interval: rates' "$(sed -n 2p <<<"$out" | xargs)" 'VM VMNAME RATE LOST OVERHEAD SHARE KVM USER SCHED HALT'
+# The usual columns, so far and over an interval; and those for programs.
+while IFS='|' read -r args names programs; do
+	# shellcheck disable=SC2086 # words
+	exitdump -S "$T/tree" $args
+	is "the columns of exitdump $args" "$(grep -m 1 -e '^NAME ' -e '^VM ' "$T/.out" | xargs)" "$names"
+	# shellcheck disable=SC2086 # words
+	exitdump -S "$T/tree" $args --csv
+	is "and for programs" "$(head -n 1 "$T/.out" | sed s/exits,rate,cycles,total,halt,poll,user,sched,hsched,stop,slow,max,lost,share/ALL/)" "$programs"
+done <<'END'
+0.01 1|NAME EXITS RATE LOST SHARE KVM USER SCHED HALT|time,name,ALL
+-a 0.01 1|VM VMNAME RATE LOST OVERHEAD SHARE KVM USER SCHED HALT|time,vm,vmname,ALL,guest,overhead
+--all-vcpus|VM VMNAME VCPU EXITS LOST OVERHEAD KVM USER SCHED HALT|vm,vmname,vcpu,exits,cycles,total,halt,poll,user,sched,hsched,stop,slow,max,lost,share,guest,overhead
+--all-vcpus 0.01 1|VM VMNAME VCPU RATE LOST OVERHEAD KVM USER SCHED HALT|time,vm,vmname,vcpu,ALL,guest,overhead
+list 0.01 1|VM VMNAME VCPUS RATE OVERHEAD VCPUCPU VMMCPU IRQS BUSIEST|time,vm,vmname,vcpus,rate,overhead,vcpucpu,vmmcpu,irqs,busiest
+END
 is '--all-vms of one reason' "$(total -a -r 9)" 120
 raw -a --vm 'vm[02]' -o vmname
 is '--all-vms of some' "$out" $'vm0\nvm2'
@@ -119,6 +138,8 @@ raw -a -o vmname,name,exits -r 'REASON_[89]' -s exits -n 3
 is '--all-vms with the column name: a line per VM and reason' "$out" \
 	"$(lines 'vm0 REASON_9 40' 'vm1 REASON_9 40' 'vm2 REASON_9 40')"
 
+raw -a -o vmname,reason,exits -r 9
+is 'and with the column reason' "$out" "$(lines 'vm0 9 40' 'vm1 9 40' 'vm2 9 40')"
 raw -a --vcpu 0-2 -o vm,vmname,vcpu,exits
 is '--all-vms --vcpu: a line per VM as well' "$out" \
 	"$(lines '1000-11 vm0 - 165' '1001-11 vm1 - 165' '1002-11 vm2 - 165')"
@@ -230,10 +251,15 @@ VM      VMNAME             EXITS   LOST OVERHEAD SHARE   KVM  USER  SCHED   HALT
 TOTAL                        660 1.12ms    33.3%  100% 330us 660us 66.0us  165us'
 	run script -qec "stty cols 40; exec '$EXITDUMP' -S '$T/long' -a -o vmname,exits" /dev/null </dev/null
 	like 'with room for it, more of a name' "$out" $'\na-guest-[a-z-]*> +220\r'
+	run script -qec "stty cols 40; exec '$EXITDUMP' -S '$T/long' -a -o vmname,vmname,exits" /dev/null </dev/null
+	like 'of two names the first one more' "$out" $'\na-guest-[a-z-]{16}> a-guest> +220\r'
 	run script -qec "stty cols 9; exec '$EXITDUMP' -S '$T/long' -a -o vmname,exits" /dev/null </dev/null
 	like 'and of each name at least 8 characters' "$out" $'\na-guest> +220\r'
 	run script -qec "stty cols 40; '$EXITDUMP' -S '$T/long' -a -o vmname,exits | cat" /dev/null </dev/null
 	like 'but not where it goes elsewhere' "$out" $'\na-guest-[a-z-]*-0 +220\r'
+	lines '#~exit_cycles~1' 'reason name key exits total' '30 IO_INSTRUCTION 0x3f8 1 1' >"$T/keys"
+	run script -qec "stty cols 9; exec '$EXITDUMP' why -i '$T/keys' -o what,exits" /dev/null </dev/null
+	like 'so is the name of a key' "$out" $'\nCOM1, o> +1\r'
 	run script -qec "stty cols 9; exec '$EXITDUMP' -S '$T/tree' -a -o vmname,exits" /dev/null </dev/null
 	like 'but a shorter one is not made longer' "$out" $'\nvm0      220\r'
 fi

@@ -23,7 +23,7 @@ else
 	is 'a row' "$(jq -c '.rows[0] | map_values(if type == "number" then . + 0 else . end)' "$T/.out")" \
 		'{"vm":null,"vmname":null,"vcpu":null,"reason":9,"name":"REASON_9","exits":40,"cycles":40000,"total":160000,"halt":20000,"poll":2000,"user":80000,"sched":8000,"hsched":3200,"stop":4000,"slow":4,"max":3900,"rate":null,"avg":1000,"avgtotal":4000,"lost":136000,"share":0.181818,"other":11200,"gexits":53475.936,"glost":0.090909,"p50":3900,"p90":3900,"p99":3900,"p99.9":3900,"hist":[0,0,0,0,0,0,0,0,0,0,0,0,40,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0]}'
 	is 'the sum' "$(jq -c '.totals[0] | [.exits, .guest, .overhead, .cleared,
-		.hist[12]]' "$T/.out")" '[220,1496000,0.333333,false,220]'
+		.hist[12], has("reason")]' "$T/.out")" '[220,1496000,0.333333,false,220,false]'
 	all --json -a
 	is 'by VM: rows of all of them, a sum for each' \
 		"$(jq -c '[(.rows | length), (.totals | length), .totals[1].vmname, .totals[1].vcpus]' "$T/.out")" \
@@ -113,6 +113,8 @@ has 'the very number' 'kvm_exits_total{reason="REASON_9"} 40'
 has 'what is lost: total without halt and stop' 'kvm_exit_lost_cycles_total{reason="REASON_9"} 136000'
 has 'and its parts' 'kvm_exit_sched_cycles_total{reason="REASON_9"} 8000'
 has 'and of the whole account' 'kvm_guest_cycles_total 1496000'
+is 'a total is a counter, what else there is a gauge' "$(sed -n 's:^# TYPE ::p' "$T/.out" | grep -v '_total counter$' | xargs)" \
+	'kvm_exit_max_cycles gauge kvm_vcpus gauge kvm_vms gauge kvm_tsc_hertz gauge kvm_tsc_stable gauge'
 is 'how many VMs and vCPUs' "$(grep '^kvm_v' "$T/.out")" $'kvm_vcpus 4\nkvm_vms 2'
 is 'reasons by their numbers, so that they stay where they are' "$(grep -m 1 '^kvm_exits_total' "$T/.out")" 'kvm_exits_total{reason="REASON_0"} 4'
 metrics 'by VM' -S "$T/tree" -a
@@ -123,9 +125,13 @@ cp -r "$T/tree" "$T/apart"
 sed -i 's/vcpus=2/vcpus=3/' "$T/apart/sys/kernel/debug/kvm/1001-11/exit_cycles"
 exitdump --openmetrics -S "$T/apart" -a
 is 'each its own number' "$(sed -n 's/^kvm_vcpus.* //p' "$T/.out" | xargs)" '2 3'
+sed -i 's/guest=748000/guest=5/' "$T/apart/sys/kernel/debug/kvm/1001-11/exit_cycles"
+exitdump --openmetrics -S "$T/apart" -a
+is 'and its own time inside the guest' "$(sed -n 's/^kvm_guest.* //p' "$T/.out" | xargs)" '748000 5'
 metrics 'by vCPU, with histograms' -S "$T/tree" --all-vcpus --buckets
 labels='vm="1000-11",vmname="vm0",vcpu="1",reason="REASON_9"'
 name=kvm_exit_latency_cycles
+has 'of the type of histograms' "# TYPE $name histogram"
 has 'a bucket below' "${name}_bucket{$labels,le=\"2047\"} 0"
 has 'buckets are cumulative' "${name}_bucket{$labels,le=\"8191\"} 10"
 has 'a bound of six digits as it is' "${name}_bucket{$labels,le=\"131071\"} 10"
@@ -152,9 +158,15 @@ metrics 'of all in one, with histograms' -S "$T/tree" -o exits --buckets
 has 'a bucket without other labels' "${name}_bucket{le=\"+Inf\"} 220"
 metrics 'of one reason by name' -S "$T/tree" -r 9 -o name,exits
 has 'its name' 'kvm_exits_total{reason="REASON_9"} 40'
+all --openmetrics
+cp "$T/.out" "$T/metrics"
+all --openmetrics -o +vmname
+ok '-o + of metrics: all of them, as ever' cmp "$T/.out" "$T/metrics"
+all --csv -n 1 -o name --csv
+is 'a format twice is that one' "$status:$err" 0:
 metrics 'of an early file' -i "$T/tree/sys/kernel/debug/kvm/exit_cycles"
 
-for args in '--json --csv' '--raw --openmetrics' '--openmetrics -u ns' '--csv -u auto' --buckets \
+for args in '--json --csv' '--raw --openmetrics' '--openmetrics -u ns' '--openmetrics -u cycles' '--csv -u auto' --buckets \
 	'--openmetrics -o p99' '--openmetrics -n 3' '--openmetrics -s exits' '--openmetrics -o total'; do
 	# shellcheck disable=SC2086 # one or two words
 	all $args

@@ -60,6 +60,10 @@ cp "$T/x_hist" "$T/whole_hist"
 sed -i '/^78/d; s/^-.*/-\tTOTAL\t0\t0\t0\t0'"$(printf '\\t0%.0s' {1..27})"'\t3/' "$T/x_hist"
 exitdump -i "$T/x" hist 78
 is 'a reason that the histogram lacks' "$out" 'PF excp: no histogram'
+many="1500000000000000000 0 500000000000000000 1000000000000000000$(printf ' 0%.0s' {1..29})"
+lines '#~exit_cycles~1' "reason name exits $(echo {0..31})" "1 A $many" "- TOTAL $many" >"$T/many"
+exitdump -i "$T/many" hist
+is 'bars of more exits than there ever were' "$(grep -o '[|].*' "$T/.out" | tr -d '| ' | awk '{ print length }' | xargs)" '19 38'
 sed $'s/\t31$/\t31\t32/; 3,$s/$/\t0/' "$T/whole_hist" >"$T/x_hist"
 exitdump -i "$T/x" hist
 like 'a longer histogram, of a later version' "$status:$out:$err" '^1::.*more than 32 buckets'
@@ -139,6 +143,9 @@ tree "$T/ends" 2 1
 run env LD_PRELOAD="$T/ends.so" ENDS="$T/ends/sys/kernel/debug/kvm/1000-11/exit_cycles_hist" GONE="$T/gone" \
 	"$EXITDUMP" -S "$T/ends" --vm 'vm*' --raw -o exits,p50 -r 9
 is 'a VM that ended amid its reading is left out, and the others have their histogram' "$status:$out:$err" "0:$(lines '10 3900'):"
+run env LD_PRELOAD="$T/ends.so" ENDS="$T/ends/sys/kernel/debug/kvm/1001-11/exit_cycles_hist" GONE="$T/gone2" \
+	"$EXITDUMP" -S "$T/ends" --vm vm1 --raw -o exits,p50
+is 'if it is the only one that was asked for: as one that is not there' "$status:$out:$err" '1::exitdump: no VM vm1 (exitdump list shows all VMs)'
 
 # Nor is there any in bars: those of a span of time are refused like those of all counts so far.
 no="1::exitdump: no histogram (it is in exit_cycles_hist, beside exit_cycles)"
@@ -167,5 +174,8 @@ exitdump -S "$T/max" --vm 'vm*' --raw -o max,p99 -r 9
 is 'several VMs, of which one has no max: a percentile ends with its bucket' "$status:$out:$err" "0:$(lines '- 4095'):"
 exitdump -S "$T/max" -a --raw -o max,p99
 is 'of a line for each, only where there is none' "$out" "$(lines '3900 3900' '- 4095')"
+sed -i $'s/\t3900\t/\t4095\t/' "$kvm/1000-11/exit_cycles"
+exitdump -S "$T/max" --vm 'vm*' --raw -o p99 -r 9 -u ns --tsc-khz 2200000
+is 'several VMs: that end is rounded up, even if one of them has such a max' "$out" 1862
 
 done_testing

@@ -89,6 +89,15 @@ is '--vm: not of running VMs, which A and B name' "$status:$out:$err" \
 	'1::exitdump: compare: --vm: only with captures, but healthy is none'
 exitdump compare "$T/host/$kvm/100-9/exit_cycles" "$T/host/$kvm/200-9/exit_cycles" --raw -n 1
 is 'two captured files' "$out" "$(lines 'EPT_VIOLATION 2000.000 20000.000 0.010000 0.100000 0.090000 10.000000')"
+sed $'1s/\tvendor=vmx//' "$T/host/$kvm/100-9/exit_cycles" >"$T/unsaid"
+compare "$T/unsaid" 200
+is 'a file that does not say its vendor, and has no name, and a VM' "$status:$(sed 2q "$T/.out"):$err" \
+"0:A: $T/unsaid, overhead 5.7%
+B: 200 (sick), overhead 13.1%:"
+compare 200 "$T/unsaid"
+is 'the other way round' "$status:$(sed 2q "$T/.out"):$err" \
+"0:A: 200 (sick), overhead 13.1%
+B: $T/unsaid, overhead 5.7%:"
 exitdump compare "$T/host" "$T/host" --vm healthy --raw -n 1 -r CPUID --tsc-khz 4000000
 is 'two captured folders, a VM of each, at another frequency' "$out" "$(lines 'CPUID 2000.000 2000.000 0.001000 0.001000 0.000000 1.000000')"
 for sides in "$T/host/$kvm/100-9/exit_cycles $T/host" "$T/host $T/host/$kvm/200-9/exit_cycles"; do
@@ -124,6 +133,8 @@ tree "$T/one" 1 3 -v step=2
 exitdump compare "$T/two,$T/one" "$T/tree1" --vm 'vm*' --raw -r REASON_9
 is 'a VM of a pattern ended: the figures of the others, and it is said' "$status:$(cut -f 2,4 <<<"$out"):$err" \
 	"0:$(lines '53475.936 0.090909'):exitdump: $T/two,$T/one: 1 VM ended in this interval, its last figures are lost"
+exitdump compare "$T/tree1" "$T/two,$T/one" --vm 'vm*' --raw -r REASON_9
+is 'and so of B' "$status:$err" "0:exitdump: $T/two,$T/one: 1 VM ended in this interval, its last figures are lost"
 if command -v jq >/dev/null; then
 	exitdump compare "$T/two,$T/one" "$T/tree1" --vm 'vm*' --json
 	is 'so is the time inside the guest' "$(jq .a.guest "$T/.out")" $(((3 * 2 - 2) * 55 * 6800))
@@ -170,7 +181,7 @@ pid=$!
 sleep 1
 show tree12
 wait "$pid"
-is 'live, in JSON: with its length' "$(jq -c '[.interval > 1.99, .total.change + 0]' "$T/live")" '[true,0]'
+is 'live, in JSON: with its length' "$(jq -c '[.interval > 1.99, .total.change + 0, .a.guest, .b.guest]' "$T/live")" '[true,0,4114000,4114000]'
 
 status=0
 timeout 0.5 "$EXITDUMP" compare -S "$T/root" vm0 vm0/0 4295 >"$T/live" 2>&1 || status=$?
@@ -178,7 +189,7 @@ is 'live: an interval of more than 2^32 us does not end at once' "$status:$(<"$T
 show tree1
 exitdump compare -S "$T/root" vm0 vm0/0 0.01
 is 'live: a guest that did not run' "$status:$out:$err" "1::exitdump: vm0: cannot be compared: it spent no time inside the guest"
-for side in "" /0; do
+for side in "" /0 ./none; do
 	exitdump compare -S "$T/root" "$side" vm0
 	is "a side of no VM, '$side'" "$status:$out:$err" "1::exitdump: ${side:-''}: neither a file nor VM/VCPU"
 done
@@ -190,6 +201,8 @@ for args in "$T/tree1 $T/svm" 'healthy' 'healthy sick x' 'healthy nobody' 'healt
 	compare $args
 	is "compare ${args//"$T/"}: refused in one line" "$status:$out:$(wc -l <"$T/.err")" 1::1
 done
+exitdump compare "$T/tree1" "$T/tree2" -i "$T/x"
+is '--input: refused' "$status:$out:$err" '1::exitdump: compare: not with --input, --guest, --all-vms, --all-vcpus, --output or --sort'
 lines '#~exit_cycles~1 vendor=vmx' 'reason name exits total' '- TOTAL 0 0' >"$T/no-guest"
 compare "$T/no-guest" sick
 is 'without time in the guest there is nothing to compare by' "$status:$out:$err" \
@@ -208,6 +221,8 @@ if command -v jq >/dev/null; then
 	exitdump compare "$T/slower" "$T/no-khz" --json -u ns
 	is 'JSON: --unit, of an unknown TSC: refused' "$status:$out:$err" \
 		"1::exitdump: $T/no-khz: --unit: the TSC's frequency is not known here (--tsc-khz tells it)"
+	exitdump compare "$T/slower" "$T/no-khz" --json -u cycles
+	is 'JSON: in cycles it need not be known' "$status:$(jq -c '[.unit, .a.guest, .b.guest]' "$T/.out"):$err" '0:["cycles",2000000000,2000000000]:'
 	compare healthy/0 sick --vcpu 0-7 --json
 	is '--vcpu: of a side that names none itself' "$(jq -c '[.a.vcpu, .b.vcpu]' "$T/.out")" '[0,0]'
 	compare healthy 200-9/0 --json

@@ -294,6 +294,7 @@ exitdump diff "$T/old" "$T/b" --keys --json
 is 'or not known, if the begin does not say' "$status:$(jq .replaced "$T/.out")" 0:null
 exitdump diff "$T/old" "$T/b" --keys
 unlike 'then the head does not say either' "$status:$out" '^[^0]|replaced'
+is 'the columns of a difference' "$(sed -n 2p "$T/.out" | xargs)" 'NAME KEY WHAT EXITS GEXITS TOTAL SHARE KVM'
 exitdump diff "$T/a" "$T/b" --keys io
 is 'diff takes two' "$status:$out" 1:
 keys "$T/b" <<<'123 io 0x70 24 24 240 30'

@@ -65,6 +65,13 @@ printf '%s 1 0 0 30 IO_INSTRUCTION - 0x0 20000000 7 0 %s 0 7 0\n' 1 1 2 9999999 
 cut -f 1-9,11-13,15- "$T/part_slow" >"$T/no-handler_slow"
 exitdump slow -i "$T/no-handler_slow" --raw -o user,mostly
 is 'the largest part, where one is not known' "$out" "$(lines '10000000 user~space' '9999999 -' '1 -')"
+printf '%s 1 0 0 30 IO_INSTRUCTION - 0x0 30000001 7 10000000 %s 0 0 0\n' 1 10000000 2 10000001 | slow "$T/halt_slow"
+cut -f 1-9,11-13,15- "$T/halt_slow" >"$T/lost_slow"
+exitdump slow -i "$T/lost_slow" --raw -o user,mostly
+is 'half of what was lost, without what was halted' "$out" "$(lines '10000001 user~space' '10000000 -')"
+cut -f 1-13,15- "$T/x_slow" >"$T/no-hsched_slow"
+exitdump slow -i "$T/no-hsched_slow" --raw -o mostly -r MSR_WRITE
+is 'nor is the handler it, if it is not known how long it waited for a CPU' "$out" -
 exitdump slow -i "$T/no-handler_slow" --json
 is 'in JSON unknown keys are there' "$(jq -c '.rows[-1] | [.mostly, .cycles, .hsched, .other, has("cycles"), has("hsched")]' "$T/.out")" \
 	'[null,null,null,null,true,true]'
@@ -81,13 +88,15 @@ raw -o lost --than 22000us
 is 'in us' "$out" 31000000
 raw -o lost --than 0.0220001s
 is 'in s' "$out" 31000000
-raw -o lost --than 999999999s
-is 'some 30 years' "$status:$out:$err" 0::
+for years in 999999999s 288230376.151711744s; do
+	raw -o lost --than $years
+	is "many years: $years" "$status:$out:$err" 0::
+done
 raw -o lost -s lost
 is '--sort' "$out" $'31000000\n22000000\n9000000\n3500000\n3000000'
-slow "$T/short_slow" <<<'1 1 0 0 12 HLT - 0x0 1001 0 0 0 0 0 0'
+slow "$T/short_slow" 0 1 <<<'1 1 0 0 12 HLT - 0x0 1001 0 0 0 0 0 0'
 exitdump slow -i "$T/short_slow" --raw -o lost --than 1.001us
-is 'to the nanosecond' "$status:$out" 0:
+is 'to the nanosecond; and a recorder of more than 1 us is not off' "$status:$out:$err" 0::
 exitdump slow -i "$T/short_slow" --raw -o lost --than 0.001us
 is '--than: of 1 ns, the least' "$status:$err" 0:
 raw -o vm -s -vm
@@ -102,11 +111,13 @@ for args in '--keys' '-g' '-a' '--all-vcpus' '--hist' '--openmetrics' '1 2' '1' 
 	raw $args
 	like "slow $args: refused in one line" "$status:$out:$err" '^1::exitdump: [^'$'\n'']*$'
 done
-for args in '--keys' '-a' '--all-vcpus'; do
+for args in '--keys' '-a' '--all-vcpus' '--buckets'; do
 	exitdump slow -S "$T/none" $args
 	is "slow $args: refused, also of a host" "$status:$out:$err" \
 		'1::exitdump: slow: not with --keys, --guest, --all-vms, --all-vcpus, --buckets, --hist or --openmetrics'
 done
+exitdump slow --guest
+is 'nor of a guest' "$status:$out:$err" '1::exitdump: slow: not with --keys, --guest, --all-vms, --all-vcpus, --buckets, --hist or --openmetrics'
 for args in '--than 1ms' '--follow' '-o mostly' '--symbols /dev/null'; do
 	# shellcheck disable=SC2086 # words
 	exitdump -i "$T/x" $args
@@ -116,6 +127,8 @@ exitdump slow -i "$T/x" --raw -o vm,key
 is 'beside a table' "$(head -n 1 "$T/.out")" $'1000\t0x3f8'
 exitdump -i "$T/x_slow"
 is 'they are no table' "$status:$out:$err" "1::exitdump: $T/x_slow: has only slow exits (exitdump slow shows them)"
+exitdump slow -i "$T/x_slow" --raw -o vcpu,exits,rate,gexits,avg,guest,overhead -n 1
+is 'nor do they have numbers of exits' "$status:$out:$err" "0:$(lines '1 - - - - - -'):"
 exitdump why -i "$T/x_slow"
 is 'and no keys' "$status:$out:$err" "1::exitdump: $T/x_slow: has no keys (they are in exit_cycles_keys)"
 slow "$T/none_slow" </dev/null
@@ -230,12 +243,17 @@ is '--than without a frequency: refused' "$status:$out:$err" \
 cut -f 1-7,9- "$T/x_slow" | sed "1s/.*/$(head -n 1 "$T/x_slow")/" >"$T/bad"
 exitdump slow -i "$T/bad"
 like 'a column that is missing: refused' "$status:$out:$err" '^1::exitdump: .*: lacks one of the columns time, '
+{ head -n 1 "$T/x_slow" && lines "$COLS $(echo {0..31})"; } >"$T/bad"
+exitdump slow -i "$T/bad"
+is 'a histogram: refused' "$status:$out:$err" "1::exitdump: $T/bad: has a histogram of keys or slow exits, which do not exist"
 cut -f 1-14 "$T/x_slow" | sed "1s/.*/$(head -n 1 "$T/x_slow")/" >"$T/no-stop_slow"
 exitdump slow -i "$T/no-stop_slow" --raw -o lost,other,mostly -s mostly
 is 'without the column stop, what was lost is not known, and mostly only where the rest is less' "$status:$out:$err" \
 	"0:$(lines '- - handler' '- - no~CPU' '- - user~space' '- - -' '- - -'):"
 exitdump slow -i "$T/no-stop_slow" --than 5ms
 is 'nor which exits lost more than --than' "$status:$out:$err" '1::exitdump: --than: what these exits lost is not known (no column halt or stop)'
+exitdump slow -i "$T/no-stop_slow"
+is 'and it has no columns that need it' "$(sed -n 2p "$T/.out" | xargs)" 'TIME MOSTLY VM VMNAME VCPU NAME KEY WHAT RIP KVM USER SCHED'
 slow "$T/wide_slow" 18446744073709551615 <<<"18446744073709551615 4294967295 4294967295 4294967295 - OTHER 0x7fffffffffffffff 0xffffffffffffffff$(printf ' 18446744073709551615%.0s' {1..7})"
 exitdump slow -i "$T/wide_slow"
 is 'all numbers at their widest' "$status:$err" 0:
@@ -320,6 +338,9 @@ exitdump slow -S "$T/tree" --vm vm1
 like 'one of them' "$out" '^VM 1001-11 \(vm1\), 2 VMs|^VM 1001-11 \(vm1\), 3 vCPUs, vmx, over 1ms; by time'
 exitdump slow -S "$T/tree" --vm 'vm*' --raw -o vm,vcpu
 is 'several, by time' "$out" "$(lines '1000-11 1' '1001-11 0')"
+slow "$T/tree/$kvm/7777-4/exit_cycles_slow" 0 1000 vm <<<'1000 7777 0 0 12 HLT - 0x0 9000000 1 0 0 0 0 0'
+exitdump slow -S "$T/tree" --vm 7777-4 --raw -o vm
+is 'one of two VMs of a process' "$status:$out:$err" 0:7777-4:
 cp -r "$T/tree" "$T/damaged"
 truncate -s -5 "$T/damaged/$kvm/1001-11/exit_cycles_slow"
 for vm in 1001 1001-11 'vm*'; do
@@ -329,6 +350,13 @@ for vm in 1001 1001-11 'vm*'; do
 done
 exitdump slow -i "$T/tree/$kvm/exit_cycles_slow" --raw -o vm,vmname -n 1
 is 'of a file the processes: its host is another' "$out" "$(lines '1000 -')"
+if unshare -m true 2>/dev/null; then
+	run unshare -m sh -c 'mount --bind "$1/sys/kernel" /sys/kernel && exec "$2" slow -i "$3" --raw -o vm -n 1' sh \
+		"$T/tree" "$EXITDUMP" "$T/tree/$kvm/exit_cycles_slow"
+	is 'even if this one has VMs of those numbers' "$status:$out:$err" 0:1000:
+else
+	skip 'even if this one has VMs of those numbers' 'no mount namespaces here'
+fi
 
 # --- top
 

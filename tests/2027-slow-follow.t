@@ -28,6 +28,7 @@ state d 0 "$(row 20000000000 51 0)"			# cleared
 state e 0 "$(row 30000000000 51 0)" "$(row 20000000000 51 0)"
 state f 2 "$(row 40000000000 123456 0)" "$(row 30000000000 51 0)"	# of two new ones, one is left
 state g 2 "$(row 50000000000 51 0)" "$(row 40000000000 123456 0)" "$(row 30000000000 51 0)"
+state h 0 "$(row 60000000000 51 0)"			# cleared, and as many as before
 state s 1 "$three" "$two"			# one that ends with it comes later
 five=$(row 3000000000 51 0)
 state t 1 "$five" "$four" "$three" "$two"	# one of another VM, too
@@ -94,11 +95,14 @@ show c
 ok '--follow --json: an object' has json.out '}'
 show d
 ok 'and the next' has json.out $'\n'
+show h
+ok 'counters that were cleared' has json.out $'\n.*\n'
 show b
-ok 'and the next' has json.out $'\n.*\n'
+ok 'and the next' has json.out $'\n.*\n.*\n'
 interrupt '--follow --json'
 is 'an object where there is something new, with how many nobody saw' "$(jq -c '[[.rows[].vcpu], .overwritten]' "$T/json.out")" \
 	'[[1,0],4]
+[[0],0]
 [[0],0]
 [[0,1,0],0]'
 is 'which is not said a second time' "$(<"$T/json.err")" ''
@@ -152,6 +156,19 @@ since=$SECONDS
 ok 'it then reads every second: a new one' has alone.out '21:56:50'
 ok 'soon' test $((SECONDS - since)) -lt 6
 interrupt 'without an interval'
+
+state ended 0
+mkdir -p "$T/vm/$kvm/50-4/vcpu0"
+cp "$T/x" "$T/vm/$kvm/exit_cycles"
+slow "$T/vm/$kvm/50-4/vcpu0/exit_cycles_slow" 0 1000 vcpu <<<"$one"
+show vm
+watch than --vcpu 0 --than 1ms -o vm
+ok 'a vCPU of each VM' has than.out 'by -time'
+show ended
+ok 'they have ended: said' has than.err 'ended'
+show vm
+ok 'and it goes on' has than.out '50-4'
+interrupt 'a vCPU of each VM'
 
 show a
 run timeout 10 "$EXITDUMP" -S "$T/root" slow 1 2

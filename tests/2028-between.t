@@ -68,6 +68,10 @@ for args in -a --all-vcpus; do
 		"1::exitdump: $T/second: has lower counters than $T/tree2 (wrong order? cleared in between?)"
 done
 
+show tree2
+exitdump run -S "$T/root" -- ln -sfn tree1 "$T/root"
+is 'a table of a host that was cleared: nothing, in the usual order' "$(sed 's/.*: //; 2d' "$T/.out" | tr -s ' ')" $'host, 2 VMs, 4 vCPUs, vmx; by lost\nTOTAL - - - - - - - -'
+
 # Tables of intervals.
 show tree1
 exitdump -S "$T/root" 0.01 3 -r TYPO -o name
@@ -112,10 +116,17 @@ lines '#~exit_cycles~1 tsc_khz=1000000 guest=2000' 'reason name exits cycles tot
 	'1 A 12 120 1200 0 12 150' '2 B 1 1 1 0 0 1' '- TOTAL 13 121 1201 0 12 151' >"$T/more"
 exitdump diff "$T/less" "$T/more" --raw -o name,exits,lost,other,stop
 is 'diff: a column that the first lacks: then lost is not known, and it has no line for that column' "$status:$out:$err" "0:$(lines 'A 2 - - -'):"
+exitdump diff "$T/less" "$T/more"
+is 'which the table leaves out' "$(sed -n 2p "$T/.out" | xargs)" 'NAME EXITS GEXITS SHARE USER HALT'
+sed $'1s/\tguest=.*//' "$T/more" >"$T/other"
+exitdump diff "$T/other" "$T/other"
+is 'diff: without the time inside the guest, nothing per second of it' "$(sed -n 2p "$T/.out" | xargs)" 'NAME EXITS LOST SHARE USER HALT'
 
 cut -f 1-3 "$T/tree2/$kvm/exit_cycles" | sed $'1s/\tguest=.*//' >"$T/less"
 exitdump diff "$T/tree1/$kvm/exit_cycles" "$T/less" -o name,exits,total,guest,overhead -r 9
 is 'diff: of what the second lacks' "$status:$(tail -n 1 <<<"$out" | tr -s ' ')" '0:TOTAL 40 - - -'
+exitdump diff "$T/tree1/$kvm/exit_cycles" "$T/less"
+is 'and the table no column' "$(sed -n 2p "$T/.out" | xargs)" 'NAME EXITS SHARE'
 exitdump diff "$T/tree1" "$T/tree2" -r TYPO --csv -o exits
 is 'diff: of a reason that is none' "$status:$out:$err" '0:exits:exitdump: TYPO: no such exit so far (exitdump -o name lists all)'
 
@@ -142,6 +153,13 @@ is 'by more than any counter can rise: cleared' "$status:$out:$err" "1::exitdump
 one 4294967301 499 >"$T/e"
 exitdump diff "$T/c" "$T/e"
 is 'a max alone that fell: cleared' "$status:$out:$err" "1::exitdump: $T/e: has lower counters than $T/c (wrong order? cleared in between?)"
+lines '#~exit_cycles~1' 'reason name exits' '1 A 5' '2 B 1' '- TOTAL 6' >"$T/ab"
+lines '#~exit_cycles~1' 'reason name exits' '1 A 3' '2 B 21' '- TOTAL 24' >"$T/fell"
+lines '#~exit_cycles~1' 'reason name exits' '2 B 24' '- TOTAL 24' >"$T/no-more"
+for file in fell no-more; do
+	exitdump diff "$T/ab" "$T/$file"
+	is "a reason alone that fell, or is there no more: cleared: $file" "$status:$out:$err" "1::exitdump: $T/$file: has lower counters than $T/ab (wrong order? cleared in between?)"
+done
 for n in 100 300; do
 	lines '#~exit_cycles~1 vendor=vmx' 'reason name exits total' "10 CPUID 5 $n" "- TOTAL 5 $n" >"$T/$n"
 done

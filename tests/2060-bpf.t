@@ -147,6 +147,10 @@ if run unshare -m true && ((!status)); then
 		is "unpatched, $args: by BPF, which cannot count there either" "$status:$out:$err" \
 			'1::exitdump: this is an unpatched kernel, whose KVM keeps no account, and --bpf: this kernel has no BTF (CONFIG_DEBUG_INFO_BTF)'
 	done
+	if [[ -x $T/fake ]]; then
+		FAKE_BPF=vmx FAKE_LOADS=1 EXITDUMP=$T/fake run elsewhere "$unpatched" slow 0.01 --raw -o vcpu
+		like 'unpatched, slow: by BPF, with keys' "$status:$err" '^0:.* keys 1, slow 1000000.*counting by BPF while this runs'
+	fi
 	why 'unpatched: no switches' "$parameter" "this kernel's KVM is not patched; exitdump top, 1, why TOTAL 1 and slow 1 count by BPF" "$unpatched" set
 	why 'no kvm' "$file" 'kvm is not loaded: modprobe kvm_intel or kvm_amd' 'mount -t tmpfs none /sys/module && mount -t tmpfs none /sys/kernel' list
 else
