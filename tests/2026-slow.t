@@ -111,7 +111,7 @@ for args in '--keys' '-g' '-a' '--all-vcpus' '--hist' '--openmetrics' '1 2' '1' 
 	raw $args
 	like "slow $args: refused in one line" "$status:$out:$err" '^1::exitdump: [^'$'\n'']*$'
 done
-for args in '--keys' '-a' '--all-vcpus' '--buckets'; do
+for args in '--keys' '-a' '--all-vcpus' '--buckets' '--hist' '--openmetrics'; do
 	exitdump slow -S "$T/none" $args
 	is "slow $args: refused, also of a host" "$status:$out:$err" \
 		'1::exitdump: slow: not with --keys, --guest, --all-vms, --all-vcpus, --buckets, --hist or --openmetrics'

@@ -114,7 +114,6 @@ static struct row sum_picked(const struct part *part, const char *reasons)
  */
 static void add_all(struct view *view, const struct part *part, const struct row *picked)
 {
-	view->all.cleared |= part->cleared;
 	if (part->cleared && !part->account.counters)
 		return;
 	account_add_head(&view->all.account, &part->account);
