@@ -26,16 +26,28 @@ run bash -c 'exec 3> >(exec true); wait $!; "$0" -i "$1" >&3' "$EXITDUMP" "$T/go
 ok 'a closed pipe: no success' test "$status" -ne 0
 ok 'and no crash, at most the signal' test "$status" -eq 1 -o "$status" -eq 141
 
-# A kernel that accepts only a few bytes in each write.
+# A kernel that takes only a few bytes in each write, and gives a few in each read; and each second
+# time a signal comes first.
 gcc -shared -fPIC -o "$T/short.so" -x c - <<'END'
+#include <errno.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-ssize_t write(int fd, const void *from, size_t n) { return syscall(SYS_write, fd, from, n > 7 ? 7 : n); }
+static int calls;
+static ssize_t few(int call, int fd, void *bytes, size_t n)
+{
+	if (calls++ % 2) {
+		errno = EINTR;
+		return -1;
+	}
+	return syscall(call, fd, bytes, n > 7 ? 7 : n);
+}
+ssize_t read(int fd, void *to, size_t n) { return few(SYS_read, fd, to, n); }
+ssize_t write(int fd, const void *from, size_t n) { return few(SYS_write, fd, (void *)from, n); }
 END
 exitdump -i "$T/good" --json
 sed 's/"time":[0-9.]*//' "$T/.out" >"$T/whole"
 run env LD_PRELOAD="$T/short.so" "$EXITDUMP" -i "$T/good" --json
-is 'written in parts: the same' "$status:$(sed 's/"time":[0-9.]*//' "$T/.out" | cmp - "$T/whole" 2>&1)" 0:
+is 'read and written in parts, with signals amid: the same' "$status:$(sed 's/"time":[0-9.]*//' "$T/.out" | cmp - "$T/whole" 2>&1)" 0:
 
 # Output to a file of one's own, in any format.
 exitdump -i "$T/good" --csv -o name,exits -O "$T/file"
