@@ -197,4 +197,20 @@ interval=0.5
 over --raw -o vm -s vmmcpu
 is 'by a CPU time that is not shown' "$out" $'1001-11\n1000-11'
 
+# In top, the column is read from the moment on when it is chosen, also for the time since then.
+if has_terminal; then
+	moment after 1108 100 5002 10 1001000
+	show before
+	tm new-session -d -x 80 -y 24 "'$EXITDUMP' -S '$T/root' top -a -o vm,exits 0.2; echo status \$?; read -r"
+	sees 'VMs' $'\n1000-11 +0'
+	tm send-keys t o End Up Up Up Up Up Up Space x
+	sees 'the CPU time of other threads' $'since [^\n]*\nVM +EXITS +VMMCPU *\n1000-11 +0 +0\.0%'
+	show after
+	sees 'and on' $'\n1000-11 +0 +[0-9.]*[1-9][0-9.]*%'
+	tm send-keys q
+	sees 'q' 'status 0'
+else
+	skip top 'tmux is not installed'
+fi
+
 done_testing

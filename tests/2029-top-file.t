@@ -58,6 +58,14 @@ sees 'a percentile that is chosen while nothing can be read: shown as well' $'No
 keys q
 sees 'and q' 'status 0'
 
+show tree1
+top 3600 -S "$T/root" -a -o vm,exits
+sees 'VMs, for an hour' $'\n1000-11 +110 '
+keys o Home Down Down Down Down Space x
+sees 'the list of vCPUs that is chosen: read at once' $'\nVM +EXITS +VCPUS *\n1000-11 +110 0-1'
+keys q
+sees 'and q' 'status 0'
+
 mkdir -p "$T/idle/$kvm"
 cp "$T/tree1/$kvm"/exit_cycles* "$T/idle/$kvm/"
 show idle

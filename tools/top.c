@@ -87,8 +87,9 @@ int top_begin(struct top *top)
 	sample_free(&top->before);
 	sample_free(&top->last);
 	top->last = now;
-	sample_between(&top->before, &now, &none);
 	sample_between(&top->first, &now, &none);
+	for (size_t i = 0; i < now.nparts; i++)	/* this is no difference yet */
+		top->first.parts[i].outside.known = now.parts[i].outside.known;
 	top->intervals = 0;
 	top_layout(top);
 	top_update(top);
