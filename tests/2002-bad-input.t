@@ -42,6 +42,15 @@ else
 fi
 is 'not permitted: says so and what to try' "$status:$out:$err" \
 	"1::exitdump: $T/secret: Permission denied (try as root)"
+tree "$T/tree" 1 1
+chmod 0 "$T/tree/sys/kernel/debug"
+if [[ $(id -u) == 0 ]]; then
+	run setpriv --reuid=65534 --regid=65534 --clear-groups "$T/exitdump" -S "$T/tree" list
+else
+	exitdump -S "$T/tree" list
+fi
+is 'and so for the list of VMs' "$status:$out:$err" "1::exitdump: $T/tree/sys/kernel/debug/kvm/exit_cycles: Permission denied (try as root)"
+chmod 755 "$T/tree/sys/kernel/debug"
 
 : >"$T/empty"
 refused 'empty' "$T/empty" 'empty'

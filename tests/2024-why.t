@@ -71,6 +71,9 @@ exitdump why npf -i "$T/x_keys" --openmetrics -n 2
 like '--openmetrics: the rest has no key' "$out" $'\nkvm_key_exits\\{reason="npf",key="-",what="other"\\} 3\n'
 exitdump why -i "$T/x_keys" hlt
 is 'a reason without keys' "$status:$err" '0:exitdump: hlt: no such exit with keys so far (exitdump why lists all)'
+awk 'BEGIN { for (i = 1; i <= 40000; i++) printf "1024 npf 0x%x 1 70 90 90\n", i + 1048576 }' | keys "$T/many_keys"
+exitdump why -i "$T/many_keys" --json -n 1
+is 'as many keys as 600 vCPUs have' "$status:$(jq .totals[0].exits "$T/.out"):$err" 0:40000:
 keys "$T/none_keys" </dev/null
 exitdump why -i "$T/none_keys" --raw
 is 'no key so far' "$status:$out:$err" 0::

@@ -77,6 +77,15 @@ show tree1
 exitdump -S "$T/root" 0.01 3 -r TYPO -o name
 is 'between two tables an empty line' "$(sed 's/^[0-9].*/head/' "$T/.out")" $'head\nNAME\nTOTAL\n\nhead\nNAME\nTOTAL\n\nhead\nNAME\nTOTAL'
 
+# A clock that goes on by a second whenever it is read, from 13:53:20 UTC on.
+gcc -shared -fPIC -o "$T/clock.so" -x c - <<'END'
+#include <time.h>
+int clock_gettime(clockid_t clock, struct timespec *t) { static int n; *t = (struct timespec){ 50000 + n++, 0 }; return 0; }
+int clock_nanosleep(clockid_t clock, int flags, const struct timespec *until, struct timespec *left) { return 0; }
+END
+run env TZ=XXX-2 LD_PRELOAD="$T/clock.so" "$EXITDUMP" -S "$T/tree1" 1 1
+like 'the time in the headline: local, of 24 hours' "$out" '^15:53:2[0-9] \+[0-9]\.000 s: '
+
 one=$T/tree1/$kvm/exit_cycles two=$T/tree2/$kvm/exit_cycles
 while IFS='|' read -r words why; do
 	# shellcheck disable=SC2086 # words
