@@ -77,14 +77,28 @@ show tree1
 exitdump -S "$T/root" 0.01 3 -r TYPO -o name
 is 'between two tables an empty line' "$(sed 's/^[0-9].*/head/' "$T/.out")" $'head\nNAME\nTOTAL\n\nhead\nNAME\nTOTAL\n\nhead\nNAME\nTOTAL'
 
-# A clock that goes on by a second whenever it is read, from 13:53:20 UTC on.
+# A clock that goes on by 0.3 s whenever it is read, from 13:53:20 UTC on; so each interval is late.
 gcc -shared -fPIC -o "$T/clock.so" -x c - <<'END'
+#include <stdio.h>
 #include <time.h>
-int clock_gettime(clockid_t clock, struct timespec *t) { static int n; *t = (struct timespec){ 50000 + n++, 0 }; return 0; }
-int clock_nanosleep(clockid_t clock, int flags, const struct timespec *until, struct timespec *left) { return 0; }
+static struct timespec now = { 50000, 0 };
+int clock_gettime(clockid_t clock, struct timespec *t)
+{
+	now.tv_sec += now.tv_nsec / 700000000;
+	now.tv_nsec = (now.tv_nsec + 300000000) % 1000000000;
+	*t = now;
+	return 0;
+}
+int clock_nanosleep(clockid_t clock, int flags, const struct timespec *until, struct timespec *left)
+{
+	if (until->tv_sec * 1e9 + until->tv_nsec <= now.tv_sec * 1e9 + now.tv_nsec)
+		fprintf(stderr, "no sleep\n");
+	return 0;
+}
 END
-run env TZ=XXX-2 LD_PRELOAD="$T/clock.so" "$EXITDUMP" -S "$T/tree1" 1 1
-like 'the time in the headline: local, of 24 hours' "$out" '^15:53:2[0-9] \+[0-9]\.000 s: '
+run env TZ=XXX-2 LD_PRELOAD="$T/clock.so" "$EXITDUMP" -S "$T/tree1" 0.01 5
+like 'the time in the headline: local, of 24 hours' "$out" '^15:53:2[0-9] \+[0-9.]+ s: '
+is 'after each interval that came late there is a whole one' "$err" ""
 
 one=$T/tree1/$kvm/exit_cycles two=$T/tree2/$kvm/exit_cycles
 while IFS='|' read -r words why; do
@@ -118,6 +132,9 @@ cut -f 1-4 "$T/tree1/$kvm/exit_cycles" | sed $'1s/\tguest=.*//' >"$T/less"
 exitdump diff "$T/less" "$T/tree2/$kvm/exit_cycles" -o name,exits,total,guest,overhead -r 9
 is 'diff: of a column and a key that the first lacks' "$status:$(tail -n 1 <<<"$out" | tr -s ' ')" \
 	'0:TOTAL 40 - - -'
+cut -f 1-3 "$T/tree1/$kvm/exit_cycles" >"$T/less"
+exitdump diff "$T/less" "$T/tree2/$kvm/exit_cycles" --raw -o exits,share -r 9
+is 'diff: of a time that the first lacks there is no share' "$status:$out" "0:$(lines '40 -')"
 # Nor may it go into lost and other: its part of the difference is not known.
 lines '#~exit_cycles~1 tsc_khz=1000000 guest=1000' 'reason name exits cycles total halt user' \
 	'1 A 10 100 1000 0 10' '2 B 1 1 1 0 0' '- TOTAL 11 101 1001 0 10' >"$T/less"
