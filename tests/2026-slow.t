@@ -351,6 +351,7 @@ done
 exitdump slow -i "$T/tree/$kvm/exit_cycles_slow" --raw -o vm,vmname -n 1
 is 'of a file the processes: its host is another' "$out" "$(lines '1000 -')"
 if unshare -m true 2>/dev/null; then
+	# shellcheck disable=SC2016 # the arguments of that shell
 	run unshare -m sh -c 'mount --bind "$1/sys/kernel" /sys/kernel && exec "$2" slow -i "$3" --raw -o vm -n 1' sh \
 		"$T/tree" "$EXITDUMP" "$T/tree/$kvm/exit_cycles_slow"
 	is 'even if this one has VMs of those numbers' "$status:$out:$err" 0:1000:
