@@ -113,12 +113,10 @@ void keys_settle(struct account *a)
 	if (a->nrows)
 		qsort(a->rows, a->nrows, sizeof(*a->rows), by_key);
 	for (size_t i = 0; i < a->nrows; i++) {
-		if (left && !row_key_compare(a->rows[left - 1].key, a->rows[i].key)) {
+		if (left && !row_key_compare(a->rows[left - 1].key, a->rows[i].key))
 			row_add(&a->rows[left - 1], &a->rows[i]);
-			row_free(&a->rows[i]);
-		} else {
+		else
 			a->rows[left++] = a->rows[i];
-		}
 	}
 	a->nrows = left;
 }

@@ -101,10 +101,8 @@ static bool read_range(struct map *map, char *line, const char *root)
 /* Parse a line of a view; false if it is none. */
 static bool read_line(struct map **map, const char **root, char *line)
 {
-	if (!*line) {
+	if (!*line)
 		*map = NULL;
-		*root = "";
-	}
 	if (*map && !strncmp(line, "FlatView #", 10))
 		return false;
 	for (int i = 0; i < N_SPACES; i++) {

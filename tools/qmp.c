@@ -72,7 +72,7 @@ static bool scan_byte(struct scan *s, char c)
 		s->depth++;
 		return false;
 	} else if (c == '}' || c == ']') {
-		s->depth -= !!s->depth;
+		s->depth--;
 	} else {
 		return false;
 	}

@@ -91,7 +91,6 @@ static int follow(struct options *opt, double interval)
 	layout_choose(&layout, opt, &before, false);
 	next = before.clock;
 	sample_between(&between, &before, &before);
-	between.seconds = 0;
 	ret = view_make(&view, &between, opt, &layout);
 	if (!ret && opt->format == FORMAT_TABLE)
 		print_headline(&view);

@@ -27,7 +27,10 @@ int cursor(const struct top *top)
 	return 0;
 }
 
-/* A copy of the current place, as the next one. NULL if there are MAX_PLACES already. */
+/*
+ * A copy of the current place, as the next one. What it has picked can stay in the texts of
+ * the places before it. NULL if there are MAX_PLACES already.
+ */
 static struct place *next_place(struct top *top)
 {
 	struct place *next = top->at + 1;
@@ -39,12 +42,6 @@ static struct place *next_place(struct top *top)
 	next->opt.pick.keys = next->opt.pick.slow = false;
 	*next->chosen = '\0';
 	next->top_line = 0;
-	if (next->opt.pick.vm == top->at->vm)
-		next->opt.pick.vm = next->vm;
-	if (next->opt.pick.vcpu == top->at->vcpu)
-		next->opt.pick.vcpu = next->vcpu;
-	if (next->opt.reasons == top->at->reasons)
-		next->opt.reasons = next->reasons;
 	return next;
 }
 
