@@ -39,7 +39,7 @@ stock() {
 	key=$(base_key)
 	has_key "$OUT/stock.key" "$key" && return
 	step "Linux $KERNEL${DEBUG:+ $DEBUG}: building the lab's kernel (minutes; log: $LOG)"
-	rm -f "$OUT/stock.key" "$OUT/patched.key"
+	rm -f "$OUT/stock.key"
 	: >"$LOG"
 	git_src checkout -q --detach base
 	configure

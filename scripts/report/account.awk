@@ -290,7 +290,7 @@ function reasons(    i) {
 function histograms(    i, b, n, low, high, count, shown) {
 	say("section", "How long exits take")
 	low = 33
-	for (i = 1; i <= many["row"] && shown < PANELS; i++)
+	for (i = 1; i <= many["row"]; i++)
 		if (split(cell["row", i, "hist"], count, " ") == 32)
 			for (b = 0; b < 32; b++)
 				if (count[b + 1] > 0) {
