@@ -43,7 +43,7 @@ if echo '#include <bpf/libbpf.h>' | "${CC:-cc}" -E - >/dev/null 2>&1; then
 		'HLT 3 200 2000 800 100 120 140 14 40 1 1200 1023' 'CPUID 5 500 500 0 0 0 0 0 0 0 120 63' \
 		'HLT 1 0 20 0 0 0 0 0 0 0 - 7'):"
 	fake --json 0.01 1
-	is 'the sums' "$(jq -c '[.vms, .vcpus, .tsc_khz] + (.totals[0] | [.exits, .guest, .max])' "$T/.out")" '[2,2,2000000,12,16000,1200]'
+	is 'the sums' "$(jq -c '[.vms, .vcpus, .tsc_khz] + (.totals[0] | [.exits, .guest, .max])' "$T/.out")" '[2,2,2000000,12,16200,1200]'
 	fake why --raw -o name,key,exits,cycles,total,max -s -name TOTAL 0.01 2
 	is 'keys, and what has none' "$status:$out" "0:$(lines 'IO_INSTRUCTION 0x70 1 600 800 800' \
 		'IO_INSTRUCTION - 1 400 600 -' 'IO_INSTRUCTION 0x71 1 180 190 190' 'CPUID - 5 500 500 -')"
@@ -54,6 +54,9 @@ if echo '#include <bpf/libbpf.h>' | "${CC:-cc}" -E - >/dev/null 2>&1; then
 		"$(lines '8 1 2 10 CPUID - - - 4000000 4000000 0 0 0 0 0 0 4000000' \
 		'7 0 3 30 IO_INSTRUCTION 0x70 RTC,~out 0x1234 18000000 17999948 200 40 6000 800 100 12 17993048' \
 		'7 4 3 30 IO_INSTRUCTION 0x70 RTC,~out 0x1234 18000008 17999956 200 40 6000 800 100 12 17993056')"
+	ok 'when it was, by the wall clock' test "$(sed -n '1s/\..*//p' <<<"$out")" -gt 1000000000
+	FAKE_ENDS=1 fake slow --raw 0.01
+	is 'when both threads end, each of the last 16 is shown once' "$status:$(wc -l <"$T/.out") $(sort -u "$T/.out" | wc -l):${err%% were*}" '0:18 18:fake: 4 more'
 	FAKE_TURNS=1 fake --json 0.01 1
 	is 'and one vCPU if two threads run it in turn' "$(jq -c '[.vms, .vcpus, .totals[0].exits]' "$T/.out")" '[1,1,12]'
 	FAKE_LOST=1 fake --raw -o exits 0.01 1
@@ -61,9 +64,9 @@ if echo '#include <bpf/libbpf.h>' | "${CC:-cc}" -E - >/dev/null 2>&1; then
 		'fake: BPF missed 21 exits, wholly or in part (its memory is full, or its program was interrupted)'
 	if [[ ! -e /sys/kernel/debug/kvm ]]; then
 		fake --raw -a -o vm,exits,total,guest 0.01 2
-		is 'by VM, without debugfs' "$out" "$(lines '7-1 5 3400 10000' '8-2 7 710 6000' '7-1 1 20 0')"
+		is 'by VM, without debugfs' "$out" "$(lines '7-1 5 3400 10000' '7-2 7 710 6000' '7-1 1 20 0')"
 		fake --raw --all-vcpus -o vm,vcpu,exits -s vcpu,name 0.01 2
-		is 'by vCPU' "$out" "$(lines '8-2 1 7' '7-1 0 5' '7-1 0 1')"
+		is 'by vCPU' "$out" "$(lines '7-2 1 7' '7-1 0 5' '7-1 0 1')"
 		FAKE_TURNS=1 fake --raw --all-vcpus -o vm,vcpu,exits 0.01 1
 		is 'a vCPU that two threads run in turn' "$out" "$(lines '7-1 0 12')"
 	fi
@@ -72,7 +75,15 @@ if echo '#include <bpf/libbpf.h>' | "${CC:-cc}" -E - >/dev/null 2>&1; then
 		"0:$(lines 'IO_INSTRUCTION - 1590'):+handler +handled +run +left +block +blocked -mmio -fast_mmio -userspace handler=handler handled=handler : mult 2097152, svm 0, keys 0, slow 1000000
 -handler -handled +run +left +block +blocked -mmio -fast_mmio -userspace : mult 2097152, svm 0, keys 0, slow 1000000
 -handler -handled -run -left -block -blocked -mmio -fast_mmio +userspace : mult 2097152, svm 0, keys 0, slow 1000000"
+	for loads in 1 2 3; do
+		FAKE_LOADS=$loads fake --explain
+		absent[loads]=$(sed -n 's/ *-  .*//p' <<<"$out" | paste -sd ' ')
+	done
+	is 'what it lacks on Intel, without the handler, without functions' "$(printf '%s\n' "${absent[@]}")" \
+		$'rip perf key\ncycles hsched rip perf key\ncycles hsched user halt rip perf key'
 	vendor=svm
+	fake --raw -o reason,name,exits -s reason -n 2 0.01 1
+	is 'the high codes of AMD' "$status:$out" "0:$(lines '4294967295 invalid_guest_state 1' '1024 npf 5')"
 	FAKE_LOADS=1 fake why --raw -o exits TOTAL 0.01 1
 	like 'keys need more to be traced' "$err" '^\+handler .* \+mmio \+fast_mmio -userspace .* svm 1, keys 1, '
 	fake --explain
