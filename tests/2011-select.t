@@ -283,9 +283,10 @@ named() { # ARGUMENT...: the name that VM 1000 has with this command line
 is 'a name alone' "$(named -name web -m 1)" web
 is 'a name with options' "$(named -name guest=web,debug-threads=on)" web
 is 'kvmtool'\''s --name' "$(named run --name web)" web
+is 'the last of two names, as QEMU takes it' "$(named -name one -name two)" two
 is 'no name' "$(named -m 1)" -
 is '-name as the last word' "$(named -name)" -
-is 'nothing that reaches the terminal' "$(named -name $'a\e[2Jb')" 'a?[2Jb'
+is 'nothing that reaches the terminal' "$(named -name $'a\e[2J\x7fb')" 'a?[2J?b'
 printf 'qemu\0-name\0we' >"$T/tree/proc/1000/cmdline"
 raw --vm 1000 -a -o vmname
 is 'a command line that is cut off: no half a name' "$out" -

@@ -230,7 +230,7 @@ traps() { # SIGNAL TO
 	local pid i
 	rm -f "$T/ready"
 	# shellcheck disable=SC2016 # the command's own
-	setsid env --default-signal=INT,HUP "$EXITDUMP" run -S "$T/root" --raw --output name,exits -- bash -c 'trap "sleep 0.2; exit 23" HUP INT TERM
+	setsid env --default-signal=INT,HUP,QUIT "$EXITDUMP" run -S "$T/root" --raw --output name,exits -- bash -c 'trap "sleep 0.2; exit 23" HUP INT QUIT TERM
 		touch "$0"; for ((i = 0; i < 300; i++)); do sleep 0.1; done' "$T/ready" >"$T/.out" 2>"$T/.err" &
 	pid=$!
 	for ((i = 0; i < 300; i++)); do
@@ -248,6 +248,7 @@ show tree1
 is 'run: SIGTERM reaches the command, whose status counts' "$(traps TERM)" "23:$(lines 'REASON_9 80')"
 is 'run: and SIGINT' "$(traps INT)" "23:$(lines 'REASON_9 80')"
 is 'run: and SIGHUP' "$(traps HUP)" "23:$(lines 'REASON_9 80')"
+is 'run: and SIGQUIT' "$(traps QUIT)" "23:$(lines 'REASON_9 80')"
 is 'run: Ctrl-C, which both get' "$(traps INT -)" "23:$(lines 'REASON_9 80')"
 run env --ignore-signal=HUP "$EXITDUMP" run -S "$T/root" --raw -- sh -c 'kill -HUP $$; exit 5'
 is 'run: a signal that is ignored, as under nohup' "$status" 5

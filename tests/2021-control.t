@@ -26,7 +26,7 @@ is 'reset: VMs of a pattern' "$(reset_by --vm 'vm*')" './1000-11/exit_cycles_res
 is 'reset: a vCPU' "$(reset_by --vm vm0 --vcpu 1)" './1000-11/vcpu1/exit_cycles_reset '
 is 'reset: both, the first one included' "$(reset_by --vm vm0 --vcpu 0-1)" './1000-11/vcpu0/exit_cycles_reset ./1000-11/vcpu1/exit_cycles_reset '
 is 'reset: no such VM: nothing' "$(reset_by --vm vm7)" ''
-for args in '--vm vm0' '--vm vm0 --vcpu 1'; do
+for args in '--vm vm0' "--vm vm*" '--vm vm0 --vcpu 1'; do
 	file=$T/tree/$kvm/1000-11/exit_cycles_reset
 	[[ $args != *vcpu* ]] || file=$T/tree/$kvm/1000-11/vcpu1/exit_cycles_reset
 	rm "$file"
@@ -122,6 +122,7 @@ reset -n 1|reset: takes only --sysroot, --vm and --vcpu
 on -o exits|on: takes only --sysroot
 off -s exits|off: takes only --sysroot
 set -u ns|set: takes only --sysroot
+set --tsc-khz 1|set: takes only --sysroot
 END
 is 'and nothing was written' "$(head -qn 1 "$parameters"/*)" $'Y\nvm\nYefore'
 for command in on off set reset; do

@@ -162,6 +162,20 @@ outside vcpucpu,vmmcpu >"$T/cpus"
 # shellcheck disable=SC2016 # awk's
 ok 'a vCPU that was plugged in: all of its time' awk '{ exit !($1 > 0 && $2 / $1 > 3.02 && $2 / $1 < 3.04) }' "$T/cpus"
 rm -r "$T"/{past/proc/1000/task/1004,now/proc/1000/task/100[45]}
+stat past 1000/task/1001 starts 1
+stat now 1000/task/1001 'CPU 1/KVM' 21
+outside vcpucpu,vmmcpu >"$T/cpus"
+# shellcheck disable=SC2016 # awk's
+ok "a thread that has become a vCPU's meanwhile: it is known what it used" awk '{ exit !($1 > 0) }' "$T/cpus"
+ticks past 6000 1000 100 5000 900
+# KVM names two threads, both "worker"; the thread with a vCPU's name is none of them.
+ticks now 6400 1002 150 5080 903
+for moment in past now; do
+	mkdir "$T/$moment/$kvm/1000-11/vcpu1"
+	for vcpu in 0 1; do echo $((1001 + vcpu)) >"$T/$moment/$kvm/1000-11/vcpu$vcpu/pid"; done
+done
+is 'several vCPUs, as KVM names their threads' "$(outside busiest)" 'CPU 0/KVM, kvm-pit/1000'
+rm -r "$T"/{past,now}/"$kvm/1000-11"/{vcpu1,vcpu0/pid}
 ticks now 6001 1000 100 5002 900
 is 'a vCPU that was read after its process: no less than 0' "$(outside vmmcpu)" 0.000000
 ticks now 5990 1000 100 5000 900
@@ -177,6 +191,8 @@ echo 100 >"$T/past/$kvm/1000-11/irq_injections"
 like 'that could be read before' "$(outside irqs)" '^[1-9]'
 echo 150x >"$T/now/$kvm/1000-11/irq_injections"
 is 'that are no number: not known' "$(outside irqs)" -
+echo -5 >"$T/now/$kvm/1000-11/irq_injections"
+is 'nor one below 0' "$(outside irqs)" -
 cp -r "$T/now" "$T/later"
 mv "$T/later/$kvm/1000-11" "$T/later/$kvm/1000-12"
 ln -sfn past "$T/at"

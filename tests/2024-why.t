@@ -134,7 +134,7 @@ is 'every line of the table that is built in reads as one' "$bad_lines" 0
 printf '%s\n' '# of my own' '' 'port 1296 0x510 my device' >"$T/names"
 exitdump why -i "$T/x_keys" io --raw -o what --names "$T/names"
 is '--names wins' "$out" 'my device, out'
-printf '  # mine\r\n \r\n  port 0x510 0x510 %s\r\n' "$(printf '%047d' 0)" >"$T/names"
+printf '  # mine\r\n \r\n  port 0x510 0X510 %s\r\n' "$(printf '%047d' 0)" >"$T/names"
 exitdump why -i "$T/x_keys" io --raw -o what --names "$T/names"
 is 'blanks at the begin of a line, another end, the longest name' "$status:$out:$err" "0:$(printf '%047d' 0), out:"
 keys "$T/eoi" <<<"7 EOI_INDUCED 0x30 1 1 1 1"
@@ -149,7 +149,7 @@ is '--names of a folder: refused' "$status:$out:$err" "1::exitdump: $T: Is a dir
 printf 'port 0x510 0x510 \e[31mred\n' >"$T/names"
 exitdump why -i "$T/x_keys" io --raw -o what --names "$T/names"
 is 'a name with control characters: shown without' "$status:$out:$err" '0:?[31mred, out:'
-for line in 'port 1' 'potato 1 2 x' 'port 2 1 x' 'port 1 2x y' 'port 1 99999999999999999999 x' 'port 1 2 ' "port 1 2 $(printf '%048d' 0)"; do
+for line in 'port 1' 'potato 1 2 x' 'port 2 1 x' 'port 1 2x y' 'port 1 99999999999999999999 x' 'port 1 -1 x' 'port 1 2 ' "port 1 2 $(printf '%048d' 0)"; do
 	echo "$line" >"$T/names"
 	exitdump why -i "$T/x_keys" --names "$T/names"
 	like "--names '$line': refused" "$status:$out:$err" "^1::exitdump: $T/names: line 1: [^"$'\n'"]*$"
@@ -340,6 +340,11 @@ keys "$T/b" <<-'END'
 	123 io - 10 10 100 -
 END
 between 'the key with the largest max gave way: nothing was cleared' "$(lines 'io 0x71 3 30 10')"
+keys "$T/a" <<<'123 io 0x70 5 5 50 20'
+printf '%s\n' '123 io 0x71 9 9 90 20' '123 io 0x70 7 7 40 20' | keys "$T/b"
+exitdump diff "$T/a" "$T/b" --keys --json
+is 'exits of a key whose time fell are the rest: how long the longest took is not known' \
+	"$(jq -c '[.rows[] | [.key, .exits, .max]], .totals[0].max' "$T/.out" | paste -sd,)" '[["0x71",9,20],[null,2,null]],null'
 
 mkdir -p "$T/tree1/$kvm" "$T/tree2/$kvm"
 keys "$T/tree1/$kvm/exit_cycles_keys" <<<'123 io 0x70 10 10 100 4'

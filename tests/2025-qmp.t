@@ -107,6 +107,10 @@ ask
 is 'owners of ports and pages, whatever events come in between' "$status:$out:$err" "0:$right:"
 is 'what QEMU was asked' "$(<"$T/asked")" '{"execute":"qmp_capabilities"}
 {"execute":"human-monitor-command","arguments":{"command-line":"info mtree -f -o"}}'
+awk '{ for (i = 0; i < 40000; i++) print }' "$T/event" >"$T/many"
+serve "$T/hello" line "$T/ready" line "$T/many" "$T/answer"
+ask
+is 'some megabytes of events' "$status:$out:$err" "0:$right:"
 exitdump why -S "$T/tree" --vm vm0 --raw -o key,what -n 1
 is 'without --qmp there are none' "$status:$out" "0:$(lines '0x10510 fw_cfg,~in')"
 serve "${talk[@]}" "$T/answer"

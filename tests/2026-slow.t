@@ -171,12 +171,12 @@ sed -i '$d' "$T/map"
 slow "$T/far_slow" <<<'1 1 0 0 12 HLT - 0xffffffff82234000 1 0 0 0 0 0 0'
 exitdump slow -i "$T/far_slow" --symbols "$T/map" --raw -o rip
 is 'far behind the last one: none' "$out" 0xffffffff82234000
-printf '1 1 0 0 12 HLT - %s 1 0 0 0 0 0 0\n' 0xffffffff81334000 0xffffffff81000000 0xffffffff81333fff 0xffffffff80ffffff |
+printf '1 1 0 0 12 HLT - %s 1 0 0 0 0 0 0\n' 0xffffffff81334000 0xffffffff81200000 0xffffffff81000000 0xffffffff81333fff 0xffffffff80ffffff |
 	slow "$T/edges_slow"
 { echo 'ffffffff81000000 D data_before' && sed 1,2d "$T/map"; } >"$T/high"
 exitdump slow -i "$T/edges_slow" --symbols "$T/high" --raw -o rip -s rip
 is 'at the edges of the table; sorted by name' "$status:$out" \
-	"0:$(lines ept_fault+0xfffff startup+0x0 0xffffffff81334000 0xffffffff80ffffff)"
+	"0:$(lines an_alias+0x1fffc0 ept_fault+0xfffff startup+0x0 0xffffffff81334000 0xffffffff80ffffff)"
 # no_map TITLE LINE REGEX <MAP: a map with an error in this line is refused.
 no_map() {
 	cat >"$T/bad"

@@ -25,6 +25,7 @@ show tree1
 top 0.2 -i "$T/root/sys/kernel/debug/kvm/exit_cycles"
 keys t t
 sees 'a file' $'all counts so far.*\nREASON_9 +40 [^\n]*<\n'
+unlike 'of which nobody knows how long it took' "$(screen | head -n 1)" ' [+]'
 keys Down s
 sees 's: nor slow exits beside it' $'exit_cycles_slow: No such file [^\n]*\n.*\nREASON_8 +36 [^\n]*<\n'
 keys Enter
@@ -75,10 +76,28 @@ sees 'Enter where there is no VM: nothing' $'PAUSED[^\n]*\nVM +VMNAME '
 keys q
 sees 'and q' 'status 0'
 
+show tree1
+top 0.2 -S "$T/root" -s cycles,name -o +total
+keys t t
+sees 'two columns to sort by, and one column more' $'by KVM *\n.*\nNAME +EXITS [^\n]*TOTAL *[\n>]'
+keys '>'
+sees '>: by one column, the next one' $'by avg *\n.*TOTAL *[\n>][^R]*REASON_9 .*REASON_8 '
+keys h o
+sees 'o above a histogram: nothing' 'REASON_9: 40 exits'
+keys c
+sees 'c there: the vCPUs' $'\n1000-11 vm0 +0 +55 '
+keys Escape
+sees 'Esc: not the histogram, but the reasons' $'\nREASON_9 +40 '
+keys o Home Down Down Down Down Down Down Down Down Down Space x
+sees 'a column that was hidden is gone' $'\nNAME +LOST [^\n]*TOTAL *[\n>]'
+keys q
+sees 'and q' 'status 0'
+
 term=TERM=xterm		# it has a number pad
 show tree1
 top -S "$T/root" -s exits -u us
 sees 'the order of --sort, the unit of --unit, and every second' $'by exits.*every 1 s, .*, in us *\n'
+like 'which is underlined' "$(tm capture-pane -pe | sed -n 3p)" $'[;[]4m(\e\\[[0-9;]*m)* *EXITS *\e'
 keys v
 sees 'v: the VMs, in their own order' $'by lost.*\n1001-11 vm1 '
 keys Down KPEnter
@@ -86,6 +105,7 @@ sees 'Enter: an idle one' $'VM 1001-11 \\(vm1\\).*the last interval.*\nTOTAL +0 
 keys Down Up
 keys c t t
 sees 'c: its vCPUs' $'all counts so far.*\n1001-11 vm1 +0 +55 .*\n1001-11 vm1 +1 +55 '
+like 'the chosen one is bold' "$(tm capture-pane -pe)" $'[;[]1m(\e\\[[0-9;]*m)*1001-11 vm1 +0 '
 unlike 'and no others' "$(screen)" 1000-11
 keys BSpace
 sees 'Backspace: back' $'VM 1001-11 \\(vm1\\).*\nREASON_9 +20 '

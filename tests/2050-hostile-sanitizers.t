@@ -137,6 +137,9 @@ END
 printf 'qemu\0-name\0%0300d\0' 0 >"$T/bad/proc/1000/cmdline"
 run "$SAFE" -S "$T/bad" --vm 1000 -a --raw -o vmname
 like 'cmdline with a name of 300 characters: cut' "$status:$out:$err" '^0:0{255}:$'
+printf '%032761d\0-name' 0 >"$T/bad/proc/1000/cmdline"
+run "$SAFE" -S "$T/bad" --vm 1000 -a --raw -o vmname
+is 'cmdline that is longer than what is read, and cut off behind -name' "$status:$out:$err" 0:-:
 echo '1000 (qemu) S 1 1 1 0 -1 4194560 1 0 0 0 5 5 0 0 20 0 1 0 5 1 1' >"$T/bad/proc/1000/stat"
 run "$SAFE" list -S "$T/bad" --vm 1000 0.01 1 --raw -o vcpucpu,vmmcpu,busiest
 is 'a process of which no thread can be seen' "$status:$out:$err" "0:$(lines '0.000000 0.000000 -'):"
@@ -239,6 +242,17 @@ lines '#~exit_cycles~1 vendor=vmx tsc_khz=1000000 scope=host monotonic=1 realtim
 	'time vm vcpu cpu reason name key rip total' '1 9 0 0 10 CPUID - 0x0 9000000' >"$T/full/$kvm/exit_cycles_slow"
 run "$SAFE" slow -S "$T/full" --vm 99
 like 'and of slow exits of no VM' "$status:$out:$err" '^1::[^[:cntrl:]]*$'
+cp -r "$T/full" "$T/followed"
+"$SAFE" slow -S "$T/followed" --follow 0.01 >"$T/followed.out" 2>"$T/followed.err" &
+for ((i = 0; i < 100; i++)); do
+	[[ ! -s $T/followed.out ]] || break
+	sleep 0.1
+done
+sleep 0.5
+rm -r "$T/followed"
+status=0
+wait $! || status=$?
+like 'what slow --follow has read in each interval is given back' "$status:$(<"$T/followed.err")" '^1:exitdump: [^[:cntrl:]]*No such file[^[:cntrl:]]*$'
 
 # --- inputs that made exitdump fail before
 
@@ -291,8 +305,10 @@ if ! command -v tmux >/dev/null; then
 	skip 'the live view' 'tmux is not installed'
 else
 	tmux -S "$T/socket" new-window -d -n live \
-		"'$SAFE' -S '$T/good' top 3600 2>'$T/live'; echo \$? >>'$T/live'; mv '$T/live' '$T/left'"
-	tmux -S "$T/socket" send-keys -t :live t t Down Enter BSpace v Down c Down Enter h r z u BSpace o Down Space x v '?' x q
+		"'$SAFE' -S '$T/good' top 0.05 2>'$T/live'; echo \$? >>'$T/live'; mv '$T/live' '$T/left'"
+	tmux -S "$T/socket" send-keys -t :live t t Down Enter BSpace v Down c Down Enter h r z u BSpace o Down Space x v '?'
+	sleep 1
+	tmux -S "$T/socket" send-keys -t :live x q
 	for ((i = 0; i < 300; i++)); do
 		[[ ! -e $T/left ]] || break
 		sleep 0.1
@@ -317,6 +333,23 @@ else
 		return 1
 	}
 	ok 'the live view ends with its terminal' gone
+
+	# Its last words are its status.
+	cp -r "$T/good" "$T/goes"
+	tmux -S "$T/socket" -f /dev/null new-session -d -x 80 -y 24 "trap '' HUP; '$EXITDUMP' -S '$T/goes' top 0.05; echo \$? >'$T/ended'"
+	for word in host 'No such file'; do
+		for ((i = 0; i < 100; i++)); do
+			[[ $(tmux -S "$T/socket" capture-pane -p) != *"$word"* ]] || break
+			sleep 0.1
+		done
+		rm -rf "$T/goes"
+	done
+	tmux -S "$T/socket" kill-server
+	for ((i = 0; i < 100; i++)); do
+		[[ ! -s $T/ended ]] || break
+		sleep 0.1
+	done
+	is 'and if it could not read any more, it says so by its status' "$(<"$T/ended")" 1
 fi
 
 done_testing

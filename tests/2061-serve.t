@@ -93,6 +93,7 @@ OPENMETRICS='200 application/openmetrics-text; version=1.0.0; charset=utf-8'
 ok 'it serves' serve -S "$T/root" --all-vms --buckets 0
 like 'on loopback, unless told otherwise' "$url" '^http://127\.0\.0\.1:[0-9]+/metrics$'
 is '/metrics: its type' "$(get /metrics)" "$OPENMETRICS"
+is 'its connection ends with the answer' "$(get /metrics -D "$T/head"):$(tr -d '\r' <"$T/head" | grep -ci '^Connection: close$')" "$OPENMETRICS:1"
 is 'it is what --openmetrics prints' "$(cmp "$T/body" <("$EXITDUMP" -S "$T/root" --openmetrics --all-vms --buckets) && echo same)" same
 is 'what promtool says to it' "$(promtool check metrics <"$T/body" 2>&1; echo $?)" 0
 is 'HEAD has no body' "$(get /metrics -I):$(grep -c -e '^Content-Length: [1-9]' -e kvm_ "$T/body")" "$OPENMETRICS:1"
@@ -115,6 +116,13 @@ serve -S "$T/root" || :
 like 'the port is 9913, unless told otherwise' "$(head -n 1 "$T/served")" \
 	'^exitdump: (http://127\.0\.0\.1:9913/metrics|serve: 9913: Address already in use)$'
 [[ ! $url ]] || ends TERM
+# A port that has a name in /etc/services, and that nobody uses.
+for named in $(awk '$2 ~ /\/tcp$/ && $2 + 0 > 1023 { print $2 + 0 }' /etc/services 2>/dev/null | tail -n 5); do
+	serve -S "$T/root" "$named" 2>/dev/null >&2 || continue
+	is 'a port with a name: its number' "$url" "http://127.0.0.1:$named/metrics"
+	ends TERM
+	break
+done
 pid=${other[0]} url=${other[1]}
 
 # --- the source disappears and comes back
