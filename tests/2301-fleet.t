@@ -45,7 +45,8 @@ else
 	skip 'the units' 'systemd-analyze is not installed'
 fi
 # what systemd does not check
-is 'the timer comes again and again' "$(sed -n 's/^On//p' "$units-textfile.timer" | paste -sd ' ')" 'BootSec=15s UnitActiveSec=15s'
+is 'the timer comes again and again, on time' "$(sed -n '/^On\|^Acc/p' "$units-textfile.timer" | paste -sd ' ')" 'OnBootSec=15s OnUnitActiveSec=15s AccuracySec=1s'
+is 'neither takes the CPUs of VMs' "$(grep -h ^Nice= "$units"-{serve,textfile}.service | paste -sd ' ')" 'Nice=10 Nice=10'
 is 'settings can be missing' "$(grep -h ^EnvironmentFile= "$units"-{serve,textfile}.service | sort | paste -sd ' ')" \
 	'EnvironmentFile=-/etc/default/exitdump-serve EnvironmentFile=-/etc/default/exitdump-textfile'
 is 'what --bpf needs is allowed, and no more' "$(sed -n 's/^.*\(Capabilit[a-zA-Z]*\|CallFilter\)=//p' "$fleet/exitdump-serve-bpf.conf" | sort | uniq -c | xargs)" \
@@ -212,6 +213,8 @@ is 'Prometheus takes each of the rules' "$(ask rules | jq -r '[.data.groups[].ru
 expressions() { jq -r '.panels[].targets[].expr' "$dashboard"; }
 variables() { jq -r '.templating.list[] | select(.type == "query") | .query.query' "$dashboard"; }
 is 'the dashboard is JSON' "$(jq -r .uid "$dashboard")" kvm-exit-cycles
+is 'its units' "$(jq -r '.panels[] | "\(.id) \(.fieldConfig.defaults.unit)"' "$dashboard" | paste -sd,)" \
+	'1 percentunit,2 short,3 short,4 short,5 short,6 ops,7 percentunit,8 short,9 s,10 s,11 s,12 short,13 ops'
 is 'its panels have numbers and places of their own' "$(jq -c '[.panels[].id] == ([.panels[].id] | unique) and
 	([.panels[].gridPos | [.x, .y]] | length == (unique | length))' "$dashboard")" true
 

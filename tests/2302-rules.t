@@ -111,19 +111,23 @@ fires() {
 	        values: '0+60000x99 6060000+6000000x100'
 	      - series: 'kvm_exit_latency_cycles_bucket{instance="bad",reason="EPT_VIOLATION",le="+Inf"}'
 	        values: '0+60000x99 6060000+6000000x100'
-	      # Hosts with Zen 5 halt in this way; this one is idle for half of its time.
-	      - series: 'kvm_exit_latency_cycles_bucket{instance="bad",reason="idle-halt",le="1.6777215e+07"}'
-	        values: '0x200'
-	      - series: 'kvm_exit_latency_cycles_bucket{instance="bad",reason="idle-halt",le="3.3554431e+07"}'
-	        values: '0+60000x200'
-	      - series: 'kvm_exit_latency_cycles_bucket{instance="bad",reason="idle-halt",le="+Inf"}'
-	        values: '0+60000x200'
-	    alert_rule_test:
 	END
+	# They are meant to wait: this host is idle for half of its time. With Zen 5 it is idle-halt.
+	for reason in hlt HLT idle-halt PAUSE_INSTRUCTION mwait; do
+		printf "      - series: 'kvm_exit_latency_cycles_bucket{instance=\"bad\",reason=\"%s\",le=\"%s\"}'\n        values: '%s'\n" \
+			"$reason" 1.6777215e+07 0x200 "$reason" 3.3554431e+07 0+60000x200 "$reason" +Inf 0+60000x200
+	done
+	printf '    alert_rule_test:\n'
 	for alert in KvmExitCyclesUnreadable KvmExitCyclesStale KvmTimeLost KvmCpuWait KvmExitStorm KvmExitTail KvmExitSlow; do
 		fires "$alert" 95
 	done
 	bad='instance: bad, severity: warning' ept='reason: EPT_VIOLATION'
+	fires KvmTscUnstable 59
+	fires KvmExitCyclesUnreadable 104
+	fires KvmExitStorm 109
+	for alert in KvmTimeLost KvmCpuWait KvmExitTail KvmExitSlow; do
+		fires "$alert" 113
+	done
 	fires KvmTscUnstable 95 'instance: bad, severity: info' 'The TSCs of bad disagree'
 	fires KvmExitCyclesUnreadable 130 "$bad" "exitdump cannot read KVM's exit cycles on bad"
 	fires KvmExitCyclesStale 130 "$bad, file: /x/exit_cycles.prom" "KVM's exit cycles on bad are 30m 0s old"
