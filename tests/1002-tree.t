@@ -96,6 +96,12 @@ rmdir "$tree/.git/rebase-merge"
 git -C "$tree" branch -qm exit_cycles mine
 kernel tree
 is 'moved away, it makes room for the patches' "$status:$(branch):$(tail -n 1 "$tree/virt/file")" 0:exit_cycles:first
+edit loose
+echo 'another point release' >"$tree/.exit_cycles"
+kernel tree
+like 'nor does a new point release take changes that are not committed' "$status:$err" '^1:kernel.sh: .*branch exit_cycles has work that patches/ does not have'
+git -C "$tree" checkout -q -f
+cp "$T/key" "$tree/.exit_cycles"
 mv "$T/aside"/* "$PATCHES/"
 kernel tree
 is 'a branch without work follows the patches' "$status:$(branch):$(tail -n 1 "$tree/virt/file")" 0:exit_cycles:second

@@ -113,13 +113,26 @@ is 'no patches yet: nothing to build' "$status:$out" '0:it goes on'
 
 # --- a module of a test
 
-mkdir "$T/module" "$T/to"
-touch "$T/module/one.ko"
+mkdir "$T/module" "$T/to" "$dir/module"
+touch "$T/module/one.c" "$dir/module/old.ko"
+program make 'for word; do [[ $word != M=* ]] || (cd "${word#M=}" && [[ ! -e one.c ]] || touch one.ko); done'
 echo headers >"$dir/out/patched.headers"
 kernel 'build() { :; }; series_headers() { echo headers; }; module "$T/module" "$T/to"'
 is 'a module for the patched ones' "$status:$err:$(ls "$T/to")" 0::one.ko
 kernel 'build() { :; }; series_headers() { echo others; }; module "$T/module" "$T/to"'
 like 'not for those of other headers' "$status:$err" '^1:kernel.sh: .*not as in patches/6.12'
+mkdir -p "$dir/src/arch/x86/include/asm"
+touch "$dir/src/arch/x86/"{kvm/exit_cycles,include/asm/kvm_host}.h
+for header in '' kvm/exit_cycles.h include/asm/kvm_host.h; do
+	[[ ! $header ]] || echo changed >"$dir/src/arch/x86/$header"
+	kernel series_headers
+	paste -sd ":" <<<"$out" >>"$T/headers"
+done
+is 'other headers: that of the series, and that of all of KVM' "$(sort -u "$T/headers" | wc -l)" 3
+
+echo old >"$dir/out/patched.key"
+kernel 'apply_series() { :; }; modules() { :; }; install_modules() { exit 7; }; patched'
+is 'patched modules that an interruption may have put there do not count' "$status:$(cat "$dir/out/patched.key" 2>&1)" "7:cat: $dir/out/patched.key: No such file or directory"
 
 # --- the kernels that cannot be, and the configurations without a part
 

@@ -70,6 +70,10 @@ like "host: the source of the kernel that runs" "$(tail -n 1 "$T/asked")" ' inst
 program uname 'echo 5.10.1-1-amd64'
 deps host
 is "host: none, if that has no patches" "$status:$(<"$T/asked")" 0:
+rm -f "$T/installed"
+program dpkg-query "${machine//bochs-term/bochs}"
+deps lab
+like "a package of which another's name begins with its own" "$(tail -n 1 "$T/asked")" ' install [^ ]* bochs$'
 rm "$T/bin/uname"
 ln -s "$(type -P uname)" "$T/bin/"
 program dpkg-query "$machine"
@@ -100,6 +104,11 @@ is "a name that is unknown here: 1" "$status" 1
 like "and which it is, in one line" "$(tail -n 1 <<<"$err")" '^deps.sh: flex: apt-get does not know these packages here, please install'
 : >"$T/unknown"
 cp "$T/bin/apt-cache" "$T/apt-cache"
+rm -f "$T/installed" "$T/updated"
+program apt-cache '[[ ! -e $T/updated ]] || printf "%s:\n  Candidate: 1\n" "$2"'
+deps build
+like "a name that only new lists have" "$status:$(tail -n 1 "$T/asked")" '^0:.* install [^ ]* flex$'
+rm -f "$T/installed"
 program apt-cache 'printf "%sx:\n  Candidate: 1\n" "$2"'
 deps build
 like "an answer about another name is none: apt takes a dot for any character" "$status:$(tail -n 1 <<<"$err")" '^1:deps.sh: flex: apt-get does not know these packages'
@@ -145,9 +154,14 @@ program dpkg-query "$machine"
 
 rm -f "$T/installed"
 program apt-get 'echo "E: no network"; exit 100'
-deps build
+deps build; deps build
 is "apt-get fails" "$status" 1
 like "and its last words are shown" "$err" $'E: no network\ndeps.sh: apt-get could not install flex'
+is "of this run alone" "$(grep -c network "$T/cache/exit_cycles/deps.log")" 2
+echo flex >"$T/unknown"
+deps build
+like "new lists cannot be had, and a name is unknown: which" "$status:$(tail -n 1 <<<"$err")" '^1:deps.sh: flex: apt-get does not know these packages'
+: >"$T/unknown"
 
 rm "$T/bin/apt-get"
 deps

@@ -63,6 +63,7 @@ is 'where: the data, the guest and all first' "$(awk -f "$TOP/scripts/plot/reaso
 all exits (8.0k)\t0\t50\t62.5\t87.5\t100
 A (4.0k)\t0\t75\t75\t75\t100
 B (4.0k)\t0\t25\t50\t100\t100'
+like 'where: a guest that has not run yet has its bar as well' "$(awk -f "$TOP/scripts/plot/reasons.awk" -v kind=where -v guest=0 known.csv)" '^guest and exits \(8\.0k\)'
 is 'where: an exit that has not ended: its parts end where its total does' \
 	"$(printf '%s\n' name,exits,cycles,total,halt,user A,2,300,1000,100,900 B,2,1500,1000,0,0 | awk -f "$TOP/scripts/plot/reasons.awk" -v kind=where /dev/stdin | sed 1d)" \
 	$'A (1.0k)\t0\t30\t40\t100\t100\nB (1.0k)\t0\t100\t100\t100\t100'
@@ -173,9 +174,9 @@ is 'latency: eight reasons have a panel each' "$(sed 's/:* .*//' eight.names | t
 
 # Two VMs, of which one has a reason without exits; and a unit that is not that of the histogram.
 none=$(printf ',0%.0s' {1..31})
-for hist in "R,3$none" "R,4$none" "S,0$none"; do echo "{\"name\":\"${hist%%,*}\",\"total\":5,\"halt\":0,\"hist\":[${hist#*,}]},"; done >vms.json
+for hist in "R,3$none" "R,4$none" {H,H}",1$none" "S,0$none"; do echo "{\"name\":\"${hist%%,*}\",\"total\":5,\"halt\":$([[ $hist == H* ]] && echo 5 || echo 0),\"hist\":[${hist#*,}]},"; done >vms.json
 awk -f "$TOP/scripts/plot/latency.awk" -v names="$T/vms.names" vms.json >vms.data
-is 'latency: of two VMs, one panel a reason, and none without exits' "$(<vms.names)" 'R: 7 exits, half of them below 1, 99 % below 1'
+is 'latency: of two VMs, one panel a reason, also of one that has lost nothing; none without exits' "$(<vms.names)" $'R: 7 exits, half of them below 1, 99 % below 1\nH: 2 exits, half of them below 1, 99 % below 1'
 "$EXITDUMP" -i now --json -u us >us.json
 plot latency -o us.svg us.json
 like 'latency: its buckets are of cycles, whatever the unit of the times' "$(words us.svg)" '512\|25\.6 us\|.*from exit to entry, TSC cycles'

@@ -49,6 +49,7 @@ taken() { # REGEX ARGUMENT...
 	like "$title" "$status:$out" "^0:QEMU $1"
 }
 taken '.*console=ttyS0 quiet panic=-1 $'
+is 'all that QEMU gets' "$out" "QEMU -name exit_cycles -accel kvm -cpu host -smp 2 -m 1 -nodefaults -no-user-config -display none -no-reboot -serial mon:stdio -kernel $T/kernel -initrd $T/kernel -append console=ttyS0 quiet panic=-1 "
 taken '.*panic=-1 $' --
 taken '.* -S$' -- -S
 taken '.* -device pvpanic -- x$' -- -device pvpanic -- x
@@ -73,7 +74,9 @@ done
 mkdir "$T/a:b"
 : >"$T/a:b/c,snapshot=off"
 run "$TOP/scripts/run-vm.sh" -f seabios -m 1 -d "$T/a:b/c,snapshot=off"
-like 'a disk of an odd name' "$status:$out" "^0:QEMU .* -drive file=$T/a:b/c,,snapshot=off,format=raw,if=virtio "
+like 'a disk of an odd name' "$status:$out" "^0:QEMU .* -drive file=$T/a:b/c,,snapshot=off,format=raw,if=virtio -nic user,model=virtio-net-pci "
+run "$TOP/scripts/run-vm.sh" -f seabios -m 1 -d "$T/none"
+is 'no disk there' "$status:$out:$err" "1::run-vm.sh: $T/none: no such disk image"
 for magic in KDMV COWD vhdxfile conectix '<<< Oracle'; do
 	printf '%s and more' "$magic" >"$T/disk"
 	run "$TOP/scripts/run-vm.sh" -f seabios -m 1 -d "$T/disk"
@@ -96,9 +99,13 @@ sed "s,/proc/meminfo,$T/meminfo," "$T/scripts/run-vm.sh" >"$T/scripts/meminfo.sh
 echo 'MemAvailable: 307200 kB' >"$T/meminfo"
 run bash "$T/scripts/meminfo.sh" -f seabios -k "$T/kernel" -i "$T/kernel"
 is 'nor a VM that has hardly any' "$status:$out:$err" '1::meminfo.sh: only 300 MiB of memory free, too little for a VM'
+echo 'MemAvailable: 4194304 kB' >"$T/meminfo"
+run bash "$T/scripts/meminfo.sh" -f seabios -k "$T/kernel" -i "$T/kernel"
+like 'where there is enough: 2048 MiB' "$status:$err:$out" '^0::QEMU .* -m 2048 '
 run "$TOP/scripts/run-vm.sh" -f seabios -m 9999999 -k "$T/kernel" -i "$T/kernel"
 like 'no more memory than there is' "$status:$out:$err" \
 	'^0:QEMU .* -m ([0-9]{2,6}) .*:run-vm.sh: 9999999 MiB is more than this host can give: the VM gets [0-9]{2,6} MiB$'
+is 'and it gets what is said' "$(grep -oE ' -m [0-9]+' <<<"$out" | tr -dc 0-9)" "$(grep -oE 'gets [0-9]+' <<<"$err" | tr -dc 0-9)"
 
 if [[ -r /usr/share/OVMF/OVMF_VARS_4M.fd ]]; then
 	run "$TOP/scripts/run-vm.sh" -f ovmf -m 1 -k "$T/kernel" -i "$T/kernel"

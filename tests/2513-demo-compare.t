@@ -77,6 +77,11 @@ for ((i = 0; i < 7; i++)); do
 	done
 done
 
+compare < <(reads 6 "${right[@]:1}")
+like "by how much is said" "$out" 'exits   12 HLT +6 +7 +1, not 0'
+compare < <(reads "${right[@]:0:3}" 42000 "${right[@]:4}")
+is "a read that took no cycles is not identical" "$status" 1
+
 compare < <(reads 6 "${right[@]:1}"; reads "${right[@]}")
 is "a read made again counts when it agrees" "$status" 0
 
@@ -91,6 +96,8 @@ is "a read with another stop in it is not identical" "$status" 1
 compare < <(there 00000000; one 0x4ffffffd 12 0)
 is "leaves that are not there" "$status" 4
 like "are said to be so" "$out" 'leaves are not there'
+compare < <(there 00000000)
+is "also if nothing else was read" "$status" 4
 
 compare </dev/null
 is "no reads at all" "$status" 3

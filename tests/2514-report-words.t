@@ -34,6 +34,25 @@ is 'three reasons are named, or two, or one; the time lost, and all the time hal
 	done)" '12d, most of it to A (50.0%), B (30.0%) and C (10.0%). for 9.00ns.
 12d, most of it to A (70.0%) and B (30.0%). for 9.00ns.
 12d, most of it to A (100%). for 9.00ns.'
+
+# parts COLUMNS NUMBERS: prints the table of parts of an account of one VM with these sums, in ns.
+parts() {
+	{ account 1 9 | sed '$d;/^columns\ttotal/d'; lines "columns total exits $1" "total 9 $2"; } | told row | sed -n '2,7s/^row\t//p' | cut -f 1-2 | tr '\t' ' ' | paste -sd,
+}
+is 'the parts of what was lost: what is left is other' "$(parts 'lost total halt cycles hsched user sched other' '50 90 40 20 5 10 15 10')" \
+	"KVM's exit handler 15.0ns,user space (QEMU) 10.0ns,no CPU 15.0ns,interrupts or entry 10.0ns,halted 40.0ns,stopped 0"
+is 'of an older kernel, which does not tell what was lost: of all but the halts' "$(parts 'lost total halt cycles hsched user sched other' '- 90 40 20 - 10 - -')" \
+	"KVM's exit handler 20.0ns,user space (QEMU) 10.0ns,no CPU -,not told apart 20.0ns,halted 40.0ns,stopped 0"
+is 'never less than 0: an exit that has not ended has no total yet' "$(parts 'lost total halt cycles hsched user sched other' '10 10 0 20 0 0 0 0')" \
+	"KVM's exit handler 20.0ns,user space (QEMU) 0,no CPU 0,interrupts or entry 0,halted 0,stopped 0"
+is 'one guest was halted, two were' "$(for vms in 1 2; do account $vms 9 A=1 | told text.That | grep -o 'Besides, .* that is'; done | paste -sd:)" \
+	'Besides, it was halted, that is:Besides, they were halted, that is'
+is 'of two equal parts the first is named' "$({ account 1 9 A=1 | sed '$d;/^columns\ttotal/d'; lines 'columns total exits lost cycles user' 'total 9 8 4 4'; } | told text.That | grep -o 'was work of KVM')" 'was work of KVM'
+is 'the bar of all the time, or of all exits if that in the guest is not known' "$(for guest in - 5; do account 1 9 A=1 | sed "/^fact/s/-\t-$/$guest\t-/" | told bar | sed -n 1p | cut -f 2; done | paste -sd:)" \
+	'all exits:all of the time'
+is 'times up to 99999s, then days, up to 99999d, then years' "$(for lost in 99999400000000 100000000000000 8639900000000000000 8640000000000000000; do
+	account 1 $lost A=1 | told text.That | sed 's/.*That is \([^,]*\),.*/\1/'
+done | paste -sd ' ')" '99999s 1d 99999d 274y'
 is 'its sections' "$(account 1 9 A=1 | told section | cut -f 2 | paste -sd,)" \
 	'Where the time went,Exits by reason,How long exits take,Why: the keys inside reasons,Slow exits'
 is 'of one VM, no table of VMs' "$({ account 1 9 A=1; lines 'columns vm vm' 'vm 1-2'; } | told 'section.VMs' || echo none)" none
@@ -41,13 +60,17 @@ is 'of one VM, no table of VMs' "$({ account 1 9 A=1; lines 'columns vm vm' 'vm 
 # of BUCKETS: prints a histogram with one exit in each of these.
 of() { awk -v ones=" $1 " 'BEGIN { for (b = 0; b < 32; b++) printf "%s%d", (b ? "~" : ""), (index(ones, " " b " ") > 0) }'; }
 is 'below a histogram: its ends and its middle, where columns end; its first and its last column' \
-	"$(for buckets in '3 5' '5 4 3 6' '29 30' '30 31'; do
+	"$(for buckets in '3 5' '5 4 3 6' '29 30' '30 31' 31; do
 		hist=$(of "$buckets")
 		account 1 9 A=1 | told columns | cut -f 4- | sed 's/\t[0-9.]*=/\t/g; s/^\(\([^\t]*\t\)\{4\}\).*\t/\1/; s/\t/, /g'
 	done)" '4.00ns, 16.0ns, 64.0ns, 4.00ns to 8.00ns: 1 exit, 32.0ns to 64.0ns: 0 exits
 4.00ns, 16.0ns, 64.0ns, 4.00ns to 8.00ns: 1 exit, 32.0ns to 64.0ns: 1 exit
 268ms, 537ms, 1.07s, 268ms to 537ms: 1 exit, 537ms to 1.07s: 1 exit
-537ms, 1.07s, more, 537ms to 1.07s: 1 exit, 1.07s to more: 1 exit'
+537ms, 1.07s, more, 537ms to 1.07s: 1 exit, 1.07s to more: 1 exit
+537ms, 1.07s, more, 537ms to 1.07s: 0 exits, 1.07s to more: 1 exit'
+hist=$(of 3 | sed 's/1/100000/; s/0$/1/')
+is 'a column of one exit of very many is not empty' "$(account 1 9 A=1 | told columns | grep -o '0.01=1.07s to more: 1 exit')" '0.01=1.07s to more: 1 exit'
+hist=-
 hist=$(of 3)
 is 'nine histograms, and how many more there are' "$(account 1 9 {A..K}=0.1 | told '(columns|text.And)' | cut -f 1-2 | sed -n '1p; 9,$p' | paste -sd,)" \
 	$'columns\tA,columns\tI,text\tAnd 2 more reasons that are not shown.'
@@ -75,6 +98,8 @@ is 'keys: none' "$(account 1 9 A=1 | told . | sed -n '/section.Why/,/section.Slo
 	'Why: the keys inside reasons:No exit had a key.:Slow exits'
 is 'keys: eight of a reason, and how many more' "$({ account 1 9 A=1; lines 'columns key name key what exits total cycles max'; for ((i = 0; i < 10; i++)); do lines "key A 0x$i x 1 1 1 1"; done; } |
 	told . | sed -n '/^group/,/^end/p' | sed -n '1,2p; 9,10p' | cut -f 2-3 | tr "\t" " " | paste -sd,)" 'A,0x0 x,0x7 x,... 2 more'
+is 'keys: how many were replaced, if any' "$(for replaced in - 0 1 1000; do { account 1 9 A=1; lines 'columns key name key what exits total cycles max' 'key A 0x1 x 1 1 1 1' 'columns of_keys replaced' "of_keys $replaced"; } |
+	told 'text.*replaced' | cut -f 2; done)" $'1 key replaced; their exits may be in the rest (-).\n1,000 keys replaced; their exits may be in the rest (-).'
 is 'a TSC of unknown frequency: cycles, up to 999999 in full' "$(for lost in 999999 12345678; do
 	account 1 $lost A=1 | sed 's/stable\t1000000/stable\t-/' | told '(fact.TSC|text.That)' | cut -f 2- | sed 's/,.*cycles, .*/, .../; s/, most .*//'
 done | paste -sd,)" $'TSC\t-, stable,That is 999999 cycles,TSC\t-, stable,That is 12.35M cycles'
@@ -94,6 +119,11 @@ is 'HTML: no text is taken for tags' "$(lines 'title a<b' 'section a<b' 'item a<
 lines 'title t' 'picture gone None' 'picture there One' >"$T/content"
 echo '<svg/>' >"$T/there.svg"
 is 'Markdown: a picture that is there, and no other' "$(awk -v folder="$T" -f "$TOP/scripts/report/markdown.awk" "$T/content" | paste -sd ' ')" '# t  ![One](there.svg)'
+lines 'title t' 'fact a b' 'fact c d' 'columns A x' 'columns B y' 'head name exits' 'row n 1' end 'text z' >"$T/content"
+is 'Markdown: lists without empty lines between, numbers to the right' "$(awk -f "$TOP/scripts/report/markdown.awk" "$T/content" | paste -sd '~')" \
+	'# t~~- a: b~- c: d~~- A: x~- B: y~~| name | exits |~| --- | ---: |~| n | 1 |~~z'
+is 'HTML: a browser may fetch and run nothing' "$(awk -v style=/dev/null -f "$TOP/scripts/report/html.awk" "$T/content" | grep -o 'Content-Security-Policy.*')" \
+	"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\"/>"
 
 # Two runs, beside the tables before and after them.
 for table in 5 10 20 30; do printf 'reason,name,exits,cycles\n1,A,%d,0\n' "$table" >"$T/table$table"; done
@@ -115,6 +145,16 @@ is 'a number that was read twice is refused' "$status:$out:$err" '1::the guest r
 printf 'reason,name,exits,cycles\n1,"A\tB\\",5,0\n' >"$T/odd"
 { echo 'run 1'; leaf 5; echo end; } >"$T/reads"
 is 'no name breaks a line' "$(awk -f "$TOP/scripts/plot/csv.awk" -f "$TOP/scripts/report/runs.awk" -v runs=1 "$T/reads" "$T"/{odd,odd,odd} | grep -c 'A?B?')" 1
+is 'the least frequent reasons are of those that happened' "$(awk -f "$TOP/scripts/plot/csv.awk" -f "$TOP/scripts/report/story.awk" <(lines "machine x") <(lines 'row 1 A 5 5' 'row 2 B 0 3' 'total - all 5 8' 'sum 8 9' 'never 4') |
+	grep -o 'Least.*')" 'Least frequent, of the 1 reasons that happened: A 5; 4 more that the kernel names never happened.'
+printf 'reason,name,exits,cycles\n1,A,5,0\n2,B,1,0\n' >"$T/early"
+printf 'reason,name,exits,cycles\n1,A,6,0\n2,B,9,0\n' >"$T/late"
+{ echo 'run 1'; leaf 6; echo end; } >"$T/reads"
+runs() { run awk -f "$TOP/scripts/plot/csv.awk" -f "$TOP/scripts/report/runs.awk" -v runs=1 "$T/reads" "$@"; }
+runs "$T"/{early,early,late}
+is 'reasons: the most frequent at the end first' "$(sed -n 's/^row\t//p' <<<"$out" | cut -f 2 | paste -sd ' ')" 'B A'
+runs "$T"/{early,late}
+is 'a table that is missing is told' "$status:$out:$err" '1::3 tables are needed, and there are 2'
 is 'what a tick is, by the machine' "$(for machine in 'emulated by Bochs' "emulated by QEMU's TCG" 'QEMU, with nested virtualization'; do
 	awk -f "$TOP/scripts/plot/csv.awk" -f "$TOP/scripts/report/story.awk" <(printf 'machine\t%s\n' "$machine") /dev/null | sed -n 's/.*by the TSC\(,\|;\|\.\)\(.*\)/\1\2/p' | cut -d ' ' -f 1-7
 done)" ', one tick an instruction, since the

@@ -70,6 +70,18 @@ toy stress/4198-bad svm 'echo 1..1; echo not ok 1 - it does not work; exit 1'
 stress -q -k 6.12
 is "a test that fails: 1" "$status:${out##*$'\n'}" '1:Something failed: see above.'
 like "with what it said, and what the others tried" "$out" $'not ok 1 - it does not work\n.* 2  checks'
+stress -q -k 6.12 "$T/top/tests/3198-plain.t" "$T/top/tests/stress/4198-bad.t"
+stress -k 6.12 "$T/top/tests/3198-plain.t"
+is "what has passed in its small form has not passed in its full one" "$status:$ran" "0:3198-plain svm:6.12"
+stress -k 6.12 "$T/top/tests/3199-other.t"
+is "a test without the line, by name: in the labs of all" "$status:$ran" "0:3199-other svm:6.12:kasan,3199-other svm:6.12:kcsan"
+# shellcheck disable=SC2016 # the test expands it
+toy stress/4194-twice svm 'echo "exits made 100" >>"$STRESS_TRIED"; echo 1..1; [ -e "$0.mended" ] || { echo not ok 1 - it; exit 1; }; echo ok 1 - it'
+stress -q -k 6.12 "$T/top/tests/stress/4194-twice.t"
+touch "$T/top/tests/stress/4194-twice.t.mended"
+stress -q -k 6.12 "$T/top/tests/stress/4194-twice.t"
+is "what a run that failed has tried does not count" "$status:$(tried)" '0:100 exits made,1 checks'
+rm "$T"/top/tests/stress/4194-twice.t*
 echo name >"$T/top/tests/mutants/kernel"
 stress -q -k 6.12
 is "again, after a change that no lab sees: only that one" "$status:$ran" "1:stress/4198-bad svm:6.12 small"
@@ -88,6 +100,7 @@ is "mended: nothing failed, and all that was tried is told" "$status:$ran:$(trie
 stress -q -k 6.12 "$T/top/tests/3198-plain.t"
 is "a test by name" "$status:$ran" "0:3198-plain svm:6.12 small"
 mkdir "$T"/cache/exit_cycles/stress/{old,young}
+touch -d "29 days ago" "$T/cache/exit_cycles/stress/young"
 touch -d '31 days ago' "$T/cache/exit_cycles/stress/old"
 stress -q -k 6.12 "$T/top/tests/3198-plain.t"
 is "results of old series go" "$(cd "$T/cache/exit_cycles/stress" && echo old* young*)" 'old* young'
@@ -130,6 +143,11 @@ fuzz=$(kept 4195-fuzz) good=$(kept 4199-good)
 echo change >>"$T/top/tools/row.c"
 ok "another exitdump: it is fuzzed again" test "$(kept 4195-fuzz)" != "$fuzz"
 is "and no other test runs again for it" "$(kept 4199-good)" "$good"
+sed -i "s,/usr/src/,$T/none/," "$T/top/scripts/source/kernels.sh"
+mkdir -p "$T/cache/exit_cycles/source"
+echo 'Debian has no more of it' >"$T/cache/exit_cycles/source/linux-source-6.1.gone"
+stress "$T/top/tests/3198-plain.t"
+is "a kernel whose source is gone: the others" "$status:$ran" "0:3198-plain svm:6.12"
 stress -q "$T/top/tests/none.t"
 is "no such test" "$status:$err" "1:stress.sh: $T/top/tests/none.t: no such test"
 
