@@ -136,6 +136,8 @@ cat >"$T/kvm.c" <<'END'
 #include <string.h>
 #include <stdlib.h>
 void pin(pthread_t thread, int n) { }
+void come_first(void) { }
+void keep_cpu(uint32_t ms) { }
 int fake_ioctl(int fd, unsigned long request, void *arg)
 {
 	struct kvm_cpuid2 *cpuid = arg;

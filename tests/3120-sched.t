@@ -29,6 +29,8 @@ else
 	run_vmm outside --at '(sleep 0.05; exec chrt -f 1 sh -c ". ./words; keeps_cpu 15") &' shell=1 sleep-user:100=1 hlt:$((khz * 250))=1
 	echo 1000 >$P/exit_cycles_slow
 	run_vmm busy --vcpus 2 spin=100000000
+	# the handler waits for two pages, and after each for the CPU; then the vCPU halts
+	run_vmm pages --page-in 10 --page-hog 30 outs-uninit=1
 fi
 # it was in user space before
 run_vmm late out-user=1 hlt-late:$((khz * 5)):50=4 cpuid=5
@@ -88,6 +90,18 @@ judge_yield() {
 		test "$(percent "$wait" "$(cell "$1.vm" "$2" cycles)")" -ge "$3"
 }
 
+# judge_pages: two waits of 30 ms in one handler, and a halt of 100 ms in the same exit.
+judge_pages() {
+	local io=123 column
+	for column in hsched sched; do
+		ok "$lab pages: two waits for the CPU in one handler are both $column: $(($(cell pages.vm $io $column) / ms)) ms" \
+			test "$(cell pages.vm $io $column)" -ge $((59 * ms)) -a "$(cell pages.vm $io $column)" -le $((65 * ms))
+	done
+	ok "$lab pages: and are not taken from the halt after them: $(($(cell pages.vm $io halt) / ms)) ms" \
+		test "$(cell pages.vm $io halt)" -ge $((95 * ms)) -a "$(cell pages.vm $io halt)" -le $((125 * ms))
+	is "$lab pages: the account agrees with itself" "$(contradictions pages.vm)" ''
+}
+
 judge() {
 	local hypercall=18 pause=40 hlt=12 ms
 	[[ $vendor == vmx ]] || hypercall=129 hlt=120
@@ -102,6 +116,7 @@ judge() {
 			test "$(cell outside.vm TOTAL user)" -ge $((150 * ms))
 		ok "$lab outside: and in no halt later, of which $(($(cell outside.vm TOTAL sched) / ms)) ms are sched" \
 			test "$(cell outside.vm TOTAL sched)" -lt $((30 * ms))
+		judge_pages
 	fi
 
 	ms=$(key late.vm tsc_khz)

@@ -43,10 +43,26 @@ static uint64_t now_ns(void)
 	return t.tv_sec * 1000000000ull + t.tv_nsec;
 }
 
+/* This thread comes before all others. */
+void come_first(void)
+{
+	struct sched_param first = { .sched_priority = 1 };
+
+	if (pthread_setschedparam(pthread_self(), SCHED_FIFO, &first))
+		errx(EX_FAILED, "SCHED_FIFO");
+}
+
+void keep_cpu(uint32_t ms)
+{
+	uint64_t begin = now_ns();
+
+	while (now_ns() - begin < ms * 1000000ull)
+		;
+}
+
 /* A thread above all others, so that what it does is one step to its CPU. */
 static void answer(struct vcpu *v)
 {
-	uint64_t begin = now_ns();
 	char path[64];
 
 	pin(pthread_self(), v->g->ask == ASK_HOG ? v->index : v->index + 1);
@@ -67,19 +83,16 @@ static void answer(struct vcpu *v)
 		usleep(signal_us);
 		break;
 	case ASK_HOG:
-		while (now_ns() - begin < v->g->ask_b * 1000000ull)
-			;
+		keep_cpu(v->g->ask_b);
 	}
 	__atomic_store_n(&v->g->ask, 0, __ATOMIC_SEQ_CST);
 }
 
 void *answer_asks(void *arg)
 {
-	struct sched_param first = { .sched_priority = 1 };
 	struct vm *vm = arg;
 
-	if (pthread_setschedparam(pthread_self(), SCHED_FIFO, &first))
-		errx(EX_FAILED, "SCHED_FIFO");
+	come_first();
 	while (__atomic_load_n(&vm->running, __ATOMIC_SEQ_CST)) {
 		usleep(1000);
 		for (int i = 0; i < opt.vcpus; i++)

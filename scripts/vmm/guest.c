@@ -202,6 +202,10 @@ static void run_step(struct guest *g, const struct step *s, struct result *r)
 		if (s->a)
 			asm volatile("cli");
 		break;
+	case OP_OUTS:
+		page = (uint8_t *)(uint64_t)FRESH + ((uint64_t)(s->b + 1) << 12) - 2;
+		TIMED(s->count, ({ asm volatile("outsl" : "+S"(page) : "d"(s->a) : "memory"); page += 0x2000 - 4; }));
+		break;
 	case OP_COW:
 		page = (uint8_t *)(uint64_t)FRESH + ((uint64_t)s->b << 12);
 		*page = 1;

@@ -80,6 +80,7 @@
 #define OP_HLT_KICKED	33		/* HLT, woken before by a hypercall */
 #define OP_CR4		34		/* MOV to CR4 that turns MCE over */
 #define OP_INVD		35
+#define OP_OUTS		36		/* to port a, from where FRESH page b and the next meet, and on */
 
 #define WALK_MSR	1
 #define WALK_PORT	2

@@ -123,11 +123,14 @@ static void *page_server(void *file)
 {
 	struct uffd_msg message;
 
+	if (opt.page_hog)
+		come_first();
 	while (read((int)(intptr_t)file, &message, sizeof(message)) == sizeof(message)) {
 		struct uffdio_zeropage page = { .range = { message.arg.pagefault.address & -4096ull, 4096 } };
 
 		usleep(opt.page_in * 1000);
 		CALL((int)(intptr_t)file, UFFDIO_ZEROPAGE, &page);
+		keep_cpu(opt.page_hog);
 	}
 	err(EX_FAILED, "userfaultfd");
 }
@@ -209,7 +212,7 @@ static void init_guest(struct vcpu *v)
 	memcpy(g->step, v->script->step, sizeof(g->step));
 	for (i = 0; i < v->script->steps; i++) {
 		g->result[i].min = UINT64_MAX;
-		if (g->step[i].op == OP_EPT || g->step[i].op == OP_COW)
+		if (g->step[i].op == OP_EPT || g->step[i].op == OP_COW || g->step[i].op == OP_OUTS)
 			g->step[i].b += v->index * fresh;
 	}
 	for (i = 0; i < 4; i++) {

@@ -59,7 +59,7 @@ struct script {
 enum mode { LONG, PROTECTED, REAL, BIGREAL };
 
 struct opt {
-	int vms, vcpus, spare, ring, page_in, tsc;
+	int vms, vcpus, spare, ring, page_in, page_hog, tsc;
 	enum mode mode;
 	bool together, taken, pin, migrate, stats, hold, high_ids, quiet, loop, cpuid_fault, bad_entry, irqchip,
 	     done_mmio, fail, late, populate, wait_elsewhere;
@@ -132,6 +132,8 @@ void migrate(struct vm *vm, int vms);
 /* asks.c */
 void write_file(const char *path, const char *value);
 void on_usr1(int signal);
+void come_first(void);
+void keep_cpu(uint32_t ms);
 void *answer_asks(void *arg);
 
 /* fails.c */

@@ -33,6 +33,7 @@ static void usage(FILE *out)
 		"  --migrate         keep moving the vCPUs' threads between CPUs\n"
 		"  --mode MODE       %s\n"
 		"  --no-irqchip      no interrupt controller in the kernel\n"
+		"  --page-hog MS     who sends a page late (--page-in) then keeps the CPU for MS, above all\n"
 		"  --page-in MS      a page that nobody has touched comes after MS\n"
 		"  --pin             vCPU n on CPU n\n"
 		"  --populate        pages that nobody has touched are there from the start\n"
@@ -132,7 +133,7 @@ static void check(void)
 }
 
 enum { O_AFTER, O_AT, O_BAD_ENTRY, O_BEFORE, O_CPUID_FAULT, O_DONE_MMIO, O_ENTRY, O_FAIL, O_HELP, O_HIGH_IDS, O_HOLD, O_LATE, O_LOOP, O_MIGRATE,
-       O_MODE, O_NO_IRQCHIP, O_PAGE_IN, O_PIN, O_POPULATE, O_QUIET, O_RING, O_SET, O_SPARE, O_STATS, O_TAKEN, O_TOGETHER, O_TSC, O_VCPUS, O_VMS, O_WAIT_ELSEWHERE };
+       O_MODE, O_NO_IRQCHIP, O_PAGE_HOG, O_PAGE_IN, O_PIN, O_POPULATE, O_QUIET, O_RING, O_SET, O_SPARE, O_STATS, O_TAKEN, O_TOGETHER, O_TSC, O_VCPUS, O_VMS, O_WAIT_ELSEWHERE };
 
 static const struct option options[] = {
 	{ "after", required_argument, NULL, O_AFTER },
@@ -151,6 +152,7 @@ static const struct option options[] = {
 	{ "migrate", no_argument, NULL, O_MIGRATE },
 	{ "mode", required_argument, NULL, O_MODE },
 	{ "no-irqchip", no_argument, NULL, O_NO_IRQCHIP },
+	{ "page-hog", required_argument, NULL, O_PAGE_HOG },
 	{ "page-in", required_argument, NULL, O_PAGE_IN },
 	{ "pin", no_argument, NULL, O_PIN },
 	{ "populate", no_argument, NULL, O_POPULATE },
@@ -190,6 +192,7 @@ void parse(int argc, char **argv)
 		case O_MIGRATE:		opt.migrate = true; break;
 		case O_MODE:		opt.mode = parse_mode(optarg); break;
 		case O_NO_IRQCHIP:	opt.irqchip = false; break;
+		case O_PAGE_HOG:	opt.page_hog = parse_number(optarg, 10000); break;
 		case O_PAGE_IN:		opt.page_in = parse_number(optarg, 10000); break;
 		case O_PIN:		opt.pin = true; break;
 		case O_POPULATE:	opt.populate = true; break;

@@ -186,7 +186,7 @@ static enum user classify(struct vcpu *v)
 				start_thread(&other, wait_elsewhere, v);
 				pthread_join(other, NULL);
 			} else {
-				wait_in_kvm(v, KVM_MP_STATE_UNINITIALIZED, value & 0xff);
+				wait_in_kvm(v, KVM_MP_STATE_UNINITIALIZED, value & 0xff ?: 100);
 			}
 			return U_WAIT;
 		case PORT_SIPI:

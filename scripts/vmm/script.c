@@ -14,6 +14,7 @@ const struct op ops[] = {
 	{ "out-kernel", "[:PORT] OUT to the slave PIC, handled in the kernel", OP_OUT, ANY_MODE | ANY_RING | IRQCHIP, PORT_KERNEL, 0xff, 0, { { IO, 1, 0 } } },
 	{ "in", "[:PORT] IN from the slave PIC, handled in the kernel", OP_IN, ANY_MODE | ANY_RING | IRQCHIP, PORT_KERNEL, 0, 0, { { IO, 1, 0 } } },
 	{ "ins", "[:PORT] the same by a string instruction", OP_INS, ANY_RING | IRQCHIP, PORT_KERNEL, 0, 0, { { IO, 1, 0 } } },
+	{ "outs-uninit", "OUTS of four bytes on two pages nobody has touched, then wait-uninit for 100 ms", OP_OUTS, ANY_RING | IRQCHIP, PORT_UNINIT, 0, 0, { { IO, 1, 0 } } },
 	{ "out-user", "OUT, handled in user space", OP_OUT, ANY_MODE | ANY_RING, PORT_USER, 0, 0, { { IO, 1, 0 } } },
 	{ "sleep-user", "[:MS] OUT, for which the monitor sleeps (50)", OP_OUT, ANY_MODE | ANY_RING, PORT_SLEEP, 50, 0, { { IO, 1, 0 } } },
 	{ "shell", "OUT, for which the monitor runs --at COMMAND", OP_OUT, ANY_MODE | ANY_RING, PORT_SHELL, 0, 0, { { IO, 1, 0 } } },
@@ -101,11 +102,11 @@ static void add_step(struct script *script, int op, uint32_t count, uint32_t a, 
 	}
 	if (s->op == OP_EPT && ops[op].b) {	/* again */
 		s->b = script->last;
-	} else if (s->op == OP_EPT || s->op == OP_COW) {
+	} else if (s->op == OP_EPT || s->op == OP_COW || s->op == OP_OUTS) {
 		s->b = script->last = script->fresh;
 		if (count > 100000)
 			errx(EX_MISUSE, "ept: more than 100000 pages");
-		script->fresh += count + 1;
+		script->fresh += s->op == OP_OUTS ? 2 * count : count + 1;
 		if (script->fresh > fresh)
 			fresh = script->fresh;
 	}
