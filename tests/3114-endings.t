@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 # Promise: while VMs end, the host's numbers never go backwards, not even for a moment, in the
-# files and for a guest that reads them through CPUID.
+# files and for a guest that reads them through CPUID. A reader of a file sees a reset as one step.
 # Stress: svm:kasan svm:kcsan
 MACHINES=svm
 . "$(dirname "$0")/lib.sh"
@@ -14,6 +14,13 @@ MACHINES=svm
 in_lab <<'EOF'
 idle=300 vms=30
 [ ! "$LAB_DEBUG" ] || idle=100 vms=10
+# at_shell NAME: runs a VM of 100 CPUID exits that then waits, until NAME.go is there, and again.
+at_shell() {
+	taskset 1 vmm --quiet --loop 0 --at ">$1.there; until [ -e $1.go ]; do sleep 0.02; done; rm $1.go" cpuid=100 shell=1 &
+	until [ -e $1.there ]; do sleep 0.02; done
+}
+at_shell front
+front=$!
 hold idle --spare $idle cpuid=1
 
 # ending NAME: runs VMs of 100 CPUID exits each, which end one after another.
@@ -63,6 +70,45 @@ kill $guest
 wait $guest
 section monotonic
 cat monotonic
+
+# Resets of the host, while a reader adds up VMs before and behind those many vCPUs.
+at_shell back
+back=$!
+cat >read-reset <<'X'
+	exec awk -v file=$K/exit_cycles 'BEGIN {
+		do {
+			n = 0
+			while ((getline line <file) > 0)
+				if (split(line, f) && f[1] == 114)
+					n = f[3]
+			close(file)
+			if (!reads++) {
+				print >"reading"
+				close("reading")
+			}
+			if (n && n != 200)
+				print "half of a reset:", n
+		} while (n)
+		print "reads", reads
+	}'
+X
+section resets
+echo 0 >$K/exit_cycles_reset
+for round in 1 2 3 4 5 6 7 8 9 10; do
+	rm *.there
+	>front.go >back.go
+	until [ -e front.there ] && [ -e back.there ]; do sleep 0.02; done
+	taskset 2 sh -c '. ./words; . ./read-reset' >reads &
+	reader=$!
+	until [ -e reading ]; do sleep 0.02; done
+	echo 0 >$K/exit_cycles_reset
+	wait $reader
+	cat reads
+	rm reading
+done
+kill $front $back
+>front.go >back.go
+wait $front $back
 release
 EOF
 
@@ -81,6 +127,8 @@ judge() {
 	is "$lab nothing went backwards for a guest that reads the host's" \
 		"$(awk '$1 == "bad" { print $5 }' "$F/monotonic")" 0
 	ok "$lab it read meanwhile" test "$asked" -gt 100
+	is "$lab a reader sees a reset as one step" "$(grep -v ^reads "$F/resets" || true)" ''
+	is "$lab it read before and after each" "$(awk "\$2 > 1" "$F/resets" | wc -l)" 10
 }
 
 for one in $LABS; do
