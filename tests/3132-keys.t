@@ -33,6 +33,8 @@ echo Y >\$P/exit_cycles_keys
 run_vmm odd ud=5 nested-out=12 dr7=3 cr4=3
 run_vmm same \$(i=256; while [ \$i -lt 272 ]; do echo cpuid:\$i=3 vmcall:\$i=2; i=\$((i + 1)); done)
 run_vmm again cpuid:2=4
+# the largest key of a reason is the smallest of the next
+run_vmm alike cpuid:0xa1=3 out-kernel=2
 # what the upper halves of registers have is no part of a key
 run_vmm upper sweep:0x7000=5
 # each takes one slot, though L1 has an exit for it, too
@@ -145,6 +147,7 @@ judge() {
 	is "$lab the same number under two reasons is two keys" \
 		"$(exits_of same.vm $cpuid $(printf '0x%x ' {256..271}))$(exits_of same.vm $hypercall $(printf '0x%x ' {256..271}))" \
 		"$(printf '3 %.0s' {1..16})$(printf '2 %.0s' {1..16})"
+	is "$lab also if one is the last of its reason, and the other the first of the next" "$(keys_of alike.vm $cpuid) $(keys_of alike.vm $io)" "0xa1 3 0xa1 2"
 	is "$lab a reason that has no keys has no line" "$(keys_of halted.vm $hlt)" ""
 	[[ $vendor == vmx ]] ||
 		is "$lab but for L2's, after which those of L1 have none either" "$(keys_of odd.vm 39)" "- 3"$'\n'"$l2 12"
