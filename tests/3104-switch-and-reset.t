@@ -37,7 +37,7 @@ for scope in vm vcpu host; do
 		account $scope-host1
 		accounts $scope-zero
 	X
-	run_vmm $scope --vcpus 2 --at '. ./reset' cpuid=10 shell=1 cpuid=7 / cpuid=20
+	run_vmm $scope --vcpus 2 --at '. ./reset' cpuid=10 sleep-user:2=1 shell=1 cpuid=7 / cpuid=20
 	account $scope-host2
 done
 
@@ -104,6 +104,7 @@ judge_reset() {
 	is "$lab reset of $scope: refused nothing" "$(cat "$F/$scope.status" 2>/dev/null)" ''
 	for section in $zero; do
 		is "$lab reset of $scope: $section reads zero, at once" "$(cells "$scope-zero.$section" TOTAL exits cycles total user max) $(key "$scope-zero.$section" guest)" "0 0 0 0 0 0"
+		is "$lab reset of $scope: $section has no key and no slow exit, at once" "$(tail -qn +3 "$F/$scope-zero.$section"_{keys,slow})" ''
 	done
 	is "$lab reset of $scope: the host's CPUID exits are $dropped fewer" \
 		$(($(cell "$scope-host0" $cpuid exits) - $(cell "$scope-host1" $cpuid exits))) "$dropped"
