@@ -5,7 +5,8 @@
 # VM, for a vCPU, and for the host after the VM has ended. The line without a key has the
 # remaining exits, so the lines add up to the row. Reset clears the keys, the parameter
 # switches them. A guest that walks through keys cannot push out a key that has a tenth of
-# its exits, and each such exit costs a bounded number of instructions.
+# its exits, and each such exit costs a bounded number of instructions. Keys that no longer
+# happen give way to those that do.
 # Stress: svm:kasan svm:kcsan svm:rt svm:clang
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/lab/labs.sh"
@@ -44,6 +45,8 @@ run_vmm first --vcpus 2 sleep-user:20=1 / sleep-user:2=1
 run_vmm second --vcpus 2 sleep-user:2=1 / sleep-user:20=1
 run_vmm faded sweep:0x1000:200=20000 \$(i=0; while [ \$i -lt 40 ]; do echo cpuid:\$((0x2000 + i))=100; i=\$((i + 1)); done)
 run_vmm worn sweep:0x9000:50=3200 walk-leaf=1000
+# fifteen keys take turns, when others no longer happen
+run_vmm turns sweep:0x1000:2=400 \$(i=0; while [ \$i -lt 120 ]; do echo cpuid:\$((0x2000 + i % 15))=1; i=\$((i + 1)); done)
 # Sometimes the hypercall takes the slot of the leaf before it. Then a leaf has its number. The
 # places of two keys depend on their difference, which therefore changes: on SVM it happens 3 times.
 run_vmm stale \$(i=0; while [ \$i -lt 31 ]; do
@@ -130,6 +133,8 @@ judge() {
 		test "$(awk -F'\t' '$3 ~ /^0x20..$/' "$F/faded.vm_keys" | wc -l)" -ge 30
 	ok "$lab those that were frequent and are not leave no room to a walk: $(exits_of worn.vm $cpuid 0x0)of 100 exits of one key" \
 		test "$(exits_of worn.vm $cpuid 0x0)" -ge 90
+	one=$(awk -F'\t' '$3 ~ /^0x200.$/ { n += $4 } END { print n + 0 }' "$F/turns.vm_keys")
+	ok "$lab nor to keys that take turns: of 120 exits of fifteen keys it has $one" test "$one" -ge 108
 	is "$lab a slot that changed hands counts no exit of the reason that had it before" \
 		"$(awk -F'\t' -v reason=$hypercall '$1 == reason && $3 ~ /^0x/ { print $4 }' "$F/stale.vm_keys" | sort -u)" 1
 	ok "$lab the host tells what gave way in VMs that are gone" test "$(key walked_keys replaced)" -ge \
