@@ -78,6 +78,8 @@ if [ $vendor = svm ]; then
 	run_vmm on-in-guest --at "echo N >$switch; (sleep 0.2; echo Y >$switch) &" shell=1 spin=$ticks hog:100=1
 	# off while its guest runs; it waits for the CPU; then on while it is in user space
 	run_vmm waited --at "if [ \$VMM_AT = 1 ]; then (sleep 0.2; echo N >$switch) & else echo Y >$switch; fi" shell=1 spin=$ticks hog:100=1 shell=1 hlt:$((ticks / 2))=1
+	# off while it halts, on when it no longer does; then it waits for a page
+	run_vmm paged --page-in 20 --at "if [ \$VMM_AT = 1 ]; then (sleep 0.1; echo N >$switch) & else echo Y >$switch; fi" shell=1 hlt:$((ticks / 2))=1 shell=1 ept-async=1
 fi
 wakeups='cat /sys/kernel/debug/kvm/$VMM_DIRS/halt_wakeup >>wakeups'
 run_vmm halt-reset --at "sleep 0.1; $wakeups; for n in 1 2; do echo 0 >/sys/kernel/debug/kvm/\$VMM_DIRS/vcpu1/exit_cycles_reset; done; $wakeups" \
@@ -154,6 +156,9 @@ judge() {
 			$(($(key on-in-guest.vm guest) + $(cell on-in-guest.vm TOTAL total))) -lt $((run - 150 * $(key on-in-guest.vm tsc_khz)))
 		ok "$lab switched on after a wait for the CPU: it is in no halt later, of which $(($(cell waited.vm TOTAL sched) / $(key waited.vm tsc_khz))) ms are sched" \
 			test "$(cell waited.vm TOTAL sched)" -lt $((50 * $(key waited.vm tsc_khz)))
+		ok "$lab switched off during a halt, and on after it: a wait for a page is there, of $(($(cell paged.vm 1024 total) / $(key paged.vm tsc_khz))) ms" \
+			test "$(cell paged.vm 1024 total)" -ge $((15 * $(key paged.vm tsc_khz)))
+		is "$lab and is no halt" "$(cell paged.vm TOTAL halt)" 0
 	}
 	ok "$lab halt: half a second" test "$(cell halt.vm $hlt halt)" -gt $((400 * $(key halt.vm tsc_khz)))
 	is "$lab halt, off and on: the exit is dropped" "$(cells halt-off-on.1 $hlt exits total halt)" "0 0 0"
