@@ -149,6 +149,15 @@ ok 'a recorder that is off: said' has off.err 'exitdump set slow 1000'
 sleep 0.2
 interrupt 'a recorder that is off'
 is 'and once' "$(wc -l <"$T/off.err")" 1
+state on 0 "$two" "$one"
+watch again --json
+ok 'said beside JSON as well' has again.err 'exitdump set slow 1000'
+show on
+ok 'on, and a new one' has again.out "}"
+show off
+ok 'on and off again: said again' has again.err '.*slow 1000.*slow 1000'
+interrupt 'on and off again'
+is 'and nothing else' "$(wc -l <"$T/again.err")" 2
 interval='' watch alone
 ok '--follow needs no interval' has alone.out 'by -time'
 show c

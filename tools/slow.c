@@ -64,12 +64,9 @@ static void print_new(const struct view *view, struct so_far *so_far)
 		print_view(view, to, !so_far->rows);
 	so_far->rows |= view->nlines;
 	output_done(&view->opt);
-	if (json)
-		return;
-	if (unseen)
+	if (unseen && !json)
 		warnx("%lu more %s overwritten before %s could be seen (a shorter interval or a higher threshold helps)",
 		      unseen, unseen == 1 ? "was" : "were", unseen == 1 ? "it" : "they");
-	say_notes(view, so_far);
 }
 
 static int follow(struct options *opt, double interval)
