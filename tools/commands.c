@@ -139,7 +139,7 @@ double interval_seconds(const char *arg)
 	char *end;
 	double seconds = strtod(arg, &end);
 
-	if (*end || end == arg || !(seconds >= 0.01 && seconds <= 86400))
+	if (*end || !(seconds >= 0.01 && seconds <= 86400))
 		die("%s: neither a command nor an interval of 0.01 to 86400 seconds (see --help)",
 		    arg);
 	return seconds;
