@@ -282,6 +282,8 @@ named() { # ARGUMENT...: the name that VM 1000 has with this command line
 }
 is 'a name alone' "$(named -name web -m 1)" web
 is 'a name with options' "$(named -name guest=web,debug-threads=on)" web
+is 'a name with a blank and a tilde' "$(named -name 'guest=a b~')" 'a b~'
+is 'two names: the last, as QEMU has it' "$(named -name guest=a -name guest=web)" web
 is 'kvmtool'\''s --name' "$(named run --name web)" web
 is 'the last of two names, as QEMU takes it' "$(named -name one -name two)" two
 is 'no name' "$(named -m 1)" -

@@ -247,8 +247,7 @@ traps() { # SIGNAL TO
 show tree1
 is 'run: SIGTERM reaches the command, whose status counts' "$(traps TERM)" "23:$(lines 'REASON_9 80')"
 is 'run: and SIGINT' "$(traps INT)" "23:$(lines 'REASON_9 80')"
-is 'run: and SIGHUP' "$(traps HUP)" "23:$(lines 'REASON_9 80')"
-is 'run: and SIGQUIT' "$(traps QUIT)" "23:$(lines 'REASON_9 80')"
+is 'run: and SIGHUP, SIGQUIT' "$(traps HUP)$(traps QUIT)" "23:$(lines 'REASON_9 80')23:$(lines 'REASON_9 80')"
 is 'run: Ctrl-C, which both get' "$(traps INT -)" "23:$(lines 'REASON_9 80')"
 run env --ignore-signal=HUP "$EXITDUMP" run -S "$T/root" --raw -- sh -c 'kill -HUP $$; exit 5'
 is 'run: a signal that is ignored, as under nohup' "$status" 5

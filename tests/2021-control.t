@@ -25,10 +25,14 @@ is 'reset: a VM' "$(reset_by --vm vm1)" './1001-11/exit_cycles_reset '
 is 'reset: VMs of a pattern' "$(reset_by --vm 'vm*')" './1000-11/exit_cycles_reset ./1001-11/exit_cycles_reset '
 is 'reset: a vCPU' "$(reset_by --vm vm0 --vcpu 1)" './1000-11/vcpu1/exit_cycles_reset '
 is 'reset: both, the first one included' "$(reset_by --vm vm0 --vcpu 0-1)" './1000-11/vcpu0/exit_cycles_reset ./1000-11/vcpu1/exit_cycles_reset '
+tree "$T/many" 1 20
+find "$T/many/$kvm" -type d -exec sh -c 'for d; do : >"$d/exit_cycles_reset"; done' - {} +
+run sh -c 'ulimit -n 12; exec "$0" reset -S "$1" --vcpu 0-19' "$EXITDUMP" "$T/many"
+is 'reset: of more vCPUs than files can be open' "$status:$out:$err:$(cat "$T/many/$kvm"/*/*/exit_cycles_reset | grep -c 0)" 0:::20
 is 'reset: no such VM: nothing' "$(reset_by --vm vm7)" ''
-for args in '--vm vm0' "--vm vm*" '--vm vm0 --vcpu 1'; do
+for args in '--vm vm0' '--vm vm*' '--vm vm0 --vcpu 0-1'; do
 	file=$T/tree/$kvm/1000-11/exit_cycles_reset
-	[[ $args != *vcpu* ]] || file=$T/tree/$kvm/1000-11/vcpu1/exit_cycles_reset
+	[[ $args != *vcpu* ]] || file=$T/tree/$kvm/1000-11/vcpu0/exit_cycles_reset
 	rm "$file"
 	# shellcheck disable=SC2086 # words
 	exitdump reset -S "$T/tree" $args
@@ -105,6 +109,7 @@ set guest all|set guest: takes off, vm or host
 set keys 1|set keys: takes on or off
 set slow 1m|set slow: takes microseconds, a time such as 2ms, or off
 set slow 99999999999|set slow: takes microseconds, a time such as 2ms, or off
+set slow 1000000000|set slow: takes microseconds, a time such as 2ms, or off
 set slow 999ns|set slow: takes microseconds, a time such as 2ms, or off
 set slow 0.9us|set slow: takes microseconds, a time such as 2ms, or off
 set slow 1000s|set slow: takes microseconds, a time such as 2ms, or off
@@ -124,6 +129,8 @@ off -s exits|off: takes only --sysroot
 set -u ns|set: takes only --sysroot
 set --tsc-khz 1|set: takes only --sysroot
 END
+exitdump set --bpf
+is 'set --bpf: refused' "$status:$out:$err" '1::exitdump: set: takes only --sysroot'
 is 'and nothing was written' "$(head -qn 1 "$parameters"/*)" $'Y\nvm\nYefore'
 for command in on off set reset; do
 	exitdump "$command" -S "$T/tree/$(printf './%.0s' {1..2040})"

@@ -192,4 +192,12 @@ done
 exitdump diff "$T/100" "$T/300" --raw -o name,exits,total
 is 'time alone, without another exit: shown' "$out" "$(lines 'CPUID 0 200')"
 
+# The columns of run are those of an interval; and a reason may happen for the first time.
+lines '#~exit_cycles~1' 'reason name exits' '1 A 1' '- TOTAL 1' >"$T/alone"
+lines '#~exit_cycles~1' 'reason name exits' '1 A 1' '2 B 3' '- TOTAL 4' >"$T/both"
+cp "$T/alone" "$T/grows"
+exitdump run -i "$T/grows" --csv -r B -- cp "$T/both" "$T/grows"
+like 'run: a reason that happens for the first time; when, and how often a second' "$status:$out:$err" \
+	$'^0:time,name,exits,rate,share\n[0-9]+\\.[0-9]{3},B,3,[0-9]+\\.[0-9]{3},:$'
+
 done_testing
