@@ -15,7 +15,7 @@ enum { MAX_PLACES = 8 };
 
 struct place {
 	struct options opt;	/* what to read and how to show it */
-	char vm[24], vcpu[24], reasons[16];	/* opt points to these, once they are chosen */
+	char vm[24], vcpu[24], reasons[16];	/* its opt, or that of a later place, points to these */
 	bool hist;		/* show its reason's histogram instead of lines */
 	char chosen[128];	/* name of the cursor's line, by line_name() */
 	int top_line;		/* the first line on the screen */
