@@ -93,6 +93,14 @@ sees 'a column that was hidden is gone' $'\nNAME +LOST [^\n]*TOTAL *[\n>]'
 keys q
 sees 'and q' 'status 0'
 
+lines '#~exit_cycles~1' 'reason name exits cycles' '10 CPUID 5 500' '- TOTAL 5 500' >"$T/unknown"
+top 0.2 -i "$T/unknown"
+sees 'a file without a frequency: in cycles' $'the last interval[^\n]*, in cycles *\nNAME +EXITS +RATE '
+keys p u u
+sees 'u: nor in a unit of time, and an interval keeps its columns' $'PAUSED, [^\n]*, in cycles *\nNAME +EXITS +RATE '
+keys q
+sees 'and q' 'status 0'
+
 term=TERM=xterm		# it has a number pad
 show tree1
 top -S "$T/root" -s exits -u us

@@ -27,6 +27,7 @@ void top_update(struct top *top)
 {
 	static const struct sample none;
 	const struct sample *from = &none;
+	const struct layout *layout;
 
 	view_free(&top->view);
 	sample_free(&top->shown);
@@ -37,11 +38,11 @@ void top_update(struct top *top)
 	sample_between(&top->shown, &top->last, from);
 	if (from == &none)
 		top->shown.seconds = 0;
+	layout = top->shown_span == SPAN_ALL ? &top->all_layout : &top->interval_layout;
 	top->at->opt.unit = top->unit;
-	if (view_make(&top->view, &top->shown, &top->at->opt,
-		      top->shown_span == SPAN_ALL ? &top->all_layout : &top->interval_layout)) {
+	if (view_make(&top->view, &top->shown, &top->at->opt, layout)) {
 		top->at->opt.unit = top->unit = UNIT_DEFAULT;
-		view_make(&top->view, &top->shown, &top->at->opt, &top->all_layout);
+		view_make(&top->view, &top->shown, &top->at->opt, layout);
 	}
 }
 
