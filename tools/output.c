@@ -31,11 +31,8 @@ struct out *output_open(const struct options *opt)
 /* output_done() - write the rest; if that fails, tell why and end the program. */
 void output_done(const struct options *opt)
 {
-	if (!out_flush(&output))
-		return;
-	fail("%s: %s", output_name(opt), strerror(output.error));
-	warnx("%s", failure);
-	_exit(1);
+	if (out_flush(&output))
+		die("%s: %s", output_name(opt), strerror(output.error));
 }
 
 /* print_sample() - print and flush a sample; notes about it go to standard error. */
