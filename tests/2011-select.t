@@ -129,8 +129,8 @@ exitdump -S "$T/tree" --all-vcpus -n 1
 like '--all-vcpus: each VM counts once' "$out" '^overhead 33\.3%: 3 VMs, 12 vCPUs, vmx; by lost'
 exitdump -S "$T/tree" --vm vm1 -n 1
 like 'the head of a VM: how many vCPUs, but not how many VMs' "$out" '^overhead 33\.3%: VM 1001-11 \(vm1\), 4 vCPUs, vmx; '
-exitdump -S "$T/tree" --vm vm1 --vcpu 1 -n 1
-like 'the head of a vCPU: not how many' "$out" '^overhead 33\.3%: vCPU 1 of VM 1001-11 \(vm1\), vmx; '
+exitdump -S "$T/tree" --vm vm1 --vcpu 0 -n 1
+like 'the head of a vCPU: not how many' "$out" '^overhead 33\.3%: vCPU 0 of VM 1001-11 \(vm1\), vmx; '
 raw --all-vcpus -o vm,vcpu,exits --vm vm1
 is '--all-vcpus: a line per vCPU' "$out" \
 	"$(printf '1001-11\t%d\t55\n' 0 1 2 3)"

@@ -149,7 +149,7 @@ is '--names of a folder: refused' "$status:$out:$err" "1::exitdump: $T: Is a dir
 printf 'port 0x510 0x510 \e[31mred\n' >"$T/names"
 exitdump why -i "$T/x_keys" io --raw -o what --names "$T/names"
 is 'a name with control characters: shown without' "$status:$out:$err" '0:?[31mred, out:'
-for line in 'port 1' 'potato 1 2 x' 'port 2 1 x' 'port 1 2x y' 'port 1 99999999999999999999 x' 'port 1 -1 x' 'port 1 2 ' "port 1 2 $(printf '%048d' 0)"; do
+for line in 'port 1' 'potato 1 2 x' 'port 2 1 x' 'port 1 2x y' 'port 0 +2 x' 'port 1 99999999999999999999 x' 'port 1 -1 x' 'port 1 2 ' "port 1 2 $(printf '%048d' 0)"; do
 	echo "$line" >"$T/names"
 	exitdump why -i "$T/x_keys" --names "$T/names"
 	like "--names '$line': refused" "$status:$out:$err" "^1::exitdump: $T/names: line 1: [^"$'\n'"]*$"

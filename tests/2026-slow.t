@@ -158,7 +158,7 @@ cat >"$T/map" <<-'END'
 	ffffffff81000000 T startup
 	ffffffff81000040 D some_data
 	ffffffff81000040 T serial_out
-	ffffffff81000040 t an_alias
+	ffffffff81000040 t an_alias [a_module]
 	ffffffff81234000 W ept_fault	[a_module]
 	ffffffff81235000 B _end
 END
