@@ -30,6 +30,8 @@ exitdump -i "$T/x" hist -u us 120
 like 'a unit that numbers do not carry stands above' "$out" $'\n +us +to +exits\n +1073741\.824 -> more '
 exitdump -i "$T/x" hist Total
 like 'TOTAL, in any spelling: all together' "$out" '^TOTAL: 26 exits'
+exitdump -i "$T/x" hist --hist
+like 'hist --hist: as well' "$status:$out" '^0:TOTAL: 26 exits'
 exitdump -i "$T/x" hist '*'
 is 'a pattern: one for each, the costly first' "$(grep -c ": [0-9]* exits" "$T/.out")" 2
 is 'and an empty line between two' "$(grep -c '^$' "$T/.out"):$(sed '1d; $d' "$T/.out" | grep -c '^$')" 1:1

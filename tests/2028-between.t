@@ -200,4 +200,8 @@ exitdump run -i "$T/grows" --csv -r B -- cp "$T/both" "$T/grows"
 like 'run: a reason that happens for the first time; when, and how often a second' "$status:$out:$err" \
 	$'^0:time,name,exits,rate,share\n[0-9]+\\.[0-9]{3},B,3,[0-9]+\\.[0-9]{3},:$'
 
+# shellcheck disable=SC2016 # the command's own
+exitdump run -i "$T/both" --raw --output name -- sh -c 'trap "exit 9" TERM; env kill -q 1 -TERM $PPID; sleep 5 & wait; exit 1'
+is 'run: a signal of sigqueue() reaches the command, too' "$status:$out:$err" 9::
+
 done_testing
