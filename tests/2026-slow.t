@@ -108,7 +108,7 @@ for arg in 5 ms 5m 5min -5ms +5ms 0ms .5ms 5.ms 1..5s 1e3ms 0x5ms ' 5ms' '5 ms' 
 done
 for args in '--keys' '-g' '-a' '--all-vcpus' '--hist' '--openmetrics' '1 2' '1' '--follow' '-o nothing' '--json -o rip'; do
 	# shellcheck disable=SC2086 # words
-	raw $args
+	run timeout 20 "$EXITDUMP" slow -i "$T/x_slow" --raw $args
 	like "slow $args: refused in one line" "$status:$out:$err" '^1::exitdump: [^'$'\n'']*$'
 done
 for args in '--keys' '-a' '--all-vcpus' '--buckets' '--hist' '--openmetrics'; do

@@ -186,7 +186,7 @@ run timeout 10 "$EXITDUMP" -S "$T/root" slow --follow --vm 50
 is 'a VM that has ended: nothing can follow' "$status:$out:$err" '1::exitdump: no VM 50 (exitdump list shows all VMs)'
 for option in "--limit 1" "--sort lost" "--input $T/a/$kvm/exit_cycles_slow"; do
 	# shellcheck disable=SC2086 # two words
-	exitdump slow --follow $option
+	run timeout 20 "$EXITDUMP" slow --follow $option
 	is "not with ${option% *}" "$status:$out:$err" \
 		'1::exitdump: slow: --follow prints exits as they happen: not with --input, --limit or --sort'
 done

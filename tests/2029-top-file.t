@@ -101,6 +101,27 @@ sees 'u: nor in a unit of time, and an interval keeps its columns' $'PAUSED, [^\
 keys q
 sees 'and q' 'status 0'
 
+term='env --ignore-signal=HUP'	# as under nohup
+top 3600 -S "$T/root"
+sees 'it runs' 'host, 2 VMs'
+pid=$(pgrep -P "$(tm list-panes -F '#{pane_pid}')" -f ' top ')
+kill -HUP "$pid"
+keys '?'
+sees 'SIGHUP, which is ignored: it goes on' 'PgUp'
+tm resize-window -x 70
+sees 'a resized terminal: the help stays' 'PgUp'
+tm kill-server
+ended() { # PID: within 20 seconds
+	local i
+	for ((i = 0; i < 200; i++)); do
+		kill -0 "$1" 2>/dev/null || return 0
+		sleep 0.1
+	done
+	kill -KILL "$1"
+	return 1
+}
+ok 'the terminal is gone: it ends, whatever it ignores' ended "$pid"
+
 term=TERM=xterm		# it has a number pad
 show tree1
 top -S "$T/root" -s exits -u us
