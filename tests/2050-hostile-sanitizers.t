@@ -273,6 +273,14 @@ lines '#~exit_cycles~1 tsc_khz=1' 'reason name exits cycles' '1 A 1 184467440737
 run "$SAFE" -i "$T/slow" --raw -u ns -o cycles
 is 'a time beyond 64 bits is not cut' "$status:${out:0:12}:${#out}" '0:184467440737:26'
 
+cp -r "$T/full" "$T/leaves"
+"$SAFE" -S "$T/leaves" slow 0.02 >"$T/.out" 2>"$T/.err" &
+sleep 1
+mv "$T/leaves" "$T/away"
+status=0
+wait "$!" || status=$?
+is 'slow exits that were followed leave no memory behind' "$(wc -l <"$T/.out"):$status:$(wc -l <"$T/.err")" 1:1:1
+
 # --- an unprivileged user
 
 if [[ $(id -u) != 0 ]]; then
@@ -306,7 +314,9 @@ if ! command -v tmux >/dev/null; then
 else
 	tmux -S "$T/socket" new-window -d -n live \
 		"'$SAFE' -S '$T/good' top 0.05 2>'$T/live'; echo \$? >>'$T/live'; mv '$T/live' '$T/left'"
-	tmux -S "$T/socket" send-keys -t :live t t Down Enter BSpace v Down c Down Enter h r z u BSpace o Down Space x v '?'
+	tmux -S "$T/socket" send-keys -t :live t t Down Enter BSpace
+	sleep 1
+	tmux -S "$T/socket" send-keys -t :live v Down c Down Enter h r z u BSpace o Down Space x v '?'
 	sleep 1
 	tmux -S "$T/socket" send-keys -t :live x q
 	for ((i = 0; i < 300; i++)); do
