@@ -225,6 +225,8 @@ if command -v jq >/dev/null; then
 	is 'JSON: in cycles it need not be known' "$status:$(jq -c '[.unit, .a.guest, .b.guest]' "$T/.out"):$err" '0:["cycles",2000000000,2000000000]:'
 	compare healthy/0 sick --vcpu 0-7 --json
 	is '--vcpu: of a side that names none itself' "$(jq -c '[.a.vcpu, .b.vcpu]' "$T/.out")" '[0,0]'
+	compare healthy/0 sick/0 --vcpu 7 --json
+	is 'and of no other side' "$(jq -c '[.a.vcpu, .b.vcpu]' "$T/.out"):$err" '[0,0]:'
 	compare healthy 200-9/0 --json
 	is 'JSON: one object, of both' "$status:$(wc -l <"$T/.out"):$(jq -c '[.version, .interval, .unit, (.time > 1e9), .a, .b]' "$T/.out")" \
 		'0:1:[2,null,"cycles",true,{"name":"healthy","vm":"100-9","vmname":"healthy","vcpu":null,"guest":2000000000,"overhead":0.057493},{"name":"200-9/0","vm":"200-9","vmname":"sick","vcpu":0,"guest":200000000,"overhead":0.131194}]'

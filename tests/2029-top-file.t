@@ -24,8 +24,7 @@ tree "$T/tree2" 2 2 -v step=2
 show tree1
 top 0.2 -i "$T/root/sys/kernel/debug/kvm/exit_cycles"
 keys t t
-sees 'a file' $'all counts so far.*\nREASON_9 +40 [^\n]*<\n'
-unlike 'of which nobody knows how long it took' "$(screen | head -n 1)" ' [+]'
+sees 'a file, all of it since no moment' $'^overhead [^\n]*\n[^\n]*all counts so far.*\nREASON_9 +40 [^\n]*<\n'
 keys Down s
 sees 's: nor slow exits beside it' $'exit_cycles_slow: No such file [^\n]*\n.*\nREASON_8 +36 [^\n]*<\n'
 keys Enter
@@ -100,6 +99,8 @@ keys p u u
 sees 'u: nor in a unit of time, and an interval keeps its columns' $'PAUSED, [^\n]*, in cycles *\nNAME +EXITS +RATE '
 keys q
 sees 'and q' 'status 0'
+top -i "$T/unknown" -u ns
+sees '--unit: refused, without a screen' $'^exitdump: --unit: the TSC[^\n]*frequency is not known here.*\nstatus 1'
 
 term='env --ignore-signal=HUP'	# as under nohup
 top 3600 -S "$T/root"
