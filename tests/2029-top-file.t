@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Promise: exitdump top of a saved file is as live as the file, and a key that needs a host does
 # nothing there; nor does the key of the list that is shown already. An idle VM is a place as well.
+# shellcheck disable=SC2317 # a function that ok calls
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 . "$TOP/tests/fixtures/exitdump.sh"
 
