@@ -5,124 +5,9 @@
 # cut leaves. It refuses modules that do not fit the host; uninstall leaves nothing. A kernel
 # that apt installs later gets its account, and takes it along when it goes. The test uses a
 # stand-in for the host: the script is install.sh itself with other paths, and a list stands
-# for the loaded modules. (3401 has the real host.)
+# for the loaded modules. (2522 has more of it, 3401 the real host.)
 . "${BASH_SOURCE[0]%/*}/lib.sh"
-
-as=()
-((EUID == 0)) || as=(unshare -r)
-"${as[@]}" true 2>/dev/null || skip_all "neither root nor a user namespace"
-OLD=6.1.0-1-amd64 NEW=6.1.0-2-amd64
-export R=$T/host COUNT=$T/count OLD
-export PATH=$T/bin:$PATH
-
-# The checkout, and the contents of its modules.
-mkdir -p "$T/top/patches/6.1" "$T/good" "$T/bin"
-cp -R "$TOP/scripts" "$T/top/"
-# shellcheck disable=SC2016 # for the script to expand
-sed -i -E 's,(^|[^a-z])/(boot|lib/modules|usr/local|usr/src|etc|sys|proc|run|var/cache|dev/kvm),\1$R/\2,g' \
-	"$T"/top/scripts/{install.sh,install/*}
-# the place of a process, below the stand-in's /proc
-sed -i 's,cut -d/ -f3,sed "s|.*/proc/||; s|/.*||",' "$T/top/scripts/install/modules.sh"
-printf '#!/bin/sh\ntouch "%s"\necho "%s"\n' "$T/built" "$T/good" >"$T/top/scripts/host-modules.sh"
-echo patch >"$T/top/patches/6.1/0001.patch"
-echo kvm >"$T/good/kvm.ko"
-echo kvm-intel >"$T/good/kvm-intel.ko"
-echo "$OLD 6.1.1-1" >"$T/good/kernel"
-
-# stub NAME: makes a program; standard input is its text.
-stub() {
-	{ echo '#!/bin/sh'; cat; } >"$T/bin/$1"
-	chmod +x "$T/bin/$1"
-}
-stub uname <<'END'
-case $1 in
--v) echo '#1 SMP Debian 6.1.1-1 (2026-01-01)' ;;
-*) echo "$OLD" ;;
-esac
-END
-stub rmmod <<'END'
-echo "$1" >>$R/removed
-[ "$1" != kvm ] || rm -f $R/sys/module/kvm/parameters/exit_cycles $R/loaded
-END
-stub insmod <<'END'
-echo "${1##*/}${2:+ $2}${3:+ $3}" >>$R/inserted
-case $1 in
-*/kvm.ko)
-	! grep -q foreign $1 || { echo "insmod: ERROR: could not insert: Invalid module format"; exit 1; }
-	[ ! -e $R/loaded ] || { echo 'insmod: File exists'; exit 1; }
-	grep -q empty $1 || touch $R/sys/module/kvm/parameters/exit_cycles
-	[ ! -e $R/sys/module/kvm/parameters/halt_poll_ns ] || echo 0 >$R/sys/module/kvm/parameters/halt_poll_ns
-	[ ! -e $R/sys/module/kvm/parameters/nx_huge_pages ] || ln -sf /dev/null $R/sys/module/kvm/parameters/nx_huge_pages
-	touch $R/loaded ;;
-esac
-END
-stub modprobe <<'END'
-[ "$1" != -c ] || { cat $R/options 2>/dev/null; exit 0; }
-[ "$1" != irqbypass ] || { echo "$1" >>$R/probed; exit 0; }
-[ ! -e $R/broken ] || exit 1
-touch $R/loaded
-[ ! -e $R/sys/module/kvm/parameters/halt_poll_ns ] || echo 0 >$R/sys/module/kvm/parameters/halt_poll_ns
-[ ! -e $R/lib/modules/$OLD/updates/exit_cycles/kvm.ko -a ! -e $R/others ] || touch $R/sys/module/kvm/parameters/exit_cycles
-END
-stub modinfo <<'END'
-[ "$1 $3 $4" != "-k -n kvm" ] || cat $R/elsewhere 2>/dev/null || echo $R/lib/modules/$2/updates/exit_cycles/kvm.ko
-[ "$1 $2" != "-F depends" ] || case $3 in */kvm.ko) echo irqbypass ;; *) echo kvm,irqbypass ;; esac
-[ "$1 $2" != "-F vermagic" ] || cat $R/vermagic 2>/dev/null || echo 'modversions '
-END
-
-stub indexed <<'END'
-echo "$1" >>$R/indexed
-END
-
-# Step number AT fails: it does nothing (no) or does its work and then fails (half); or a
-# signal ends the script that runs it (term, kill).
-for name in cp mv mkdir chmod depmod; do
-	real=$(type -P $name) || real=true
-	[[ $name != depmod ]] || real=$T/bin/indexed
-	stub $name <<END
-exec 8>&-
-n=\$((\$(cat $COUNT) + 1))
-echo \$n >$COUNT
-[ \$n = "\$AT" ] || exec $real "\$@"
-[ \$HOW = no ] || $real "\$@"
-case \$HOW in
-term) kill -TERM \$PPID ;;
-kill) kill -KILL \$PPID ;;
-*) exit 1 ;;
-esac
-END
-done
-
-# host STATE: makes a new host, either bare or with an earlier installation.
-host() {
-	rm -rf "$R"
-	mkdir -p "$R"/{usr/local,proc,dev,run,tmp,sys/module/kvm/parameters,usr/src/linux-headers-$NEW,etc/default} \
-		"$R"/lib/modules/{$OLD,$NEW}/kernel
-	ln -s /dev/null "$R/dev/kvm"
-	echo 'flags : vmx' >"$R/proc/cpuinfo"
-	printf '%s\n' 'kvm_intel 1 0' 'kvm 1 1' >"$R/proc/modules"
-	touch "$R/loaded"
-	[[ $1 != earlier ]] || {
-		mkdir -p "$R/usr/local/lib/exit_cycles/old" "$R"/lib/modules/{$OLD,$NEW}/updates/exit_cycles \
-			"$R"/etc/kernel/{postinst,header_postinst,postrm}.d
-		echo old | tee "$R"/usr/local/lib/exit_cycles/old/file "$R"/lib/modules/{$OLD,$NEW}/updates/exit_cycles/kvm.ko \
-			"$R"/etc/kernel/{postinst,header_postinst,postrm}.d/exit_cycles >/dev/null
-		cp -R "$T/top/scripts" "$R/usr/local/lib/exit_cycles/"
-		touch "$R/sys/module/kvm/parameters/exit_cycles"
-	}
-}
-
-# files: prints all files and the checksums of their contents.
-files() {
-	(cd "$R" && find lib usr etc -printf '%y %m %p %l\n' | sort && find lib usr etc -type f -print0 | sort -z | xargs -0 sha1sum)
-}
-
-# try HOW AT COMMAND...: one run.
-try() {
-	echo 0 >"$COUNT"
-	# shellcheck disable=SC2016 # sh expands it; and it says "Killed" to us only
-	run sh -c '"$@"; exit $?' sh env HOW="$1" AT="$2" TMPDIR="$R/tmp" "${as[@]}" "${@:3}"
-}
+. "${BASH_SOURCE[0]%/*}/fixtures/host.sh"
 
 # every STATE HOWS VERB COMMAND...: tries each step of COMMAND in each of the ways HOWS.
 every() {
@@ -152,10 +37,6 @@ every() {
 	((points >= steps)) || wrong+="of $steps steps only $points failed"
 	is "$state, $verb: $hows, at $points points" "$wrong" ''
 }
-
-install=("$T/top/scripts/install.sh" -m "$T/good" install)
-uninstall=("$T/top/scripts/install.sh" uninstall)
-follow=("$R/usr/local/lib/exit_cycles/scripts/install.sh" follow "$NEW")
 
 host bare
 bare=$(files)
@@ -226,14 +107,6 @@ mkdir "$R/lib/modules/.exit_cycles-$NEW-updates-exit_cycles"
 try no 0 "${install[@]}"
 is 'and none that waits' "$status:$(find "$R" -name '*.old' -o -name '.exit*')" 0:
 
-# refused TITLE REGEX COMMAND...: one line, and the host is as it was.
-refused() {
-	local before
-	before=$(files)
-	try no 0 "${@:3}"
-	like "$1: refused" "$status:${err%%$'\n'*}" "^1:install.sh: $2"
-	is "$1: nothing changes" "$(files)" "$before"
-}
 host bare
 exec 7>"$R/run/exit_cycles.lock"
 flock 7
