@@ -125,6 +125,23 @@ is 'Markdown: lists without empty lines between, numbers to the right' "$(awk -f
 is 'HTML: a browser may fetch and run nothing' "$(awk -v style=/dev/null -f "$TOP/scripts/report/html.awk" "$T/content" | grep -o 'Content-Security-Policy.*')" \
 	"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\"/>"
 
+is 'a file of one VM: how many, of what' "$(account 1 9 A=1 | sed '/^fact/s/Its title/-/; /^fact/s/\thost\t/\tvm\t/' | told title)" $'title\tVM exits: 1 VM, 4 vCPUs on Intel VMX'
+is 'reasons without a bar, if what was lost is known: one, two' "$(for rows in 'A=0.996 B=0.004' 'A=0.994 B=0.003 C=0.003'; do
+	# shellcheck disable=SC2086 # words
+	account 1 9 $rows | told '(caption|bar)' | cut -f 1-2 | sed 1d | paste -sd,
+done; account 1 - A=- | told caption; account 1 0 A=0 | told caption)" $'caption\tWhat was lost, by exit reason:,bar\tA,caption\tAnd 1 more reason, less than 0.5%.
+caption\tWhat was lost, by exit reason:,bar\tA,caption\tAnd 2 more reasons, less than 0.5% each.'
+is 'a bound is rounded up, but for a round number and for the longest of all' "$({ account 1 9 A=1 | sed '/^columns\trow/,$d'; lines 'columns row name p99 max'; for one in 2000 2001 2009; do lines "row A $one 9999"; done; lines 'row A 2001 2001' 'columns total exits' 'total 9'; } |
+	told . | sed -n '/Exits by reason/,/^sum/s/^row\tA\t.*\t\(2[^\t]*\)\t[^\t]*$/\1/p' | paste -sd ' ')" '2.00us 2.01us 2.01us 2.00us'
+is 'slow exits: how many were overwritten, if any' "$(for over in 0 1 1000; do slow 1000 1 | sed "s/^\(of_slow\t1000\t\)0$/\1$over/" | told text.Of | grep -o 'UTC.*'; done)" $'UTC.\nUTC. Overwritten since: 1.\nUTC. Overwritten since: 1,000.'
+is 'HTML: below a histogram stand its first edge, its middle and its last' "$(lines 'title t' 'columns A 5~exits 1ns 2ns 4ns 50=1ns~to~2ns' | awk -v style=/dev/null -f "$TOP/scripts/report/html.awk" /dev/stdin | grep -o '<div class="edges">.*')" \
+	'<div class="edges"><span>1ns</span><span>2ns</span><span>4ns</span></div></figure>'
+is 'HTML: none of the elements passes on tags' "$(lines 'title <b' 'lead <b <b <b' 'fact <b <b' 'section <b' 'text <b' 'item <b' 'code <b' 'caption <b' 'colour k <b' 'bar <b <b <b k=1' 'columns <b <b <b <b <b 1=<b' 'head <b' 'group <b' 'row <b' 'sum <b' |
+	awk -v style=/dev/null -f "$TOP/scripts/report/html.awk" /dev/stdin | grep -oE '<b( |=|[^/a-z>]|$)|<b[^>]*<' || echo none)" none
+is 'Markdown: a command is code' "$(lines 'title t' 'code a|*b' | awk -f "$TOP/scripts/report/markdown.awk" /dev/stdin | tail -n 1)" '    a|*b'
+is 'how much more than in the run before, if both were read' "$(awk -f "$TOP/scripts/plot/csv.awk" -f "$TOP/scripts/report/story.awk" <(lines 'machine x') <(lines 'row 1 A 5 7 9' 'row 2 B 3 - -' 'total - all 8 8 9') |
+	sed -n 's/^row\t\([AB]\t\)/\1/p' | tr '\t' ' ' | paste -sd,)" 'A 1 5 7 9 (+2),B 2 3 - -'
+
 # Two runs, beside the tables before and after them.
 for table in 5 10 20 30; do printf 'reason,name,exits,cycles\n1,A,%d,0\n' "$table" >"$T/table$table"; done
 leaf() { printf '   0x4ffffffd 0x01: eax=0x00000000 ebx=0x%08x ecx=0x00000000 edx=0x00000000\n' "$1"; }
@@ -160,5 +177,10 @@ is 'what a tick is, by the machine' "$(for machine in 'emulated by Bochs' "emula
 done)" ', one tick an instruction, since the
 ; the host here is emulated by
 .'
+
+for table in 5 10 20; do printf 'reason,name,exits,cycles\n1,A,%d,0\n' $((table << 32)) >"$T/table$table"; done
+{ echo 'run 1'; leaf 5 | sed 's/ecx=0x00000000/ecx=0x0000000f/'; leaf 0 | sed 's/0x01:/0x02:/'; echo end; } >"$T/reads"
+runs "$T"/{table5,table10,table20}
+is 'numbers above 32 bits' "$(sed -n 's/^\(row\|check\)\t//p' <<<"$out" | cut -f 2- | tr '\t' ' ' | paste -sd,)" 'A 21474836480 64424509445,0'
 
 done_testing
