@@ -100,7 +100,7 @@ END
 build "$T/rounds" "$T/rounds.c" "$VMM"/{options,script}.c
 is 'a script runs once, or as often as --loop says, or on and on' "$("$T/rounds" cpuid=1) $("$T/rounds" --loop 3 cpuid=1) $("$T/rounds" --loop 0 cpuid=1)" '1 3 99'
 
-# what it says that the account must have, of a vCPU that ran the script once
+# what it says that the account must have, of a vCPU that ran the script once; with +, three times
 cat >"$T/known.c" <<'END'
 #include "monitor.h"
 bool svm;
@@ -113,6 +113,8 @@ int main(int argc, char **argv)
 
 	v.vm = &vm;
 	svm = argv[1][0] == 's';
+	if (argv[1][3] == '+')
+		v.rounds = 3;
 	if (argv[1][3] == '!') {
 		v.rounds = v.user[U_DONE] = 0;
 		v.user[U_SHUTDOWN] = 1;
@@ -127,6 +129,52 @@ is 'known on AMD: one reason for both kinds of MSR exits' "$(known svm cpuid=3 r
 is 'known on Intel' "$(known vmx cpuid=3 rdmsr=2 wrmsr-slow=4 out-kernel=5)" '10 3,30 5,31 2,32 4'
 is 'not known: MSR exits, where an EOI may be one' "$(known vmx rdmsr=2 hlt=1):$(known svm rdmsr=2 hlt=1)" '12 1:120 1'
 is 'not known: a triple fault, as the vCPU does not enter its guest again' "$(known 'vmx!' cpuid=3 triple=1):$(known 'svm!' cpuid=3 triple=1)" '10 3:114 3'
+
+is 'known on both: hypercalls, faults, registers, caches, the end by MMIO' "$(for on in vmx svm; do known $on vmcall=2 ud=3 dr7=4 cr4=5 invd=6 out-user=7; known $on --done-mmio out-user=7; done | paste -sd:)" \
+	'10 4,30 7,18 2,0 3,29 4,28 5,13 6:30 7:114 4,123 7,129 2,70 3,39 4,20 5:123 7'
+is 'not known: what KVM emulates' "$(known vmx --mode bigreal cpuid=3)" ''
+is 'each round makes its exits again, also the one that a triple fault cuts' "$(known vmx+ cpuid=3 ipi=1 in=2):$("$T/known" vmx+ cpuid=3 ept=5 | grep '^made' | cut -f 4- | tr '\t' ' ' | paste -sd,)" '10 9,30 6:cpuid 9,io 1,ept 18'
+
+# steps, as the guest gets them: name count a b
+cat >"$T/steps.c" <<'END'
+#include "monitor.h"
+bool svm;
+int main(int argc, char **argv)
+{
+	parse(argc, argv);
+	for (int n = 0; n < nscripts; n++, puts("/"))
+		for (int i = 0; i < scripts[n].steps; i++) {
+			const struct step *s = &scripts[n].step[i];
+
+			printf("%s %u %#x %u%s,", ops[scripts[n].op[i]].name, s->count, s->a, s->b, s->pass ? " pass" : "");
+		}
+	printf("needs %d, pages %u; %u %u %u %u %u", needs & IRQCHIP ? 1 : 0, fresh, opt.entry[0].function, opt.entry[0].eax,
+	       opt.entry[0].ebx, opt.entry[0].ecx, opt.entry[0].edx);
+	for (int i = 0; i < opt.sets; i++)
+		printf(" %s", opt.set[i]);
+	puts("");
+	return 0;
+}
+END
+build "$T/steps" "$T/steps.c" "$VMM"/{options,script}.c
+steps() { "$T/steps" "$@" | paste -sd ' ' | sed 's/; 0 0 0 0 0$//'; }
+is 'steps: what is given, and what is not' "$(steps cpuid=1 cpuid:7=2 cpuid:0x4:3=4 hlt-late=1 hlt-late:9:8=1 sweep:5:2=9 wrmsr-slow:0x10:7=1)" \
+	'cpuid 1 0 0,cpuid 2 0x7 0,cpuid 4 0x4 3,hlt-late 1 0x1312d00 50,hlt-late 1 0x9 8,sweep 9 0x5 2,wrmsr-slow 1 0x10 7,/ needs 1, pages 0'
+is 'steps: a parameter of the monitor' "$(steps sleep-user=1 sleep-user:7=1 reset:6=2 out-user=1 | sed 's/0x[0-9a-f]*/-/g')" \
+	'sleep-user 1 - 50,sleep-user 1 - 7,reset 2 - 6,out-user 1 - 0,/ needs 0, pages 0'
+is 'steps: leaves by ranges' "$(steps leaf:5=1-3,7 leaves=9)" \
+	'leaf 3 0x5 1,leaf 1 0x5 7,leaf 1 0x4fffffff 0,leaf 1 0x4ffffffe 0,leaf 1 0x4ffffffd 9,leaf 1 0x4ffffffc 9,/ needs 0, pages 0'
+is 'steps: pages, of each script from the start on; again, those of the last' "$(steps ept=5 again=5 cow=2 again=1 / ept=3)" \
+	'ept 5 0 0,again 5 0 0,cow 2 0 6,again 1 0 6,/ ept 3 0 0,/ needs 0, pages 9'
+is 'options: an entry, each --set' "$(steps --entry 1,2,0x3,4,5 --set a --set b cpuid=1)" 'cpuid 1 0 0,/ needs 0, pages 0; 1 2 3 4 5 a b'
+refused 'a range of nothing' 'sweep:1:0=1: not a step' sweep:1:0=1
+refused 'more words than a step has' 'cpuid=1x: not a step' cpuid=1x
+refused 'half an entry' '1,2,3,4: not LEAF,EAX,EBX,ECX,EDX' --entry 1,2,3,4 cpuid=1
+refused 'more than an entry' '1,2,3,4,5,6: not LEAF,EAX,EBX,ECX,EDX' --entry 1,2,3,4,5,6 cpuid=1
+refused 'more --set' '--set: more than 4' --set 1 --set 2 --set 3 --set 4 --set 5 set:0=1
+refused 'a mode that is none' 'huge: not a mode' --mode huge cpuid=1
+refused 'a hypercall that KVM would emulate' 'vmcall: KVM cannot emulate it' --mode bigreal vmcall=1
+refused 'the end by MMIO, in another mode' 'protected: --bad-entry and --done-mmio are for long mode' --mode protected --done-mmio cpuid=1
 
 # --- what this host's KVM cannot do
 
