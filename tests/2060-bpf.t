@@ -57,6 +57,17 @@ if echo '#include <bpf/libbpf.h>' | "${CC:-cc}" -E - >/dev/null 2>&1; then
 	ok 'when it was, by the wall clock' test "$(sed -n '1s/\..*//p' <<<"$out")" -gt 1000000000
 	FAKE_ENDS=1 fake slow --raw 0.01
 	is 'when both threads end, each of the last 16 is shown once' "$status:$(wc -l <"$T/.out") $(sort -u "$T/.out" | wc -l):${err%% were*}" '0:18 18:fake: 4 more'
+	FAKE_ENDS=soon fake slow --raw 0.01
+	is 'when both end before a reading: the last 16, and how many are lost by that' "$status:$(wc -l <"$T/.out"):${err%% were*}" '0:16:fake: 6 more'
+	FAKE_ENDS=soon fake --raw -o $columns -s -name 0.01 1
+	is 'and all their counts' "$status:$out:$err" "0:$(lines \
+		'OTHER 1 20 20 0 0 0 0 0 0 0 20 15' 'IO_INSTRUCTION 3 1180 1590 0 0 400 0 0 0 0 800 511' \
+		'HLT 3 200 2000 800 100 120 140 14 40 1 1200 1023' 'CPUID 5 500 500 0 0 0 0 0 0 0 120 63'):"
+	FAKE_ENDS=soon fake why --raw -o name,key,exits,cycles,total,max -s -name TOTAL 0.01 1
+	is 'and their keys' "$status:$out" "0:$(lines 'IO_INSTRUCTION 0x70 1 600 800 800' \
+		'IO_INSTRUCTION - 1 400 600 -' 'IO_INSTRUCTION 0x71 1 180 190 190' 'CPUID - 5 500 500 -')"
+	FAKE_FREES=1 fake --raw 0.01 2
+	is 'what ended gives back its place' "$status:$err" "0:key ID of row 4, key 1, row 2, row 3, row 4, thread ID $((1 << 30)), thread 1, "
 	FAKE_TURNS=1 fake --json 0.01 1
 	is 'and one vCPU if two threads run it in turn' "$(jq -c '[.vms, .vcpus, .totals[0].exits]' "$T/.out")" '[1,1,12]'
 	FAKE_LOST=1 fake --raw -o exits 0.01 1
