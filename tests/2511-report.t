@@ -150,7 +150,7 @@ mkdir "$T/<i>&"
 tree "$T/<i>&" 2 2
 printf 'qemu\0-name\0guest=%s\1\n\0' "$evil" >"$T/<i>&/proc/1000/cmdline"
 mkdir -p "$T/<i>&/proc/sys/kernel"
-printf '6.1<u>\1\n7' >"$T/<i>&/proc/sys/kernel/osrelease"
+printf '6.1<u>\1\xef\xbf\xbe\0\n7' >"$T/<i>&/proc/sys/kernel/osrelease"
 kvm="$T/<i>&/sys/kernel/debug/kvm"
 sed -i 's/REASON_8/<s>"8/' "$kvm"/exit_cycles{,_hist}
 {
@@ -168,7 +168,7 @@ sound 'hostile names'
 html=$(<"$T/page.html")
 like 'a name is text' "$html" '<td class="what">&lt;b&gt;&amp;&quot;\\\|&lt;script&gt;\?\?</td>'
 like 'so is the title' "$html" '<h1>&lt;b&gt;&amp;&quot;\\\|&lt;script&gt;</h1>'
-like 'the capture, the kernel' "$html" '<dd>Linux 6\.1&lt;u&gt;\?</dd>.*<dd>&lt;i&gt;&amp;</dd>'
+like 'the capture, the kernel' "$html" '<dd>Linux 6\.1&lt;u&gt;\?\?</dd>.*<dd>&lt;i&gt;&amp;</dd>'
 like "the TSC" "$html" '<dt>TSC</dt><dd>2\.000 GHz, stable</dd>'
 like "a reason with a name" "$html" "<b>&lt;s&gt;&quot;8</b>.*<td>&lt;s&gt;&quot;8</td>"
 like 'a bar and its parts' "$html" '<b>REASON_9</b>.*"kvm" style="width:27.059%".*"user" style="width:58.824%".*"sched" style="width:5.882%".*"other" style="width:8.235%".*>68.0us</span><span class="n dim">18.2%</span>'
@@ -190,6 +190,15 @@ chmod +x "$T/here/exitdump"
 EXITDUMP=$T/here/exitdump page "$T/one"
 is 'EXITDUMP names the program' "$status:$err" '1:report.sh: not this one'
 
+for signal in INT:130 TERM:143 HUP:143; do
+	printf '#!/bin/sh\nkill -%s $PPID\nsleep 1\n' "${signal%:*}" >"$T/here/exitdump"
+	EXITDUMP=$T/here/exitdump TMPDIR=$T/here page "$T/one"
+	is "SIG${signal%:*} ends it: its status, and nothing is left" "$status:$(ls "$T/here")" "${signal#*:}:exitdump"
+done
+(cd "$CAPTURES/vmx-6.1" && page . && cp "$T/page.html" "$T/relative.html")
+ok 'a capture by another path: the same page, with its name' cmp "$T/relative.html" "$T/first.html"
+rm "$T/relative.html"
+
 # A mistake gives one line, and the page from before stays.
 no_page() { # TITLE LINE ARGUMENT...
 	cp "$T/first.html" "$T/page.html"
@@ -204,6 +213,7 @@ no_page 'a folder without one' "$T/new/sys/kernel/debug/kvm/exit_cycles: No such
 no_page 'a story that is not there' 'none: no such file, or not readable' -s none "$T/one"
 no_page 'another name' '-o x.pdf: a name that ends in .html or .md is needed' -o x.pdf "$T/one"
 no_page 'nowhere to put it' "$T/none/x.md: no such folder, or no right to write there" -o "$T/none/x.md" "$T/one"
+no_page 'below a file' "$T/one/x.md: no such folder, or no right to write there" -o "$T/one/x.md" "$T/one"
 mkdir "$T/dir.md"
 no_page 'a folder in its place' "$T/dir.md: Is a directory" -o "$T/dir.md" "$T/one"
 for part in '' _hist _keys _slow; do
@@ -266,6 +276,13 @@ like 'the same on the page' "$html" "<td class=\"n\">$(group "$two") <small>\\+$
 sed -n '/^== run5$/,/^== /{/^== /!p}' "$RECORDING" >"$T/run5"
 sed -n '/^== run5_hist$/,/^== /{/^== /!p}' "$RECORDING" >"$T/run5_hist"
 cp report.html "$T/page.html"
+for fact in vCPUs:vcpus 'guest cycles:guest'; do
+	like "where it ran: ${fact%:*}" "$md" "\\| ${fact%:*} \\| $(sed -n "1s/.*\t${fact#*:}=\([^\t]*\).*/\1/p" "$T/run5") \\|"
+done
+for picture in cycles where latency; do
+	run "$TOP/scripts/plot.sh" $picture -o "$T/$picture.svg" "$T/run5"
+	ok "the picture $picture is of the end" cmp "$T/$picture.svg" $picture.svg
+done
 is 'the account at the end, as exitdump has it' "$(rows 'Exits by reason')" "$(cells -i "$T/run5" -o $BY_REASON)"
 like 'of the machine that it was' "$html" '<dd>Linux 6\.1\.192</dd>'
 like 'an older recording: no keys' "$html" 'there is no exit_cycles_keys'
@@ -302,6 +319,7 @@ awk '/^== / { gone = /^== run[2-9]/ } /^run [2-9]$/ { gone = 1 } /^end$/ { gone 
 report -i "$T/single" -o "$T/single.page"
 like 'one run' "$status $(<"$T/single.page/report.md")" '^0 # [^'$'\n'']* cpuid once.*Consistent: all'
 unlike 'one run: no other to compare' "$(<"$T/single.page/report.md")" 'From run to run'
+unlike 'one run: not in a row' "$(<"$T/single.page/report.md")" 'in a row'
 
 # A bad recording gives one line and no folder.
 fails() { # TITLE REGEX
@@ -336,6 +354,8 @@ wrong "-k 5.10: no such kernel (one of: $KERNELS)" -k 5.10
 wrong '-f coreboot: no such firmware (one of: seabios ovmf)' -f coreboot
 wrong '-r 0: not a number from 1 to 9' -r 0
 wrong '-c many: not a number from 1 to 99' -c many
+wrong '-c 100: not a number from 1 to 99' -c 100
+wrong '-r 10: not a number from 1 to 9' -r 10
 wrong '-o: the folder is missing' -o ''
 wrong 'none: no such file, or not readable' -i none
 wrong 'now: not understood (-h shows the usage)' now
