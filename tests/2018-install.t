@@ -21,11 +21,17 @@ is 'make install-fleet' "$status:$(cd "$T/root/opt/x" && find . -type f | sort |
 	'0:./bin/exitdump ./bin/exitdump-textfile ./lib/systemd/system/exitdump-serve.service ./lib/systemd/system/exitdump-textfile.service ./lib/systemd/system/exitdump-textfile.timer ./share/bash-completion/completions/exitdump ./share/exitdump/README.md ./share/exitdump/exit-cycles.dashboard.json ./share/exitdump/exit-cycles.rules.yml ./share/exitdump/exitdump-serve-bpf.conf ./share/man/man8/exitdump.8'
 is 'its units start what will be there' "$(grep -h ^ExecStart "$T"/root/opt/x/lib/systemd/system/*.service | paste -sd ' ')" \
 	'ExecStart=/opt/x/bin/exitdump serve $BPF $EXITDUMP_OPTIONS ExecStart=/opt/x/bin/exitdump-textfile $EXITDUMP_OPTIONS'
+is 'with the right to run them, or to read them' "$(cd "$T/root/opt/x" && find . -type f -printf '%m %p\n' | grep -v ^644 | sort | paste -sd ' ')" '755 ./bin/exitdump 755 ./bin/exitdump-textfile'
 run make -s -C "$TOP/tools" uninstall DESTDIR="$T/root" PREFIX=/opt/x
 is 'make uninstall: that, too' "$status:$(find "$T/root" -type f):$(ls "$T/root/opt/x/share")" $'0::bash-completion\nman'
 mkdir "$T/fresh"
 cp -R "$TOP"/tools/{Makefile,*.[ch],key-names.txt,bpf} "$T/fresh/"
 like 'make install builds what is not built' "$(make -n -C "$T/fresh" install)" ' -o exitdump .* exitdump /usr/local/bin/exitdump'
+mkdir "$T/fresh/build"
+touch "$T/fresh/exitdump" "$T/fresh/build/main.o"
+run make -s -C "$T/fresh" clean
+is 'make clean: what was built, and nothing else' "$status:$(cd "$T/fresh" && ls -d build exitdump Makefile 2>/dev/null)" 0:Makefile
+like "a change of key-names.txt is built" "$(make -n -C "$TOP/tools" -W key-names.txt)" '-c -o build/key_names\.o '
 
 # What the targets run, with stand-ins for the scripts.
 mkdir -p "$T"/top/{scripts,tests/bench,tools,patches/6.1}
@@ -48,6 +54,7 @@ makes stress STRESS='-q -n' '0:stress -q -n'
 makes mutants MUTANTS=-c 0:mutants\ -c
 makes report REPORT='-m host' '0:boot-report -m host'
 makes demo FIRMWARE=ovmf '0:demo ovmf'
+makes lint 0:lint
 makes bench '0:bench,exitdump'
 makes bench BENCH=scale '0:bench scale'
 makes kernel '0:kernel -k 6.1 build'
