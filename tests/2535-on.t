@@ -65,6 +65,7 @@ is 'the command has the proxy of the environment, and nothing else of it' "$stat
 on -b "$T/dir" trixie true
 is 'again: not made again' "$status:$(<"$T/made")" 0:
 like '-b: is there' "$(<"$T/mounted")" "--bind $T/dir $root$T/dir"
+ok '-b: its place is made' test -d "$root$T/dir"
 cd "$T"
 on -b dir trixie true
 like '-b: of a relative name' "$status:$(tail -n 1 "$T/mounted")" "^0:--bind $T/dir $root$T/dir\$"
@@ -79,6 +80,10 @@ mv .git .gone
 on trixie true
 like 'a checkout that cannot be cloned' "$status:$err:$(find "$root/tmp" -name "clone*")" "^125:.*on.sh: $T/top: cannot be cloned:\$"
 mv .gone .git
+for signal in INT:130 TERM:143; do
+	on trixie sh -c "kill -${signal%:*} \$(cut -d' ' -f4 /proc/\$PPID/stat); sleep 1"
+	is "SIG${signal%:*}: its status, and no clone" "$status:$(find "$root/tmp" -name "clone*")" "${signal#*:}:"
+done
 on trixie
 is 'no command' "$status:$err" '125:on.sh: RELEASE and COMMAND? (-h shows the usage)'
 
