@@ -243,6 +243,24 @@ is "each of the kernel's complaints is one" "$(grep -vE "$(bash -c '. "$0"; echo
 EOF
 )" ''
 
+# why FLAG NESTED LAB: prints why such a host does not do; LAB is the status of the lab that tries.
+why() {
+	printf '%s' "flags : $1" >"$T/cpuinfo"
+	printf 'echo try >>"$T/tries"\nexit %s\n' "$3" >"$T/try"
+	echo "$2" >"$T/module/kvm_intel/parameters/nested"
+	bash -c 'CACHE=$0 kernel=6.1; step() { :; }; . "$T/why"; why_not_kvm' "$CACHE"
+}
+mkdir -p "$T/module/kvm_intel/parameters"
+touch "$T/there"
+sed -n '/^why_not_kvm() {/,/^}/p' "$TOP/scripts/lab.sh" | sed "s,-c /dev/kvm ]],-e $T/there ]],; s,/dev/kvm ,$T/there ,g; s,/proc/cpuinfo,$T/cpuinfo,; s,/sys/module,$T/module,; s,\"\${BASH_SOURCE\[0\]}\",sh $T/try," >"$T/why"
+is "why this host has no nested virtualization" "$(why vmxx Y 0; why vmx N 0)$(ls "$T/tries" 2>/dev/null)" \
+	$'this CPU offers neither VMX nor SVM, though there is a /dev/kvm\nnested virtualization is switched off (kvm_intel, kvm_amd: parameter nested)'
+is "a lab tries it, once" "$(why vmx 1 1; why svm Y 0):$(cat "$T/tries")" $'a lab with it does not come up\na lab with it does not come up:try'
+rm "$CACHE"/nested.*
+is "and if it comes up, there is no reason" "$(why vmx Y 0)" ''
+lab "$(log 'lab: modules' {1..30} 'WARNING: it' {31..400})" -k 6.12 -- true
+is "what is shown of a long log: 60 lines from the first complaint on, and the last 200" "$(sed '1d' <<<"$err" | sed -n '1p; 2p; 60p; 61p; $p' | paste -sd,):$(wc -l <<<"$err")" 'WARNING: it,31,89,201,400:261'
+
 # --- data races: reports about the account's code, and about other code
 
 cat >"$T/symbols" <<'EOF'
@@ -280,9 +298,9 @@ is "races are the account's, or the kernel's own" \
 	"$(awk -f "$TOP/scripts/lab/races.awk" "$T/symbols" "$T/races" | sed -n 's/ \(BUG: KCSAN\|WARNING\).*//p' | xargs)" "1 2 3 4 8 11 12 13 15 16"
 printf '#!/bin/sh\ncat "$T/symbols"\n' >"$T/bin/readelf"
 chmod +x "$T/bin/readelf"
-lab "$(log 'lab: modules' "$(sed -n 's/^7 //p' "$T/races")" 'lab: exit 0')" -k 6.12 -d kcsan -- true
+lab "$(log 'lab: modules' "$(sed -n 's/^7 //p' "$T/races")"{,} 'lab: exit 0')" -k 6.12 -d kcsan -- true
 is "-d kcsan: a race of other code is told, and is no failure" "$status:$err" \
-	"0:lab.sh: not the account's: data race in tick_sched_do_timer / tick_sched_do_timer (1)"
+	"0:lab.sh: not the account's: data race in tick_sched_do_timer / tick_sched_do_timer (2)"
 like "-d kcsan: its CPUs run at the same time" "$(<"$T/given")" 'kcsan.skip_watch=500 .*thread=multi'
 lab "$(log 'lab: modules' "$(sed -n 's/^1 //p' "$T/races")" 'lab: exit 0')" -k 6.12 -d kcsan -- true
 like "-d kcsan: the account's is one" "$status:$err" "^241:lab.sh: the kernel's log has: BUG: KCSAN: data-race in show_scope"
