@@ -67,7 +67,7 @@ if echo '#include <bpf/libbpf.h>' | "${CC:-cc}" -E - >/dev/null 2>&1; then
 	is 'and their keys' "$status:$out" "0:$(lines 'IO_INSTRUCTION 0x70 1 600 800 800' \
 		'IO_INSTRUCTION - 1 400 600 -' 'IO_INSTRUCTION 0x71 1 180 190 190' 'CPUID - 5 500 500 -')"
 	FAKE_FREES=1 fake --raw 0.01 2
-	is 'what ended gives back its place' "$status:$err" "0:key ID of row 4, key 1, row 2, row 3, row 4, thread ID $((1 << 30)), thread 1, "
+	is 'what ended gives back its place' "$status:$err" "0:key ID of row 4, key 1, slow exits of 1, row 2, row 3, row 4, thread ID $((1 << 30)), thread 1, "
 	FAKE_TURNS=1 fake --json 0.01 1
 	is 'and one vCPU if two threads run it in turn' "$(jq -c '[.vms, .vcpus, .totals[0].exits]' "$T/.out")" '[1,1,12]'
 	FAKE_LOST=1 fake --raw -o exits 0.01 1
