@@ -191,6 +191,7 @@ EXITDUMP=$T/here/exitdump page "$T/one"
 is 'EXITDUMP names the program' "$status:$err" '1:report.sh: not this one'
 
 for signal in INT:130 TERM:143 HUP:143; do
+	# shellcheck disable=SC2016 # the stand-in expands it
 	printf '#!/bin/sh\nkill -%s $PPID\nsleep 1\n' "${signal%:*}" >"$T/here/exitdump"
 	EXITDUMP=$T/here/exitdump TMPDIR=$T/here page "$T/one"
 	is "SIG${signal%:*} ends it: its status, and nothing is left" "$status:$(ls "$T/here")" "${signal#*:}:exitdump"

@@ -4,7 +4,7 @@
 # they are built from; it looks for VMs again after the build; modules that it did not replace
 # stay loaded; parameters of all modules are kept, and modprobe's index follows each change. A
 # signal ends it with its own status, and nothing stays in /tmp. The host is 2520's stand-in.
-# shellcheck disable=SC2154 # fixtures/host.sh sets them
+# shellcheck disable=SC2016,SC2154 # the stand-ins expand it; fixtures/host.sh sets them
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 . "${BASH_SOURCE[0]%/*}/fixtures/host.sh"
 
@@ -12,7 +12,6 @@
 builder() {
 	printf '%s\n' '#!/bin/sh' "$@" >"$T/top/scripts/host-modules.sh"
 }
-# shellcheck disable=SC2016 # the stand-in expands it
 builder 'echo "$XDG_CACHE_HOME:$*" >>$R/built' "echo '$T/good'"
 
 host bare
@@ -39,13 +38,11 @@ host bare
 builder 'echo "host-modules.sh: no headers" >&2' 'exit 1'
 try no 0 "$T/top/scripts/install.sh" install
 is 'what cannot be built is said, and nothing else' "$status:$err" '1:host-modules.sh: no headers'
-# shellcheck disable=SC2016 # the stand-in expands it
 builder 'mkdir $R/sys/module/kvm_intel' 'echo 1 >$R/sys/module/kvm_intel/refcnt' "echo '$T/good'"
 refused 'a VM that starts meanwhile' 'VMs are running' "$T/top/scripts/install.sh" install
 is 'a VM that starts meanwhile: keeps its modules' "$(cat "$R/removed" 2>/dev/null)" ''
 for signal in HUP:129 INT:130 TERM:143; do
 	host bare
-	# shellcheck disable=SC2016 # the stand-in expands it
 	builder "kill -${signal%:*} \$PPID" 'sleep 1'
 	try no 0 "$T/top/scripts/install.sh" install
 	is "SIG${signal%:*} ends it, with its status" "$status" "${signal#*:}"
