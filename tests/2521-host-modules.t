@@ -103,6 +103,11 @@ touch "$T/cache/exit_cycles/host" "$T/cache/exit_cycles/source/linux-source-6.1.
 echo 6.1.1-1 >"$T/cache/exit_cycles/source/linux-source-6.1.version"
 try 'not-installed -' "$T/cache"
 taken 'in the cache'
+mkdir "$T/aside.patches"
+mv "$T"/top/patches/6.1/* "$T/aside.patches/"
+try 'not-installed -' "$T/cache"
+refused 'no patches' "$T/top/patches/6.1: no patches there"
+mv "$T/aside.patches"/* "$T/top/patches/6.1/"
 echo 6.1.2-1 >"$T/cache/exit_cycles/source/linux-source-6.1.version"
 try 'not-installed -' "$T/cache"
 refused 'in the cache, of another version' "linux-source-6.1 is of 6.1.2-1, but the kernel 6.1.0-1-amd64 is of 6.1.1-1 $how"
