@@ -86,6 +86,8 @@ run awk -f "$TOP/scripts/plot/reasons.awk" -v kind=cycles wrong.csv
 is 'a mistake in a line: only that is said, and nothing drawn' "$status:$out:$err" '1::line 3: cycles is no number: x'
 plot cycles -u us -o us.svg known.csv
 like 'the unit of a CSV is that of -u' "$(words us.svg)" 'exit handler, microseconds'
+plot cycles -u ns -o ns.svg known.csv
+like 'or nanoseconds' "$(words ns.svg)" 'exit handler, nanoseconds'
 "$EXITDUMP" -i now --csv -u us >us.csv
 plot cycles -u us -o real.svg us.csv
 is 'what exitdump writes with -u: fractions as well' "$status $err" '0 '
