@@ -39,7 +39,7 @@ group() { printf "%s" "$1" | sed ':a; s/\([0-9]\)\([0-9]\{3\}\)\($\|,\)/\1,\2\3/
 CAPTURES=$TOP/tests/fixtures/captures
 # page ARGUMENT...: makes $T/page.html. The last line on standard error says that; $err is the rest.
 page() {
-	TZ=XXX-5 run "$TOP/scripts/report.sh" -o "$T/page.html" "$@"
+	TZ=XXX-5 run env --default-signal=HUP,INT "$TOP/scripts/report.sh" -o "$T/page.html" "$@"
 	written=$(grep -c "report: $T/page.html is written$" <<<"$err") || :
 	err=$(grep -v " is written$" <<<"$err") || :
 }

@@ -39,7 +39,7 @@ echo changed >file
 
 on() {
 	: >"$T/made"
-	run "${as[@]}" "$T/top/scripts/on.sh" "$@"
+	run env --default-signal=INT "${as[@]}" "$T/top/scripts/on.sh" "$@"
 	err=$(grep -v '^\[' <<<"$err" || :)
 }
 root=$T/cache/exit_cycles/on/trixie
