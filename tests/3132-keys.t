@@ -60,6 +60,9 @@ for n in 1 2; do vmm --quiet cpuid=1; done
 account full
 echo 0 >\$K/exit_cycles_reset
 account fresh
+# a VM that has a key in each slot
+run_vmm packed walk-msr=2000
+account packed-gone
 section costs
 for keys in Y N; do
 	echo \$keys >\$P/exit_cycles_keys
@@ -143,6 +146,8 @@ judge() {
 	ok "$lab the host tells what gave way in VMs that are gone" test "$(key walked_keys replaced)" -ge \
 		$(($(key before_keys replaced) + $(key msr.vm_keys replaced) + $(key port.vm_keys replaced) + $(key leaf.vm_keys replaced)))
 	is "$lab what is gone has a key in each place" "$(key full_keys keys)" 64
+	is "$lab and the key of each slot, with all that it has" "$(sed 1d "$F/packed-gone_keys")" "$(sed 1d "$F/packed.vm_keys")"
+	is "$lab which are all but that of the exit in progress" "$(key packed.vm_keys keys)" 63
 	is "$lab and nothing after a reset" "$(key fresh_keys replaced)" 0
 	is "$lab no key at all, where all slots were in use" "$(sed -n '3,$p' "$F/fresh_keys")" ''
 	is "$lab nothing gave way" "$(key gone_keys replaced)" 0
