@@ -15,7 +15,7 @@ done
 export EXITDUMP
 RECORDING=$TOP/tests/fixtures/report/svm-6.1
 
-report() { run "$TOP/scripts/boot-report.sh" "$@"; }
+report() { run timeout 120 "$TOP/scripts/boot-report.sh" "$@"; }
 
 # table NAME REASON COLUMN: prints a cell from the recording's own text.
 table() {
