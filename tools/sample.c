@@ -47,6 +47,24 @@ static const struct part *find_part(const struct sample *s, size_t *at,
 	return NULL;
 }
 
+/* sample_copy() - make `s` a copy of another sample. */
+void sample_copy(struct sample *s, const struct sample *from)
+{
+	struct part *part;
+
+	*s = *from;
+	s->nparts = 0;
+	s->parts = NULL;
+	for (size_t i = 0; i < from->nparts; i++) {
+		part = sample_add(s);
+		*part = from->parts[i];
+		account_copy(&part->account, &from->parts[i].account);
+		outside_copy(&part->outside, &from->parts[i].outside);
+		if (part->vcpus)
+			part->vcpus = need(strdup(part->vcpus));
+	}
+}
+
 /*
  * sample_between() - what happened between two samples of the same pick. A new
  * part started at zero. A part that was cleared is marked so, and empty.
@@ -58,24 +76,18 @@ void sample_between(struct sample *s, const struct sample *after,
 	const struct part *old;
 	struct part *part;
 
-	*s = (struct sample){ .when = after->when, .clock = after->clock,
-			      .off = after->off };
+	sample_copy(s, after);
 	s->seconds = s->clock.tv_sec - before->clock.tv_sec +
 		(s->clock.tv_nsec - before->clock.tv_nsec) / 1e9;
-	for (size_t i = 0; i < after->nparts; i++) {
-		part = sample_add(s);
-		*part = after->parts[i];
-		account_copy(&part->account, &after->parts[i].account);
-		outside_copy(&part->outside, &after->parts[i].outside);
-		part->outside.known = false;	/* until an earlier value is found */
-		if (part->vcpus)
-			part->vcpus = need(strdup(part->vcpus));
+	for (size_t i = 0; i < s->nparts; i++) {
+		part = &s->parts[i];
 		old = find_part(before, &at, part);
-		if (!old)
+		if (!old) {
+			part->outside.known = false;
 			continue;
+		}
 		found++;
 		part->cleared = !account_subtract(&part->account, &old->account);
-		part->outside.known = after->parts[i].outside.known;
 		outside_subtract(&part->outside, &old->outside, s->seconds);
 	}
 	s->gone = before->nparts - found;

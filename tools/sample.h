@@ -60,6 +60,7 @@ int sample_take(struct sample *s, const struct pick *pick);
 int sample_first(struct sample *s, const struct pick *pick);
 struct part *sample_add(struct sample *s);
 void sample_drop(struct sample *s);
+void sample_copy(struct sample *s, const struct sample *from);
 void sample_between(struct sample *s, const struct sample *after,
 		    const struct sample *before);
 void sample_count(const struct sample *s, struct account *sum);

@@ -25,19 +25,16 @@ static void restore_terminal(void)
 /* top_update() - make the view that is shown from the samples that were read. */
 void top_update(struct top *top)
 {
-	static const struct sample none;
-	const struct sample *from = &none;
 	const struct layout *layout;
 
 	view_free(&top->view);
 	sample_free(&top->shown);
 	/* Before the first interval has passed, only all counts so far can be shown. */
 	top->shown_span = top->intervals && !top->at->opt.pick.slow ? top->span : SPAN_ALL;
-	if (top->shown_span != SPAN_ALL)
-		from = top->span == SPAN_START ? &top->first : &top->before;
-	sample_between(&top->shown, &top->last, from);
-	if (from == &none)
-		top->shown.seconds = 0;
+	if (top->shown_span == SPAN_ALL)
+		sample_copy(&top->shown, &top->last);
+	else
+		sample_between(&top->shown, &top->last, top->span == SPAN_START ? &top->first : &top->before);
 	layout = top->shown_span == SPAN_ALL ? &top->all_layout : &top->interval_layout;
 	top->at->opt.unit = top->unit;
 	if (view_make(&top->view, &top->shown, &top->at->opt, layout)) {
@@ -76,7 +73,6 @@ static void take(struct top *top)
  */
 int top_begin(struct top *top)
 {
-	static const struct sample none;
 	struct sample now;
 
 	*top->trouble = '\0';
@@ -88,9 +84,7 @@ int top_begin(struct top *top)
 	sample_free(&top->before);
 	sample_free(&top->last);
 	top->last = now;
-	sample_between(&top->first, &now, &none);
-	for (size_t i = 0; i < now.nparts; i++)	/* this is no difference yet */
-		top->first.parts[i].outside.known = now.parts[i].outside.known;
+	sample_copy(&top->first, &now);
 	top->intervals = 0;
 	top_layout(top);
 	top_update(top);
